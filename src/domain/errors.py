@@ -1,0 +1,190 @@
+"""Everything that can go wrong and has a name.
+
+* LookalikeError
+  + InvalidInputError: the caller can mend it
+    - InvalidRegionError
+    - InvalidFilterError
+    - InvalidMetadataError
+    - InvalidExamplesError
+    - InvalidCursorError
+  + ImageError: this picture cannot be used
+    - BodyTooLargeError: too many bytes
+    - ImageTooLargeError: too many pixels, by the header alone
+    - UnsupportedImageError: not one of the accepted formats, by content
+    - ImageUnreadableError: an accepted format that cannot be decoded
+  + ImageNotFoundError
+  + EmbeddingSpaceError: the index holds embeddings of another space
+  + UnavailableError: try again later
+    - RepositoryUnavailableError
+    - EncoderUnavailableError
+    - DetectorUnavailableError
+    - BusyError
+  + DeadlinePassedError: the caller's wait was over before the work began
+  + StorageFullError: no room left to store
+  + ConfigurationError: the deployment must be changed before it can start
+    - IndexInUseError: the embedded index is open in another process
+    - IndexDamagedError: what is stored cannot be opened
+    - ModelError: weights that are missing, altered or of the wrong shape; an absent device
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+
+class LookalikeError(Exception):
+    """Root of all named errors. `code` is stable and machine-readable; the message speaks to a person."""
+
+    code = "error"
+
+
+class InvalidInputError(LookalikeError):
+    """A parameter that does not validate."""
+
+    code = "invalid_input"
+
+
+class InvalidRegionError(InvalidInputError):
+    """A region that is empty, or of which nothing lies inside the picture."""
+
+    code = "invalid_region"
+
+
+class InvalidFilterError(InvalidInputError):
+    """A filter that names no known field, no test, or bounds of the wrong type."""
+
+    code = "invalid_filter"
+
+
+class InvalidMetadataError(InvalidInputError):
+    """Metadata outside the limits: flat, at most 64 keys and 16 KiB."""
+
+    code = "invalid_metadata"
+
+
+class InvalidExamplesError(InvalidInputError):
+    """Examples that give no direction to search in."""
+
+    code = "invalid_examples"
+
+
+class InvalidCursorError(InvalidInputError):
+    """A cursor that no listing of ours has given out."""
+
+    code = "invalid_cursor"
+
+
+class ImageError(LookalikeError):
+    """A picture that cannot be used."""
+
+    code = "image_error"
+
+
+class BodyTooLargeError(ImageError):
+    """More bytes than the deployment accepts."""
+
+    code = "body_too_large"
+
+
+class ImageTooLargeError(ImageError):
+    """More pixels, or a longer side, than the decode contract allows; known from the header alone."""
+
+    code = "image_too_large"
+
+
+class UnsupportedImageError(ImageError):
+    """The content is not one of the accepted image formats."""
+
+    code = "unsupported_image_format"
+
+
+class ImageUnreadableError(ImageError):
+    """The content is of an accepted format, but cannot be decoded whole."""
+
+    code = "image_unreadable"
+
+
+class ImageNotFoundError(LookalikeError):
+    """No image is stored under one or more ids."""
+
+    code = "image_not_found"
+
+    def __init__(self, ids: Sequence[UUID]) -> None:
+        self.ids = tuple(ids)
+        names = ", ".join(str(id_) for id_ in self.ids)
+        super().__init__(f"No image is stored under {names}.")
+
+
+class EmbeddingSpaceError(LookalikeError):
+    """The index was built in another embedding space than the encoder's."""
+
+    code = "embedding_space_mismatch"
+
+
+class UnavailableError(LookalikeError):
+    """A dependency is away, or there is no capacity now. `retry_after` is in seconds."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class RepositoryUnavailableError(UnavailableError):
+    """The index does not answer."""
+
+    code = "repository_unavailable"
+
+
+class EncoderUnavailableError(UnavailableError):
+    """The encoder is not ready, or its runtime failed."""
+
+    code = "encoder_unavailable"
+
+
+class DetectorUnavailableError(UnavailableError):
+    """This deployment runs no object detector, or it failed."""
+
+    code = "detector_unavailable"
+
+
+class BusyError(UnavailableError):
+    """More work is waiting than the service accepts."""
+
+    code = "busy"
+
+
+class DeadlinePassedError(LookalikeError):
+    """The caller's deadline passed before the work began."""
+
+    code = "deadline_passed"
+
+
+class StorageFullError(LookalikeError):
+    """No room is left to store pictures or vectors."""
+
+    code = "storage_full"
+
+
+class ConfigurationError(LookalikeError):
+    """The deployment must be changed before it can start."""
+
+    code = "configuration_error"
+
+
+class IndexInUseError(ConfigurationError):
+    """The embedded index is open in another process."""
+
+    code = "index_in_use"
+
+
+class IndexDamagedError(ConfigurationError):
+    """What is stored cannot be opened."""
+
+    code = "index_damaged"
+
+
+class ModelError(ConfigurationError):
+    """A model that cannot be run as asked: weights missing or altered, an unknown name, an absent device."""
+
+    code = "model_error"

@@ -1,0 +1,140 @@
+"""An indexed image and what is found about it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from domain.embeddings import Embedding, Embeddings
+from domain.geometry import BoundingBox
+from domain.metadata import Metadata
+
+NAMESPACE = UUID("6f0b3a52-5d0e-5f0c-9c55-7d0f2f6f5a11")
+"""The namespace of image ids: fixed for ever, since ids are derived from it."""
+
+ImageId = UUID
+"""Version 5 of the original bytes' SHA-256 in `NAMESPACE`: the same bytes always have the same id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentHash:
+    """SHA-256 of a picture's original bytes (hex), and the id that follows from it."""
+
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> "ContentHash":
+        """Hash the original bytes."""
+        return cls(sha256=hashlib.sha256(content).hexdigest())
+
+    @property
+    def image_id(self) -> ImageId:
+        """The id of the image with this content."""
+        return uuid5(NAMESPACE, self.sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectedObject:
+    """An object seen in a picture. `score` is the detector's confidence in [0, 1]."""
+
+    label: str
+    score: float
+    box: BoundingBox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """What is known of an indexed image. `width` and `height` are of the upright picture; `created_at` is in UTC."""
+
+    id: ImageId
+    filename: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    metadata: Metadata = field(default_factory=dict)
+    objects: tuple[DetectedObject, ...] = ()
+    detection: str = ""
+    """What found the objects (`ObjectPolicy.fingerprint`); empty where nothing looked for any."""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels of the detected objects."""
+        return frozenset(found.label for found in self.objects)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IndexedImage:
+    """What a repository stores: a record, its picture's embedding, and those of its objects.
+
+    `embedding` has shape (dimension,), `object_embeddings` (len(record.objects), dimension), in the objects' order.
+    """
+
+    record: ImageRecord
+    embedding: Embedding
+    object_embeddings: Embeddings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionMatch:
+    """How one region of the query is matched by an object of the image; by none, with score 0."""
+
+    query_region: BoundingBox
+    object: DetectedObject | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A search hit: cosine similarity in [-1, 1].
+
+    `region` is the stored object that matched, where objects were searched; `regions` pairs each region of a query
+    of several.
+    """
+
+    score: float
+    image: ImageRecord
+    region: DetectedObject | None = None
+    regions: tuple[RegionMatch, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePage:
+    """A part of a listing, newest first. `next_cursor` is None at its end; `total` counts all that match."""
+
+    items: tuple[ImageRecord, ...]
+    next_cursor: "Cursor | None"
+    total: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """The place in a newest-first listing right after this image: (created_at, id), both descending."""
+
+    created_at: datetime
+    id: ImageId
+
+    @classmethod
+    def after(cls, record: ImageRecord) -> "Cursor":
+        """The place right after `record`."""
+        return cls(created_at=record.created_at, id=record.id)
+
+
+LabelCounts = Mapping[str, int]
+"""How many images show at least one object of each label."""
+
+
+class CreationClock:
+    """Strictly increasing UTC times of microsecond resolution, so that a listing has one order."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def now(self) -> datetime:
+        """The present, or one microsecond after the last answer if that is later."""
+        self._last = max(int(datetime.now(UTC).timestamp() * 1e6), self._last + 1)
+        seconds, micros = divmod(self._last, 1_000_000)
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)

@@ -1,0 +1,35 @@
+"""Bytes to pixels."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.geometry import BoundingBox
+from domain.raster import RasterImage
+
+DECODE_VERSION = 1
+"""The decode contract's version. It is part of the embedding space: raised whenever an upload's pixels may change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DecodedImage:
+    """A picture and the media type that its content has (`image/jpeg`, ...), whatever its name or sender says."""
+
+    raster: RasterImage
+    media_type: str
+
+
+class ImageDecoder(Protocol):
+    """Turns uploaded bytes into upright RGB pixels, by one versioned contract (docs/decode-contract.md)."""
+
+    @abstractmethod
+    async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
+        """Decode all of a picture, perhaps scaled down where the format makes that cheap.
+
+        The shorter side of the picture (of `region`, if given: pixels of the full upright picture) keeps at least
+        `sufficient_side` pixels if it has them. The raster always shows the whole picture.
+
+        Raises BodyTooLargeError, UnsupportedImageError (zero bytes too), ImageTooLargeError (from the header, before
+        any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError (region outside),
+        DeadlinePassedError.
+        """

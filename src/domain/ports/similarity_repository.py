@@ -1,0 +1,142 @@
+"""Records and vectors, and the nearest of them."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
+from domain.filters import EVERYTHING, Filter
+from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
+from domain.metadata import Metadata
+from domain.models import RepositoryStatus
+
+MAX_WINDOW = 10_500
+"""The largest `offset + limit` that `nearest` serves."""
+
+
+class SimilarityRepository(Protocol):
+    """Image records with their embeddings: a nearest-neighbour index over one embedding space.
+
+    An image's objects are stored beside it, with embeddings of their own, and belong to it: they appear with it and go
+    with it. After a crash amid a write, no image is there without its objects, and no object is found without its image
+    as it is now.
+    What a write has acknowledged survives a kill of the process right after it, and is seen by every later read.
+    Every method but `open`, `close` and `destroy` raises RepositoryUnavailableError when the backend does not answer
+    in time, and DeadlinePassedError when the caller's deadline passed first.
+    """
+
+    @abstractmethod
+    async def open(self, space: EmbeddingSpace | None) -> None:
+        """Open the index, creating an empty one for `space` if there is none. With None, open whatever is there.
+
+        Raises EmbeddingSpaceError if it holds another space (the message says what to do), IndexInUseError,
+        IndexDamagedError, ConfigurationError (with None: there is no index), RepositoryUnavailableError.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish and make durable what was accepted, and let go. Safe to call twice, and without `open`."""
+
+    @property
+    @abstractmethod
+    def space(self) -> EmbeddingSpace:
+        """The space of the stored embeddings. Known once open."""
+
+    @abstractmethod
+    async def upsert(self, images: Sequence[IndexedImage]) -> None:
+        """Store or replace images with their objects, durably.
+
+        Embeddings are checked first: shape, finiteness, unit length, and one for each object.
+
+        Raises ValueError for an embedding that is not of the space, StorageFullError.
+        """
+
+    @abstractmethod
+    async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
+        """Replace one image's metadata, durably. Raises ImageNotFoundError, StorageFullError."""
+
+    @abstractmethod
+    async def delete(self, ids: Collection[ImageId]) -> None:
+        """Remove images, durably; ids that are not there are passed over."""
+
+    @abstractmethod
+    async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
+        """The records of those ids that are there."""
+
+    @abstractmethod
+    async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
+        """The L2-normalised embeddings, shape (dimension,), of those ids that are there."""
+
+    @abstractmethod
+    async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
+        """The objects' embeddings, shape (len(record.objects), dimension), of those images that are there."""
+
+    @abstractmethod
+    async def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
+        """At most `limit` records by (created_at, id), both descending, from right after the cursor.
+
+        Pages stay complete and free of repeats while others write: an image that exists throughout is listed once.
+        """
+
+    @abstractmethod
+    async def nearest(
+        self,
+        query: Embedding,
+        *,
+        limit: int,
+        offset: int = 0,
+        score_threshold: float | None = None,
+        where: Filter = EVERYTHING,
+        leave_out: Collection[ImageId] = (),
+        exact: bool = False,
+    ) -> Sequence[Match]:
+        """At most `limit` matches after the first `offset`, best first, of cosine similarity >= `score_threshold`.
+
+        `query` is L2-normalised, shape (dimension,); `offset + limit` is at most MAX_WINDOW. `exact` compares with
+        every vector instead of asking the approximate index. Raises EmbeddingSpaceError if the stored space has been
+        replaced since `open`.
+        """
+
+    @abstractmethod
+    async def nearest_objects(
+        self,
+        query: Embedding,
+        *,
+        limit: int,
+        offset: int = 0,
+        score_threshold: float | None = None,
+        where: Filter = EVERYTHING,
+        leave_out: Collection[ImageId] = (),
+        exact: bool = False,
+    ) -> Sequence[Match]:
+        """Like `nearest`, but compares with the stored objects: each image appears once, by its best object.
+
+        `Match.region` is that object. `where` and `leave_out` speak of the images, by their current metadata and
+        labels.
+        """
+
+    @abstractmethod
+    async def count(self, where: Filter = EVERYTHING) -> int:
+        """How many images match, exactly."""
+
+    @abstractmethod
+    async def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
+        """For each object label among the matching images, how many of them show it, exactly."""
+
+    @abstractmethod
+    async def status(self) -> RepositoryStatus:
+        """Ask the backend how it stands."""
+
+    @abstractmethod
+    async def replacement(self, space: EmbeddingSpace) -> "SimilarityRepository":
+        """A second index for `space`, opened: the one under construction if there is one, else a new empty one.
+
+        It is invisible to `open` until `promote`; the caller closes it.
+        """
+
+    @abstractmethod
+    async def promote(self, replacement: "SimilarityRepository") -> None:
+        """Make `replacement` what `open` finds, atomically, then delete the index that this repository has open.
+
+        Closes both. After a crash at any point, `open` finds either the old index whole or the new one whole.
+        """

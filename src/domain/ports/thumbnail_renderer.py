@@ -1,0 +1,17 @@
+"""Pixels to a small picture file."""
+
+from abc import abstractmethod
+from typing import Protocol
+
+from domain.raster import RasterImage
+
+THUMBNAIL_MEDIA_TYPE = "image/jpeg"
+"""Every stored thumbnail is of this type; another needs new file names in the store."""
+
+
+class ThumbnailRenderer(Protocol):
+    """Renders the small upright rendition that result pages show."""
+
+    @abstractmethod
+    async def render(self, image: RasterImage) -> bytes:
+        """A JPEG of the whole picture that keeps its aspect ratio and is never enlarged."""
