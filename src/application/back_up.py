@@ -1,0 +1,99 @@
+"""Copy everything out, and back in, whatever the backends are."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from application.progress import Progress
+from domain.errors import EmbeddingSpaceError, ImageNotFoundError
+from domain.images import ImageRecord, IndexedImage
+from domain.ports.backup_archive import BackedUpImage, BackupArchive
+from domain.ports.image_store import ImageStore
+from domain.ports.similarity_repository import SimilarityRepository
+
+GROUP_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackUp:
+    """Write every image to an archive. An archive of one backend restores into another: embedded to server, say."""
+
+    repository: SimilarityRepository
+    store: ImageStore
+
+    async def __call__(self, archive: BackupArchive) -> AsyncIterator[Progress]:
+        """Images that are deleted while this runs may be left out; those indexed meanwhile may be in.
+
+        Raises ConfigurationError (the place is not empty), StorageFullError, UnavailableError.
+        """
+        await archive.begin(self.repository.space)
+        done, page = 0, await self.repository.list(limit=GROUP_SIZE)
+        while page.items:
+            await archive.append(await self._with_files(page.items))
+            done += len(page.items)
+            yield Progress(done, max(page.total, done))
+            if page.next_cursor is None:
+                break
+            page = await self.repository.list(limit=GROUP_SIZE, after=page.next_cursor)
+        await archive.finish()
+
+    async def _with_files(self, records: Sequence[ImageRecord]) -> list[BackedUpImage]:
+        images = []
+        for image in await self._indexed(records):
+            id_ = image.record.id
+            try:
+                original, thumbnail = await asyncio.gather(self.store.original(id_), self.store.thumbnail(id_))
+            except ImageNotFoundError:
+                if await self.repository.get([id_]):
+                    raise  # it is still indexed, so its files ought to be there
+                continue
+            images.append(BackedUpImage(image=image, original=original, thumbnail=thumbnail))
+        return images
+
+    async def _indexed(self, records: Sequence[ImageRecord]) -> list[IndexedImage]:
+        """Those of the images that are still there, each with the embeddings that belong to its record."""
+        while True:
+            ids = [record.id for record in records]
+            embeddings = await self.repository.embeddings(ids)
+            objects = await self.repository.object_embeddings(ids)
+            now = await self.repository.get(ids)
+            if all(now[record.id].objects == record.objects for record in records if record.id in now):
+                break
+            records = list(now.values())  # objects were detected anew meanwhile: read all again
+        return [
+            IndexedImage(record=record, embedding=embeddings[record.id], object_embeddings=objects[record.id])
+            for record in records
+            if record.id in embeddings and record.id in objects
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """Fill repository and store from an archive; what is there under the same ids is replaced, the rest stays."""
+
+    repository: SimilarityRepository
+    store: ImageStore
+
+    async def __call__(self, archive: BackupArchive) -> AsyncIterator[Progress]:
+        """Safe to run again after an interruption.
+
+        Raises EmbeddingSpaceError if the archive's embeddings are of another space than the index,
+        ConfigurationError (no complete archive), StorageFullError, UnavailableError.
+        """
+        space = await archive.read_space()
+        if space != self.repository.space:
+            raise EmbeddingSpaceError(
+                f"The backup was made in another embedding space ({space.differences(self.repository.space)}). Restore "
+                "it with the encoder it was made with, then run `lookalike reindex --embeddings` with the new one."
+            )
+        done, total = 0, await archive.count()
+        async for group in archive.images():
+            await asyncio.gather(
+                *(
+                    self.store.put(item.image.record.id, original=item.original, thumbnail=item.thumbnail)
+                    for item in group
+                )
+            )
+            await self.repository.upsert([item.image for item in group])
+            done += len(group)
+            yield Progress(done, total)

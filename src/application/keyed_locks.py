@@ -1,0 +1,37 @@
+"""One writer at a time for each image."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from domain.images import ImageId
+
+
+class KeyedLocks:
+    """Locks by image id, so that indexing, patching and deleting one image in this process never interleave.
+
+    Between processes the last write wins; ids come from content, so both would write the same picture.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[ImageId, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def hold(self, ids: Iterable[ImageId]) -> AsyncIterator[None]:
+        """Hold the locks of all `ids`, taken in one global order so that no two holders wait for each other."""
+        async with AsyncExitStack() as stack:
+            for id_ in sorted(set(ids)):
+                await stack.enter_async_context(self._hold_one(id_))
+            yield
+
+    @asynccontextmanager
+    async def _hold_one(self, id_: ImageId) -> AsyncIterator[None]:
+        lock, users = self._held.get(id_, (asyncio.Lock(), 0))
+        self._held[id_] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._held.pop(id_)
+            if users > 1:
+                self._held[id_] = (lock, users - 1)

@@ -1,0 +1,87 @@
+"""Rank pictures by how well their objects match several regions of a query at once."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import lap
+import numpy as np
+
+from application.search_result import SearchOptions
+from domain.embeddings import Embeddings
+from domain.geometry import BoundingBox
+from domain.images import ImageId, ImageRecord, Match, RegionMatch
+from domain.ports.similarity_repository import MAX_WINDOW, SimilarityRepository
+
+FIRST_DEPTH = 64
+PICTURES_AT_ONCE = 500
+"""Bounds how many objects' embeddings are in memory."""
+
+
+async def rank_by_regions(
+    repository: SimilarityRepository,
+    regions: Sequence[BoundingBox],
+    queries: Embeddings,
+    options: SearchOptions,
+    *,
+    wanted: int,
+) -> list[Match]:
+    """The best `wanted` pictures, best first: by the mean similarity of the best one-to-one assignment.
+
+    `queries` (len(regions), dimension) are the regions' embeddings. A region without a counterpart of positive
+    similarity counts 0. Candidates come from one nearest-objects list a region, deepened until no picture outside
+    the lists can rank above the last one wanted (the threshold algorithm of Fagin, Lotem and Naor, 2001), or until
+    MAX_WINDOW.
+    """
+    ranked: dict[ImageId, Match] = {}
+    depth = min(max(FIRST_DEPTH, 2 * wanted), MAX_WINDOW)
+    while True:
+        lists = await asyncio.gather(
+            *(
+                repository.nearest_objects(query, limit=depth, where=options.where, exact=options.exact)
+                for query in queries
+            )
+        )
+        candidates = {match.image.id: match.image for matches in lists for match in matches}
+        await _assign(repository, regions, queries, candidates, ranked)
+        best = sorted(ranked.values(), key=lambda match: -match.score)
+        # A picture in none of the lists matches each region no better than that region's last in its list.
+        unseen = float(np.mean([max(matches[-1].score, 0.0) if len(matches) == depth else 0.0 for matches in lists]))
+        if unseen == 0.0 or depth == MAX_WINDOW or (len(best) >= wanted and best[wanted - 1].score >= unseen):
+            threshold = options.score_threshold
+            return [match for match in best[:wanted] if threshold is None or match.score >= threshold]
+        depth = min(4 * depth, MAX_WINDOW)
+
+
+async def _assign(
+    repository: SimilarityRepository,
+    regions: Sequence[BoundingBox],
+    queries: Embeddings,
+    candidates: Mapping[ImageId, ImageRecord],
+    ranked: dict[ImageId, Match],
+) -> None:
+    """Add to `ranked` the candidates that it lacks."""
+    new = [id_ for id_ in candidates if id_ not in ranked]
+    for first in range(0, len(new), PICTURES_AT_ONCE):
+        embeddings = await repository.object_embeddings(new[first : first + PICTURES_AT_ONCE])
+        matches = await asyncio.to_thread(
+            lambda found: [_match(regions, queries, candidates[id_], objects) for id_, objects in found.items()],
+            embeddings,
+        )
+        ranked.update((match.image.id, match) for match in matches if match is not None)
+
+
+def _match(
+    regions: Sequence[BoundingBox], queries: Embeddings, image: ImageRecord, objects: Embeddings
+) -> Match | None:
+    """The image with its best assignment; None where its objects changed since the candidates were found."""
+    if len(objects) != len(image.objects):
+        return None
+    similarities = np.clip(queries @ objects.T, 0.0, 1.0)
+    _, assigned, _ = lap.lapjv(1.0 - similarities, extend_cost=True)  # for each row its column, or -1
+    pairs = []
+    for row, region in enumerate(regions):
+        column = int(assigned[row])
+        score = 0.0 if column < 0 else float(similarities[row, column])
+        found = image.objects[column] if score > 0 else None
+        pairs.append(RegionMatch(query_region=region, object=found, score=score))
+    return Match(score=float(np.mean([pair.score for pair in pairs])), image=image, regions=tuple(pairs))

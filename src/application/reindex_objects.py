@@ -1,0 +1,78 @@
+"""Detect everything anew, for pictures indexed without a detector, with another one, or by another policy."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+from application.describe_pictures import DescribePictures
+from application.keyed_locks import KeyedLocks
+from application.progress import Progress
+from application.stored_originals import StoredOriginals
+from domain.errors import DetectorUnavailableError, ImageNotFoundError
+from domain.images import ImageId, ImageRecord, IndexedImage
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.raster import RasterImage
+
+GROUP_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReindexObjects:
+    """Replace each image's objects by what the detector and the policy of now find in its stored original.
+
+    Each image says what found its objects, so a run passes over what is done: an interrupted one continues. Writers in
+    other processes should pause: what they change in the moment before an image is written anew is lost.
+    """
+
+    originals: StoredOriginals
+    describe: DescribePictures
+    repository: SimilarityRepository
+    locks: KeyedLocks
+
+    async def __call__(self) -> AsyncIterator[Progress]:
+        """`repository` is open in the encoder's space.
+
+        Raises ImageError, ImageNotFoundError, UnavailableError; DetectorUnavailableError, having changed nothing, where
+        objects are wanted and there is no detector.
+        """
+        if self.describe.policy.enabled and self.describe.detector.description is None:
+            raise DetectorUnavailableError(
+                "No detector is there to look for objects anew, so those that are indexed stay. Choose one by "
+                "LOOKALIKE_DETECTOR__RUNTIME, or remove all objects with LOOKALIKE_OBJECTS__ENABLED=false."
+            )
+        done, page = 0, await self.repository.list(limit=GROUP_SIZE)
+        while page.items:
+            await self._renew([record for record in page.items if record.detection != self.describe.detection])
+            done += len(page.items)
+            yield Progress(done, max(page.total, done))
+            if page.next_cursor is None:
+                break
+            page = await self.repository.list(limit=GROUP_SIZE, after=page.next_cursor)
+
+    async def _renew(self, stale: Sequence[ImageRecord]) -> None:
+        if not stale:
+            return
+        decoded = await asyncio.gather(*(self._decode(record.id) for record in stale))
+        rasters = {record.id: raster for record, raster in zip(stale, decoded, strict=True) if raster is not None}
+        descriptions = dict(zip(rasters, await self.describe(list(rasters.values())), strict=True))
+        async with self.locks.hold(descriptions):
+            current = await self.repository.get(list(descriptions))  # patched or deleted meanwhile, perhaps
+            await self.repository.upsert(
+                [
+                    IndexedImage(
+                        record=replace(record, objects=descriptions[id_].objects, detection=self.describe.detection),
+                        embedding=descriptions[id_].embedding,
+                        object_embeddings=descriptions[id_].object_embeddings,
+                    )
+                    for id_, record in current.items()
+                ]
+            )
+
+    async def _decode(self, id_: ImageId) -> RasterImage | None:
+        """The picture; None where the image was deleted meanwhile."""
+        try:
+            return await self.originals.decode(id_)
+        except ImageNotFoundError:
+            if await self.repository.get([id_]):
+                raise  # it is still indexed, so its original ought to be there
+            return None

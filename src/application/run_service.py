@@ -1,0 +1,127 @@
+"""Bring the service up, say how it stands, and shut it down."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from domain.embeddings import EmbeddingSpace
+from domain.errors import EncoderUnavailableError, RepositoryUnavailableError, UnavailableError
+from domain.models import ModelDescription, RepositoryStatus
+from domain.ports.image_encoder import ImageEncoder
+from domain.ports.image_store import ImageStore
+from domain.ports.object_detector import ObjectDetector
+from domain.ports.similarity_repository import SimilarityRepository
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+PATIENCE_SECONDS = 2.0
+"""How long a start waits for the repository, so that a mistake in the deployment still stops it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDescription:
+    """What is running."""
+
+    encoder: ModelDescription
+    detector: ModelDescription | None
+    space: EmbeddingSpace
+    repository: RepositoryStatus
+
+
+@dataclass(slots=True, kw_only=True)
+class RunService:
+    """Opens what the use cases work with, in the order in which each needs the other, and closes it.
+
+    A mistake in the deployment (another embedding space, a missing weight) is raised by `open`. A repository that
+    does not answer is not one: the service starts, is not ready, and keeps trying.
+    """
+
+    encoder: ImageEncoder
+    detector: ObjectDetector
+    store: ImageStore
+    repository: SimilarityRepository
+    _repository_open: bool = False
+    _failure: BaseException | None = None
+    _opening: asyncio.Task[None] | None = None
+
+    async def open(self, *, keep_trying: bool = False) -> None:
+        """Open all. Where `keep_trying` is set, a repository that does not answer soon is opened when it does.
+
+        Raises ConfigurationError, EmbeddingSpaceError and (without `keep_trying`) RepositoryUnavailableError, having
+        closed again what was opened.
+        """
+        try:
+            await asyncio.gather(self.store.open(), self.encoder.open(), self.detector.open())
+            if keep_trying:
+                await self._open_patiently()
+            else:
+                await self._open_repository()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of all, the repository first, so that what was accepted is durable."""
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        self._repository_open = False
+        await self.repository.close()
+        await self.detector.close()
+        await self.encoder.close()
+
+    def require_open(self) -> None:
+        """Raise RepositoryUnavailableError until the repository has been opened."""
+        if not self._repository_open:
+            raise RepositoryUnavailableError(
+                f"The index is not open yet: {self._failure or 'it is being opened'}", retry_after=RETRY_SECONDS
+            )
+
+    async def missing(self) -> list[str]:
+        """What keeps the service from being ready, one sentence each; empty when it is ready."""
+        missing = []
+        try:
+            self.encoder.description  # noqa: B018 - known only once a real inference has succeeded
+        except EncoderUnavailableError as error:
+            missing.append(f"encoder: {error}")
+        try:
+            self.require_open()
+            await self.repository.status()
+        except UnavailableError as error:
+            missing.append(f"repository: {error}")
+        return missing
+
+    async def describe(self) -> ServiceDescription:
+        """What is running, asked of what runs."""
+        return ServiceDescription(
+            encoder=self.encoder.description,
+            detector=self.detector.description,
+            space=self.encoder.space,
+            repository=await self.repository.status(),
+        )
+
+    async def _open_repository(self) -> None:
+        try:
+            await self.repository.open(self.encoder.space)
+        except Exception as error:
+            self._failure = error  # readiness reports it until somebody mends it
+            raise
+        self._repository_open = True
+        log.info("The index is open")
+
+    async def _open_patiently(self) -> None:
+        first = self._opening = asyncio.create_task(self._open_repository())
+        await asyncio.wait([first], timeout=PATIENCE_SECONDS)
+        if first.done() and not isinstance(first.exception(), RepositoryUnavailableError):
+            first.result()
+        self._opening = asyncio.create_task(self._keep_trying(first))
+
+    async def _keep_trying(self, attempt: asyncio.Task[None]) -> None:
+        while not self._repository_open:
+            try:
+                await attempt
+            except Exception as error:
+                log.warning("The index cannot be opened yet: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                attempt = asyncio.create_task(self._open_repository())

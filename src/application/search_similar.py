@@ -1,0 +1,111 @@
+"""Search with a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from application.rank_by_regions import rank_by_regions
+from application.search_result import SearchOptions, SearchResult, Target, cut_page
+from domain.embeddings import Embedding, Embeddings
+from domain.errors import InvalidRegionError
+from domain.geometry import BoundingBox
+from domain.images import DetectedObject, Match
+from domain.models import sufficient_side
+from domain.ports.image_decoder import ImageDecoder
+from domain.ports.image_encoder import ImageEncoder
+from domain.ports.object_detector import ObjectDetector
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.raster import RasterImage
+
+MAX_REGIONS = 8
+OFFERED_SCORE = 0.3
+"""Least confidence of the objects that a result offers as regions of the query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSimilar:
+    """Find indexed images that look like a picture, like regions of it, or that hold objects that do."""
+
+    decoder: ImageDecoder
+    encoder: ImageEncoder
+    detector: ObjectDetector
+    repository: SimilarityRepository
+
+    async def __call__(
+        self, picture: bytes, *, regions: Sequence[BoundingBox] = (), target: Target, options: SearchOptions
+    ) -> SearchResult:
+        """Nothing is stored. Several regions (up to 8) go with target objects.
+
+        Raises ImageError, InvalidRegionError, UnavailableError, EmbeddingSpaceError.
+        """
+        if len(regions) > MAX_REGIONS or (len(regions) > 1 and target is not Target.OBJECTS):
+            raise InvalidRegionError(f"Give at most one region, or up to {MAX_REGIONS} with target=objects.")
+        raster = await self._decode(picture, regions)
+        clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
+        queries = await self.encoder.encode([raster.crop(region) for region in clipped] or [raster])
+        matches, next_offset = await cut_page(
+            options, lambda limit: self._find(queries, clipped, target, replace(options, limit=limit))
+        )
+        return SearchResult(
+            width=raster.width,
+            height=raster.height,
+            regions=clipped,
+            target=target,
+            objects=None if target is Target.IMAGES else await self._objects_in(raster),
+            offset=options.offset,
+            matches=matches,
+            next_offset=next_offset,
+        )
+
+    async def _decode(self, picture: bytes, regions: Sequence[BoundingBox]) -> RasterImage:
+        smallest = min(regions, key=lambda region: min(region.width, region.height), default=None)
+        side = sufficient_side(self.encoder.description, self.detector.description)
+        return (await self.decoder.decode(picture, sufficient_side=side, region=smallest)).raster
+
+    async def _objects_in(self, raster: RasterImage) -> Sequence[DetectedObject] | None:
+        if self.detector.description is None:
+            return None
+        [objects] = await self.detector.detect([raster], score_threshold=OFFERED_SCORE)
+        return objects
+
+    async def _find(
+        self, queries: Embeddings, regions: Sequence[BoundingBox], target: Target, options: SearchOptions
+    ) -> Sequence[Match]:
+        if len(regions) > 1:
+            end = options.offset + options.limit
+            ranked = await rank_by_regions(self.repository, regions, queries, options, wanted=end)
+            return ranked[options.offset :]
+        match target:
+            case Target.IMAGES:
+                return await self._nearest(queries[0], options)
+            case Target.OBJECTS:
+                return await self._nearest_objects(queries[0], options)
+            case Target.ANY:
+                return await self._nearest_of_both(queries[0], options)
+
+    async def _nearest(self, query: Embedding, options: SearchOptions) -> Sequence[Match]:
+        return await self.repository.nearest(
+            query,
+            limit=options.limit,
+            offset=options.offset,
+            score_threshold=options.score_threshold,
+            where=options.where,
+            exact=options.exact,
+        )
+
+    async def _nearest_objects(self, query: Embedding, options: SearchOptions) -> Sequence[Match]:
+        return await self.repository.nearest_objects(
+            query,
+            limit=options.limit,
+            offset=options.offset,
+            score_threshold=options.score_threshold,
+            where=options.where,
+            exact=options.exact,
+        )
+
+    async def _nearest_of_both(self, query: Embedding, options: SearchOptions) -> Sequence[Match]:
+        """Each image once, by its better match: the best n of both rankings hold the best n of all."""
+        end = options.offset + options.limit
+        from_start = replace(options, offset=0, limit=end)
+        both = [*await self._nearest(query, from_start), *await self._nearest_objects(query, from_start)]
+        best = {match.image.id: match for match in sorted(both, key=lambda match: match.score)}
+        return sorted(best.values(), key=lambda match: -match.score)[options.offset : end]

@@ -1,0 +1,29 @@
+"""Stored originals as pictures again, to be described anew."""
+
+from dataclasses import dataclass
+
+from application.describe_pictures import DescribePictures
+from domain.errors import ImageError, ImageUnreadableError
+from domain.images import ImageId
+from domain.ports.image_decoder import ImageDecoder
+from domain.ports.image_store import ImageStore
+from domain.raster import RasterImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOriginals:
+    """Reads and decodes originals for reindexing."""
+
+    store: ImageStore
+    decoder: ImageDecoder
+    describe: DescribePictures
+
+    async def decode(self, id_: ImageId) -> RasterImage:
+        """The picture. Raises ImageNotFoundError; ImageUnreadableError where it was accepted once but is no more."""
+        content = await self.store.original(id_)
+        try:
+            return (await self.decoder.decode(content, sufficient_side=self.describe.sufficient_side)).raster
+        except ImageError as error:
+            raise ImageUnreadableError(
+                f"The stored original of {id_} cannot be read anew: {error} Delete that image, then run this again."
+            ) from error
