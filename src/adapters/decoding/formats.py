@@ -1,0 +1,123 @@
+"""What some bytes are, by their content alone, and whether all of them are there."""
+
+import struct
+from enum import Enum
+
+
+class ImageFormat(Enum):
+    """An accepted format; the value is its media type."""
+
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+    WEBP = "image/webp"
+    GIF = "image/gif"
+    BMP = "image/bmp"
+    TIFF = "image/tiff"
+    AVIF = "image/avif"
+    HEIC = "image/heic"
+
+
+_SIGNATURES = {
+    b"\xff\xd8\xff": ImageFormat.JPEG,
+    b"\x89PNG\r\n\x1a\n": ImageFormat.PNG,
+    b"GIF87a": ImageFormat.GIF,
+    b"GIF89a": ImageFormat.GIF,
+    b"II*\0": ImageFormat.TIFF,  # little endian
+    b"MM\0*": ImageFormat.TIFF,  # big endian
+    b"II+\0": ImageFormat.TIFF,  # BigTIFF
+    b"MM\0+": ImageFormat.TIFF,
+}
+
+_BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_STRUCTURAL_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
+"""HEIF brands that leave the codec to the compatible brands."""
+
+
+def identify(content: bytes) -> ImageFormat | None:
+    """The accepted format whose signature `content` begins with, or None."""
+    for signature, kind in _SIGNATURES.items():
+        if content.startswith(signature):
+            return kind
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return ImageFormat.WEBP
+    # Two letters alone would make a picture of any text that begins with them.
+    if content.startswith(b"BM") and int.from_bytes(content[14:18], "little") in _BMP_HEADER_SIZES:
+        return ImageFormat.BMP
+    return _identify_heif(content)
+
+
+def _identify_heif(content: bytes) -> ImageFormat | None:
+    if content[4:8] != b"ftyp":
+        return None
+    end = min(int.from_bytes(content[:4], "big"), 1024)
+    major, compatible = content[8:12], {content[at : at + 4] for at in range(16, end, 4)}
+    brands = compatible if major in _STRUCTURAL_BRANDS else {major}
+    if brands & _AVIF_BRANDS:
+        return ImageFormat.AVIF
+    return ImageFormat.HEIC if brands & _HEIC_BRANDS else None
+
+
+def webp_canvas(content: bytes) -> tuple[int, int] | None:
+    """Width and height from a WebP header, or None where it is cut short or of an unknown kind.
+
+    Read here since libwebp allocates the canvas as soon as it opens a file. Offsets are from the WebP container
+    specification and RFC 6386.
+    """
+    header = content[12:30]
+    if len(header) < 18:
+        return None
+    if header.startswith(b"VP8X"):
+        return 1 + int.from_bytes(header[12:15], "little"), 1 + int.from_bytes(header[15:18], "little")
+    if header.startswith(b"VP8 "):
+        width, height = struct.unpack_from("<HH", header, 14)
+        return width & 0x3FFF, height & 0x3FFF
+    if header.startswith(b"VP8L"):
+        bits = int.from_bytes(header[9:13], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return None
+
+
+def ends_early(kind: ImageFormat, content: bytes) -> bool:
+    """Whether a PNG or GIF lacks its end. The other formats' decoders notice themselves, these stop looking sooner."""
+    try:
+        if kind is ImageFormat.PNG:
+            _walk_png(content)
+        elif kind is ImageFormat.GIF:
+            _walk_gif(content)
+    except (IndexError, struct.error):
+        return True
+    return False
+
+
+def _walk_png(content: bytes) -> None:
+    """Reach the IEND chunk and its checksum, or raise."""
+    at, name = 8, b""
+    while name != b"IEND":
+        length, name = struct.unpack_from(">I4s", content, at)
+        at += 12 + length
+    if at > len(content):
+        raise IndexError
+
+
+def _walk_gif(content: bytes) -> None:
+    """Reach the trailer, or raise."""
+    at = 13 + _colour_table(content[10])
+    while (introducer := content[at]) != 0x3B:
+        at += 1
+        if introducer == 0x21:  # an extension
+            at = _after_blocks(content, at + 1)
+        elif introducer == 0x2C:  # a frame
+            at = _after_blocks(content, at + 10 + _colour_table(content[at + 8]))
+
+
+def _colour_table(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _after_blocks(content: bytes, at: int) -> int:
+    while size := content[at]:
+        at += size + 1
+    return at + 1

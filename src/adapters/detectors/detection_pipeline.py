@@ -1,0 +1,61 @@
+"""From rasters to detected objects, whatever the runtime."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from adapters.detectors.postprocessing import LabelNames, RawDetections, Selection, detected_objects
+from adapters.detectors.preprocessing import ModelInput, Pixels
+from adapters.inference.slots import Slots, SlotsClosedError
+from domain.errors import DetectorUnavailableError
+from domain.images import DetectedObject
+from domain.raster import RasterImage
+
+Infer = Callable[[Pixels], RawDetections]
+"""Runs a model on one picture's input, shape (height, width, 3). Takes `calls_at_once` threads at a time."""
+
+WAITING_PER_SLOT = 2
+"""Pictures of one call that are under way: so many go before another call's picture, however many there are."""
+
+
+class DetectionPipeline:
+    """As many pictures at once as the model takes calls, each fitted and searched on one thread.
+
+    Fitting the next picture while the model runs gained nothing: the model uses every core already.
+    """
+
+    def __init__(
+        self, *, model_input: ModelInput, names: LabelNames, infer: Infer, name: str, calls_at_once: int = 1
+    ) -> None:
+        self._input = model_input
+        self._names = names
+        self._infer = infer
+        self._slots = Slots(calls_at_once, name=name)
+        self._under_way = WAITING_PER_SLOT * calls_at_once
+
+    async def detect(self, images: Sequence[RasterImage], selection: Selection) -> list[list[DetectedObject]]:
+        """See the port. Raises DetectorUnavailableError, DeadlinePassedError."""
+        found: list[list[DetectedObject]] = []
+        try:
+            for start in range(0, len(images), self._under_way):
+                part = images[start : start + self._under_way]
+                found += await asyncio.gather(*(self._slots.run(self.detect_now, image, selection) for image in part))
+        except SlotsClosedError as error:
+            raise DetectorUnavailableError("The detector was closed meanwhile.") from error
+        except (RuntimeError, MemoryError) as error:
+            raise DetectorUnavailableError(f"The detector's runtime failed: {error}") from error
+        return found
+
+    def detect_now(self, image: RasterImage, selection: Selection) -> list[DetectedObject]:
+        """The same for one picture, on the caller's thread."""
+        pixels = self._input.fitted(image.pixels)
+        return detected_objects(
+            self._infer(pixels),
+            self._names,
+            selection,
+            input_size=(pixels.shape[1], pixels.shape[0]),
+            picture_size=(image.width, image.height),
+        )
+
+    def close(self) -> None:
+        """Wait for the pictures that run, drop those that wait."""
+        self._slots.close()

@@ -1,0 +1,82 @@
+"""The models at hand: those that ship with Lookalike, those exported here, and those fetched from the hub.
+
+Nothing here imports torch or timm but `pull_model`, when it is called.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.encoders.exported_model import MANIFEST, PACKAGED, ExportedModel
+from domain.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnableModel:
+    """A model that `OpenVinoImageEncoder` runs as it is."""
+
+    name: str
+    """What to give as the encoder's `model`: a packaged name, or a path."""
+    packaged: bool
+    exported: ExportedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulledModel:
+    """A model whose weights are on this machine now, and fit."""
+
+    model: str
+    checkpoint: Path
+    weights_digest: str
+    """SHA-256 (hex), to pin it by."""
+    revision: str | None
+    """The hub's commit, to pin it by; None for weights that are not the hub's."""
+    dimension: int
+    input_size: int
+    """Pixels."""
+    licence: str
+
+
+def runnable_models(directory: Path | None = None) -> list[RunnableModel]:
+    """The packaged models, then those exported into subdirectories of `directory`, each by name.
+
+    Raises ModelError where a manifest is damaged. Files' digests are verified when a model loads, not here.
+    """
+    found = []
+    for place, packaged in ((PACKAGED, True), (directory, False)):
+        if place is None:
+            continue
+        for manifest in sorted(place.glob(f"*/{MANIFEST}")):
+            home = manifest.parent
+            found.append(
+                RunnableModel(
+                    name=home.name if packaged else str(home), packaged=packaged, exported=ExportedModel.read(home)
+                )
+            )
+    return found
+
+
+def pull_model(
+    name: str, *, revision: str | None = None, sha256: str | None = None, cache: Path | None = None
+) -> PulledModel:
+    """Fetch a timm model's weights into the cache (None: the hub client's own), verify them, and load them once.
+
+    From then on `TimmImageEncoder` and `export_model` find them without a network, given the same name and revision.
+    `revision` is a commit, tag or branch; `sha256` the digest that the weights must have, or the beginning of it.
+
+    Raises ModelError: torch or timm are not installed, an unknown model, a hub out of reach, weights that are others.
+    """
+    try:
+        from adapters.encoders.hub import commit_of  # noqa: PLC0415 - the extra [torch]
+        from adapters.encoders.timm_model import load_timm_model  # noqa: PLC0415
+    except ImportError as error:
+        raise ModelError(f"Pulling needs torch and timm ({error}): pip install 'lookalike[torch]'.") from error
+    model = load_timm_model(name, revision=revision, checkpoint_sha256=sha256, cache=cache)
+    return PulledModel(
+        model=model.name,
+        checkpoint=model.checkpoint,
+        weights_digest=model.weights_digest,
+        revision=commit_of(model.checkpoint),
+        dimension=model.features.dimension,
+        input_size=model.preprocessing.size,
+        licence=model.licence,
+    )

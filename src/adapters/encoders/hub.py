@@ -1,0 +1,77 @@
+"""Fetching from the model hub: pinned by revision, cached, usable without a network once cached."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from domain.errors import ModelError
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Where timm's repositories keep weights; safetensors preferred, since it holds numbers and nothing to run."""
+
+
+def fetch_weights(repository: str, *, revision: str | None, cache: Path | None, filename: str | None = None) -> Path:
+    """The local copy of a hub repository's weights, downloaded unless the cache has it.
+
+    `revision` is a commit, tag or branch; None is the main branch, which may move. Raises ModelError.
+    """
+    candidates = _candidates(filename)
+    with hub_errors(repository, revision):
+        for candidate in candidates:
+            try:
+                return Path(hf_hub_download(repository, candidate, revision=revision, cache_dir=cache))
+            except LocalEntryNotFoundError:
+                # Out of reach: a file less preferred may still be in the cache.
+                for other in candidates:
+                    cached = try_to_load_from_cache(repository, other, revision=revision, cache_dir=cache)
+                    if isinstance(cached, str):
+                        return Path(cached)
+                raise
+            except EntryNotFoundError:
+                continue
+    raise ModelError(f"The hub's {repository} has none of {', '.join(candidates)}.")
+
+
+def commit_of(path: Path) -> str | None:
+    """The commit that a file in the hub's cache belongs to; None for a file elsewhere."""
+    return path.parent.name if path.parent.parent.name == "snapshots" else None
+
+
+def _candidates(filename: str | None) -> Sequence[str]:
+    if filename is None:
+        return WEIGHT_FILES
+    safer = str(Path(filename).with_suffix(".safetensors"))
+    return (safer, filename) if safer != filename else (filename,)
+
+
+@contextmanager
+def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
+    """Translate what the hub's client raises into ModelError that says what to do."""
+    place = repository if revision is None else f"{repository} at revision {revision}"
+    try:
+        yield
+    except (GatedRepoError, RepositoryNotFoundError) as error:
+        raise ModelError(
+            f"The model hub has no {place}, or does not show it to us: check the name, or log in with HF_TOKEN."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"The model hub has no {place}: give a commit, a tag or a branch of it.") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"The model hub could not be reached for {place}, and no cache holds it. Where there is a network, run "
+            "`lookalike models pull` and keep the cache (HF_HOME), or name a local checkpoint file. "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
+        ) from error
+    except HFValidationError as error:
+        raise ModelError(f"{repository!r} is no name of a hub repository (owner/name): {error}") from error

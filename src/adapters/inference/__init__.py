@@ -1,0 +1,1 @@
+"""What adapters that compute share: bounded threads, verified weights, compiled graphs."""

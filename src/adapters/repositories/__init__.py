@@ -1,0 +1,1 @@
+"""Records, vectors and nearest neighbours."""

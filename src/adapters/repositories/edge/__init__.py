@@ -1,0 +1,1 @@
+"""The embedded repository: Qdrant's engine in a process of its own."""

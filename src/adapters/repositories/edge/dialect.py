@@ -1,0 +1,46 @@
+"""The embedded engine's filters and payload indexes."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+import qdrant_edge as engine
+
+from adapters.repositories.filter_compiler import FilterDialect
+from adapters.repositories.object_payload import Generation
+from adapters.repositories.payload import GENERATION, KIND, KIND_IMAGE, OBJECT_IMAGE, PayloadIndex, PayloadIndexKind
+
+EDGE = FilterDialect(
+    every=lambda must, must_not: engine.Filter(must=list(must), must_not=list(must_not)),
+    some=lambda conditions: engine.Filter(should=list(conditions)),
+    text_in=lambda path, texts: engine.FieldCondition(path, match=engine.MatchAny(list(texts))),
+    between=lambda path, low, high: engine.FieldCondition(path, range=engine.RangeFloat(gte=low, lte=high)),
+    empty=engine.IsEmptyCondition,
+    ids=lambda ids: engine.HasIdCondition(set(ids)),
+)
+
+_SCHEMAS = {
+    PayloadIndexKind.KEYWORD: engine.PayloadSchemaType.Keyword,
+    PayloadIndexKind.INTEGER: engine.PayloadSchemaType.Integer,
+}
+
+
+def create_index(index: PayloadIndex) -> engine.UpdateOperation:
+    """The operation that creates a payload index."""
+    return engine.UpdateOperation.create_field_index(index.path, _SCHEMAS[index.kind])
+
+
+def images_with_objects(ids: Collection[UUID]) -> engine.Filter:
+    """Passes the points of these images and of their objects, orphans among them."""
+    images = EDGE.every([EDGE.ids(ids), EDGE.text_in(KIND, [KIND_IMAGE])], [])  # a caller may ask for an object's id
+    return EDGE.some([images, _objects_of(ids)])  # type: ignore[no-any-return]
+
+
+def objects_of_other_generations(generations: Collection[Generation]) -> engine.Filter:
+    """Passes the points of objects of these generations' images that are of none of them."""
+    names = [generation.name for generation in generations]
+    objects = _objects_of([generation.image for generation in generations])
+    return EDGE.every([objects], [EDGE.text_in(GENERATION, names)])  # type: ignore[no-any-return]
+
+
+def _objects_of(images: Collection[UUID]) -> engine.FieldCondition:
+    return EDGE.text_in(OBJECT_IMAGE, [str(id_) for id_ in images])  # type: ignore[no-any-return]

@@ -1,0 +1,228 @@
+"""The parent's end of the pipe to a shard's owner: many callers share it, and it outlives the owner's death."""
+
+import asyncio
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from adapters.repositories.edge.requests import (
+    HEADER_BYTES,
+    Close,
+    Failure,
+    Open,
+    Request,
+    Write,
+    frame,
+    unframed,
+)
+from adapters.repositories.payload import PayloadIndex
+from domain.errors import LookalikeError, RepositoryUnavailableError
+
+_LARGE_FRAME_BYTES = 64 * 1024
+"""Frames above this are unpickled on a thread, so that a deep page does not hold up the event loop."""
+
+_EXIT_PATIENCE_SECONDS = 30.0
+
+
+class _OwnerDiedError(Exception):
+    """The process ended before it answered."""
+
+
+class OwnerProcess:
+    """One shard, opened by a process of its own.
+
+    Every request may be repeated without harm, so what is under way when the owner dies is asked once more of its
+    successor before anyone hears of it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        dimension: int,
+        indexes: tuple[PayloadIndex, ...],
+        reserve_bytes: int,
+        timeout_seconds: float,
+    ) -> None:
+        self._directory = directory
+        self._dimension = dimension
+        self._indexes = indexes
+        self._reserve_bytes = reserve_bytes
+        self._timeout_seconds = timeout_seconds
+        self._connection: _Connection | None = None
+        self._starting = asyncio.Lock()
+        self._stopped = False
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The owner's process id while one runs."""
+        return None if self._connection is None else self._connection.pid
+
+    async def start(self, *, create: bool = False) -> None:
+        """Open the shard, or create it.
+
+        Raises IndexInUseError, IndexDamagedError, RepositoryUnavailableError.
+        """
+        connection = await _Connection.spawn()
+        request = Open(
+            directory=self._directory,
+            create=create,
+            dimension=self._dimension,
+            indexes=self._indexes,
+            reserve_bytes=self._reserve_bytes,
+        )
+        try:
+            # Opening replays the log, and may take as long as it takes.
+            failure = await connection.ask(request)
+        except _OwnerDiedError as error:
+            raise RepositoryUnavailableError(f"The index in {self._directory} could not be opened: {error}") from error
+        except asyncio.CancelledError:
+            await connection.kill()
+            raise
+        if isinstance(failure, Failure):
+            await connection.end()
+            raise failure.error()
+        self._connection = connection
+
+    async def ask(self, request: Request) -> Any:  # noqa: ANN401 - each request says what it answers
+        """The reply, from a successor if the owner dies over it.
+
+        Raises RepositoryUnavailableError, and what the reply's `Failure` stands for.
+        """
+        for _ in range(2):
+            connection = await self._alive()
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    reply = await connection.ask(request)
+            except _OwnerDiedError:
+                continue
+            except TimeoutError as error:
+                raise RepositoryUnavailableError(
+                    f"The index did not answer within {self._timeout_seconds:g} s."
+                ) from error
+            if isinstance(reply, Failure):
+                raise reply.error()
+            return reply
+        raise RepositoryUnavailableError("The process that owns the index died twice over one request.")
+
+    async def stop(self) -> None:
+        """Let the owner finish what it was asked, make it durable and end. Nothing restarts it."""
+        self._stopped = True
+        async with self._starting:  # a restart under way ends first, so that nothing is left behind
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.end()
+
+    async def _alive(self) -> "_Connection":
+        """The connection; to a new owner if the last one has died."""
+        async with self._starting:
+            if self._stopped:
+                raise RepositoryUnavailableError("The index is closed.")
+            if self._connection is None or self._connection.died:
+                self._connection = None
+                try:
+                    await self.start()
+                except LookalikeError as error:
+                    raise RepositoryUnavailableError(f"The index cannot be opened again: {error}") from error
+                self.restarts += 1
+            assert self._connection is not None  # noqa: S101 - start sets it, or raises
+            return self._connection
+
+
+class _Connection:
+    """A running owner and the requests that it has yet to answer."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
+        self._process = process
+        self._requests = process.stdin
+        self._replies = process.stdout
+        self._numbers = count()
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self.died = False
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def spawn(cls) -> "_Connection":
+        """A fresh interpreter that has inherited nothing of this one: neither locks, nor threads, nor `__main__`.
+
+        It is started by the event loop's thread, since on Linux it is killed when the thread that started it ends;
+        and in a session of its own, since a terminal's interrupts are for the parent to handle. `-P` keeps the working
+        directory's modules from being taken for ours.
+        """
+        return cls(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-m",
+                "adapters.repositories.edge.owner",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def ask(self, request: Request) -> Any:  # noqa: ANN401
+        """The reply, be it a `Failure`. Raises _OwnerDiedError."""
+        number = next(self._numbers)
+        large = isinstance(request, Write)
+        data = await asyncio.to_thread(frame, number, request) if large else frame(number, request)
+        if self.died:
+            raise _OwnerDiedError
+        reply = self._pending[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._requests.write(data)
+            await self._requests.drain()
+            return await reply
+        except (ConnectionError, RuntimeError) as error:  # RuntimeError: uvloop's closed transport
+            raise _OwnerDiedError(f"the pipe is closed ({error})") from error
+        finally:
+            del self._pending[number]
+
+    async def end(self) -> None:
+        """Ask it to close, and wait until it is gone."""
+        try:
+            async with asyncio.timeout(_EXIT_PATIENCE_SECONDS):
+                await self.ask(Close())
+                await self._gone()
+        except _OwnerDiedError:
+            await self._gone()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once; what it has acknowledged is durable."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._gone()
+
+    async def _gone(self) -> None:
+        """Wait without being able to cancel the reading."""
+        await asyncio.wait([self._reading])
+
+    async def _read(self) -> None:
+        """Hand replies to their callers until the owner is gone, then tell those who still wait."""
+        try:
+            while True:
+                size = int.from_bytes(await self._replies.readexactly(HEADER_BYTES), "big")
+                body = await self._replies.readexactly(size)
+                large = size > _LARGE_FRAME_BYTES
+                number, reply = await asyncio.to_thread(unframed, body) if large else unframed(body)
+                waiting = self._pending.get(number)
+                if waiting is not None and not waiting.done():  # its caller may have gone
+                    waiting.set_result(reply)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.died = True
+            self._requests.close()
+            status = await self._process.wait()
+            for waiting in self._pending.values():
+                if not waiting.done():
+                    waiting.set_exception(_OwnerDiedError(f"its process ended with status {status}"))

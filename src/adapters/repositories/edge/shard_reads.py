@@ -1,0 +1,165 @@
+"""What is read of the engine's shard, in the process that owns it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge as engine
+
+from adapters.repositories.edge.dialect import EDGE
+from adapters.repositories.edge.object_groups import HIT_FIELDS, Hit, ObjectGroups
+from adapters.repositories.edge.requests import Nearest
+from adapters.repositories.filter_compiler import compile_filter, compile_image_filter, compile_object_filter
+from adapters.repositories.object_payload import (
+    GENERATION_FIELDS,
+    OBJECT_VECTOR_NAME,
+    Generation,
+)
+from adapters.repositories.payload import KIND, KIND_IMAGE, OBJECT_COUNT, VECTOR_NAME, record_of
+from domain.filters import EVERYTHING, Filter
+from domain.images import ImageRecord, Match
+
+HNSW_EF = 256
+OVERSAMPLING = 4.0
+"""Recall@10 of 10,000 vectors of 1280: 1.0 for queries like the stored ones, .96 for random directions, in 0.9 ms; with
+128 and 2.0 it was .996 and .89 in 0.7 ms."""
+
+_FIRST_FACETS = 4096
+
+
+class ShardReads:
+    """Answers from one shard. Raises the engine's exceptions, which are plain `Exception`s of text."""
+
+    def __init__(self, shard: engine.EdgeShard) -> None:
+        self._shard = shard
+
+    def get(self, ids: Sequence[UUID]) -> dict[UUID, ImageRecord]:
+        """The records that are there."""
+        return {id_: record_of(id_, payload) for id_, payload in self.image_payloads(ids).items()}
+
+    def vectors(self, ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """The vectors that are there, as float32."""
+        return self._vectors(ids, VECTOR_NAME)
+
+    def object_vectors(self, ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """For each image that is there the vectors of its objects, in their order, as float32."""
+        payloads = self.image_payloads(ids, engine.PayloadSelector.Include(list(GENERATION_FIELDS)))
+        points = {id_: Generation.of(id_, payload).point_ids for id_, payload in payloads.items()}
+        vectors = self._vectors([point for of_image in points.values() for point in of_image], OBJECT_VECTOR_NAME)
+        return {id_: b"".join(vectors[point] for point in of_image) for id_, of_image in points.items()}
+
+    def _vectors(self, ids: Sequence[UUID], name: str) -> dict[UUID, bytes]:
+        return {
+            _uuid(point): np.asarray(point.vector[name], dtype=np.float32).tobytes()  # type: ignore[index,call-overload]
+            for point in self._shard.retrieve(list(ids), False, [name])
+            if name in point.vector  # type: ignore[operator]
+        }
+
+    def image_payloads(
+        self, ids: Collection[UUID], fields: bool | engine.PayloadSelector = True
+    ) -> dict[UUID, Mapping[str, Any]]:
+        """Of those points that are there and are images'."""
+        found = {_uuid(point): _payload(point) for point in self._shard.retrieve(list(ids), fields, False)}
+        return {id_: payload for id_, payload in found.items() if payload[KIND] == KIND_IMAGE}
+
+    def newest(self, where: Filter, limit: int) -> list[ImageRecord]:
+        """The newest records that match."""
+        by_time = engine.OrderBy("created_at", engine.Direction.Desc)
+        points, _ = self._shard.scroll(
+            engine.ScrollRequest(
+                limit=limit,
+                filter=compile_image_filter(where, EDGE),
+                with_payload=True,
+                with_vector=False,
+                order_by=by_time,
+            )
+        )
+        return [_record(point) for point in points]
+
+    def nearest(self, request: Nearest) -> list[Match]:
+        """Matches, best first; scores are cosines of the original vectors, though int8 copies find the candidates."""
+        compiled = compile_filter(request.where, EDGE, leave_out=request.leave_out)
+        points = self._query(request, VECTOR_NAME, compiled, limit=request.limit, offset=request.offset, fields=True)
+        return [Match(score=_cosine(point.score), image=_record(point)) for point in points]
+
+    def nearest_objects(self, request: Nearest) -> tuple[list[Match], Collection[Any]]:
+        """Matches, best first, each image once by its best object; and the orphans that were met on the way."""
+        compiled = compile_object_filter(request.where, EDGE, leave_out=request.leave_out)
+        fields = engine.PayloadSelector.Include(list(HIT_FIELDS))
+
+        def hits(limit: int) -> Sequence[Hit]:
+            return self._query(request, OBJECT_VECTOR_NAME, compiled, limit=limit, offset=0, fields=fields)
+
+        groups = ObjectGroups(self.image_payloads)
+        found = groups.best(hits, wanted=request.offset + request.limit)[request.offset :]
+        records = (record_of(hit.image, hit.payload) for hit in found)
+        matches = [
+            Match(score=_cosine(hit.score), image=record, region=record.objects[hit.index])
+            for hit, record in zip(found, records, strict=True)
+        ]
+        return matches, groups.orphans
+
+    def _query(
+        self,
+        request: Nearest,
+        vector_name: str,
+        compiled: engine.Filter | None,
+        *,
+        limit: int,
+        offset: int,
+        fields: bool | engine.PayloadSelector,
+    ) -> list[engine.ScoredPoint]:
+        quantization = engine.QuantizationSearchParams(
+            ignore=request.exact, rescore=True, oversampling=None if request.exact else OVERSAMPLING
+        )
+        return self._shard.query(
+            engine.QueryRequest(
+                limit=limit,
+                offset=offset,
+                query=engine.Query.Nearest(np.frombuffer(request.vector, np.float32).tolist(), using=vector_name),
+                filter=compiled,
+                score_threshold=request.score_threshold,
+                with_payload=fields,
+                params=engine.SearchParams(hnsw_ef=HNSW_EF, exact=request.exact, quantization=quantization),
+            )
+        )
+
+    def count(self, where: Filter) -> int:
+        """How many records match."""
+        return self._shard.count(engine.CountRequest(exact=True, filter=compile_image_filter(where, EDGE)))
+
+    def count_labels(self, where: Filter) -> dict[str, int]:
+        """How many records show each label."""
+        return {str(label): count for label, count in self._facets("labels", where).items()}
+
+    def counts(self) -> tuple[int, int]:
+        """How many images there are, and how many objects they have."""
+        images_by_count = self._facets(OBJECT_COUNT, EVERYTHING)
+        return sum(images_by_count.values()), sum(count * images for count, images in images_by_count.items())
+
+    def _facets(self, path: str, where: Filter) -> dict[Any, int]:
+        """How many records have each value at `path`."""
+        limit, compiled = _FIRST_FACETS, compile_image_filter(where, EDGE)
+        while True:
+            hits = self._shard.facet(engine.FacetRequest(path, limit=limit, exact=True, filter=compiled)).hits
+            if len(hits) < limit:
+                return {hit.value: hit.count for hit in hits if hit.count}  # values of before come with 0
+            limit *= 8
+
+
+def _cosine(score: float) -> float:
+    return max(-1.0, min(1.0, score))  # rounding may leave the range
+
+
+def _uuid(point: Any) -> UUID:  # noqa: ANN401 - Record and ScoredPoint share no type
+    return point.id if isinstance(point.id, UUID) else UUID(str(point.id))
+
+
+def _payload(point: Any) -> Mapping[str, Any]:  # noqa: ANN401
+    payload: Mapping[str, Any] = point.payload
+    return payload
+
+
+def _record(point: Any) -> ImageRecord:  # noqa: ANN401
+    return record_of(_uuid(point), _payload(point))

@@ -1,0 +1,73 @@
+"""Group commit: while one batch of changes is made durable, the next one gathers."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from adapters.repositories.edge.requests import Change, Failure, Upsert
+
+MAX_POINTS = 500
+"""How many points share a flush: enough to make it cheap, few enough that a search does not wait long behind them."""
+
+GATHER_SECONDS = 0.002
+"""Callers whose changes have just been committed come back with their next ones together: wait for them, a fraction of
+what a flush takes, so that they share one again."""
+
+Commit = Callable[[Sequence[Change]], Awaitable[Sequence[Failure | None]]]
+
+
+class WriteQueue:
+    """Callers' changes, committed in the order in which they came, many at a time."""
+
+    def __init__(self, commit: Commit) -> None:
+        self._commit = commit
+        self._waiting: deque[tuple[Change, asyncio.Future[Failure | None]]] = deque()
+        self._committing: asyncio.Task[None] | None = None
+
+    async def put(self, change: Change) -> None:
+        """Return once the change is durable. Raises what its `Failure` stands for, and what `commit` raises.
+
+        A caller that is cancelled leaves its change in the queue.
+        """
+        outcome: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((change, outcome))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all())
+        failure = await outcome
+        if failure is not None:
+            raise failure.error()
+
+    async def finish(self) -> None:
+        """Wait until everything that was put is committed."""
+        while self._committing is not None:
+            await asyncio.wait([self._committing])
+
+    async def _commit_all(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.sleep(GATHER_SECONDS)
+                batch = self._next_batch()
+                try:
+                    outcomes = await self._commit([change for change, _ in batch])
+                except Exception as error:  # whatever it is, it is the callers'
+                    for _, waiting in batch:
+                        if not waiting.done():
+                            waiting.set_exception(error)
+                    continue
+                for (_, waiting), outcome in zip(batch, outcomes, strict=True):
+                    if not waiting.done():
+                        waiting.set_result(outcome)
+        finally:
+            self._committing = None
+
+    def _next_batch(self) -> list[tuple[Change, asyncio.Future[Failure | None]]]:
+        batch = [self._waiting.popleft()]
+        points = _points(batch[0][0])
+        while self._waiting and points + _points(self._waiting[0][0]) <= MAX_POINTS:
+            points += _points(self._waiting[0][0])
+            batch.append(self._waiting.popleft())
+        return batch
+
+
+def _points(change: Change) -> int:
+    return change.point_count if isinstance(change, Upsert) else 1

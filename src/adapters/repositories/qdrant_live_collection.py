@@ -1,0 +1,190 @@
+"""Requests to the collection that an index has, or to the one that has taken its place."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import UUID
+
+import numpy as np
+from qdrant_client import AsyncQdrantClient, models
+
+from adapters.repositories.qdrant_collections import Collection, QdrantCollections
+from adapters.repositories.qdrant_connection import QdrantConnection
+from adapters.repositories.qdrant_errors import FaultKind, QdrantFault
+from domain.embeddings import Embedding, normalised
+from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+MAX_REQUEST_BYTES = 8 * 2**20
+"""A quarter of what the server takes in one request by default."""
+
+IDS_PER_REQUEST = 1_000
+VECTORS_PER_REQUEST = 200
+
+_log = logging.getLogger(__name__)
+
+
+class LiveCollection:
+    """What a repository is bound to. When another process replaces the index, it follows to one of the same space."""
+
+    def __init__(self, connection: QdrantConnection, collections: QdrantCollections, *, upsert_batch: int) -> None:
+        self._connection = connection
+        self._collections = collections
+        self._upsert_batch = upsert_batch
+        self._bound: Collection | None = None
+
+    def bind(self, collection: Collection | None) -> None:
+        """Turn to a collection, or to none."""
+        self._bound = collection
+
+    def beside(self, collection: Collection) -> "LiveCollection":
+        """Another one over the same connection, bound to `collection`."""
+        other = LiveCollection(self._connection, self._collections, upsert_batch=self._upsert_batch)
+        other.bind(collection)
+        return other
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether there is a collection to ask."""
+        return self._bound is not None
+
+    @property
+    def bound(self) -> Collection:
+        """The collection that is asked."""
+        if self._bound is None:
+            raise RuntimeError("The repository is used before it was opened, or after it was closed.")
+        return self._bound
+
+    async def ask(self, request: Callable[[AsyncQdrantClient, Collection], Awaitable[R]]) -> R:
+        """The answer of the bound collection, or of the one that took its place."""
+        bound = self.bound
+        try:
+            try:
+                return await self._connection.call(lambda client: request(client, bound))
+            except QdrantFault as fault:
+                if fault.kind is not FaultKind.MISSING:
+                    raise
+                bound = await self._follow(bound)
+                return await self._connection.call(lambda client: request(client, bound))
+        except QdrantFault as fault:
+            raise fault.translated(self._connection.url) from fault
+
+    async def write(self, request: Callable[[AsyncQdrantClient, Collection], Awaitable[models.UpdateResult]]) -> None:
+        """Like `ask`, and the write is finished on return."""
+        result = await self.ask(request)
+        if result.status is models.UpdateStatus.WAIT_TIMEOUT:
+            raise RepositoryUnavailableError(
+                f"The Qdrant server at {self._connection.url} took a write, but has not finished it in time."
+            )
+
+    async def upsert(self, points: Iterable[models.PointStruct]) -> None:
+        """Store points, in as many requests as it takes."""
+        for batch in _batches(points, most=self._upsert_batch, dimension=self.bound.space.dimension):
+            await self._upsert(batch)
+
+    async def delete(self, ids: Iterable[UUID]) -> None:
+        """Remove points; those that are not there are passed over."""
+        for some in chunks(map(str, ids), IDS_PER_REQUEST):
+            await self._delete(models.PointIdsList(points=[*some]))
+
+    async def payloads(self, ids: Iterable[UUID], fields: Sequence[str] | None = None) -> dict[UUID, Mapping[str, Any]]:
+        """The payloads of those points that are there; of `fields` only, if given."""
+        wanted: bool | list[str] = True if fields is None else [*fields]
+        return {
+            point_id(point): point.payload or {}
+            for some in chunks(dict.fromkeys(map(str, ids)), IDS_PER_REQUEST)
+            for point in await self._retrieve(some, with_payload=wanted)
+        }
+
+    async def vectors(self, ids: Iterable[UUID], name: str) -> dict[UUID, Embedding]:
+        """The vectors of that name, L2-normalised, of those points that are there and have one."""
+        points = [
+            point
+            for some in chunks(dict.fromkeys(map(str, ids)), VECTORS_PER_REQUEST)
+            for point in await self._retrieve(some, with_payload=False, with_vectors=[name])
+        ]
+        vectors: dict[UUID, Any] = {point_id(point): point.vector for point in points}
+        return {id_: normalised(np.asarray(named[name], dtype=np.float32)) for id_, named in vectors.items() if named}
+
+    async def facet(self, key: str, where: models.Filter) -> Mapping[str | int, int]:
+        """How many of the points that pass have each value of `key`, exactly."""
+        limit = 1_000
+        while len(hits := await self._facet(key, where, limit)) == limit:
+            limit *= 10  # there may be more values than were asked for
+        return {hit.value: hit.count for hit in hits}
+
+    async def _upsert(self, points: Sequence[models.PointStruct]) -> None:
+        await self.write(lambda client, to: client.upsert(to.name, points, ordering=to.ordering))
+
+    async def _delete(self, selector: models.PointIdsList) -> None:
+        await self.write(lambda client, to: client.delete(to.name, selector, ordering=to.ordering))
+
+    async def _retrieve(
+        self, ids: Sequence[str], *, with_payload: bool | list[str], with_vectors: bool | list[str] = False
+    ) -> Sequence[models.Record]:
+        return await self.ask(
+            lambda client, to: client.retrieve(to.name, ids, with_payload=with_payload, with_vectors=with_vectors)
+        )
+
+    async def _facet(self, key: str, where: models.Filter, limit: int) -> Sequence[models.FacetValueHit]:
+        answer = await self.ask(
+            lambda client, to: client.facet(to.name, key, facet_filter=where, limit=limit, exact=True)
+        )
+        return answer.hits
+
+    async def _follow(self, gone: Collection) -> Collection:
+        """Bind to what took the place of a collection that is gone."""
+        live = await self._collections.live()
+        if live is None:
+            raise RepositoryUnavailableError(f"The collection {gone.name!r} was deleted from the Qdrant server.")
+        if live.space != gone.space:
+            raise EmbeddingSpaceError(
+                "The index was replaced by one of another space while this process served it: "
+                f"{live.space.differences(gone.space)}. Start again with the encoder that it was rebuilt for."
+            )
+        _log.info("The index was replaced by %s; following.", live.name)
+        self._bound = live
+        return live
+
+
+def point_id(point: models.Record | models.ScoredPoint) -> UUID:
+    """The id of a point of ours."""
+    return UUID(str(point.id))
+
+
+def _batches(points: Iterable[models.PointStruct], *, most: int, dimension: int) -> Iterator[list[models.PointStruct]]:
+    """Points in batches of at most `most`, and of about MAX_REQUEST_BYTES."""
+    batch: list[models.PointStruct] = []
+    size = 0
+    for point in points:
+        bytes_ = 20 * dimension + _size(point.payload)  # REST writes a number of a vector in up to 20 characters
+        if batch and (len(batch) == most or size + bytes_ > MAX_REQUEST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(point)
+        size += bytes_
+    if batch:
+        yield batch
+
+
+def _size(value: object) -> int:
+    """About how many bytes a payload takes in a request."""
+    match value:
+        case str():
+            return 3 * len(value)
+        case dict():
+            return sum(_size(key) + _size(item) for key, item in value.items())
+        case list():
+            return sum(map(_size, value))
+        case _:
+            return 16
+
+
+def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`values` in lists of at most `size`."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk

@@ -1,0 +1,17 @@
+"""What it takes for files to survive a loss of power, and to tell a full disk from other failures."""
+
+import errno
+import os
+from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The error numbers of a write for which there is no room, or no quota."""
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable: a file's own fsync does not."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,171 @@
+"""Originals and thumbnails as files."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapters.stores.durability import FULL, sync_folder
+from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
+from domain.images import ImageId
+from domain.ports.image_store import ImageStore
+
+_INCOMING = "incoming"
+
+
+class FileSystemImageStore(ImageStore):
+    """`originals/` and `thumbnails/` under `root`, in 256 folders each by the first two hex digits of the id.
+
+    A file is written under `incoming/`, made durable, and only then renamed to its place, so that a reader sees all of
+    it or nothing. At least `reserve_bytes` of the file system stay free: an index that shares it needs room to work.
+    """
+
+    def __init__(self, root: Path, *, reserve_bytes: int) -> None:
+        self._root = root
+        self._originals = root / "originals"
+        self._thumbnails = root / "thumbnails"
+        self._reserve_bytes = reserve_bytes
+        # Held while names change, which takes microseconds: two writers of one image, or a writer and a deleter,
+        # never leave one file of the two.
+        self._names = threading.Lock()
+
+    async def open(self) -> None:
+        """See the port."""
+        await asyncio.to_thread(self._open)
+
+    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+        """See the port."""
+        await asyncio.to_thread(self._put, id_, original, thumbnail)
+
+    async def original(self, id_: ImageId) -> bytes:
+        """See the port."""
+        return await asyncio.to_thread(_read, self._originals, id_)
+
+    async def thumbnail(self, id_: ImageId) -> bytes:
+        """See the port."""
+        return await asyncio.to_thread(_read, self._thumbnails, id_)
+
+    async def delete(self, id_: ImageId) -> None:
+        """See the port."""
+        await asyncio.to_thread(self._delete, id_)
+
+    def _open(self) -> None:
+        try:
+            made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
+            for folder in (self._originals, self._thumbnails):
+                # All of them now, so that `put` has no folder to make, and to make durable.
+                for name in (_INCOMING, *(f"{byte:02x}" for byte in range(256))):
+                    (folder / name).mkdir(parents=True, exist_ok=True)
+                sync_folder(folder)
+                _remove_abandoned(folder / _INCOMING)
+                with tempfile.TemporaryFile(dir=folder / _INCOMING):
+                    pass
+            for folder in (self._root, *(folder.parent for folder in made)):
+                sync_folder(folder)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Pictures cannot be stored in {self._root}: {error.strerror or error}. "
+                "Name a directory that this process may write to."
+            ) from error
+
+    def _put(self, id_: ImageId, original: bytes, thumbnail: bytes) -> None:
+        self._refuse_below_reserve(len(original) + len(thumbnail))
+        places = [_place(self._thumbnails, id_), _place(self._originals, id_)]
+        with contextlib.ExitStack() as cleanup, _full_disk_named(self._root):
+            incoming = [
+                cleanup.enter_context(_Incoming(self._thumbnails / _INCOMING, thumbnail)),
+                cleanup.enter_context(_Incoming(self._originals / _INCOMING, original)),
+            ]
+            with self._names:
+                self._reveal(incoming, places)
+            for place in places:
+                sync_folder(place.parent)
+
+    @staticmethod
+    def _reveal(incoming: "list[_Incoming]", places: list[Path]) -> None:
+        """Rename all to their places, or where that fails leave none that was not there before."""
+        new: list[Path] = []
+        try:
+            for file, place in zip(incoming, places, strict=True):
+                if not place.exists():
+                    new.append(place)
+                file.path.replace(place)
+        except OSError:
+            for place in new:
+                place.unlink(missing_ok=True)
+            raise
+
+    def _delete(self, id_: ImageId) -> None:
+        places = [_place(self._originals, id_), _place(self._thumbnails, id_)]
+        with self._names:
+            for place in places:
+                place.unlink(missing_ok=True)
+        for place in places:
+            sync_folder(place.parent)
+
+    def _refuse_below_reserve(self, needed: int) -> None:
+        free = shutil.disk_usage(self._root).free
+        if free - needed < self._reserve_bytes:
+            raise StorageFullError(
+                f"{needed:,} bytes do not fit in {self._root}: {free:,} are free, and {self._reserve_bytes:,} of them "
+                "are kept in reserve. Make room, or delete images."
+            )
+
+
+class _Incoming(contextlib.AbstractContextManager["_Incoming"]):
+    """Bytes in a file of their own, durable, not yet in their place; gone at the end unless renamed.
+
+    The file is locked while its writer lives, which tells it from what a killed process has left: another process
+    that opens the same store must not remove it.
+    """
+
+    def __init__(self, folder: Path, content: bytes) -> None:
+        descriptor, name = tempfile.mkstemp(dir=folder)
+        self.path = Path(name)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            view = memoryview(content)
+            while view:
+                view = view[self._file.write(view) :]
+            os.fsync(self._file.fileno())
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def _remove_abandoned(incoming: Path) -> None:
+    for path in incoming.iterdir():
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _place(folder: Path, id_: ImageId) -> Path:
+    return folder / id_.hex[:2] / str(id_)
+
+
+def _read(folder: Path, id_: ImageId) -> bytes:
+    try:
+        return _place(folder, id_).read_bytes()
+    except FileNotFoundError:
+        raise ImageNotFoundError([id_]) from None
+
+
+@contextlib.contextmanager
+def _full_disk_named(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StorageFullError(f"No room is left in {root}: {error.strerror}. Make room, or delete images.") from error
