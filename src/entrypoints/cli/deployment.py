@@ -1,0 +1,50 @@
+"""What commands work on: the deployment that the settings describe, opened and closed."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from entrypoints.container import Container
+from entrypoints.settings import load_settings
+
+
+def load_container() -> Container:
+    """The deployment of this process's settings, nothing of it opened. Raises ConfigurationError."""
+    return Container(settings=load_settings())
+
+
+@asynccontextmanager
+async def open_service() -> AsyncIterator[Container]:
+    """Index, files and encoder. Raises ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError."""
+    container = load_container()
+    service = container.run_service()
+    await service.open()
+    try:
+        yield container
+    finally:
+        await service.close()
+
+
+@asynccontextmanager
+async def open_detector() -> AsyncIterator[Container]:
+    """The detector alone: neither index nor files nor encoder. Raises ModelError."""
+    container = load_container()
+    detector = container.detector()
+    await detector.open()
+    try:
+        yield container
+    finally:
+        await detector.close()
+
+
+@asynccontextmanager
+async def open_index() -> AsyncIterator[Container]:
+    """Index and files as they are, whatever encoder made them: no model is loaded. Raises as `open_service`."""
+    container = load_container()
+    repository = container.repository()
+    try:
+        # The index first: it tells whether another process has all of it open.
+        await repository.open(None)
+        await container.store().open()
+        yield container
+    finally:
+        await repository.close()

@@ -1,0 +1,79 @@
+"""`lookalike detect`."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from entrypoints.http.schemas import DetectionsOut
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(detect)
+
+
+def detect(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False, help="The picture.")],
+    score_threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least confidence.")] = 0.3,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", metavar="LABEL", help="Only objects of this label; may be repeated.")
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Write the picture with boxes and labels, such as a.jpg."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what the API answers to this.")] = False,
+) -> None:
+    """Name the objects in a picture. Nothing is stored; a service may run on the same data.
+
+    Example: [bold]lookalike detect street.jpg --save annotated.jpg[/]
+    """
+    from entrypoints.cli.deployment import open_detector
+    from entrypoints.cli.indexing import read_picture
+    from entrypoints.http.schemas import DetectionsOut
+
+    async def run() -> DetectionsOut:
+        async with open_detector() as container:
+            content = await asyncio.to_thread(read_picture, image, container.settings().http.max_upload_bytes)
+            find = container.detect_objects()
+            return DetectionsOut.of(await find(content, score_threshold=score_threshold, labels=labels or None))
+
+    found = asyncio.run(run())
+    if json:
+        print(found.model_dump_json(indent=2))
+    else:
+        _show(found)
+    if save:
+        _save(save, image, found)
+
+
+def _show(found: "DetectionsOut") -> None:
+    from entrypoints.cli.tables import print_table
+
+    if not found.detections:
+        print("No object is found.")
+        return
+    print_table(
+        ["Label", "Confidence", "Box"],
+        [
+            [each.label, f"{each.score:.2f}", ",".join(f"{side:.0f}" for side in each.box.model_dump().values())]
+            for each in found.detections
+        ],
+        right_aligned={"Confidence"},
+    )
+
+
+def _save(path: Path, image: Path, found: "DetectionsOut") -> None:
+    from entrypoints.cli.drawing import save_annotated
+
+    objects = [
+        ((each.box.x_min, each.box.y_min, each.box.x_max, each.box.y_max), f"{each.label} {each.score:.2f}")
+        for each in reversed(found.detections)  # the most confident is drawn last, on top
+    ]
+    try:
+        save_annotated(path, image.read_bytes(), objects)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error

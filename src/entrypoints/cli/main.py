@@ -1,0 +1,49 @@
+"""The `lookalike` command."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from domain.errors import ConfigurationError, EmbeddingSpaceError, InvalidInputError, LookalikeError
+from entrypoints.cli import browse, detect, index, maintain, models, search, serve
+
+FAILED = 1
+MISUSED = 2
+"""Something must be typed or configured otherwise; Typer's own usage errors exit with it too."""
+
+app = typer.Typer(
+    name="lookalike",
+    help="Find images that look like yours.\n\nSettings are environment variables that begin with LOOKALIKE_ (or lines "
+    "of a file .env in the working directory); LOOKALIKE_DATA_DIR says where everything is kept (./data).",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+serve.register(app)
+index.register(app)
+search.register(app)
+detect.register(app)
+browse.register(app)
+maintain.register(app)
+models.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command, and exit: 0 done, 1 failed, 2 misused, 130 interrupted. Named errors take one message."""
+    try:
+        app(args=arguments)
+    except LookalikeError as error:
+        misused = isinstance(error, InvalidInputError | ConfigurationError | EmbeddingSpaceError)
+        _fail(str(error), MISUSED if misused else FAILED)
+    except OSError as error:
+        # What adapters name is a LookalikeError; this is the rest of what a file system may refuse.
+        place = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{place}", FAILED)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"lookalike: {message}", file=sys.stderr)
+    sys.exit(code)

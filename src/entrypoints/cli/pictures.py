@@ -1,0 +1,62 @@
+"""Finding the pictures that paths on the command line mean."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIXES = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib",
+        ".tif", ".tiff", ".avif", ".heic", ".heif",
+    }
+)  # fmt: skip
+"""In folders, only files that are named so are taken for pictures; whether they are, their content decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file to index, or a folder that could not be read, and then why."""
+
+    path: Path
+    unreadable: str | None = None
+
+
+def find_pictures(paths: Iterable[Path]) -> list[Found]:
+    """Files as named, and pictures in folders below those that are named, in a stable order, each path once.
+
+    Hidden files and folders are skipped unless named; a folder that symbolic links lead to again is read once.
+    """
+    found: dict[Path, Found] = {}
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        for item in _below(path, seen) if path.is_dir() else [Found(path)]:
+            found.setdefault(item.path, item)
+    return list(found.values())
+
+
+def _below(root: Path, seen: set[tuple[int, int]]) -> Iterator[Found]:
+    unreadable: list[OSError] = []
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=unreadable.append):
+        yield from _errors(unreadable)
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Found(Path(folder, name))
+    yield from _errors(unreadable)
+
+
+def _errors(unreadable: list[OSError]) -> Iterator[Found]:
+    while unreadable:
+        error = unreadable.pop()
+        yield Found(Path(error.filename), unreadable=error.strerror)
+
+
+def stored_name(path: Path) -> str:
+    """The name that a picture is stored under; bytes of it that are no text become replacement characters."""
+    return os.fsencode(path.name).decode(errors="replace")

@@ -1,0 +1,149 @@
+"""`lookalike search`."""
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from entrypoints.http.schemas import BoxOut, SearchResultOut
+
+    Answer = tuple[SearchResultOut, list[bytes]]
+
+
+class Compared(StrEnum):
+    """What the query is compared with."""
+
+    IMAGES = "images"
+    OBJECTS = "objects"
+    ANY = "any"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(search)
+
+
+def search(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False, help="The picture to match.")],
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many matches to show at most.")] = 10,
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            metavar="X_MIN,Y_MIN,X_MAX,Y_MAX",
+            help="Search for this part of the picture, in its pixels; several times with --target objects.",
+        ),
+    ] = None,
+    target: Annotated[
+        Compared, typer.Option(help="Compare with whole pictures, with the objects in them, or with both.")
+    ] = Compared.IMAGES,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="JSON",
+            help='Only among these: \'{"all": [{"field": "metadata.brand", "eq": "acme"}]}\'.',
+        ),
+    ] = None,
+    score_threshold: Annotated[
+        float | None, typer.Option(min=-1.0, max=1.0, help="Leave out matches of a lower cosine similarity.")
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", dir_okay=False, help="Write a picture of the query and its matches, such as a.jpg."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what the API answers to this search.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Ask the service that runs there instead of opening the index here."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="The service's key, with the role read.")] = None,
+) -> None:
+    """Find indexed pictures that look like this one.
+
+    Example: [bold]lookalike search hat.jpg --limit 5 --region 40,60,300,400[/]
+    """
+    from domain.filters import EVERYTHING
+    from entrypoints.http.filter_schema import parse_filter
+    from entrypoints.http.parameters import parse_region
+    from entrypoints.http.schemas import SearchResultOut
+
+    if key is not None and url is None:
+        raise typer.BadParameter("goes with --url", param_hint="--key")
+    boxes = [parse_region(region) for region in regions or []]
+    parsed = EVERYTHING if where is None else parse_filter(where)
+
+    async def ask_here() -> "Answer":
+        from application.search_result import SearchOptions, Target
+        from entrypoints.cli.deployment import open_service
+        from entrypoints.cli.indexing import read_picture
+
+        async with open_service() as container:
+            content = await asyncio.to_thread(read_picture, image, container.settings().http.max_upload_bytes)
+            options = SearchOptions(limit=limit, score_threshold=score_threshold, where=parsed)
+            search_similar = container.search_similar()
+            found = await search_similar(content, regions=boxes, target=Target(target), options=options)
+            browse = container.browse_images()
+            shown = [await browse.thumbnail(match.image) for match in found.matches] if save else []
+            return SearchResultOut.of(found), shown
+
+    async def ask_there(url: str) -> "Answer":
+        from entrypoints.cli.service_client import ServiceClient
+
+        given = {"limit": limit, "target": target.value, "filter": where, "score_threshold": score_threshold}
+        async with ServiceClient(url, key) as service:
+            await service.require()
+            fields: dict[str, str | list[str]] = {
+                name: str(value) for name, value in given.items() if value is not None
+            }
+            fields["region"] = regions or []
+            found = SearchResultOut.model_validate(await service.search(image, fields))
+            shown = [await service.get(match.image.links.thumbnail) for match in found.matches] if save else []
+            return found, shown
+
+    result, thumbnails = asyncio.run(ask_here() if url is None else ask_there(url))
+    if json:
+        print(result.model_dump_json(by_alias=True, indent=2))
+    else:
+        _show(result)
+    if save:
+        _save(save, image, result, thumbnails)
+
+
+def _save(path: Path, query: Path, result: "SearchResultOut", thumbnails: list[bytes]) -> None:
+    from entrypoints.cli.drawing import Tile, save_contact_sheet
+
+    tiles = [Tile(query.read_bytes(), "query", result.query.width, [_corners(box) for box in result.query.regions])]
+    for shown, match in zip(thumbnails, result.matches, strict=True):
+        found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
+        boxes = [_corners(each.box) for each in found]
+        tiles.append(Tile(shown, f"{match.score:.3f}  {match.image.filename}", match.image.width, boxes))
+    try:
+        save_contact_sheet(path, tiles)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error
+
+
+def _corners(box: "BoxOut") -> tuple[float, float, float, float]:
+    return box.x_min, box.y_min, box.x_max, box.y_max
+
+
+def _show(result: "SearchResultOut") -> None:
+    from entrypoints.cli.tables import print_table
+
+    if not result.matches:
+        print("Nothing indexed matches.")
+        return
+    print_table(
+        ["Rank", "Score", "File", "Id", "Size"],
+        [
+            [str(m.rank), f"{m.score:.3f}", m.image.filename, str(m.image.id), f"{m.image.width} x {m.image.height}"]
+            for m in result.matches
+        ],
+        right_aligned={"Rank", "Score", "Size"},
+    )

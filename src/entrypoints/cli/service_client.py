@@ -1,0 +1,215 @@
+"""Talking to a running service instead of opening the index."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from domain.errors import ConfigurationError, InvalidInputError, UnavailableError
+from entrypoints.cli.indexing import FileResult, Source
+from entrypoints.cli.pictures import stored_name
+
+GROUP_FILES = 32
+GROUP_BYTES = 64 * 1024 * 1024
+"""A batch ends when it has so many files, or bytes: small enough for the bar to move, and to lose little by Ctrl-C."""
+
+ATTEMPTS = 6
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds between attempts; doubled each time unless the service says how long to wait."""
+
+TIMEOUT = httpx.Timeout(300.0, connect=10.0)
+"""A batch is encoded before it is answered."""
+
+BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
+Send = Callable[[], Awaitable[httpx.Response]]
+
+
+class ServiceClient:
+    """One service. Every failure of it as a whole is raised as a named error."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        pause: float = FIRST_PAUSE,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._pause = pause
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        try:
+            self._http = httpx.AsyncClient(base_url=self._url, headers=headers, timeout=TIMEOUT, transport=transport)
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise InvalidInputError(f"{url!r} is no address of a service: {error}") from error
+
+    async def __aenter__(self) -> "ServiceClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def require(self) -> None:
+        """See that a service answers, at once and without trying again. Raises UnavailableError."""
+        try:
+            response = await self._http.get("/health/live")
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UnavailableError(
+                f"No service answers at {self._url} ({_reason(error)}). Start one with `lookalike serve`, or correct "
+                "the address."
+            ) from error
+        if response.status_code != httpx.codes.OK:
+            raise UnavailableError(f"What answers at {self._url} is no Lookalike service ({response.status_code}).")
+
+    async def search(self, picture: Path, fields: Mapping[str, str | list[str]]) -> dict[str, Any]:
+        """POST /v1/search: the answer's JSON. Raises InvalidInputError with what the service refused."""
+        content = await asyncio.to_thread(picture.read_bytes)
+        files = {"file": (stored_name(picture), content, "application/octet-stream")}
+        response = await self._patiently(lambda: self._http.post("/v1/search", data=fields, files=files))
+        if response.status_code != httpx.codes.OK:
+            raise self._refusal(response)
+        result: dict[str, Any] = response.json()
+        return result
+
+    async def get(self, path: str) -> bytes:
+        """The bytes of a resource, such as a thumbnail. Raises as `search`."""
+        response = await self._patiently(lambda: self._http.get(path))
+        if response.status_code != httpx.codes.OK:
+            raise self._refusal(response)
+        return response.content
+
+    async def index(self, paths: list[Path], metadata: str | None) -> list[FileResult]:
+        """POST /v1/images/batch, streamed from disk: a result for each path, in order."""
+        readable, unreadable = [], {}
+        for path in paths:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                reason = f"The file cannot be read: {error.strerror or error}."
+                unreadable[path] = FileResult(path=path, status="failed", reason=reason)
+            else:
+                readable.append(path)
+        sent = dict(zip(readable, await self._index_readable(readable, metadata), strict=True)) if readable else {}
+        return [unreadable.get(path) or sent[path] for path in paths]
+
+    async def _index_readable(self, paths: list[Path], metadata: str | None) -> list[FileResult]:
+        response = await self._patiently(lambda: self._post_batch(paths, metadata))
+        if response.status_code == httpx.codes.MULTI_STATUS:
+            answers = response.json()["results"]
+            return [_result(path, answer) for path, answer in zip(paths, answers, strict=True)]
+        if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            # The service's limit for a batch is smaller than ours.
+            if len(paths) == 1:
+                return [FileResult(path=paths[0], status="failed", reason=_detail(response))]
+            half = len(paths) // 2
+            return [
+                *await self._index_readable(paths[:half], metadata),
+                *await self._index_readable(paths[half:], metadata),
+            ]
+        raise self._refusal(response)
+
+    async def _post_batch(self, paths: list[Path], metadata: str | None) -> httpx.Response:
+        with ExitStack() as opened:
+            files: list[tuple[str, tuple[str, IO[bytes], str]]] = [
+                ("files", (stored_name(path), opened.enter_context(path.open("rb")), "application/octet-stream"))
+                for path in paths
+            ]
+            data = {} if metadata is None else {"metadata": metadata}
+            return await self._http.post("/v1/images/batch", data=data, files=files)
+
+    async def _patiently(self, send: Send) -> httpx.Response:
+        """Send, again while the service is busy or away: everything sent here is safe to repeat."""
+        pause = self._pause
+        for attempt in range(ATTEMPTS):
+            try:
+                response = await send()
+            except httpx.TransportError as error:
+                failure = _reason(error)
+                wait = pause
+            else:
+                if response.status_code not in BUSY:
+                    return response
+                failure = _detail(response)
+                wait = _retry_after(response) or pause
+            if attempt < ATTEMPTS - 1:
+                await asyncio.sleep(min(wait, LONGEST_PAUSE))
+                pause *= 2
+        raise UnavailableError(f"The service at {self._url} did not answer {ATTEMPTS} times: {failure}.")
+
+    def _refusal(self, response: httpx.Response) -> Exception:
+        message = f"The service at {self._url} refuses: {_detail(response)}"
+        if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            return ConfigurationError(f"{message} Give a key with --key.")
+        return InvalidInputError(message) if response.is_client_error else UnavailableError(message)
+
+
+def index_there(url: str, key: str | None, metadata: str | None) -> Source:
+    """Indexing by a running service."""
+
+    async def index(files: Iterator[Path]) -> AsyncGenerator[FileResult]:
+        async with ServiceClient(url, key) as service:
+            await service.require()
+            for group in groups(files):
+                try:
+                    results = await service.index(group, metadata)
+                except UnavailableError as error:
+                    yield FileResult(path=group[0], status="failed", reason=str(error), hopeless=True)
+                    return
+                for result in results:
+                    yield result
+
+    return index
+
+
+def groups(files: Iterator[Path]) -> Iterator[list[Path]]:
+    """Files in batches of at most GROUP_FILES and, unless one alone is larger, GROUP_BYTES."""
+    group: list[Path] = []
+    total = 0
+    for path in files:
+        size = _size(path)
+        if group and (len(group) == GROUP_FILES or total + size > GROUP_BYTES):
+            yield group
+            group, total = [], 0
+        group.append(path)
+        total += size
+    if group:
+        yield group
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _result(path: Path, answer: dict[str, Any]) -> FileResult:
+    problem = answer.get("problem") or {}
+    return FileResult(
+        path=path,
+        status=answer["status"],
+        reason=problem.get("detail", ""),
+        hopeless=problem.get("code") == "storage_full",
+    )
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"{response.status_code} {response.reason_phrase}"
+
+
+def _retry_after(response: httpx.Response) -> float:
+    try:
+        return float(response.headers.get("Retry-After", 0))
+    except ValueError:
+        return 0.0
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

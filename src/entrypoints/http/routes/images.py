@@ -1,0 +1,275 @@
+"""Index images, look at them, change and delete them."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.errors import BodyTooLargeError, InvalidFilterError
+from domain.filters import EVERYTHING
+from domain.metadata import Metadata, checked_metadata
+from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
+from entrypoints.http.auth import require
+from entrypoints.http.dependencies import (
+    BrowseImagesOf,
+    DeleteImagesOf,
+    EditMetadataOf,
+    Http,
+    IndexImagesOf,
+    NoQuery,
+    Once,
+    Open,
+    Root,
+)
+from entrypoints.http.filter_schema import FilterText
+from entrypoints.http.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
+from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses, request_id_of
+from entrypoints.http.schemas import (
+    BatchOut,
+    DeletedOut,
+    DeleteIn,
+    ImageOut,
+    ImagePageOut,
+    LabelCountOut,
+    LabelsOut,
+    MetadataPatchIn,
+    image_path,
+)
+from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, upload_of
+from entrypoints.settings import Role
+
+reads = APIRouter(tags=["Images"], dependencies=[require(Role.READ), Once, Open])
+writes = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open])
+batches = APIRouter(
+    tags=["Images"], route_class=CountedBatchRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open]
+)
+
+
+class IndexForm(BaseModel):
+    """One picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: PictureFile
+    metadata: MetadataText | None = None
+
+
+class BatchForm(BaseModel):
+    """Many pictures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: Annotated[list[UploadFile], Field(min_length=1, description="Pictures, in the order of the answer.")]
+    metadata: JsonObjectText | None = None
+
+
+class ListQuery(BaseModel):
+    """Which part of the listing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=200, description="Images to answer at most.")] = 50
+    cursor: CursorText | None = None
+    filter: FilterText | None = None
+
+
+class LabelsQuery(BaseModel):
+    """Among which images."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filter: FilterText | None = None
+
+
+@writes.post(
+    "/images",
+    status_code=HTTPStatus.CREATED,
+    response_model=ImageOut,
+    summary="Index a picture",
+    response_description="It is indexed, and was not before. `Location` is its path.",
+    responses={
+        200: {"model": ImageOut, "description": "It was there; metadata given now replaces what was stored."},
+        **problem_responses(*ALWAYS, *PICTURE, "embedding_space_mismatch", "storage_full"),
+    },
+)
+async def index_image(
+    form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, http: Http, root: Root
+) -> JSONResponse:
+    """Decode, detect, encode, store and index one picture. Sending the same bytes twice is safe: one id."""
+    outcome = await index.one(upload_of(form.file, form.metadata, http.max_upload_bytes))
+    assert outcome.image is not None  # noqa: S101 - `one` raises where there is none
+    created = outcome.status == "created"
+    return JSONResponse(
+        ImageOut.of(outcome.image, root).model_dump(mode="json", by_alias=True),
+        status_code=HTTPStatus.CREATED if created else HTTPStatus.OK,
+        headers={"Location": image_path(outcome.image, root)} if created else None,
+    )
+
+
+@batches.post(
+    "/images/batch",
+    status_code=HTTPStatus.MULTI_STATUS,
+    response_model_exclude_none=True,
+    summary="Index many pictures at once",
+    response_description="What became of each, in the order sent.",
+    responses=problem_responses(
+        *ALWAYS, "malformed_request", "body_too_large", "invalid_metadata", "embedding_space_mismatch", "storage_full"
+    ),
+)
+async def index_batch(
+    request: Request, form: Annotated[BatchForm, MULTIPART], index: IndexImagesOf, http: Http, root: Root
+) -> BatchOut:
+    """Index many pictures; one bad picture never fails the others.
+
+    `metadata` is one object for all pictures, or, if every value of it is an object, one by filename.
+    """
+    if len(form.files) > http.max_batch_files:
+        raise BodyTooLargeError(f"The batch has {len(form.files)} files; at most {http.max_batch_files} are accepted.")
+    metadata = _metadata_of_each(form)
+    uploads = [upload_of(file, item, http.max_upload_bytes) for file, item in zip(form.files, metadata, strict=True)]
+    outcomes = [outcome async for outcome in index(uploads)]
+    return BatchOut.of(outcomes, root=root, instance=request.url.path, request_id=request_id_of(request))
+
+
+@reads.get(
+    "/images",
+    summary="List images, newest first",
+    responses=problem_responses(*ALWAYS),
+)
+async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImagesOf, root: Root) -> ImagePageOut:
+    """A page of the listing, and the cursor of the next one. Pages stay complete while others write."""
+    page = await browse.page(limit=query.limit, after=query.cursor, where=query.filter or EVERYTHING)
+    return ImagePageOut.of(page, root)
+
+
+@reads.get("/labels", summary="Count the labels of detected objects", responses=problem_responses(*ALWAYS))
+async def list_labels(query: Annotated[LabelsQuery, Query()], browse: BrowseImagesOf) -> LabelsOut:
+    """The labels found in the matching images, with how many of them show each; most frequent first."""
+    counts = await browse.labels(query.filter or EVERYTHING)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return LabelsOut(labels=[LabelCountOut(label=label, images=images) for label, images in ordered])
+
+
+@reads.get(
+    "/images/{id:uuid}",
+    summary="Get an image's record",
+    responses=problem_responses(*ALWAYS, "image_not_found"),
+    dependencies=[NoQuery],
+)
+async def get_image(id: IdInPath, browse: BrowseImagesOf, root: Root) -> ImageOut:  # noqa: A002 - the contract's name
+    """What is known of an indexed image."""
+    return ImageOut.of(await browse.get(id), root)
+
+
+@writes.patch(
+    "/images/{id:uuid}",
+    summary="Change an image's metadata",
+    responses=problem_responses(
+        *ALWAYS, "malformed_json", "body_too_large", "image_not_found", "invalid_metadata", "storage_full"
+    ),
+    openapi_extra={
+        "requestBody": {
+            "content": {"application/merge-patch+json": {"schema": {"$ref": "#/components/schemas/MetadataPatchIn"}}}
+        }
+    },
+)
+async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf, root: Root) -> ImageOut:  # noqa: A002
+    """Apply a JSON merge patch (RFC 7396) to the metadata: null removes a key. Nothing is encoded again."""
+    return ImageOut.of(await edit(id, patch.metadata), root)
+
+
+@writes.delete(
+    "/images/{id:uuid}",
+    status_code=HTTPStatus.NO_CONTENT,
+    response_class=Response,
+    summary="Delete an image",
+    responses=problem_responses(*ALWAYS, "image_not_found"),
+)
+async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A002
+    """Remove its vector, its objects, the original and the thumbnail."""
+    await delete.one(id)
+
+
+@writes.post(
+    "/images/delete",
+    summary="Delete all images that match a filter",
+    responses=problem_responses(*ALWAYS, "malformed_json", "body_too_large", "invalid_filter"),
+)
+async def delete_matching(body: DeleteIn, delete: DeleteImagesOf) -> DeletedOut:
+    """Delete every image that the filter names. An empty filter is refused: it would name them all."""
+    where = body.filter.to_domain()
+    if not where:
+        raise InvalidFilterError('The filter names nothing. To delete all: {"all": [{"field": "width", "gte": 1}]}.')
+    return DeletedOut(deleted=await delete.matching(where))
+
+
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+
+
+@reads.get(
+    "/images/{id:uuid}/content",
+    summary="Download the original",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/*": _BINARY}, "description": "The bytes as uploaded."},
+        304: {"description": "The caller's copy (`If-None-Match`) is current."},
+        **problem_responses(*ALWAYS, "image_not_found"),
+    },
+    dependencies=[NoQuery],
+)
+async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) -> Response:  # noqa: A002
+    """The original bytes, byte for byte as uploaded."""
+    record = await browse.get(id)
+    etag = f'"{record.sha256}"'
+    if _is_current(request, etag):
+        return _not_modified(etag)
+    return _file(await browse.original(record), record.media_type, etag)
+
+
+@reads.get(
+    "/images/{id:uuid}/thumbnail",
+    summary="Get a small upright rendition",
+    response_class=Response,
+    responses={
+        200: {"content": {THUMBNAIL_MEDIA_TYPE: _BINARY}, "description": "A small upright rendition."},
+        304: {"description": "The caller's copy (`If-None-Match`) is current."},
+        **problem_responses(*ALWAYS, "image_not_found"),
+    },
+    dependencies=[NoQuery],
+)
+async def get_thumbnail(id: IdInPath, request: Request, browse: BrowseImagesOf) -> Response:  # noqa: A002
+    """A JPEG of at most 384 pixels a side, upright whatever the original's EXIF orientation."""
+    record = await browse.get(id)
+    etag = f'"thumbnail-{record.sha256}"'
+    if _is_current(request, etag):
+        return _not_modified(etag)
+    return _file(await browse.thumbnail(record), THUMBNAIL_MEDIA_TYPE, etag)
+
+
+def _metadata_of_each(form: BatchForm) -> list[Metadata | None]:
+    given = form.metadata
+    if given is None:
+        return [None] * len(form.files)
+    if given and all(isinstance(value, dict) for value in given.values()):
+        by_name = {name: checked_metadata(value) for name, value in given.items()}
+        return [by_name.get(file.filename or "") for file in form.files]
+    return [checked_metadata(given)] * len(form.files)
+
+
+def _is_current(request: Request, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return etag in tags or "*" in tags
+
+
+def _caching(etag: str) -> dict[str, str]:
+    return {"ETag": etag, "Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+
+
+def _not_modified(etag: str) -> Response:
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_caching(etag))
+
+
+def _file(content: bytes, media_type: str, etag: str) -> Response:
+    return Response(content, media_type=media_type, headers=_caching(etag))

@@ -1,0 +1,70 @@
+"""What the models make of a picture, and which models these are."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from entrypoints.http.auth import require
+from entrypoints.http.dependencies import DetectObjectsOf, ExtractEmbeddingOf, Http, NoQuery, Once, Open, RunServiceOf
+from entrypoints.http.parameters import Labels, PictureFile, Regions
+from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
+from entrypoints.http.schemas import DetectionsOut, EmbeddingOut, ModelsOut
+from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
+from entrypoints.settings import Role
+
+router = APIRouter(tags=["Models"], route_class=CountedRoute, dependencies=[require(Role.READ), NoQuery, Once])
+
+
+class EmbeddingForm(BaseModel):
+    """A picture, or a part of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: PictureFile
+    region: Annotated[Regions, Field(max_length=1, description="The part of the picture to encode.")] = []
+
+
+class DetectionForm(BaseModel):
+    """A picture, and which of its objects to answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: PictureFile
+    score_threshold: Annotated[float, Field(ge=0, le=1, description="Least confidence.")] = 0.3
+    labels: Annotated[Labels, Field(max_length=100, description="Only these labels; all where none is given.")] = []
+    max_detections: Annotated[int, Field(ge=1, le=300, description="Objects to answer at most.")] = 100
+
+
+@router.post(
+    "/embeddings",
+    summary="Get a picture's feature vector",
+    responses=problem_responses(*ALWAYS, *PICTURE, "invalid_region"),
+)
+async def embed(form: Annotated[EmbeddingForm, MULTIPART], extract: ExtractEmbeddingOf, http: Http) -> EmbeddingOut:
+    """The L2-normalised vector that search compares, of the picture or of a region of it. Nothing is stored."""
+    region = form.region[0] if form.region else None
+    found = await extract(await read_picture(form.file, http.max_upload_bytes), region=region)
+    return EmbeddingOut(model=found.model, dimension=len(found.embedding), embedding=found.embedding.tolist())
+
+
+@router.post(
+    "/detections",
+    summary="Detect objects in a picture",
+    responses=problem_responses(*ALWAYS, *PICTURE, "detector_unavailable"),
+)
+async def detect(form: Annotated[DetectionForm, MULTIPART], find: DetectObjectsOf, http: Http) -> DetectionsOut:
+    """The objects in the picture with their confidence, best first; boxes in upright pixels. Nothing is stored."""
+    found = await find(
+        await read_picture(form.file, http.max_upload_bytes),
+        score_threshold=form.score_threshold,
+        labels=form.labels or None,
+        max_detections=form.max_detections,
+    )
+    return DetectionsOut.of(found)
+
+
+@router.get("/models", summary="See what is running", responses=problem_responses(*ALWAYS), dependencies=[Open])
+async def models(service: RunServiceOf) -> ModelsOut:
+    """The models, their weights' digests, runtime, device and precision as they really run, and the index."""
+    return ModelsOut.of(await service.describe())

@@ -1,0 +1,120 @@
+"""Search with a picture, with a stored image, with examples."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from application.search_result import SearchOptions, Target
+from application.search_similar import MAX_REGIONS
+from domain.filters import EVERYTHING
+from entrypoints.http.auth import require
+from entrypoints.http.dependencies import Http, NoQuery, Once, Open, Root, SearchByExamplesOf, SearchSimilarOf
+from entrypoints.http.filter_schema import FilterText
+from entrypoints.http.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
+from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
+from entrypoints.http.schemas import ExamplesIn, SearchResultOut
+from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
+from entrypoints.settings import Role
+
+router = APIRouter(tags=["Search"], route_class=CountedRoute, dependencies=[require(Role.READ), Once, Open])
+
+
+class SearchForm(BaseModel):
+    """A picture, and how to search with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: PictureFile
+    limit: Limit = 10
+    offset: Offset = 0
+    score_threshold: ScoreThreshold | None = None
+    filter: FilterText | None = None
+    region: Annotated[
+        Regions,
+        Field(
+            max_length=MAX_REGIONS,
+            description="The part of the picture to search for. Up to 8 with target `objects`: pictures are ranked by "
+            "the best one-to-one assignment of the regions to their stored objects.",
+        ),
+    ] = []
+    target: Annotated[Target, Field(description="Compare with whole pictures, with stored objects, or with both.")] = (
+        Target.IMAGES
+    )
+    exact: Annotated[bool, Field(description="Compare with every vector instead of the approximate index.")] = False
+
+
+class SimilarQuery(BaseModel):
+    """Which part of the ranking."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Limit = 10
+    offset: Offset = 0
+    score_threshold: ScoreThreshold | None = None
+    filter: FilterText | None = None
+
+
+@router.post(
+    "/search",
+    summary="Find images that look like a picture, like regions of it, or that hold objects that do",
+    responses=problem_responses(
+        *ALWAYS, *PICTURE, "invalid_region", "embedding_space_mismatch", "detector_unavailable"
+    ),
+    dependencies=[NoQuery],
+)
+async def search(
+    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, http: Http, root: Root
+) -> SearchResultOut:
+    """The indexed images most similar to the picture, best first. The picture itself is not stored."""
+    result = await find(
+        await read_picture(form.file, http.max_upload_bytes),
+        regions=form.region,
+        target=form.target,
+        options=_options(form, exact=form.exact),
+    )
+    return SearchResultOut.of(result, root)
+
+
+@router.post(
+    "/search/examples",
+    summary="Find images like some stored images and unlike others",
+    responses=problem_responses(
+        *ALWAYS, "malformed_json", "body_too_large", "image_not_found", "invalid_examples", "embedding_space_mismatch"
+    ),
+    dependencies=[NoQuery],
+)
+async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Root) -> SearchResultOut:
+    """Nearest to the positive examples, away from the negative ones; the examples themselves are left out."""
+    options = SearchOptions(
+        limit=body.limit,
+        offset=body.offset,
+        score_threshold=body.score_threshold,
+        where=EVERYTHING if body.filter is None else body.filter.to_domain(),
+    )
+    return SearchResultOut.of(await find(body.positive, body.negative, options=options), root)
+
+
+@router.get(
+    "/images/{id:uuid}/similar",
+    summary="Find images that look like a stored one",
+    responses=problem_responses(*ALWAYS, "image_not_found", "embedding_space_mismatch"),
+)
+async def similar(
+    id: IdInPath,  # noqa: A002 - the contract's name
+    query: Annotated[SimilarQuery, Query()],
+    find: SearchByExamplesOf,
+    root: Root,
+) -> SearchResultOut:
+    """Nearest to a stored image, which is itself left out. Nothing is encoded again."""
+    return SearchResultOut.of(await find([id], options=_options(query)), root)
+
+
+def _options(given: SearchForm | SimilarQuery, *, exact: bool = False) -> SearchOptions:
+    return SearchOptions(
+        limit=given.limit,
+        offset=given.offset,
+        score_threshold=given.score_threshold,
+        where=given.filter or EVERYTHING,
+        exact=exact,
+    )

@@ -1,0 +1,120 @@
+"""Pictures on their way in: counted while they stream, read when their turn comes."""
+
+import unicodedata
+from collections.abc import Callable, Coroutine
+from pathlib import PurePosixPath
+from typing import Any
+
+from fastapi import HTTPException, Request, Response, UploadFile, params
+from fastapi.routing import APIRoute
+from python_multipart.multipart import parse_options_header
+from starlette.types import Message, Receive
+
+from application.index_images import Upload
+from domain.errors import BodyTooLargeError
+from domain.metadata import Metadata
+from entrypoints.http.auth import RequiredRole
+from entrypoints.settings import HttpSettings
+
+OVERHEAD_BYTES = 1024 * 1024
+"""What a request may have besides its pictures: multipart headers, metadata, filters, or its whole JSON."""
+
+EPILOGUE_BYTES = 4096
+"""How far from its end a multipart body is searched for its closing delimiter."""
+
+MAX_FILENAME = 255
+
+MULTIPART = params.Form(media_type="multipart/form-data")
+"""A form with files; FastAPI would document one whose files are fields of a model as URL-encoded."""
+
+
+class CountedRoute(APIRoute):
+    """Refuses a body over the limit by its declared length, or else at the byte that passes it.
+
+    FastAPI's own `max_body_size` answers text/plain, where ours must be a problem.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler behind a `receive` that counts."""
+        handle = super().get_route_handler()
+        roles = [item.dependency for item in self.dependencies if isinstance(item.dependency, RequiredRole)]
+
+        async def counted(request: Request) -> Response:
+            # FastAPI reads the body before it solves dependencies: first ask whether this caller may send one.
+            for role in roles:
+                await role.check(request)
+            limit = self.limit(request.app.state.container.settings().http, request)
+            declared = request.headers.get("content-length", "")
+            if declared.isdecimal() and int(declared) > limit:
+                raise _too_large(limit)
+            return await handle(Request(request.scope, _watched(request, limit)))
+
+        return counted
+
+    @staticmethod
+    def limit(http: HttpSettings, request: Request) -> int:
+        """Bytes that the whole body may have: one picture's, or for JSON just the overhead."""
+        return OVERHEAD_BYTES + (http.max_upload_bytes if _is_multipart(request) else 0)
+
+
+class CountedBatchRoute(CountedRoute):
+    """Takes the bytes of a batch."""
+
+    @staticmethod
+    def limit(http: HttpSettings, request: Request) -> int:
+        """Bytes that the whole batch may have."""
+        return OVERHEAD_BYTES + http.max_batch_bytes
+
+
+async def read_picture(file: UploadFile, limit: int) -> bytes:
+    """The bytes of one picture. Raises BodyTooLargeError above `limit` bytes."""
+    if file.size is not None and file.size > limit:
+        raise BodyTooLargeError(f"The picture has {file.size} bytes; at most {limit} are accepted.")
+    return await file.read()
+
+
+def upload_of(file: UploadFile, metadata: Metadata | None, limit: int) -> Upload:
+    """The use case's view of a file; its bytes stay on disk until they are read."""
+    return Upload(filename=clean_filename(file.filename), read=lambda: read_picture(file, limit), metadata=metadata)
+
+
+def clean_filename(name: str | None) -> str:
+    """The last part of a path of either kind, without control characters, at most 255 characters."""
+    last = PurePosixPath((name or "").replace("\\", "/")).name
+    printable = "".join(character for character in last if unicodedata.category(character)[0] != "C")
+    return printable.strip()[:MAX_FILENAME] or "unnamed"
+
+
+def _watched(request: Request, limit: int) -> Receive:
+    """Counts the body, and sees that a multipart body has its end, for which Starlette's parser does not look."""
+    received, tail, closing = 0, b"", _closing_delimiter(request)
+
+    async def watched() -> Message:
+        nonlocal received, tail
+        message = await request.receive()
+        body = message.get("body", b"")
+        received += len(body)
+        if received > limit:
+            raise _too_large(limit)
+        tail = (tail + body)[-EPILOGUE_BYTES:]
+        if message["type"] == "http.request" and not message.get("more_body", False) and closing not in tail:
+            raise HTTPException(400, f"The multipart body is cut off: it has no {closing.decode('latin-1')!r}.")
+        return message
+
+    return watched
+
+
+def _is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/")
+
+
+def _closing_delimiter(request: Request) -> bytes:
+    """What ends a multipart body; nothing for other bodies, and where the parser will miss the boundary."""
+    _, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary", b"")
+    return b"--" + boundary + b"--" if boundary and _is_multipart(request) else b""
+
+
+# HTTPExceptions, since FastAPI turns any other error while it reads a body into a 400 without its reason.
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"The request has more than the {limit} bytes that are accepted here.")

@@ -1,0 +1,229 @@
+"""Every setting there is: the only reader of the environment."""
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.errors import ConfigurationError
+
+PREFIX = "LOOKALIKE_"
+MEBIBYTE = 1024 * 1024
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names in it are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HttpSettings(Section):
+    """Where the service listens, and how much it takes."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    max_upload_bytes: Annotated[int, Field(ge=1024)] = 25 * MEBIBYTE
+    max_batch_bytes: Annotated[int, Field(ge=1024)] = 512 * MEBIBYTE
+    max_batch_files: Annotated[int, Field(ge=1, le=10_000)] = 256
+    root_path: str = ""
+    shutdown_seconds: Annotated[int, Field(ge=1)] = 20
+
+
+class DecodeSettings(Section):
+    """The header limits of the decode contract."""
+
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    max_side: Annotated[int, Field(ge=1)] = 30_000
+    threads: Annotated[int, Field(ge=0)] = 0
+
+
+class EncoderSettings(Section):
+    """The model that makes embeddings, and what runs it."""
+
+    runtime: Literal["openvino", "torch"] = "openvino"
+    model: str = "tf_efficientnet_lite2"
+    device: str = "cpu"
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    checkpoint: Path | None = None
+    checkpoint_sha256: str | None = None
+    revision: str | None = None
+    input_size: Annotated[int, Field(ge=32, le=2048)] | None = None
+    pooling: Literal["auto", "gem", "model"] = "auto"
+
+
+class DetectorSettings(Section):
+    """The model that finds objects, and what runs it. `auto` is the packaged one where its weights are installed."""
+
+    runtime: Literal["auto", "openvino", "torch", "none"] = "auto"
+    model: str = "ssd_mobilenet_v2_coco"
+    device: str = "cpu"
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    weights: str = "DEFAULT"
+    checkpoint: Path | None = None
+    checkpoint_sha256: str | None = None
+    labels_file: Path | None = None
+
+
+class ObjectSettings(Section):
+    """Which detected objects are indexed with their picture."""
+
+    enabled: bool = True
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.4
+    min_area: Annotated[float, Field(ge=0, le=1)] = 0.005
+    max_per_image: Annotated[int, Field(ge=0, le=100)] = 10
+    padding: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class MetadataIndex(StrEnum):
+    """The type of a payload index on a metadata key."""
+
+    KEYWORD = "keyword"
+    INTEGER = "integer"
+    FLOAT = "float"
+    BOOL = "bool"
+
+
+class RepositorySettings(Section):
+    """Where records and vectors live."""
+
+    backend: Literal["edge", "qdrant", "memory"] = "edge"
+    indexed_metadata: Annotated[Mapping[str, MetadataIndex], NoDecode] = Field(default_factory=dict)
+    url: str | None = None
+    api_key: SecretStr | None = None
+    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = "lookalike"
+    timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    prefer_grpc: bool = True
+    grpc_port: Annotated[int, Field(ge=1, le=65535)] = 6334
+    ca_certificate: Path | None = None
+    shard_number: Annotated[int, Field(ge=1)] | None = None
+    replication_factor: Annotated[int, Field(ge=1)] | None = None
+    write_consistency_factor: Annotated[int, Field(ge=1)] | None = None
+    on_disk_vectors: bool = True
+    quantization: Literal["none", "int8"] = "int8"
+
+    @field_validator("indexed_metadata", mode="before")
+    @classmethod
+    def _parse_indexed_metadata(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().rpartition(":") for part in value.split(",") if part.strip()]
+        if any(not key or not kind for key, _, kind in pairs):
+            raise ValueError("write it as key:type,key:type with types keyword, integer, float or bool")
+        return {key: kind for key, _, kind in pairs}
+
+    @model_validator(mode="after")
+    def _url_goes_with_server(self) -> Self:
+        if self.backend == "qdrant" and self.url is None:
+            raise ValueError("backend qdrant needs LOOKALIKE_REPOSITORY__URL, such as http://localhost:6333")
+        return self
+
+
+class StorageSettings(Section):
+    """The disk under the data directory."""
+
+    reserve_bytes: Annotated[int, Field(ge=0)] = 512 * MEBIBYTE
+
+
+class LogSettings(Section):
+    """What is written to standard error."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Role(StrEnum):
+    """What a key allows; each role includes the one before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class AuthSettings(Section):
+    """Who may call. Without keys, everybody."""
+
+    keys: Annotated[Mapping[str, Role], NoDecode] = Field(default_factory=dict, repr=False)
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        if any(role not in set(Role) or len(key) < 8 for role, _, key in pairs):
+            raise ValueError(
+                "write them as role:key,role:key with roles read, write, admin and keys of 8 or more characters"
+            )
+        return {key: role for role, _, key in pairs}
+
+
+class Settings(BaseSettings):
+    """All settings, read from the environment and from `.env` in the working directory (the environment wins)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
+    )
+
+    data_dir: Path = Path("data")
+    models_dir: Path = Path(sys.prefix) / "share" / "lookalike" / "models"
+    http: HttpSettings = HttpSettings()
+    decode: DecodeSettings = DecodeSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    detector: DetectorSettings = DetectorSettings()
+    objects: ObjectSettings = ObjectSettings()
+    repository: RepositorySettings = RepositorySettings()
+    storage: StorageSettings = StorageSettings()
+    auth: AuthSettings = AuthSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _one_process_owns_an_embedded_index(self) -> Self:
+        if self.http.workers > 1 and self.repository.backend != "qdrant":
+            raise ValueError(
+                f"LOOKALIKE_HTTP__WORKERS={self.http.workers} needs LOOKALIKE_REPOSITORY__BACKEND=qdrant: the "
+                f"{self.repository.backend} backend lives in one process"
+            )
+        return self
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises ConfigurationError naming every variable that is wrong, and why."""
+    names = set(setting_names(Settings))
+    given = [*os.environ, *dotenv_values(".env")]
+    if unknown := sorted({name for name in given if name.upper().startswith(PREFIX) and name.upper() not in names}):
+        raise ConfigurationError("\n".join(_misspelt(name, names) for name in unknown))
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = (
+            f"{_variable(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
+        )
+        raise ConfigurationError("\n".join(lines)) from None
+
+
+def setting_names(model: type[BaseModel], prefix: str = PREFIX) -> Iterable[str]:
+    """The environment variable of every setting, such as LOOKALIKE_HTTP__PORT."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from setting_names(field.annotation, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def _misspelt(name: str, names: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.0)
+    return f"{name} is not a setting. Did you mean {nearest[0]}?"
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + "__".join(str(part).upper() for part in location) if location else "Settings"
