@@ -1,0 +1,166 @@
+"""Objects: what detecting costs, what it adds to indexing, and how fast objects are searched."""
+
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import numpy as np
+
+from application.index_images import Upload
+from benchmarks.pictures import EXAMPLES
+from domain.embeddings import Embeddings, EmbeddingSpace, normalised
+from domain.geometry import BoundingBox
+from domain.images import ContentHash, DetectedObject, ImageRecord, IndexedImage
+from domain.raster import RasterImage
+from entrypoints.container import Container
+from entrypoints.settings import DetectorSettings, ObjectSettings, Settings
+
+SCENES = EXAMPLES.parent / "scenes"
+BATCH = 16
+CLUSTERS = 500
+
+
+async def detecting() -> list[str]:
+    """Milliseconds a picture, one at a time, by precision."""
+    rows = []
+    precisions: tuple[Literal["f32", "bf16"], ...] = ("f32", "bf16")
+    for precision in precisions:
+        container = Container(settings=Settings(detector=DetectorSettings(runtime="openvino", precision=precision)))
+        detector, decoder = container.detector(), container.decoder()
+        await detector.open()
+        scenes = [path.read_bytes() for path in sorted(SCENES.glob("*.jpg"))] * 10
+        rasters = [(await decoder.decode(scene, sufficient_side=600)).raster for scene in scenes]
+        milliseconds = []
+        for raster in rasters:
+            started = time.perf_counter()
+            await detector.detect([raster], score_threshold=0.3)
+            milliseconds.append((time.perf_counter() - started) * 1000)
+        running = detector.description
+        assert running is not None
+        rows.append(f"| {running.model} | {running.runtime} {running.precision} | {median(milliseconds):.1f} |")
+        await detector.close()
+    return ["| detector | runtime | ms |", "| --- | --- | --- |", *rows, ""]
+
+
+async def indexing(pictures: Sequence[bytes]) -> list[str]:
+    """Pictures a second with and without objects, beside decode + detect + encode as bare calls; rounds in turn."""
+    seconds: dict[str, list[float]] = {"bare, with objects": [], "with objects": [], "without objects": []}
+    objects = 0
+    for _ in range(3):
+        bare, objects = await _described(pictures)
+        seconds["bare, with objects"].append(bare)
+        seconds["with objects"].append(await _indexed(pictures, enabled=True))
+        seconds["without objects"].append(await _indexed(pictures, enabled=False))
+    ratio = median(
+        index / bare for index, bare in zip(seconds["with objects"], seconds["bare, with objects"], strict=True)
+    )
+    return [
+        f"| indexing {len(pictures)} pictures with {objects} objects, in one process | pictures/s |",
+        "| --- | --- |",
+        *(f"| {name} | {len(pictures) / median(values):.0f} |" for name, values in seconds.items()),
+        "",
+        f"Indexing with objects takes {ratio:.2f} times what decode, detect and encode (picture and crops) take as "
+        f"bare calls in batches of {BATCH}.",
+        "",
+    ]
+
+
+async def searching(images: int, objects_each: int) -> list[str]:
+    """Milliseconds of one search by object over clustered vectors put in through the port."""
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((CLUSTERS, 1280))
+    space = EmbeddingSpace(model="benchmark", weights_digest="0", dimension=1280, preprocessing="", decode_version=1)
+    with tempfile.TemporaryDirectory(prefix="lookalike-bench-") as directory:
+        repository = Container(settings=Settings(data_dir=Path(directory))).repository()
+        await repository.open(space)
+        started = time.perf_counter()
+        for first in range(0, images, 100):
+            await repository.upsert([_image(first + n, objects_each, centres, generator) for n in range(100)])
+        per_second = images / (time.perf_counter() - started)
+        milliseconds = []
+        for query in _vectors(200, centres, generator):
+            started = time.perf_counter()
+            await repository.nearest_objects(query, limit=10)
+            milliseconds.append((time.perf_counter() - started) * 1000)
+        await repository.close()
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    return [
+        f"Search by object, {images:,} pictures with {images * objects_each:,} objects in the embedded index "
+        f"(clustered vectors of 1280): p50 {p50:.1f} ms, p99 {p99:.1f} ms. Put in at {per_second:.0f} pictures/s.",
+        "",
+    ]
+
+
+async def _described(pictures: Sequence[bytes]) -> tuple[float, int]:
+    """Seconds of the bare calls, and how many objects they gave."""
+    container = Container(settings=Settings())
+    encoder, detector, decoder = container.encoder(), container.detector(), container.decoder()
+    await encoder.open()
+    await detector.open()
+    try:
+        describe = container.describe()
+        started, objects = time.perf_counter(), 0
+        for first in range(0, len(pictures), BATCH):
+            rasters: list[RasterImage] = [
+                (await decoder.decode(picture, sufficient_side=describe.sufficient_side)).raster
+                for picture in pictures[first : first + BATCH]
+            ]
+            objects += sum(len(described.objects) for described in await describe(rasters))
+        return time.perf_counter() - started, objects
+    finally:
+        await detector.close()
+        await encoder.close()
+
+
+async def _indexed(pictures: Sequence[bytes], *, enabled: bool) -> float:
+    """Seconds of indexing into a new embedded index."""
+
+    def upload(number: int, content: bytes) -> Upload:
+        async def read() -> bytes:
+            return content
+
+        return Upload(filename=f"{number}.jpg", read=read)
+
+    with tempfile.TemporaryDirectory(prefix="lookalike-bench-") as directory:
+        container = Container(settings=Settings(data_dir=Path(directory), objects=ObjectSettings(enabled=enabled)))
+        service = container.run_service()
+        await service.open()
+        try:
+            started = time.perf_counter()
+            uploads = [upload(number, content) for number, content in enumerate(pictures)]
+            outcomes = [outcome async for outcome in container.index_images()(uploads)]
+            assert all(outcome.status == "created" for outcome in outcomes)
+            return time.perf_counter() - started
+        finally:
+            await service.close()
+
+
+def _vectors(count: int, centres: np.ndarray, generator: np.random.Generator) -> Embeddings:
+    chosen = centres[generator.integers(len(centres), size=count)]
+    return normalised(chosen + 0.6 * generator.standard_normal(chosen.shape))
+
+
+def _image(number: int, objects: int, centres: np.ndarray, generator: np.random.Generator) -> IndexedImage:
+    hashed = ContentHash.of(uuid.UUID(int=number).bytes)
+    found = tuple(
+        DetectedObject(label="thing", score=0.9, box=BoundingBox(x_min=0, y_min=0, x_max=10 + n, y_max=10))
+        for n in range(objects)
+    )
+    record = ImageRecord(
+        id=hashed.image_id,
+        filename=f"{number}.jpg",
+        media_type="image/jpeg",
+        width=400,
+        height=533,
+        size_bytes=1,
+        sha256=hashed.sha256,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        objects=found,
+    )
+    vectors = _vectors(1 + objects, centres, generator)
+    return IndexedImage(record=record, embedding=vectors[0], object_embeddings=vectors[1:])

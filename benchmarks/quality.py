@@ -1,0 +1,29 @@
+"""How often the neighbours of an example photo show the same kind of garment."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.pictures import example_photos
+from domain.models import sufficient_side
+from entrypoints.container import Container
+from entrypoints.settings import Settings
+
+
+async def precision_at_5(data_dir: Path) -> float:
+    """Mean share of the 5 nearest that are of the query's kind (`hat-01.jpg` is a hat), leaving the query out."""
+    container = Container(settings=Settings(data_dir=data_dir))
+    encoder, decoder = container.encoder(), container.decoder()
+    await encoder.open()
+    try:
+        photos = example_photos()
+        side = sufficient_side(encoder.description)
+        rasters = [(await decoder.decode(photo, sufficient_side=side)).raster for photo in photos.values()]
+        embeddings = await encoder.encode(rasters)
+    finally:
+        await encoder.close()
+    kinds = np.array([name.rsplit("-", 1)[0] for name in photos])
+    similarities = embeddings @ embeddings.T
+    np.fill_diagonal(similarities, -np.inf)
+    nearest = np.argsort(-similarities, axis=1)[:, :5]
+    return float(np.mean(kinds[nearest] == kinds[:, None]))

@@ -1,0 +1,80 @@
+"""Records and embeddings for tests: small, deterministic, each numbered one different."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
+from domain.geometry import BoundingBox
+from domain.images import ContentHash, DetectedObject, ImageId, ImageRecord, IndexedImage
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_space(dimension: int = 16, *, model: str = "test-model") -> EmbeddingSpace:
+    return EmbeddingSpace(
+        model=model,
+        weights_digest="9656183e" * 8,
+        dimension=dimension,
+        preprocessing="letterbox 320 bicubic, mean 0.5, std 0.5, GeM 3",
+        decode_version=1,
+    )
+
+
+def an_id(number: int) -> ImageId:
+    return ContentHash.of(f"picture {number}".encode()).image_id
+
+
+def a_record(number: int = 0, **changes: Any) -> ImageRecord:
+    """Record `number`, created `number` seconds after EPOCH."""
+    fields: dict[str, Any] = {
+        "id": an_id(number),
+        "filename": f"{number:05d}.jpg",
+        "media_type": "image/jpeg",
+        "width": 640 + number,
+        "height": 480,
+        "size_bytes": 10_000 + number,
+        "sha256": ContentHash.of(f"picture {number}".encode()).sha256,
+        "created_at": EPOCH + timedelta(seconds=number),
+        "metadata": {},
+        "objects": (),
+    }
+    return ImageRecord(**(fields | changes))
+
+
+def an_embedding(seed: int = 0, *, dimension: int = 16) -> Embedding:
+    """A random direction, L2-normalised."""
+    return normalised(np.random.default_rng(seed).standard_normal(dimension))
+
+
+def an_image(
+    number: int = 0,
+    *,
+    embedding: Embedding | None = None,
+    object_embeddings: Embeddings | None = None,
+    dimension: int = 16,
+    **changes: Any,
+) -> IndexedImage:
+    """Image `number`, with an embedding for itself and for each of its objects."""
+    return indexed(
+        a_record(number, **changes),
+        embedding=an_embedding(number, dimension=dimension) if embedding is None else embedding,
+        object_embeddings=object_embeddings,
+    )
+
+
+def indexed(record: ImageRecord, *, embedding: Embedding, object_embeddings: Embeddings | None = None) -> IndexedImage:
+    """The image of `record`; unless they are given, with embeddings of its objects that follow from its id."""
+    if object_embeddings is None:
+        object_embeddings = some_embeddings(len(record.objects), seed=record.id.int, dimension=len(embedding))
+    return IndexedImage(record=record, embedding=embedding, object_embeddings=object_embeddings)
+
+
+def some_embeddings(count: int, *, seed: int = 0, dimension: int = 16) -> Embeddings:
+    """Random directions, L2-normalised, shape (count, dimension)."""
+    return normalised(np.random.default_rng(seed).standard_normal((count, dimension)))
+
+
+def an_object(label: str = "dog", *, score: float = 0.75, x: float = 12.5) -> DetectedObject:
+    return DetectedObject(label=label, score=score, box=BoundingBox(x_min=x, y_min=8.25, x_max=x + 100, y_max=310.0))

@@ -1,0 +1,89 @@
+"""GET /v1/images."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.contracts.api.conformance import assert_invalid
+from tests.contracts.api.deployed import Album, Deployed
+
+
+def pages(album: Album, limit: int) -> list[list[str]]:
+    """The ids of each page of the album."""
+    found, cursor = [], {}
+    while True:
+        page = album.listed(limit=limit, **cursor)
+        found.append([item["id"] for item in page["items"]])
+        if page["next_cursor"] is None:
+            return found
+        cursor = {"cursor": page["next_cursor"]}
+
+
+class ListingContract(Deployed):
+    def test_newest_first_with_their_records(self, client: httpx.Client, album: Album) -> None:
+        images = [album.add() for _ in range(3)]
+        page = album.listed()
+        assert page == {"items": images[::-1], "next_cursor": None, "total": 3}
+        assert client.get("/v1/images", params={"limit": 3}).json()["items"] == images[::-1]
+
+    @pytest.mark.parametrize(("limit", "sizes"), [(1, [1, 1, 1, 1]), (2, [2, 2]), (3, [3, 1]), (4, [4]), (200, [4])])
+    def test_pages_are_complete(self, album: Album, limit: int, sizes: list[int]) -> None:
+        ids = [album.add()["id"] for _ in range(4)][::-1]
+        found = pages(album, limit)
+        assert [len(page) for page in found] == sizes
+        assert [id_ for page in found for id_ in page] == ids
+
+    def test_the_total_counts_what_the_filter_matches(self, client: httpx.Client, album: Album) -> None:
+        for price in range(3):
+            album.add(price=price)
+        where = album.filter({"field": "metadata.price", "gte": 1})
+        page = client.get("/v1/images", params={"filter": where, "limit": 1}).json()
+        assert (len(page["items"]), page["total"]) == (1, 2)
+        assert client.get("/v1/images").json()["total"] >= 3
+
+    def test_pages_stay_complete_while_others_write(self, client: httpx.Client, album: Album) -> None:
+        ids = [album.add()["id"] for _ in range(8)][::-1]
+        new = [album.picture() for _ in range(8)]
+        with ThreadPoolExecutor(1) as threads:
+            writing = threads.map(album.add, new)
+            found = [id_ for page in pages(album, 1) for id_ in page]
+            written = [image["id"] for image in writing]
+
+        assert [id_ for id_ in found if id_ in ids] == ids
+        assert len(found) == len(set(found))
+        assert set(found) <= {*ids, *written}
+
+    def test_a_cursor_outlives_the_image_that_it_was_made_at(self, client: httpx.Client, album: Album) -> None:
+        oldest, middle, newest = (album.add()["id"] for _ in range(3))
+        first = album.listed(limit=2)
+        assert [item["id"] for item in first["items"]] == [newest, middle]
+        assert client.delete(f"/v1/images/{middle}").status_code == 204
+        rest = album.listed(limit=2, cursor=first["next_cursor"])
+        assert [item["id"] for item in rest["items"]] == [oldest]
+
+    def test_nothing_is_an_empty_page(self, album: Album) -> None:
+        assert album.listed() == {"items": [], "next_cursor": None, "total": 0}
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("limit", "0"),
+            ("limit", "201"),
+            ("limit", "ten"),
+            ("cursor", "yesterday"),
+            ("cursor", ""),
+            ("cursor", "AAAA"),
+            ("filter", "brand"),
+            ("filter", "[]"),
+            ("filter", '{"every": []}'),
+            ("offset", "1"),
+        ],
+    )
+    def test_bad_parameters_are_named(self, client: httpx.Client, name: str, value: str) -> None:
+        assert_invalid(client.get("/v1/images", params={name: value}), name)
+
+    def test_labels_refuse_what_they_do_not_know(self, client: httpx.Client) -> None:
+        assert_invalid(client.get("/v1/labels", params={"limit": 1}), "limit")
+        assert_invalid(client.get("/v1/labels", params={"filter": json.dumps({"all": {}})}), "filter")

@@ -1,0 +1,84 @@
+"""What the port ImageStore promises, as tests that every adapter passes. A subclass overrides the fixture `store`."""
+
+import asyncio
+
+import pytest
+
+from domain.errors import ImageNotFoundError
+from domain.images import ContentHash, ImageId
+from domain.ports.image_store import ImageStore
+
+
+def an_id(seed: int = 1) -> ImageId:
+    return ContentHash.of(seed.to_bytes(8, "big")).image_id
+
+
+class ImageStoreContract:
+    @pytest.fixture
+    async def store(self) -> ImageStore:
+        """An opened, empty store."""
+        raise NotImplementedError
+
+    async def test_gives_back_what_was_put(self, store: ImageStore) -> None:
+        await store.put(an_id(1), original=b"one", thumbnail=b"small one")
+        await store.put(an_id(2), original=bytes(range(256)) * 20_000, thumbnail=b"small two")
+        assert await store.original(an_id(1)) == b"one"
+        assert await store.thumbnail(an_id(1)) == b"small one"
+        assert await store.original(an_id(2)) == bytes(range(256)) * 20_000
+        assert await store.thumbnail(an_id(2)) == b"small two"
+
+    async def test_put_replaces(self, store: ImageStore) -> None:
+        await store.put(an_id(), original=b"long original", thumbnail=b"long thumbnail")
+        await store.put(an_id(), original=b"new", thumbnail=b"")
+        assert await store.original(an_id()) == b"new"
+        assert await store.thumbnail(an_id()) == b""
+
+    async def test_unknown_ids_are_named(self, store: ImageStore) -> None:
+        await store.put(an_id(1), original=b"one", thumbnail=b"small one")
+        for read in (store.original, store.thumbnail):
+            with pytest.raises(ImageNotFoundError, match=str(an_id(2))) as caught:
+                await read(an_id(2))
+            assert caught.value.ids == (an_id(2),)
+
+    async def test_delete_removes_both_and_nothing_else(self, store: ImageStore) -> None:
+        await store.put(an_id(1), original=b"one", thumbnail=b"small one")
+        await store.put(an_id(2), original=b"two", thumbnail=b"small two")
+        await store.delete(an_id(1))
+        for read in (store.original, store.thumbnail):
+            with pytest.raises(ImageNotFoundError):
+                await read(an_id(1))
+        assert await store.original(an_id(2)) == b"two"
+        assert await store.thumbnail(an_id(2)) == b"small two"
+
+    async def test_delete_twice_and_put_again(self, store: ImageStore) -> None:
+        await store.delete(an_id())
+        await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        await store.delete(an_id())
+        await store.delete(an_id())
+        await store.put(an_id(), original=b"two", thumbnail=b"small two")
+        assert await store.original(an_id()) == b"two"
+
+    async def test_open_again_keeps_everything(self, store: ImageStore) -> None:
+        await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        await store.open()
+        assert await store.original(an_id()) == b"one"
+        assert await store.thumbnail(an_id()) == b"small one"
+
+    async def test_readers_see_all_of_a_file_or_nothing(self, store: ImageStore) -> None:
+        versions = [bytes([version]) * 300_000 for version in range(8)]
+        await store.put(an_id(), original=versions[0], thumbnail=versions[0])
+
+        async def write() -> None:
+            for version in versions * 3:
+                await store.put(an_id(), original=version, thumbnail=version)
+
+        writing = [asyncio.create_task(write()) for _ in range(2)]
+        while not all(task.done() for task in writing):
+            assert await store.original(an_id()) in versions
+            assert await store.thumbnail(an_id()) in versions
+        await asyncio.gather(*writing)
+
+    async def test_many_at_once(self, store: ImageStore) -> None:
+        await asyncio.gather(*(store.put(an_id(n), original=b"%d" % n, thumbnail=b"small %d" % n) for n in range(100)))
+        found = await asyncio.gather(*(store.original(an_id(n)) for n in range(100)))
+        assert found == [b"%d" % n for n in range(100)]

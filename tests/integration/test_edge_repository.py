@@ -1,0 +1,403 @@
+"""The embedded repository: the contract, and what happens when processes are killed."""
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
+from adapters.repositories.edge.manifest import Manifest
+from adapters.repositories.edge.owner import IDLE_SECONDS
+from adapters.repositories.payload import MetadataType
+from domain.embeddings import EmbeddingSpace
+from domain.errors import (
+    ConfigurationError,
+    IndexDamagedError,
+    IndexInUseError,
+    RepositoryUnavailableError,
+    StorageFullError,
+)
+from domain.filters import AnyOf, Field, Filter, InRange
+from domain.images import ImageId
+from domain.ports.similarity_repository import SimilarityRepository
+from tests.builders import a_space, an_embedding, an_id, an_image
+from tests.contracts.similarity_repository import SimilarityRepositoryContract
+
+
+class TestContract(SimilarityRepositoryContract):
+    @pytest.fixture
+    def fresh(self, tmp_path: Path) -> SimilarityRepository:
+        indexed = {"brand": MetadataType.KEYWORD, "a.b": MetadataType.FLOAT, "n": MetadataType.INTEGER}
+        return QdrantEdgeSimilarityRepository(tmp_path / "index", indexed_metadata=indexed, reserve_bytes=0)
+
+
+SPACE = a_space(16)
+OTHER_SPACE = a_space(8, model="other-model")
+ABUNDANT = 10**18
+"""A reserve that no disk has free."""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+@pytest.fixture
+async def repository(directory: Path) -> AsyncIterator[QdrantEdgeSimilarityRepository]:
+    repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0)
+    await repository.open(SPACE)
+    yield repository
+    await repository.close()
+
+
+async def owner_pid(repository: SimilarityRepository) -> int:
+    return int((await repository.status()).details["owner_pid"])
+
+
+async def stored_numbers(directory: Path, space: EmbeddingSpace | None = None) -> set[str]:
+    """Open what is there, once its last owner has let go, and name the files of what it lists."""
+    repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0)
+    await repository.open(space)
+    page = await repository.list(limit=10_000)
+    await repository.close()
+    return {record.filename for record in page.items}
+
+
+class TestKilledOwner:
+    async def test_no_acknowledged_image_is_lost(self, repository: QdrantEdgeSimilarityRepository) -> None:
+        numbers = itertools.count()
+        acknowledged: set[ImageId] = set()
+        rounds = 4
+
+        async def write() -> None:
+            while not done.is_set():
+                number = next(numbers)
+                await repository.upsert([an_image(number)])
+                acknowledged.add(an_id(number))
+
+        done = asyncio.Event()
+        writers = [asyncio.create_task(write()) for _ in range(8)]
+        for round_ in range(rounds):
+            already = len(acknowledged)
+            while len(acknowledged) < already + 20 + 7 * round_:  # noqa: ASYNC110 - amid the writing, not after a write
+                await asyncio.sleep(0.005)
+            os.kill(await owner_pid(repository), signal.SIGKILL)
+        done.set()
+        await asyncio.gather(*writers)
+
+        assert set(await repository.get(acknowledged)) == acknowledged
+        assert await repository.count() == len(acknowledged)
+        assert 1 <= (await repository.status()).details["owner_restarts"] <= rounds
+
+    async def test_the_next_call_of_each_kind_just_works(self, repository: QdrantEdgeSimilarityRepository) -> None:
+        await repository.upsert([an_image(1), an_image(2)])
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        await repository.set_metadata(an_id(1), {"brand": "acme"})
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        assert [match.image.id for match in await repository.nearest(an_embedding(2), limit=1)] == [an_id(2)]
+        assert (await repository.get([an_id(1)]))[an_id(1)].metadata == {"brand": "acme"}
+
+    async def test_an_index_that_cannot_be_opened_again_is_unavailable_until_it_can(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        (shard,) = directory.glob("shard-*")
+        pid = await owner_pid(repository)
+        shard.rename(directory / "away")
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(RepositoryUnavailableError, match="cannot be opened again"):
+            await repository.count()
+        shutil.rmtree(shard, ignore_errors=True)  # the engine makes an empty directory of what it does not find
+        (directory / "away").rename(shard)
+        assert await repository.count() == 1
+
+    async def test_interrupts_are_the_parents_to_handle(self, repository: QdrantEdgeSimilarityRepository) -> None:
+        pid = await owner_pid(repository)
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+        await repository.upsert([an_image(1)])
+        assert await owner_pid(repository) == pid
+
+    async def test_an_owner_that_hangs_is_unavailable_in_time(self, directory: Path) -> None:
+        repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0, timeout_seconds=0.5)
+        await repository.open(SPACE)
+        pid = await owner_pid(repository)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(RepositoryUnavailableError, match=r"within 0\.5 s"):
+                await repository.count()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await repository.close()
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
+from tests.builders import a_space, an_image
+
+async def main():
+    repository = QdrantEdgeSimilarityRepository(Path(sys.argv[1]), reserve_bytes=0)
+    await repository.open(a_space(16))
+    for number in range(100_000):
+        image = an_image(number)
+        await repository.upsert([image])
+        print(image.record.filename, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("acknowledged_count", [5, 23])
+async def test_a_killed_parent_loses_nothing_and_leaves_no_lock(
+    directory: Path, pytestconfig: pytest.Config, acknowledged_count: int
+) -> None:
+    with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs meanwhile
+        [sys.executable, "-c", WRITER, str(directory)], stdout=subprocess.PIPE, text=True, cwd=pytestconfig.rootpath
+    ) as parent:
+        assert parent.stdout is not None
+        acknowledged = [parent.stdout.readline().strip() for _ in range(acknowledged_count)]
+        parent.kill()
+        acknowledged += parent.stdout.read().split("\n")[:-1]
+
+    stored = await stored_numbers(directory)
+
+    assert len(acknowledged) >= acknowledged_count
+    assert stored >= set(acknowledged)
+    assert len(stored) <= len(acknowledged) + 1  # the one that was under way
+
+
+class TestSecondOpen:
+    async def test_it_is_refused_with_what_to_do(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path
+    ) -> None:
+        second = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0)
+        with pytest.raises(IndexInUseError, match=r"open in another process.*--url"):
+            await second.open(SPACE)
+        await second.close()
+        await repository.upsert([an_image(1)])
+        await repository.close()
+        await second.open(SPACE)
+        assert await second.count() == 1
+        await second.close()
+
+
+class CrashError(BaseException):
+    """Stands for the end of the process at this point."""
+
+
+class TestInterruptions:
+    @pytest.mark.parametrize(
+        ("step", "before", "promoted"),
+        [("write", True, False), ("write", False, True), ("remove_leftovers", True, True)],
+    )
+    async def test_a_crash_amid_promotion_leaves_one_index_whole(  # noqa: PLR0917 - fixtures and parameters
+        self,
+        repository: QdrantEdgeSimilarityRepository,
+        directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        step: str,
+        before: bool,
+        promoted: bool,
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        new = await repository.replacement(OTHER_SPACE)
+        await new.upsert([an_image(2, dimension=8), an_image(3, dimension=8)])
+        real_step = getattr(Manifest, step)
+
+        def crash(manifest: Manifest, directory: Path) -> None:
+            if not before:
+                real_step(manifest, directory)
+            raise CrashError
+
+        monkeypatch.setattr(Manifest, step, crash)
+        with pytest.raises(CrashError):
+            await repository.promote(new)
+        monkeypatch.undo()
+
+        if promoted:
+            assert await stored_numbers(directory, OTHER_SPACE) == {"00002.jpg", "00003.jpg"}
+            assert len(list(directory.glob("shard-*"))) == 1
+        else:
+            assert await stored_numbers(directory, SPACE) == {"00001.jpg"}
+            await repository.open(SPACE)
+            resumed = await repository.replacement(OTHER_SPACE)
+            assert await resumed.count() == 2
+            await resumed.close()
+
+    async def test_a_half_deleted_predecessor_is_removed(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (old,) = directory.glob("shard-*")
+        new = await repository.replacement(SPACE)
+        await new.upsert([an_image(2)])
+
+        def crash(manifest: Manifest, directory: Path) -> None:
+            shutil.rmtree(old / "segments")
+            raise CrashError
+
+        monkeypatch.setattr(Manifest, "remove_leftovers", crash)
+        with pytest.raises(CrashError):
+            await repository.promote(new)
+        monkeypatch.undo()
+
+        assert await stored_numbers(directory) == {"00002.jpg"}
+        assert not old.exists()
+
+    async def test_an_interrupted_creation_begins_again(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        writes = itertools.count()
+        real_write = Manifest.write
+
+        def crash_at_second(manifest: Manifest, directory: Path) -> None:
+            if next(writes) == 1:
+                raise CrashError
+            real_write(manifest, directory)
+
+        repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0)
+        monkeypatch.setattr(Manifest, "write", crash_at_second)
+        with pytest.raises(CrashError):
+            await repository.open(SPACE)
+        monkeypatch.undo()
+
+        with pytest.raises(ConfigurationError, match="no index"):
+            await repository.open(None)
+        await repository.open(SPACE)
+        assert await repository.count() == 0
+        await repository.close()
+        assert len(list(directory.glob("shard-*"))) == 1
+
+    async def test_a_killed_optimization_leaves_nothing(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        await repository.close()
+        (shard,) = directory.glob("shard-*")
+        half_built = shard / "temp_segments" / "segment_builder_x"
+        half_built.mkdir(parents=True)
+        (half_built / "vectors").write_bytes(b"half")
+        assert await stored_numbers(directory, SPACE) == {"00001.jpg"}
+        assert not half_built.exists()
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        "content", ["", "{", "[]", '{"format": 2}', '{"format": 2, "current": {"directory": "x"}, "replacement": null}']
+    )
+    async def test_an_unreadable_manifest(self, directory: Path, content: str) -> None:
+        directory.mkdir()
+        (directory / "manifest.json").write_text(content)
+        with pytest.raises(IndexDamagedError, match=r"manifest\.json"):
+            await QdrantEdgeSimilarityRepository(directory).open(SPACE)
+
+    @pytest.mark.parametrize(("version", "what_to_do"), [(1, "index the pictures anew"), (3, "newer version")])
+    async def test_another_format(self, directory: Path, version: int, what_to_do: str) -> None:
+        directory.mkdir()
+        (directory / "manifest.json").write_text(json.dumps({"format": version}))
+        with pytest.raises(ConfigurationError, match=f"format {version};.*{what_to_do}"):
+            await QdrantEdgeSimilarityRepository(directory).open(SPACE)
+
+    async def test_a_lost_manifest_never_costs_the_shards(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path
+    ) -> None:
+        await repository.close()
+        (directory / "manifest.json").unlink()
+        with pytest.raises(IndexDamagedError, match="is missing"):
+            await repository.open(SPACE)
+        assert list(directory.glob("shard-*"))
+
+    @pytest.mark.parametrize("missing", ["", "segments", "segments/*"])
+    async def test_a_missing_shard_or_part_of_it(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path, missing: str
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        await repository.close()
+        for part in list(directory.glob(f"shard-*/{missing}")):
+            shutil.rmtree(part)
+        with pytest.raises(IndexDamagedError, match="shard-"):
+            await repository.open(SPACE)
+
+    async def test_an_altered_segment(self, repository: QdrantEdgeSimilarityRepository, directory: Path) -> None:
+        await repository.upsert([an_image(1)])
+        await repository.close()
+        for state in list(directory.glob("shard-*/segments/*/segment.json")):
+            state.write_text("{")
+        with pytest.raises(IndexDamagedError, match="shard-"):
+            await repository.open(SPACE)
+
+    async def test_a_lost_engine_configuration_is_written_anew(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        await repository.close()
+        (configuration,) = directory.glob("shard-*/edge_config.json")
+        before = configuration.read_text()
+        configuration.unlink()
+        assert await stored_numbers(directory, SPACE) == {"00001.jpg"}
+        assert json.loads(configuration.read_text()).items() >= json.loads(before).items()
+
+    async def test_a_directory_that_cannot_be_used(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("not a directory")
+        with pytest.raises(ConfigurationError, match="cannot be used"):
+            await QdrantEdgeSimilarityRepository(tmp_path / "file" / "index").open(SPACE)
+
+
+class TestRoom:
+    async def test_below_the_reserve_only_deleting_is_possible(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path
+    ) -> None:
+        await repository.upsert([an_image(1), an_image(2)])
+        await repository.close()
+        full = QdrantEdgeSimilarityRepository(directory, reserve_bytes=ABUNDANT)
+        await full.open(SPACE)
+        with pytest.raises(StorageFullError, match="reserve"):
+            await full.upsert([an_image(3)])
+        with pytest.raises(StorageFullError):
+            await full.set_metadata(an_id(1), {"brand": "acme"})
+        await full.delete([an_id(1)])
+        assert [record.id for record in (await full.list(limit=10)).items] == [an_id(2)]
+        await full.close()
+
+
+class TestOptimizing:
+    async def test_it_happens_when_idle_and_searches_are_answered(self, tmp_path: Path) -> None:
+        repository = QdrantEdgeSimilarityRepository(tmp_path / "index", reserve_bytes=0)
+        await repository.open(a_space(1280))
+        count = 2_200  # above the engine's indexing threshold
+        for first in range(0, count, 550):
+            await repository.upsert([an_image(number, dimension=1280) for number in range(first, first + 550)])
+        wanted = an_embedding(77, dimension=1280)
+        while not (status := await repository.status()).details["indexed_vectors"]:
+            await asyncio.sleep(IDLE_SECONDS + 0.01)  # so that this search meets the optimization
+            assert [match.image.id for match in await repository.nearest(wanted, limit=1)] == [an_id(77)]
+        assert int(status.details["optimizations"]) >= 1
+        approximate = await repository.nearest(an_embedding(5_000, dimension=1280), limit=10)
+        exact = await repository.nearest(an_embedding(5_000, dimension=1280), limit=10, exact=True)
+        assert len({match.image.id for match in approximate} & {match.image.id for match in exact}) >= 5
+        cosines = {number: float(an_embedding(number, dimension=1280) @ wanted) for number in (1, 2, 3)}
+        for match in await repository.nearest(
+            wanted, limit=3, where=Filter(all=(AnyOf(Field("filename"), ("00001.jpg", "00002.jpg", "00003.jpg")),))
+        ):
+            assert match.score == pytest.approx(cosines[int(match.image.filename[:5])], abs=1e-5)
+        await repository.close()
+
+
+async def test_newly_configured_metadata_is_indexed_at_open(
+    repository: QdrantEdgeSimilarityRepository, directory: Path
+) -> None:
+    await repository.upsert([an_image(number, metadata={"price": number / 3}) for number in range(10)])
+    before = (await repository.status()).details["payload_indexes"]
+    await repository.close()
+    again = QdrantEdgeSimilarityRepository(directory, indexed_metadata={"price": MetadataType.FLOAT}, reserve_bytes=0)
+    await again.open(SPACE)
+    assert (await again.status()).details["payload_indexes"] == int(before) + 1
+    assert await again.count(Filter(all=(InRange(field=Field("metadata.price"), gt=1.0, lte=7 / 3),))) == 4
+    await again.close()

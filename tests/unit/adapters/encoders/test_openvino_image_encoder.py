@@ -1,0 +1,171 @@
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from adapters.encoders.exported_model import FILES, MANIFEST, PACKAGED, ExportedModel, packaged_names
+from adapters.encoders.golden_pictures import golden_pictures
+from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
+from domain.deadlines import set_deadline
+from domain.errors import DeadlinePassedError, ModelError
+from tests.contracts.image_encoder import ImageEncoderContract, UnopenedImageEncoderContract, a_photo
+
+DEFAULT = "tf_efficientnet_lite2"
+
+HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.fixture(scope="module", params=["f32", "auto"])
+def open_encoder(request: pytest.FixtureRequest) -> Iterator[OpenVinoImageEncoder]:
+    """Opened once for all of the contract: it is bound to no event loop."""
+    encoder = OpenVinoImageEncoder(model=DEFAULT, precision=request.param, threads=2)
+    asyncio.run(encoder.open())
+    yield encoder
+    asyncio.run(encoder.close())
+
+
+class TestOpenVino(ImageEncoderContract, UnopenedImageEncoderContract):
+    BATCH_TOLERANCE = 1e-3  # auto may be bf16
+
+    @pytest.fixture
+    def encoder(self, open_encoder: OpenVinoImageEncoder) -> OpenVinoImageEncoder:
+        return open_encoder
+
+    @pytest.fixture
+    def unopened(self) -> OpenVinoImageEncoder:
+        return OpenVinoImageEncoder(model=DEFAULT)
+
+
+async def test_auto_is_the_fastest_precision_that_the_device_has() -> None:
+    encoder = OpenVinoImageEncoder(model=DEFAULT)
+    await encoder.open()
+    assert encoder.description.precision == ("bf16" if HAS_BF16 else "f32")
+    assert encoder.description.runtime == "openvino"
+    assert encoder.description.device == "cpu"
+    await encoder.close()
+
+
+async def test_a_precision_that_the_cpu_lacks_is_refused() -> None:
+    encoder = OpenVinoImageEncoder(model=DEFAULT, precision="bf16")
+    if HAS_BF16:
+        await encoder.open()
+        assert encoder.description.precision == "bf16"
+        await encoder.close()
+    else:
+        with pytest.raises(ModelError, match="does not compute in bf16"):
+            await encoder.open()
+
+
+async def test_an_absent_device_is_an_error_and_names_what_is_there() -> None:
+    with pytest.raises(ModelError, match=r"no device 'npu9' here; it finds .*cpu"):
+        await OpenVinoImageEncoder(model=DEFAULT, device="npu9").open()
+
+
+async def test_an_unknown_model_names_the_packaged_ones() -> None:
+    with pytest.raises(ModelError, match=f"no model 'resnet50' .*{DEFAULT}"):
+        await OpenVinoImageEncoder(model="resnet50").open()
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ModelError, match="not 'int8'"):
+        OpenVinoImageEncoder(model=DEFAULT, precision="int8")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PACKAGED / DEFAULT, tmp_path / "model"))
+
+
+async def test_a_copied_directory_runs_in_the_same_space(copy: Path) -> None:
+    encoder = OpenVinoImageEncoder(model=str(copy), precision="f32")
+    await encoder.open()
+    assert encoder.space == ExportedModel.read(PACKAGED / DEFAULT).space
+    await encoder.close()
+
+
+@pytest.mark.parametrize("name", FILES)
+async def test_an_altered_file_is_named(copy: Path, name: str) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(ModelError, match=name):
+        await OpenVinoImageEncoder(model=str(copy)).open()
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+async def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        await OpenVinoImageEncoder(model=str(copy)).open()
+
+
+async def test_a_damaged_manifest_is_named(copy: Path) -> None:
+    (copy / MANIFEST).write_text('{"format": 1}')
+    with pytest.raises(ModelError, match=f"{MANIFEST} is damaged"):
+        await OpenVinoImageEncoder(model=str(copy)).open()
+
+
+async def test_other_embeddings_of_the_golden_pictures_are_refused(copy: Path) -> None:
+    golden = np.load(copy / "golden.npy")
+    np.save(copy / "golden.npy", golden[::-1])
+    exported = ExportedModel.read(copy)
+    ExportedModel.write(
+        copy,
+        model=exported.model,
+        weights_digest=exported.weights_digest,
+        dimension=exported.dimension,
+        preprocessing=exported.preprocessing,
+        licence=exported.licence,
+        made_with=exported.made_with,
+    )
+    with pytest.raises(ModelError, match="golden pictures"):
+        await OpenVinoImageEncoder(model=str(copy)).open()
+
+
+async def test_work_whose_deadline_has_passed_is_dropped() -> None:
+    encoder = OpenVinoImageEncoder(model=DEFAULT)
+    await encoder.open()
+
+    async def late() -> None:
+        set_deadline(-1)
+        await encoder.encode([a_photo()])
+
+    with pytest.raises(DeadlinePassedError):
+        await asyncio.create_task(late())
+    assert len(await encoder.encode(golden_pictures())) == len(golden_pictures())
+    await encoder.close()
+
+
+def test_the_packaged_model_is_complete() -> None:
+    assert DEFAULT in packaged_names()
+    exported = ExportedModel.find(DEFAULT)
+    exported.verify()
+    assert exported.weights_digest.startswith("9656183e")
+    assert exported.licence == "apache-2.0"
+    assert "Apache-2.0" in (exported.directory / "NOTICE").read_text(encoding="utf-8")
+
+
+def test_the_default_runs_without_torch() -> None:
+    program = """
+import asyncio, sys
+for absent in ("torch", "torchvision", "timm", "safetensors", "huggingface_hub"):
+    sys.modules[absent] = None
+from adapters.encoders.golden_pictures import golden_pictures
+from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
+
+async def main():
+    encoder = OpenVinoImageEncoder(model="tf_efficientnet_lite2")
+    await encoder.open()
+    print((await encoder.encode(golden_pictures()[:1])).shape)
+    await encoder.close()
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "(1, 1280)", done.stderr

@@ -1,0 +1,363 @@
+"""The adapter as it speaks to a server: over gRPC, to a stand-in in this process that can be told to fail."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc as transport
+import pytest
+from qdrant_client import grpc, models
+
+from adapters.repositories.payload import MetadataType
+from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
+from domain.errors import (
+    ConfigurationError,
+    EmbeddingSpaceError,
+    ImageNotFoundError,
+    RepositoryUnavailableError,
+    StorageFullError,
+)
+from tests.builders import an_embedding, an_id, an_image
+from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract
+from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
+
+CODES = transport.StatusCode
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[QdrantStandIn]:
+    async with qdrant_stand_in() as stand_in:
+        yield stand_in
+
+
+def connected(server: QdrantStandIn, **changes: Any) -> QdrantSimilarityRepository:
+    return QdrantSimilarityRepository(**{"url": server.url, "grpc_port": server.port, "timeout": 5.0} | changes)
+
+
+@pytest.fixture
+async def repository(server: QdrantStandIn) -> AsyncIterator[QdrantSimilarityRepository]:
+    repository = connected(server, timeout=1.5)
+    await repository.open(SPACE)
+    yield repository
+    await repository.close()
+
+
+class TestQdrantOverGrpc(SimilarityRepositoryContract):
+    score_tolerance = 1e-5
+
+    @pytest.fixture
+    async def fresh(self, server: QdrantStandIn) -> QdrantSimilarityRepository:
+        return connected(server)
+
+
+# Opening
+
+
+async def test_a_new_collection_is_laid_out_as_configured(server: QdrantStandIn) -> None:
+    repository = connected(
+        server,
+        collection="photos",
+        shard_number=3,
+        replication_factor=2,
+        quantization="int8",
+        on_disk_vectors=True,
+        indexed_metadata={"brand": MetadataType.KEYWORD},
+    )
+    await repository.open(SPACE)
+    (creation,) = server.named(grpc.CreateCollection)
+    assert creation.collection_name == f"photos-{SPACE.fingerprint}"
+    assert (creation.shard_number, creation.replication_factor, creation.write_consistency_factor) == (3, 2, 2)
+    assert creation.quantization_config.scalar.type == grpc.QuantizationType.Int8
+    for name in ("image", "object"):
+        vectors = creation.vectors_config.params_map.map[name]
+        assert (vectors.size, vectors.distance, vectors.on_disk) == (16, grpc.Distance.Cosine, True)
+    indexed = {request.field_name for request in server.named(grpc.CreateFieldIndexCollection)}
+    assert {"kind", "image", "generation", "created_at", "labels", "width", 'metadata."brand"'} <= indexed
+    kinds = [type(request).__name__ for request in server.requests]
+    assert kinds.index("CreateFieldIndexCollection") < kinds.index("ChangeAliases"), "indexes come before data"
+    await repository.close()
+
+
+async def test_newly_configured_metadata_is_indexed_when_opened_again(server: QdrantStandIn) -> None:
+    first = connected(server, indexed_metadata={"brand": MetadataType.KEYWORD})
+    await first.open(SPACE)
+    await first.close()
+    server.requests.clear()
+    again = connected(server, indexed_metadata={"brand": MetadataType.KEYWORD, "a.b": MetadataType.KEYWORD})
+    await again.open(SPACE)
+    assert [request.field_name for request in server.named(grpc.CreateFieldIndexCollection)] == ['metadata."a.b"']
+    await again.close()
+
+
+async def test_replicas_may_open_a_new_index_at_once(server: QdrantStandIn) -> None:
+    replicas = [connected(server) for _ in range(5)]
+    await asyncio.gather(*(replica.open(SPACE) for replica in replicas))
+    await replicas[0].upsert([an_image(1)])
+    assert [await replica.count() for replica in replicas] == [1] * 5
+    assert len((await server.client.get_collections()).collections) == 1
+    for replica in replicas:
+        await replica.close()
+
+
+async def test_a_wrong_key_is_a_matter_of_configuration(server: QdrantStandIn) -> None:
+    server.api_key = "right"
+    for key, said in [("wrong", "refuses the given API key"), (None, "refuses requests without an API key")]:
+        with pytest.raises(ConfigurationError, match=said):
+            await connected(server, api_key=key).open(SPACE)
+    repository = connected(server, api_key="right")
+    await repository.open(SPACE)
+    server.api_key = "changed"
+    with pytest.raises(RepositoryUnavailableError, match="refuses our API key"):
+        await repository.count()
+    await repository.close()
+
+
+async def test_a_server_that_is_too_old_is_refused(server: QdrantStandIn) -> None:
+    server.version = "1.12.4"
+    with pytest.raises(ConfigurationError, match=r"version 1\.12\.4; 1\.16 or later"):
+        await connected(server).open(SPACE)
+
+
+async def test_a_server_far_from_the_clients_version_is_warned_about(
+    server: QdrantStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.version = "1.17.0"
+    repository = connected(server)
+    await repository.open(SPACE)
+    assert "1.17.0" in caplog.text
+    await repository.close()
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]  # bound, not listening
+        repository = QdrantSimilarityRepository(url="http://127.0.0.1:1", grpc_port=port, timeout=0.5)
+        with pytest.raises(RepositoryUnavailableError, match=f"gRPC, port {port}"):
+            await repository.open(SPACE)
+        rest = QdrantSimilarityRepository(url=f"http://127.0.0.1:{port}", prefer_grpc=False, timeout=0.5)
+        with pytest.raises(RepositoryUnavailableError, match="REST"):
+            await rest.open(SPACE)
+
+
+@pytest.mark.parametrize("url", ["localhost:6333", "ftp://localhost", "", "http://"])
+async def test_a_url_that_is_none(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="http://localhost:6333"):
+        await QdrantSimilarityRepository(url=url).open(SPACE)
+
+
+async def test_a_collection_of_somebody_else_is_left_alone(server: QdrantStandIn) -> None:
+    vectors = models.VectorParams(size=4, distance=models.Distance.DOT)
+    await server.client.create_collection("lookalike", vectors_config=vectors)
+    with pytest.raises(ConfigurationError, match="is not ours"):
+        await connected(server).open(SPACE)
+
+
+async def test_an_alias_of_somebody_else_is_left_alone(server: QdrantStandIn) -> None:
+    vectors = models.VectorParams(size=4, distance=models.Distance.DOT)
+    await server.client.create_collection("theirs", vectors_config=vectors)
+    server.indexes["theirs"] = {}
+    alias = models.CreateAlias(alias_name="lookalike", collection_name="theirs")
+    await server.client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    with pytest.raises(ConfigurationError, match="'theirs', which is not ours"):
+        await connected(server).open(SPACE)
+
+
+@pytest.mark.parametrize(("format_", "what_to_do"), [(1, "index the pictures anew"), (3, "Run the newer version")])
+async def test_a_collection_of_another_layout_is_refused(server: QdrantStandIn, format_: int, what_to_do: str) -> None:
+    name = f"other-{SPACE.fingerprint}"
+    vectors = models.VectorParams(size=SPACE.dimension, distance=models.Distance.COSINE)
+    ours = {"format": format_, "index": "other", "space": SPACE.as_mapping()}
+    await server.client.create_collection(name, vectors_config={"image": vectors}, metadata={"lookalike": ours})
+    server.indexes[name] = {}
+    alias = models.CreateAlias(alias_name="other", collection_name=name)
+    await server.client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    with pytest.raises(ConfigurationError, match=rf"format {format_}.*{what_to_do}"):
+        await connected(server, collection="other").open(SPACE)
+
+
+async def test_opening_what_is_open_compares_the_space_again(repository: QdrantSimilarityRepository) -> None:
+    await repository.open(SPACE)
+    with pytest.raises(EmbeddingSpaceError):
+        await repository.open(OTHER_SPACE)
+    assert await repository.count() == 0
+
+
+# Failures
+
+
+@pytest.mark.parametrize("code", [CODES.UNAVAILABLE, CODES.INTERNAL, CODES.ABORTED, CODES.UNKNOWN], ids=str)
+async def test_what_may_pass_is_tried_again(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository, code: Any
+) -> None:
+    server.failures["Upsert"] = Failure(code, "for a moment", times=2)
+    await repository.upsert([an_image(1)])
+    server.failures["Count"] = Failure(code, "for a moment", times=2)
+    assert await repository.count() == 1
+
+
+async def test_what_does_not_pass_is_named(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
+    server.failures["Count"] = Failure(CODES.UNAVAILABLE, "connection reset", times=1_000)
+    with pytest.raises(RepositoryUnavailableError, match="connection reset"):
+        await repository.count()
+    assert server.failures["Count"].times < 999, "it was tried more than once"
+
+
+async def test_a_write_whose_answer_was_lost_is_repeated(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    server.failures["Upsert"] = Failure(CODES.UNAVAILABLE, after_the_work=True)
+    await repository.upsert([an_image(1), an_image(2)])
+    server.failures["Delete"] = Failure(CODES.UNAVAILABLE, after_the_work=True)
+    await repository.delete([an_id(1)])
+    assert await repository.count() == 1
+
+
+async def test_no_answer_in_time(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
+    server.delays["Count"] = 60.0
+    with pytest.raises(RepositoryUnavailableError, match=r"within 1\.5 s"):
+        await repository.count()
+
+
+async def test_the_servers_own_deadline(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
+    server.failures["Query"] = Failure(CODES.DEADLINE_EXCEEDED, "Operation 'search' timed out", times=1_000)
+    with pytest.raises(RepositoryUnavailableError, match="timed out"):
+        await repository.nearest(an_embedding(), limit=1)
+
+
+async def test_a_rate_limit_names_when_to_come_back(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    server.failures["Count"] = Failure(
+        CODES.RESOURCE_EXHAUSTED, "too many reads", times=1_000, trailing=(("retry-after", "17"),)
+    )
+    with pytest.raises(RepositoryUnavailableError, match="limits the rate") as caught:
+        await repository.count()
+    assert caught.value.retry_after == 17.0
+    assert server.failures["Count"].times == 999, "to ask again sooner is of no use"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "Service internal error: Out of disk, free: 1024, WAL needs more",
+        "Service internal error: No space left on device (os error 28)",
+        "Service internal error: Out of memory, free: 12",
+    ],
+)
+async def test_a_full_server(server: QdrantStandIn, repository: QdrantSimilarityRepository, details: str) -> None:
+    server.failures["Upsert"] = Failure(CODES.INTERNAL, details, times=1_000)
+    with pytest.raises(StorageFullError, match="no room left"):
+        await repository.upsert([an_image(1)])
+    assert server.failures["Upsert"].times == 999
+
+
+async def test_what_is_invalid_is_not_repeated(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
+    server.failures["Upsert"] = Failure(CODES.INVALID_ARGUMENT, "strict mode: too many points", times=1_000)
+    with pytest.raises(RepositoryUnavailableError, match="strict mode"):
+        await repository.upsert([an_image(1)])
+    assert server.failures["Upsert"].times == 999
+
+
+# Batches
+
+
+async def test_upserts_are_split_by_count_and_by_size(server: QdrantStandIn) -> None:
+    repository = connected(server, upsert_batch=50)
+    await repository.open(SPACE)
+    heavy = {"x": "y" * 16_000}
+    await repository.upsert([an_image(number) for number in range(120)])
+    assert [len(request.points) for request in server.named(grpc.UpsertPoints)] == [50, 50, 20]
+    server.requests.clear()
+    large = connected(server, upsert_batch=1_000)
+    await large.open(SPACE)
+    await large.upsert([an_image(number, metadata=heavy) for number in range(300)])
+    sizes = [request.ByteSize() for request in server.named(grpc.UpsertPoints)]
+    assert len(sizes) > 1
+    assert max(sizes) < 10 * 2**20
+    assert await large.count() == 300
+    await repository.close()
+    await large.close()
+
+
+# Replacement, as other processes see it
+
+
+async def test_an_index_replaced_by_another_space_is_not_mixed(server: QdrantStandIn) -> None:
+    serving, operator = connected(server), connected(server)
+    await serving.open(SPACE)
+    await operator.open(SPACE)
+    await serving.upsert([an_image(1)])
+    new = await operator.replacement(OTHER_SPACE)
+    await new.upsert([an_image(1, dimension=8)])
+    assert await serving.count() == 1
+    await operator.promote(new)
+    with pytest.raises(EmbeddingSpaceError, match="replaced"):
+        await serving.nearest(an_embedding(), limit=1)
+    with pytest.raises(EmbeddingSpaceError, match="replaced"):
+        await serving.upsert([an_image(2)])
+    with pytest.raises(EmbeddingSpaceError, match="replaced"):
+        await serving.get([an_id(1)])
+    await serving.close()
+
+
+async def test_an_index_replaced_by_the_same_space_is_followed(server: QdrantStandIn) -> None:
+    serving, operator = connected(server), connected(server)
+    await serving.open(SPACE)
+    await operator.open(SPACE)
+    new = await operator.replacement(SPACE)
+    await new.upsert([an_image(number) for number in range(3)])
+    await operator.promote(new)
+    assert await serving.count() == 3
+    await serving.upsert([an_image(7)])
+    assert await serving.count() == 4
+    with pytest.raises(ImageNotFoundError):
+        await serving.set_metadata(an_id(99), {})
+    await serving.close()
+
+
+async def test_a_promotion_whose_answer_was_lost_has_happened(server: QdrantStandIn) -> None:
+    repository = connected(server)
+    await repository.open(SPACE)
+    new = await repository.replacement(OTHER_SPACE)
+    server.failures["UpdateAliases"] = Failure(CODES.UNAVAILABLE, after_the_work=True)
+    await repository.promote(new)
+    await repository.open(OTHER_SPACE)
+    names = [collection.name for collection in (await server.client.get_collections()).collections]
+    assert names == [f"lookalike-{OTHER_SPACE.fingerprint}"]
+    assert [alias.alias_name for alias in (await server.client.get_aliases()).aliases] == ["lookalike"]
+    await repository.close()
+
+
+async def test_a_crash_after_the_promotion_leaves_an_orphan_that_is_swept(server: QdrantStandIn) -> None:
+    repository = connected(server)
+    await repository.open(SPACE)
+    await repository.upsert([an_image(1)])
+    new = await repository.replacement(OTHER_SPACE)
+    server.failures["List"] = Failure(CODES.PERMISSION_DENIED, "the process dies here", times=1_000)
+    with pytest.raises(RepositoryUnavailableError):
+        await repository.promote(new)
+    await new.close()
+    await repository.close()
+    await repository.open(OTHER_SPACE)
+    server.failures.clear()
+    back = await repository.replacement(SPACE)
+    assert await back.count() == 0, "the orphan's contents are old"
+    await repository.promote(back)
+    assert len((await server.client.get_collections()).collections) == 1
+
+
+async def test_other_indexes_on_the_server_are_never_swept(server: QdrantStandIn) -> None:
+    vectors = models.VectorParams(size=4, distance=models.Distance.DOT)
+    theirs = "photos-0123456789abcdef"
+    await server.client.create_collection(theirs, vectors_config=vectors)
+    server.indexes[theirs] = {}
+    neighbour = connected(server, collection="photos-2")
+    await neighbour.open(SPACE)
+    repository = connected(server, collection="photos")
+    await repository.open(SPACE)
+    await repository.promote(await repository.replacement(OTHER_SPACE))
+    names = {collection.name for collection in (await server.client.get_collections()).collections}
+    assert names == {theirs, f"photos-2-{SPACE.fingerprint}", f"photos-{OTHER_SPACE.fingerprint}"}
+    await neighbour.close()

@@ -1,0 +1,120 @@
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adapters.stores.directory_backup_archive import DirectoryBackupArchive
+from application.back_up import GROUP_SIZE, BackUp, Restore
+from domain.embeddings import Embeddings, EmbeddingSpace
+from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError
+from domain.images import ImageId
+from tests.builders import a_space, an_object, indexed, some_embeddings
+from tests.fakes import records_of
+from tests.unit.application.workshop import Workshop, an_upload, id_of
+
+
+async def back_up(workshop: Workshop, directory: Path) -> list:
+    run = BackUp(repository=workshop.repository, store=workshop.store)
+    return [step async for step in run(DirectoryBackupArchive(directory))]
+
+
+async def restore(workshop: Workshop, directory: Path) -> list:
+    run = Restore(repository=workshop.repository, store=workshop.store)
+    return [step async for step in run(DirectoryBackupArchive(directory))]
+
+
+async def another(space: EmbeddingSpace | None = None) -> Workshop:
+    return await Workshop(space).open()
+
+
+async def test_everything_comes_back(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.detector.found = (an_object("dog"), an_object("cat"))
+    await workshop.index(*(an_upload(f"picture {n}".encode(), f"{n}.png", {"n": n}) for n in range(2 * GROUP_SIZE + 1)))
+    steps = await back_up(workshop, tmp_path / "backup")
+    assert (steps[-1].done, steps[-1].total) == (2 * GROUP_SIZE + 1, 2 * GROUP_SIZE + 1)
+
+    other = await another()
+    steps = await restore(other, tmp_path / "backup")
+
+    assert steps[-1].done == steps[-1].total == 2 * GROUP_SIZE + 1
+    before = await records_of(workshop.repository)
+    assert await records_of(other.repository) == before
+    assert other.store.files == workshop.store.files
+    ids = [record.id for record in before]
+    ours, theirs = await workshop.repository.embeddings(ids), await other.repository.embeddings(ids)
+    assert all((ours[id_] == theirs[id_]).all() for id_ in ids)
+    ours, theirs = await workshop.repository.object_embeddings(ids), await other.repository.object_embeddings(ids)
+    assert all(ours[id_].shape == (2, 16) and (ours[id_] == theirs[id_]).all() for id_ in ids)
+    await restore(other, tmp_path / "backup")
+    assert await records_of(other.repository) == before
+    await other.repository.close()
+
+
+async def test_objects_that_are_detected_anew_meanwhile_keep_to_their_embeddings(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.detector.found = (an_object("dog"), an_object("cat"))
+    await workshop.index(b"hat", b"coat", b"gone")
+    read, times = workshop.repository.object_embeddings, 0
+
+    async def amid_a_reindexing(ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
+        nonlocal times
+        times += 1
+        if times == 1:
+            hat = (await workshop.repository.get([id_of(b"hat")]))[id_of(b"hat")]
+            objects = (an_object("cup"),)
+            image = replace(hat, objects=objects)
+            await workshop.repository.upsert([indexed(image, embedding=some_embeddings(1, seed=77)[0])])
+            await workshop.delete.one(id_of(b"gone"))
+        return await read(ids)
+
+    monkeypatch.setattr(workshop.repository, "object_embeddings", amid_a_reindexing)
+    await back_up(workshop, tmp_path / "backup")
+    other = await another()
+    await restore(other, tmp_path / "backup")
+
+    assert times == 2
+    assert await records_of(other.repository) == await records_of(workshop.repository)
+    ids = [id_of(b"hat"), id_of(b"coat")]
+    for name in ("embeddings", "object_embeddings"):
+        ours, theirs = await getattr(workshop.repository, name)(ids), await getattr(other.repository, name)(ids)
+        assert all((ours[id_] == theirs[id_]).all() for id_ in ids)
+    await other.repository.close()
+
+
+async def test_a_restore_writes_files_before_records_and_keeps_the_rest(workshop: Workshop, tmp_path: Path) -> None:
+    await workshop.index(b"hat")
+    await back_up(workshop, tmp_path / "backup")
+    other = await another()
+    await other.index(b"coat", an_upload(b"hat", metadata={"replaced": True}))
+    other.journal.clear()
+    await restore(other, tmp_path / "backup")
+    assert other.journal == [f"put {id_of(b'hat')}", f"upsert {id_of(b'hat')}"]
+    found = {record.id: record.metadata for record in await records_of(other.repository)}
+    assert found == {id_of(b"hat"): {}, id_of(b"coat"): {}}
+    await other.repository.close()
+
+
+async def test_another_space_is_refused(workshop: Workshop, tmp_path: Path) -> None:
+    await workshop.index(b"hat")
+    await back_up(workshop, tmp_path / "backup")
+    other = await another(a_space(model="another-model"))
+    with pytest.raises(EmbeddingSpaceError, match="another-model"):
+        await restore(other, tmp_path / "backup")
+    assert await records_of(other.repository) == []
+    await other.repository.close()
+
+
+async def test_a_missing_original_is_not_passed_over(workshop: Workshop, tmp_path: Path) -> None:
+    await workshop.index(b"hat", b"coat")
+    workshop.store.files.pop(id_of(b"hat"))
+    with pytest.raises(ImageNotFoundError, match=str(id_of(b"hat"))):
+        await back_up(workshop, tmp_path / "backup")
+    with pytest.raises(ConfigurationError, match="incomplete"):
+        await restore(workshop, tmp_path / "backup")
+
+
+async def test_an_empty_index_can_be_backed_up(workshop: Workshop, tmp_path: Path) -> None:
+    assert await back_up(workshop, tmp_path / "backup") == []
+    assert await restore(workshop, tmp_path / "backup") == []

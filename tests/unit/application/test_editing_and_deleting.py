@@ -1,0 +1,65 @@
+import asyncio
+
+import pytest
+
+from domain.errors import ImageNotFoundError, InvalidMetadataError
+from domain.filters import AnyOf, Field, Filter
+from tests.fakes import records_of
+from tests.unit.application.workshop import Workshop, an_upload, id_of
+
+ACME = Filter(all=(AnyOf(Field("metadata.brand"), ("acme",)),))
+
+
+async def test_the_record_goes_before_the_files(workshop: Workshop) -> None:
+    await workshop.index(b"hat")
+    workshop.journal.clear()
+    await workshop.delete.one(id_of(b"hat"))
+    assert workshop.journal == [f"delete {id_of(b'hat')}", f"remove files {id_of(b'hat')}"]
+    assert await records_of(workshop.repository) == []
+    assert workshop.store.files == {}
+
+
+async def test_an_unknown_image_cannot_be_deleted(workshop: Workshop) -> None:
+    with pytest.raises(ImageNotFoundError):
+        await workshop.delete.one(id_of(b"hat"))
+
+
+async def test_of_two_who_delete_one_is_told_that_it_was_gone(workshop: Workshop) -> None:
+    await workshop.index(b"hat")
+    results = await asyncio.gather(
+        workshop.delete.one(id_of(b"hat")), workshop.delete.one(id_of(b"hat")), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == ["ImageNotFoundError", "NoneType"]
+
+
+async def test_all_that_match_are_deleted_over_many_pages(workshop: Workshop) -> None:
+    await workshop.index(*(an_upload(f"acme {n}".encode(), metadata={"brand": "acme"}) for n in range(450)))
+    await workshop.index(b"other")
+    assert await workshop.delete.matching(ACME) == 450
+    assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"other")]
+    assert set(workshop.store.files) == {id_of(b"other")}
+    assert await workshop.delete.matching(ACME) == 0
+
+
+async def test_a_patch_is_merged_and_returned(workshop: Workshop) -> None:
+    await workshop.index(an_upload(b"hat", metadata={"brand": "acme", "price": 1}))
+    record = await workshop.edit(id_of(b"hat"), {"price": None, "new": True})
+    assert record.metadata == {"brand": "acme", "new": True}
+    assert await records_of(workshop.repository) == [record]
+
+
+async def test_patches_at_once_are_all_applied(workshop: Workshop) -> None:
+    await workshop.index(b"hat")
+    await asyncio.gather(*(workshop.edit(id_of(b"hat"), {f"key{number}": number}) for number in range(20)))
+    [record] = await records_of(workshop.repository)
+    assert record.metadata == {f"key{number}": number for number in range(20)}
+
+
+async def test_a_bad_patch_changes_nothing(workshop: Workshop) -> None:
+    await workshop.index(an_upload(b"hat", metadata={"brand": "acme"}))
+    with pytest.raises(InvalidMetadataError):
+        await workshop.edit(id_of(b"hat"), {"brand": None, "size": {"eu": 42}})
+    [record] = await records_of(workshop.repository)
+    assert record.metadata == {"brand": "acme"}
+    with pytest.raises(ImageNotFoundError):
+        await workshop.edit(id_of(b"other"), {})

@@ -1,0 +1,155 @@
+import asyncio
+
+import pytest
+
+from application.index_images import GROUP_SIZE, Upload
+from domain.deadlines import set_deadline
+from domain.errors import (
+    BodyTooLargeError,
+    DeadlinePassedError,
+    EncoderUnavailableError,
+    ImageUnreadableError,
+    RepositoryUnavailableError,
+    StorageFullError,
+)
+from tests.fakes import UNREADABLE, records_of
+from tests.unit.application.workshop import Workshop, an_upload, id_of
+
+
+def statuses(outcomes: list) -> list[str]:
+    return [outcome.status for outcome in outcomes]
+
+
+async def test_the_record_is_written_after_the_files(workshop: Workshop) -> None:
+    contents = [f"picture {number}".encode() for number in range(3)]
+    await workshop.index(*contents)
+    for content in contents:
+        put, upsert = (workshop.journal.index(f"{verb} {id_of(content)}") for verb in ("put", "upsert"))
+        assert put < upsert
+
+
+async def test_a_group_is_encoded_at_once(workshop: Workshop) -> None:
+    contents = [f"picture {number}".encode() for number in range(GROUP_SIZE + 3)]
+    outcomes = await workshop.index(*contents)
+    assert statuses(outcomes) == ["created"] * len(contents)
+    assert [line for line in workshop.journal if line.startswith("encode")] == [f"encode {GROUP_SIZE}", "encode 3"]
+
+
+async def test_the_record_says_what_came(workshop: Workshop) -> None:
+    [outcome] = await workshop.index(an_upload(b"hat", "hat.png", {"brand": "acme"}))
+    record = outcome.image
+    assert record is not None
+    assert (record.id, record.filename, record.media_type) == (id_of(b"hat"), "hat.png", "image/png")
+    assert (record.width, record.height, record.size_bytes) == (32, 24, 3)
+    assert record.metadata == {"brand": "acme"}
+    assert await records_of(workshop.repository) == [record]
+    assert workshop.store.files[record.id][0] == b"hat"
+
+
+async def test_one_failure_leaves_the_others(workshop: Workshop) -> None:
+    async def too_large() -> bytes:
+        raise BodyTooLargeError("too large")
+
+    outcomes = await workshop.index(b"one", UNREADABLE, Upload(filename="large.png", read=too_large), b"", b"two")
+    assert statuses(outcomes) == ["created", "failed", "failed", "failed", "created"]
+    assert [type(outcome.error).__name__ for outcome in outcomes[1:4]] == [
+        "ImageUnreadableError",
+        "BodyTooLargeError",
+        "UnsupportedImageError",
+    ]
+    assert {record.id for record in await records_of(workshop.repository)} == {id_of(b"one"), id_of(b"two")}
+    assert set(workshop.store.files) == {id_of(b"one"), id_of(b"two")}
+
+
+async def test_twins_in_one_call_are_one_image(workshop: Workshop) -> None:
+    outcomes = await workshop.index(
+        an_upload(b"hat", "first.png", {"n": 1}), b"other", an_upload(b"hat", "second.png", {"n": 2}), b"hat"
+    )
+    assert statuses(outcomes) == ["created", "created", "exists", "exists"]
+    assert [outcome.filename for outcome in outcomes] == ["first.png", "a.png", "second.png", "a.png"]
+    record = (await workshop.repository.get([id_of(b"hat")]))[id_of(b"hat")]
+    assert (record.filename, record.metadata) == ("first.png", {"n": 2})
+    assert workshop.journal.count(f"put {id_of(b'hat')}") == 1
+
+
+async def test_what_is_there_is_not_encoded_again(workshop: Workshop) -> None:
+    await workshop.index(an_upload(b"hat", metadata={"brand": "acme"}))
+    workshop.journal.clear()
+    workshop.encoder.failure = EncoderUnavailableError("away")
+    [same] = await workshop.index(b"hat")
+    assert (same.status, same.image.metadata if same.image else None) == ("exists", {"brand": "acme"})
+    assert workshop.journal == []
+    [equal] = await workshop.index(an_upload(b"hat", metadata={"brand": "acme"}))
+    assert (equal.status, workshop.journal) == ("exists", [])
+    [emptied] = await workshop.index(an_upload(b"hat", metadata={}))
+    assert emptied.image is not None
+    assert emptied.image.metadata == {}
+
+
+@pytest.mark.parametrize("fault", ["store full", "encoder away", "repository away"])
+async def test_what_cannot_be_committed_fails_and_is_not_searchable(workshop: Workshop, fault: str) -> None:
+    workshop.store.full = fault == "store full"
+    if fault == "encoder away":
+        workshop.encoder.failure = EncoderUnavailableError("away")
+    if fault == "repository away":
+        workshop.repository.failure = RepositoryUnavailableError("away")
+
+    outcomes = await workshop.index(b"one", b"two")
+
+    assert statuses(outcomes) == ["failed", "failed"]
+    assert await records_of(workshop.repository) == []
+    if fault != "repository away":  # then the record may have arrived, and keeps its files
+        assert workshop.store.files == {}
+    workshop.store.full, workshop.encoder.failure, workshop.repository.failure = False, None, None
+    assert statuses(await workshop.index(b"one", b"two")) == ["created", "created"]
+
+
+async def test_files_that_a_crash_left_are_taken_over(workshop: Workshop) -> None:
+    await workshop.store.put(id_of(b"hat"), original=b"hat", thumbnail=b"of an earlier life")
+    [outcome] = await workshop.index(b"hat")
+    assert outcome.status == "created"
+    assert await workshop.store.thumbnail(id_of(b"hat")) != b"of an earlier life"
+
+
+async def test_one_raises_what_failed(workshop: Workshop) -> None:
+    with pytest.raises(ImageUnreadableError):
+        await workshop.index_images.one(an_upload(UNREADABLE))
+    workshop.store.full = True
+    with pytest.raises(StorageFullError):
+        await workshop.index_images.one(an_upload(b"hat"))
+
+
+async def test_a_passed_deadline_drops_the_work(workshop: Workshop) -> None:
+    async def late() -> None:
+        set_deadline(-1)
+        with pytest.raises(DeadlinePassedError):
+            await workshop.index_images.one(an_upload(b"hat"))
+
+    await asyncio.create_task(late())
+    assert workshop.store.files == {}
+
+
+async def test_the_same_picture_from_many_at_once_is_created_once(workshop: Workshop) -> None:
+    results = await asyncio.gather(*(workshop.index(an_upload(b"hat", f"{number}.png")) for number in range(10)))
+    assert sorted(outcome.status for [outcome] in results) == ["created"] + ["exists"] * 9
+    assert workshop.journal.count(f"upsert {id_of(b'hat')}") == 1
+
+
+async def test_uploads_are_read_when_their_turn_comes(workshop: Workshop) -> None:
+    read: list[int] = []
+
+    def numbered(number: int) -> Upload:
+        async def content() -> bytes:
+            read.append(number)
+            return f"picture {number}".encode()
+
+        return Upload(filename=f"{number}.png", read=content)
+
+    outcomes = workshop.index_images(numbered(number) for number in range(3 * GROUP_SIZE))
+    await anext(outcomes)
+    assert len(read) <= GROUP_SIZE + 1
+    await outcomes.aclose()
+
+
+async def test_no_uploads_make_no_outcomes(workshop: Workshop) -> None:
+    assert await workshop.index() == []

@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import pytest
+
+from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+from application.reindex_embeddings import ReindexEmbeddings
+from application.stored_originals import StoredOriginals
+from domain.embeddings import EmbeddingSpace
+from domain.errors import BusyError, ImageNotFoundError, ImageUnreadableError
+from domain.images import ImageRecord
+from tests.builders import a_space, an_object
+from tests.fakes import UNREADABLE, FakeEncoder, records_of
+from tests.unit.application.workshop import Workshop, an_upload, id_of
+
+NEW = replace(a_space(dimension=24), model="another-model")
+
+
+async def reindexing(workshop: Workshop, space: EmbeddingSpace = NEW) -> ReindexEmbeddings:
+    encoder = FakeEncoder(space=space, journal=workshop.journal)
+    await encoder.open()
+    describe = replace(workshop.describe, encoder=encoder)
+    originals = StoredOriginals(store=workshop.store, decoder=workshop.decoder, describe=describe)
+    return ReindexEmbeddings(originals=originals, describe=describe, repository=workshop.repository)
+
+
+async def reopened(workshop: Workshop, space: EmbeddingSpace) -> list[ImageRecord]:
+    await workshop.repository.open(space)
+    return await records_of(workshop.repository)
+
+
+async def test_everything_is_encoded_anew_and_keeps_its_record(workshop: Workshop) -> None:
+    workshop.detector.found = (an_object("dog"), an_object("cat"))
+    await workshop.index(*(an_upload(f"picture {n}".encode(), metadata={"n": n}) for n in range(20)))
+    before = await records_of(workshop.repository)
+
+    reindex = await reindexing(workshop)
+    progress = [step async for step in reindex()]
+
+    assert (progress[0].total, progress[-1].done) == (20, 20)
+    assert await reopened(workshop, NEW) == before
+    vectors = await workshop.repository.embeddings([record.id for record in before])
+    assert all(vector.shape == (24,) for vector in vectors.values())
+    vectors = await workshop.repository.object_embeddings([record.id for record in before])
+    assert all(of_objects.shape == (2, 24) for of_objects in vectors.values())
+
+
+async def test_passes_repeat_until_nothing_changed_meanwhile(workshop: Workshop) -> None:
+    await workshop.index(an_upload(b"kept", metadata={"n": 1}), b"deleted")
+    reindex = await reindexing(workshop)
+    passed = 0
+    async for _ in reindex():
+        if passed == 0:  # as another process would
+            await workshop.index(b"new")
+            await workshop.delete.one(id_of(b"deleted"))
+            await workshop.edit(id_of(b"kept"), {"n": 2})
+        passed += 1
+
+    assert passed > 1
+    found = {record.id: record.metadata for record in await reopened(workshop, NEW)}
+    assert found == {id_of(b"kept"): {"n": 2}, id_of(b"new"): {}}
+
+
+async def test_an_interrupted_run_goes_on_where_it_stopped(workshop: Workshop) -> None:
+    await workshop.index(*(f"picture {n}".encode() for n in range(40)))
+    run = (await reindexing(workshop))()
+    for _ in range(2):
+        await anext(run)
+    await run.aclose()
+    await workshop.repository.open(None)
+    workshop.journal.clear()
+
+    _ = [step async for step in (await reindexing(workshop))()]
+
+    encoded = sum(
+        int(line.split()[1]) for line in workshop.journal if line.startswith("encode ") and line[7:].isdigit()
+    )
+    assert 0 < encoded <= 40 - 16
+    assert len(await reopened(workshop, NEW)) == 40
+
+
+@pytest.mark.parametrize("fault", ["missing", "unreadable"])
+async def test_a_bad_original_leaves_the_index_as_it_was(workshop: Workshop, fault: str) -> None:
+    await workshop.index(b"hat", b"coat")
+    if fault == "missing":
+        workshop.store.files.pop(id_of(b"hat"))
+    else:
+        await workshop.store.put(id_of(b"hat"), original=UNREADABLE, thumbnail=b"")
+    before = await records_of(workshop.repository)
+
+    with pytest.raises((ImageNotFoundError, ImageUnreadableError), match=str(id_of(b"hat"))):
+        _ = [step async for step in (await reindexing(workshop))()]
+
+    assert await reopened(workshop, a_space()) == before
+
+
+async def test_an_empty_index_only_changes_its_space(workshop: Workshop) -> None:
+    assert [step async for step in (await reindexing(workshop))()] == []
+    assert await reopened(workshop, NEW) == []
+    assert isinstance(workshop.repository, InMemorySimilarityRepository)
+    assert workshop.repository.space == NEW
+
+
+async def test_an_index_that_never_holds_still_is_not_replaced(workshop: Workshop) -> None:
+    await workshop.index(b"first")
+    reindex = await reindexing(workshop)
+
+    async def amid_writes() -> None:
+        async for step in reindex():
+            await workshop.index(f"another {step.total}".encode())  # as another process would
+
+    with pytest.raises(BusyError, match="pause"):
+        await amid_writes()
+    assert await reopened(workshop, workshop.encoder.space) != []

@@ -1,0 +1,58 @@
+"""The use cases on fakes."""
+
+from application.delete_images import DeleteImages
+from application.describe_pictures import DescribePictures
+from application.edit_metadata import EditMetadata
+from application.index_images import IndexImages, IndexOutcome, Upload
+from application.keyed_locks import KeyedLocks
+from domain.embeddings import EmbeddingSpace
+from domain.images import ContentHash, CreationClock, ImageId
+from domain.metadata import Metadata
+from domain.objects import ObjectPolicy
+from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails, Journal, JournalledRepository
+
+
+def id_of(content: bytes) -> ImageId:
+    return ContentHash.of(content).image_id
+
+
+def an_upload(content: bytes, filename: str = "a.png", metadata: Metadata | None = None) -> Upload:
+    async def read() -> bytes:
+        return content
+
+    return Upload(filename=filename, read=read, metadata=metadata)
+
+
+class Workshop:
+    """One deployment of fakes that share a journal."""
+
+    def __init__(self, space: EmbeddingSpace | None = None) -> None:
+        self.journal: Journal = []
+        self.decoder = FakeDecoder()
+        self.encoder = FakeEncoder(space=space, journal=self.journal)
+        self.detector = FakeDetector(journal=self.journal)
+        self.store = FakeStore(journal=self.journal)
+        self.repository = JournalledRepository(journal=self.journal)
+        self.locks = KeyedLocks()
+        self.describe = DescribePictures(detector=self.detector, encoder=self.encoder, policy=ObjectPolicy())
+        self.index_images = IndexImages(
+            decoder=self.decoder,
+            describe=self.describe,
+            thumbnails=FakeThumbnails(),
+            store=self.store,
+            repository=self.repository,
+            clock=CreationClock(),
+            locks=self.locks,
+        )
+        self.delete = DeleteImages(repository=self.repository, store=self.store, locks=self.locks)
+        self.edit = EditMetadata(repository=self.repository, locks=self.locks)
+
+    async def open(self) -> "Workshop":
+        await self.encoder.open()
+        await self.repository.open(self.encoder.space)
+        self.journal.clear()
+        return self
+
+    async def index(self, *uploads: Upload | bytes) -> list[IndexOutcome]:
+        given = [upload if isinstance(upload, Upload) else an_upload(upload) for upload in uploads]
+        return [outcome async for outcome in self.index_images(given)]

@@ -1,0 +1,48 @@
+"""The command in a process of its own, as users run it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+LOOKALIKE = Path(sys.executable).parent / "lookalike"
+
+
+def environment(data_dir: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours without any LOOKALIKE_ setting but those given, by their names without that prefix."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")}
+    ours = {"DATA_DIR": str(data_dir), "STORAGE__RESERVE_BYTES": "0"} | dict(settings or {})
+    return others | {f"LOOKALIKE_{name}": value for name, value in ours.items()}
+
+
+def start(
+    *arguments: str | Path,
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [LOOKALIKE, *arguments],
+        cwd=data_dir.parent,  # where no .env is
+        env=environment(data_dir, settings),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def lookalike(
+    *arguments: str | Path, data_dir: Path, settings: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run one command to its end."""
+    process = start(*arguments, data_dir=data_dir, settings=settings)
+    try:
+        stdout, stderr = process.communicate(timeout=100)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    assert "Traceback" not in stderr, stderr
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

@@ -1,0 +1,98 @@
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pictures import a_picture
+from tests.unit.entrypoints.cli.command import lookalike, start
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return folder
+
+
+def pictures(folder: Path, *numbers: int) -> None:
+    for number in numbers:
+        (folder / f"{number:02d}.png").write_bytes(a_picture(number))
+
+
+def listed(data_dir: Path) -> dict[str, Any]:
+    """Metadata by filename."""
+    found = json.loads(lookalike("list", "--limit", "1000", "--json", data_dir=data_dir).stdout)
+    assert found["total"] == len(found["items"])
+    return {image["filename"]: image["metadata"] for image in found["items"]}
+
+
+def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder: Path, data_dir: Path) -> None:
+    pictures(folder, *range(3))
+    (folder / "broken.png").write_bytes(a_picture(1)[:200])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "twin of größe.png").write_bytes(a_picture(2))
+    (folder / "gone.png").symlink_to("nowhere")
+    (folder / "large.bmp").write_bytes(b"BM" + b"\0" * 100_000)
+    arguments = ("index", folder, "--metadata", '{"brand": "acme"}')
+    settings = {"HTTP__MAX_UPLOAD_BYTES": "90000"}
+
+    first = lookalike(*arguments, data_dir=data_dir, settings=settings)
+    second = lookalike(*arguments, data_dir=data_dir, settings=settings)
+
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert "3 created, 1 existed, 4 failed" in first.stdout
+    assert "0 created, 4 existed, 4 failed" in second.stdout
+    told = dict(line.split(": ", 1) for line in first.stderr.splitlines() if line.startswith(str(folder)))
+    assert {Path(path).name for path in told} == {"broken.png", "text.jpg", "gone.png", "large.bmp"}
+    assert told[str(folder / "gone.png")] == "The file cannot be read: No such file or directory."
+    assert "90,000 bytes" in told[str(folder / "large.bmp")]
+    assert listed(data_dir) == {name: {"brand": "acme"} for name in ("00.png", "01.png", "02.png")}
+
+
+def test_ctrl_c_finishes_what_is_in_hand_and_the_next_run_the_rest(folder: Path, data_dir: Path) -> None:
+    pictures(folder, *range(20), *range(21, 40))
+    slow = folder / "20.png"
+    os.mkfifo(slow)  # reading it waits until somebody writes, so the test knows where indexing is
+
+    process = start("index", folder, data_dir=data_dir)
+    with slow.open("wb") as pipe:
+        process.send_signal(signal.SIGINT)
+        pipe.write(a_picture(20))
+    stdout, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130, stderr
+    assert "21 created, 0 existed, 0 failed" in stdout
+    assert "Run the same command again" in stderr
+    assert "Traceback" not in stderr
+
+    slow.unlink()
+    pictures(folder, 20)
+    rest = lookalike("index", folder, data_dir=data_dir)
+
+    assert rest.returncode == 0, rest.stderr
+    assert "19 created, 21 existed, 0 failed" in rest.stdout
+    assert listed(data_dir) == {f"{number:02d}.png": {} for number in range(40)}
+
+
+def test_a_second_process_is_told_that_the_index_is_open(folder: Path, data_dir: Path) -> None:
+    pictures(folder, *range(3))
+    waiting = folder / "03.png"
+    os.mkfifo(waiting)
+    process = start("index", folder, data_dir=data_dir)
+    with waiting.open("wb") as pipe:
+        refused = lookalike("list", data_dir=data_dir)
+        pipe.write(a_picture(3))
+    stdout, stderr = process.communicate(timeout=60)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("lookalike: ")
+    assert "open in another process" in refused.stderr
+    assert (process.returncode, stdout) == (0, "4 created, 0 existed, 0 failed\n"), stderr

@@ -1,0 +1,108 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from domain import errors
+from entrypoints.cli import main as command_line
+from tests.unit.entrypoints.cli.command import lookalike
+
+HEAVY = ["dependency_injector", "fastapi", "httpx", "numpy", "openvino", "PIL", "pydantic", "qdrant_client", "torch"]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import json, sys\nfrom entrypoints.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: print('\\n' + json.dumps(sorted(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert set(HEAVY) & set(json.loads(found.stdout.splitlines()[-1])) == set()
+
+
+COMMANDS = ["serve", "index", "search", "detect", "list", "delete", "reindex", "backup", "restore"]
+
+
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *(f"models {name}" for name in ("list", "pull", "export", "export-detector", "prepare"))]
+)
+def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.main([*command.split(), "--help"])
+
+    assert ended.value.code == 0
+    assert "Example: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigurationError("reason"), 2),
+        (errors.ModelError("reason"), 2),
+        (errors.IndexInUseError("reason"), 2),
+        (errors.EmbeddingSpaceError("reason"), 2),
+        (errors.InvalidFilterError("reason"), 2),
+        (errors.UnsupportedImageError("reason"), 1),
+        (errors.StorageFullError("reason"), 1),
+        (errors.RepositoryUnavailableError("reason"), 1),
+        (PermissionError(13, "reason", "/place"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_named_error_is_one_line_and_an_exit_code(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command_line, "app", fail)
+
+    with pytest.raises(SystemExit) as ended:
+        command_line.main([])
+
+    assert ended.value.code == code
+    assert capsys.readouterr().err.startswith("lookalike: reason")
+
+
+def test_a_misspelt_setting_is_named_with_the_nearest(tmp_path: Path) -> None:
+    ended = lookalike("list", data_dir=tmp_path / "data", settings={"HTTP__PROT": "8000"})
+
+    assert ended.returncode == 2
+    assert ended.stderr == "lookalike: LOOKALIKE_HTTP__PROT is not a setting. Did you mean LOOKALIKE_HTTP__PORT?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["search", "picture.png", "--region", "1,2,3"], "x_min,y_min,x_max,y_max"),
+        (["search", "picture.png", "--filter", '{"all": 1}'], "filter is not valid at all"),
+        (["search", "picture.png", "--key", "secret"], "goes with --url"),
+        (["index", "picture.png", "--metadata", '{"a": {"b": 1}}'], "metadata.a must be"),
+        (["index", "nowhere"], "'nowhere' does not exist"),
+        (["index", "folder"], "no picture in folder"),
+        (["delete"], "one of the two"),
+        (["delete", "0a4d55a8-d778-5022-abab-977f9a1b3f7c", "--filter", "{}"], "one of the two"),
+        (["delete", "--filter", "{}"], "names nothing"),
+        (["reindex"], "say what is to be built anew"),
+    ],
+)
+def test_misuse_is_explained_before_anything_is_opened(
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "picture.png").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(arguments)
+
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "picture.png"]

@@ -1,0 +1,152 @@
+"""Detecting, searching by objects and detecting anew, on the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from adapters.detectors.bundled_detector import prepare_bundled_detector
+from entrypoints.cli.main import main
+from tests.photos import SEEN, picture
+from tests.pictures import encoded
+from tests.unit.entrypoints.cli.command import lookalike
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the packaged detector is prepared, so that it opens quickly."""
+    directory = tmp_path_factory.mktemp("models")
+    prepare_bundled_detector(directory)
+    return directory
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> "Command":
+    command = Command(tmp_path, monkeypatch, capsys)
+    command.set(MODELS_DIR=str(models))
+    return command
+
+
+class Command:
+    """The command in this process, which has loaded OpenVINO already."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+        monkeypatch.chdir(directory)
+        self.set(DATA_DIR=str(directory / "data"), STORAGE__RESERVE_BYTES="0")
+
+    def set(self, **settings: str) -> None:
+        for name, value in settings.items():
+            self.monkeypatch.setenv(f"LOOKALIKE_{name}", value)
+
+    def __call__(self, *arguments: str | Path) -> tuple[int | str | None, str, str]:
+        """Exit code, standard output and standard error."""
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        output, errors = self.capsys.readouterr()
+        return ended.value.code, output, errors
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Files of a cat and of a cup."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("chelsea", "coffee"):
+        (folder / f"{name}.jpg").write_bytes(encoded(picture(name), format_="JPEG", quality=92))
+    return folder
+
+
+def test_objects_are_listed_and_drawn(command: Command, photos: Path, tmp_path: Path) -> None:
+    code, output, _ = command("detect", photos / "coffee.jpg", "--save", tmp_path / "annotated.png")
+
+    assert code == 0
+    first = next(line for line in output.splitlines() if line.lstrip().startswith("cup"))
+    assert float(first.split()[1]) > 0.8
+    box = [float(side) for side in first.split()[2].split(",")]
+    assert box == pytest.approx([165, 15, 415, 250], abs=25)
+    with Image.open(tmp_path / "annotated.png") as annotated:
+        assert annotated.size == picture("coffee").size
+        left, middle = round(box[0]), round((box[1] + box[3]) / 2)
+        drawn = annotated.getpixel((left + 1, middle))
+        assert drawn != picture("coffee").getpixel((left + 1, middle))
+    assert not (tmp_path / "data").exists()  # neither index nor files are opened
+
+
+def test_the_answer_of_the_api_is_printed(command: Command, photos: Path) -> None:
+    code, output, _ = command("detect", photos / "coffee.jpg", "--json", "--label", "cup", "--score-threshold", "0.2")
+    found = json.loads(output)
+
+    assert code == 0
+    assert found["model"] == "ssd_mobilenet_v2_coco"
+    assert found["image"] == {"width": 600, "height": 400}
+    assert {each["label"] for each in found["detections"]} == {"cup"}
+    assert found["detections"][0]["box"].keys() == {"x_min", "y_min", "x_max", "y_max"}
+    nothing = command("detect", photos / "coffee.jpg", "--label", "giraffe")
+    assert nothing[:2] == (0, "No object is found.\n")
+
+
+def test_without_a_detector_the_way_to_one_is_told(command: Command, photos: Path) -> None:
+    command.set(DETECTOR__RUNTIME="none")
+    code, _, errors = command("detect", photos / "coffee.jpg")
+    assert code == 1
+    assert errors.startswith("lookalike: This deployment runs no object detector")
+    assert "LOOKALIKE_DETECTOR__RUNTIME" in errors
+
+
+def test_a_place_that_cannot_be_written_is_told(command: Command, photos: Path, tmp_path: Path) -> None:
+    code, _, errors = command("detect", photos / "coffee.jpg", "--save", tmp_path / "annotated.xyz")
+    assert code == 2
+    assert "--save" in errors
+
+
+def test_the_packaged_detector_is_prepared_once(command: Command, tmp_path: Path, photos: Path) -> None:
+    command.set(MODELS_DIR=str(tmp_path / "models"))
+
+    code, output, _ = command("models", "prepare")
+
+    place = tmp_path / "models" / "ssd_mobilenet_v2_coco"
+    assert (code, output) == (0, f"The packaged detector is ready in {place}.\n")
+    written = {path.name: path.stat().st_mtime_ns for path in place.iterdir()}
+    assert command("models", "prepare")[:2] == (0, output)
+    assert {path.name: path.stat().st_mtime_ns for path in place.iterdir()} == written
+    assert "cat" in command("detect", photos / "chelsea.jpg")[1]
+
+
+@pytest.mark.timeout(240)
+def test_objects_are_detected_anew_and_searched_for(photos: Path, models: Path, tmp_path: Path) -> None:
+    data_dir, prepared = tmp_path / "data", {"MODELS_DIR": str(models)}
+    indexed = lookalike("index", photos, data_dir=data_dir, settings={"OBJECTS__ENABLED": "false", **prepared})
+    assert indexed.returncode == 0, indexed.stderr
+    box = SEEN["coffee"][1]
+    cup = tmp_path / "cup.png"
+    cup.write_bytes(encoded(picture("coffee").crop((int(box.x_min), int(box.y_min), int(box.x_max), int(box.y_max)))))
+    by_object = ("search", cup, "--target", "objects")
+
+    before = lookalike(*by_object, data_dir=data_dir, settings=prepared)
+    anew = lookalike("reindex", "--objects", data_dir=data_dir, settings=prepared)
+    found = lookalike(*by_object, "--json", "--save", tmp_path / "found.png", data_dir=data_dir, settings=prepared)
+
+    assert (before.returncode, before.stdout) == (0, "Nothing indexed matches.\n"), before.stderr
+    assert anew.returncode == 0, anew.stderr
+    assert anew.stdout.startswith("2 pictures hold ")
+    assert int(anew.stdout.split()[3]) >= 2
+    result = json.loads(found.stdout)
+    assert result["query"]["target"] == "objects"
+    first = result["matches"][0]
+    assert (first["image"]["filename"], first["region"]["label"]) == ("coffee.jpg", "cup")
+    assert first["region"] in first["image"]["objects"]
+    with Image.open(tmp_path / "found.png") as sheet:
+        assert sheet.width > sheet.height
+
+
+def test_several_regions_need_objects(command: Command, photos: Path) -> None:
+    regions = ("--region", "0,0,50,50", "--region", "60,60,90,90")
+    command.set(REPOSITORY__BACKEND="memory")
+    code, _, errors = command("search", photos / "coffee.jpg", *regions)
+    assert code == 2
+    assert "target=objects" in errors

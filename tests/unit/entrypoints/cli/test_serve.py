@@ -1,0 +1,101 @@
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from entrypoints.cli import main as command_line
+from entrypoints.cli.serve import _address, _is_loopback
+from tests.pictures import a_picture
+from tests.serving import running, start
+from tests.unit.entrypoints.cli.command import lookalike
+
+MEMORY = {"REPOSITORY__BACKEND": "memory"}
+
+
+def test_a_port_in_use_is_told_before_anything_is_opened(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = lookalike("serve", "--port", str(port), data_dir=tmp_path / "data")
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"lookalike: Cannot serve at http://127.0.0.1:{port}: Address already in use.")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"DATA_DIR": "/proc/nowhere"}, "Pictures cannot be stored in /proc/nowhere/images"),
+        ({"ENCODER__MODEL": "no-such-model"}, "no model 'no-such-model'"),
+    ],
+)
+def test_a_start_that_fails_is_told_in_one_line(settings: dict[str, str], told: str, tmp_path: Path) -> None:
+    refused = lookalike("serve", "--port", "0", data_dir=tmp_path / "data", settings=MEMORY | settings)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("lookalike: ")
+    assert refused.stderr.count("\n") == 1
+    assert told in refused.stderr
+    assert "Serving" not in refused.stdout
+
+
+def test_several_workers_over_an_embedded_index_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOOKALIKE_HTTP__WORKERS", "2")
+
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["serve", "--port", "0"])
+
+    assert ended.value.code == 2
+    assert "LOOKALIKE_REPOSITORY__BACKEND=qdrant" in capsys.readouterr().err
+
+
+def test_a_service_open_to_all_warns_and_ends_by_ctrl_c(tmp_path: Path) -> None:
+    service = start(tmp_path, MEMORY | {"HTTP__HOST": "0.0.0.0"})  # noqa: S104 - that is what warns
+    try:
+        headers = httpx.get(f"{service.url}/health/live").headers
+        service.process.send_signal(signal.SIGINT)
+        code = service.process.wait(30)
+    finally:
+        service.process.kill()
+
+    assert code == 130
+    assert "WARNING: no keys are configured" in service.output()
+    assert "Application shutdown complete" in service.output()
+    assert "Server" not in headers
+
+
+def test_index_and_search_through_a_running_service(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number:02d}.png").write_bytes(a_picture(number))
+    (folder / "broken.png").write_bytes(a_picture(1)[:200])
+    keys = {"AUTH__KEYS": "read:a-key-to-read,write:a-key-to-write"}
+    with running(tmp_path / "service", MEMORY | keys) as service:
+        assert "WARNING" not in service.output()
+        there = ("--url", service.url, "--key")
+
+        refused = lookalike("index", folder, *there, "a-key-to-read", data_dir=tmp_path / "none")
+        indexed = lookalike("index", folder, *there, "a-key-to-write", data_dir=tmp_path / "none")
+        again = lookalike("index", folder, *there, "a-key-to-write", data_dir=tmp_path / "none")
+        found = lookalike("search", folder / "07.png", *there, "a-key-to-read", data_dir=tmp_path / "none")
+
+    assert refused.returncode == 2
+    assert "Give a key with --key" in refused.stderr
+    assert (indexed.returncode, again.returncode) == (1, 1)
+    assert "40 created, 0 existed, 1 failed" in indexed.stdout
+    assert f"{folder / 'broken.png'}: " in indexed.stderr
+    assert "0 created, 40 existed, 1 failed" in again.stdout
+    first = found.stdout.splitlines()[3].split()
+    assert first[:3] == ["1", "1.000", "07.png"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_addresses() -> None:
+    assert (_address("::1", 80), _address("localhost", 80)) == ("http://[::1]:80", "http://localhost:80")
+    assert [_is_loopback(host) for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost")] == [True] * 4
+    assert [_is_loopback(host) for host in ("0.0.0.0", "::", "192.168.1.2", "example.org")] == [False] * 4  # noqa: S104

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+import structlog.testing
+from fastapi import FastAPI
+
+from domain.deadlines import raise_if_passed
+from tests.unit.entrypoints.application import an_app, serving
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FastAPI:
+    app = an_app(tmp_path)
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError("a secret of the house")
+
+    @app.get("/late")
+    async def late() -> str:
+        raise_if_passed()
+        return "in time"
+
+    return app
+
+
+async def test_a_crash_is_a_problem_that_tells_no_secrets(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(app) as client:
+        response = await client.get("/crash", headers={"x-request-id": "abc"})
+    assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
+    problem = response.json()
+    assert (problem["code"], problem["request_id"], response.headers["x-request-id"]) == (
+        "internal_error",
+        "abc",
+        "abc",
+    )
+    assert "secret" not in response.text
+    assert any(record.exc_info and "a secret of the house" in str(record.exc_info[1]) for record in caplog.records)
+
+
+async def test_a_deadline_bounds_its_request_alone(app: FastAPI) -> None:
+    async with serving(app) as client:
+        assert (await client.get("/late", headers={"x-request-deadline-ms": "0"})).status_code == 504
+        assert (await client.get("/late", headers={"x-request-deadline-ms": "60000"})).json() == "in time"
+        assert (await client.get("/late")).json() == "in time"
+
+
+@pytest.mark.parametrize("given", ["abc", "A-b_c.d:1", "a" * 128])
+async def test_a_valid_id_is_kept(app: FastAPI, given: str) -> None:
+    async with serving(app) as client:
+        assert (await client.get("/health/live", headers={"x-request-id": given})).headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a b", "a" * 129, "a\nb", "ä", 'a"b'])
+async def test_another_is_replaced(app: FastAPI, given: str) -> None:
+    async with serving(app) as client:
+        found = (await client.get("/health/live", headers={"x-request-id": given.encode()})).headers["x-request-id"]
+    assert found != given
+    assert found.isalnum()
+
+
+async def test_each_request_is_logged_once(app: FastAPI) -> None:
+    async with serving(app) as client:
+        with structlog.testing.capture_logs() as lines:
+            for path in ("/health/live", "/late", "/nowhere", "/crash"):
+                await client.get(path)
+    logged = [(line["path"], line["status"], line["log_level"]) for line in lines if line["event"] == "request"]
+    assert logged == [
+        ("/health/live", 200, "debug"),
+        ("/late", 200, "info"),
+        ("/nowhere", 404, "info"),
+        ("/crash", 500, "info"),
+    ]

@@ -1,0 +1,80 @@
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from domain import errors
+from domain.errors import LookalikeError
+from entrypoints.http.problems import CODES, STATUS, problem_of
+from tests.pictures import a_picture
+from tests.unit.domain.test_errors import NAMED
+from tests.unit.entrypoints.application import an_app, serving
+
+
+def test_every_error_has_a_status() -> None:
+    assert STATUS.keys() == NAMED
+
+
+@pytest.mark.parametrize("error", sorted(STATUS, key=lambda error: error.__name__))
+def test_the_status_is_one_of_the_contract_s(error: type[LookalikeError]) -> None:
+    allowed = {404, 409, 413, 415, 422, 503, 504, 507}
+    if issubclass(error, errors.ConfigurationError):  # keeps the service from starting: no caller sees it
+        allowed = {500}
+    assert STATUS[error] in allowed
+    assert (STATUS[error] == HTTPStatus.SERVICE_UNAVAILABLE) == issubclass(error, errors.UnavailableError)
+
+
+def test_every_plain_status_has_a_code_of_its_own() -> None:
+    assert len(set(CODES.values())) == len(CODES)
+
+
+def test_a_named_error_keeps_its_code_and_words() -> None:
+    problem = problem_of(errors.InvalidRegionError("It is empty."), instance="/v1/search", request_id="abc")
+    assert (problem.status, problem.code, problem.detail) == (422, "invalid_region", "It is empty.")
+    assert (problem.instance, problem.request_id) == ("/v1/search", "abc")
+    assert problem.type.endswith("invalid_region")
+    assert "errors" not in problem.model_dump(exclude_none=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.RepositoryUnavailableError("away", retry_after=7.4), 503, "repository_unavailable"),
+        (errors.BusyError("busy", retry_after=0.1), 503, "busy"),
+        (errors.StorageFullError("full"), 507, "storage_full"),
+        (errors.EmbeddingSpaceError("replaced"), 409, "embedding_space_mismatch"),
+    ],
+)
+async def test_what_fails_while_serving_is_answered(
+    tmp_path: Path, error: LookalikeError, status: int, code: str
+) -> None:
+    app = an_app(tmp_path)
+    async with serving(app) as client:
+        app.state.container.encoder().failure = error
+        response = await client.post("/v1/search", files={"file": a_picture(1)})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    if status == 503:
+        assert response.headers["retry-after"] == {"busy": "1"}.get(code, "7")
+
+
+async def test_while_the_index_is_away_nothing_is_served_but_health(tmp_path: Path) -> None:
+    app = an_app(tmp_path)
+    app.state.container.repository().failure = errors.RepositoryUnavailableError("no answer")
+    async with serving(app) as client:
+        assert (await client.get("/health/live")).status_code == 200
+        ready = await client.get("/health/ready")
+        listed = await client.get("/v1/images")
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert "no answer" in ready.json()["detail"]
+    assert int(ready.headers["retry-after"]) >= 1
+    assert (listed.status_code, listed.json()["code"]) == (503, "repository_unavailable")
+    assert int(listed.headers["retry-after"]) >= 1
+
+
+async def test_a_mistake_in_the_deployment_ends_the_start(tmp_path: Path) -> None:
+    app = an_app(tmp_path)
+    app.state.container.repository().failure = errors.EmbeddingSpaceError("another space")
+    with pytest.raises(errors.EmbeddingSpaceError):
+        async with serving(app):
+            pass
+    assert isinstance(app.state.start_failure, errors.EmbeddingSpaceError)

@@ -1,0 +1,160 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from domain.errors import ConfigurationError
+from entrypoints.settings import MetadataIndex, Role, Settings, load_settings, setting_names
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Settings from these variables (without their prefix) and from a `.env`, and from nothing else."""
+    for name in [name for name in os.environ if name.upper().startswith("LOOKALIKE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def load_from(dotenv: str | None = None, **variables: str) -> Settings:
+        if dotenv is not None:
+            (tmp_path / ".env").write_text(dotenv)
+        for name, value in variables.items():
+            monkeypatch.setenv(f"LOOKALIKE_{name}", value)
+        return load_settings()
+
+    return load_from
+
+
+def test_nothing_needs_to_be_set(load: Load) -> None:
+    settings = load()
+    assert settings.data_dir == Path("data")
+    assert (settings.http.host, settings.http.port) == ("127.0.0.1", 8000)
+    assert (settings.http.max_upload_bytes, settings.http.max_batch_bytes) == (25 * 2**20, 512 * 2**20)
+    assert settings.http.max_batch_files == 256
+    assert (settings.repository.backend, settings.encoder.runtime) == ("edge", "openvino")
+    assert settings.auth.keys == {}
+    assert (settings.detector.runtime, settings.objects.enabled) == ("auto", True)
+
+
+def test_sections_are_nested_by_two_underscores(load: Load) -> None:
+    settings = load(DATA_DIR="/srv/pictures", HTTP__PORT="9000", ENCODER__RUNTIME="torch", ENCODER__INPUT_SIZE="224")
+    assert settings.data_dir == Path("/srv/pictures")
+    assert settings.http.port == 9000
+    assert (settings.encoder.runtime, settings.encoder.input_size) == ("torch", 224)
+
+
+def test_objects_are_chosen_by_settings(load: Load) -> None:
+    settings = load(OBJECTS__ENABLED="false", OBJECTS__MIN_AREA="0.02", DETECTOR__RUNTIME="none", MODELS_DIR="/models")
+    assert (settings.objects.enabled, settings.objects.min_area) == (False, 0.02)
+    assert (settings.detector.runtime, settings.models_dir) == ("none", Path("/models"))
+
+
+def test_the_environment_wins_over_the_file(load: Load) -> None:
+    settings = load("LOOKALIKE_HTTP__PORT=9001\nLOOKALIKE_HTTP__HOST=0.0.0.0\nOTHER=x\n", HTTP__PORT="9002")
+    assert (settings.http.port, settings.http.host) == (9002, "0.0.0.0")  # noqa: S104
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("HTTP__PROT", "LOOKALIKE_HTTP__PORT"),
+        ("DATADIR", "LOOKALIKE_DATA_DIR"),
+        ("REPOSITORY_BACKEND", "LOOKALIKE_REPOSITORY__BACKEND"),
+        ("AUTH__KEY", "LOOKALIKE_AUTH__KEYS"),
+        ("HTTP", "LOOKALIKE_HTTP__"),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_nearest(load: Load, name: str, nearest: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"LOOKALIKE_{name} is not a setting.*{nearest}"):
+        load(**{name: "1"})
+
+
+def test_misspelt_names_in_the_file_are_told_too(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match="LOOKALIKE_HTTP__PROT is not a setting"):
+        load("LOOKALIKE_HTTP__PROT=1\n")
+
+
+def test_all_that_is_misspelt_is_told_at_once(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)LOOKALIKE_HTTP__HOTS.*LOOKALIKE_HTTP__PROT"):
+        load(HTTP__PROT="1", HTTP__HOTS="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP__PORT", "eighty"),
+        ("HTTP__PORT", "65536"),
+        ("HTTP__MAX_BATCH_FILES", "0"),
+        ("ENCODER__RUNTIME", "onnx"),
+        ("ENCODER__PRECISION", "int8"),
+        ("DETECTOR__RUNTIME", "onnx"),
+        ("OBJECTS__MIN_SCORE", "40"),
+        ("OBJECTS__MAX_PER_IMAGE", "101"),
+        ("OBJECTS__PADDING", "-0.1"),
+        ("REPOSITORY__BACKEND", "sqlite"),
+        ("REPOSITORY__COLLECTION", "with space"),
+        ("REPOSITORY__INDEXED_METADATA", "price"),
+        ("REPOSITORY__INDEXED_METADATA", "price:money"),
+        ("AUTH__KEYS", "owner:12345678"),
+        ("AUTH__KEYS", "read:short"),
+        ("AUTH__KEYS", "12345678"),
+        ("LOG__LEVEL", "loud"),
+    ],
+)
+def test_a_bad_value_names_its_variable(load: Load, name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"LOOKALIKE_{name}"):
+        load(**{name: value})
+
+
+def test_a_bad_key_is_not_repeated(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        load(AUTH__KEYS="owner:secret-12345678")
+    assert "secret" not in str(error.value)
+
+
+def test_keys_are_read_with_their_roles_and_not_shown(load: Load) -> None:
+    settings = load(AUTH__KEYS="read:aaaaaaaa, write:bbbb:bbbb,admin:cc=,;cccc".replace(",;", ";"))
+    assert settings.auth.keys == {"aaaaaaaa": Role.READ, "bbbb:bbbb": Role.WRITE, "cc=;cccc": Role.ADMIN}
+    assert "aaaaaaaa" not in repr(settings)
+
+
+def test_secrets_are_not_shown(load: Load) -> None:
+    settings = load(
+        REPOSITORY__BACKEND="qdrant", REPOSITORY__URL="http://localhost:6333", REPOSITORY__API_KEY="secret-key"
+    )
+    assert "secret-key" not in repr(settings)
+    assert settings.repository.api_key is not None
+    assert settings.repository.api_key.get_secret_value() == "secret-key"
+
+
+def test_indexed_metadata_are_keys_with_types(load: Load) -> None:
+    settings = load(REPOSITORY__INDEXED_METADATA="price:float, brand:keyword,a:b:bool")
+    assert settings.repository.indexed_metadata == {
+        "price": MetadataIndex.FLOAT,
+        "brand": MetadataIndex.KEYWORD,
+        "a:b": MetadataIndex.BOOL,
+    }
+
+
+def test_a_server_needs_its_address(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match="LOOKALIKE_REPOSITORY__URL"):
+        load(REPOSITORY__BACKEND="qdrant")
+
+
+@pytest.mark.parametrize("backend", ["edge", "memory"])
+def test_several_processes_need_the_server(load: Load, backend: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"LOOKALIKE_HTTP__WORKERS=2 .*qdrant"):
+        load(HTTP__WORKERS="2", REPOSITORY__BACKEND=backend)
+
+
+def test_with_the_server_there_may_be_several(load: Load) -> None:
+    settings = load(HTTP__WORKERS="2", REPOSITORY__BACKEND="qdrant", REPOSITORY__URL="http://localhost:6333")
+    assert settings.http.workers == 2
+
+
+def test_every_name_is_one_of_a_setting() -> None:
+    names = set(setting_names(Settings))
+    assert {"LOOKALIKE_DATA_DIR", "LOOKALIKE_HTTP__PORT", "LOOKALIKE_AUTH__KEYS"} <= names
+    assert not any(name.endswith("__") for name in names)
