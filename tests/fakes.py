@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
-from domain.deadlines import raise_if_passed
+from domain.callers import raise_if_over
 from domain.embeddings import Embeddings, EmbeddingSpace, normalised
 from domain.errors import (
     EncoderUnavailableError,
@@ -38,7 +38,7 @@ class FakeDecoder(ImageDecoder):
     """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail."""
 
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
-        raise_if_passed()
+        raise_if_over()
         await asyncio.sleep(0)
         if not content:
             raise UnsupportedImageError("no bytes")
@@ -85,7 +85,7 @@ class FakeEncoder(ImageEncoder):
         )
 
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
-        raise_if_passed()
+        raise_if_over()
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
@@ -136,7 +136,7 @@ class FakeDetector(ObjectDetector):
         labels: Collection[str] | None = None,
         max_detections: int = 100,
     ) -> Sequence[Sequence[DetectedObject]]:
-        raise_if_passed()
+        raise_if_over()
         await asyncio.sleep(0)
         self.journal.append(f"detect in {len(images)}")
         wanted = [

@@ -1,12 +1,15 @@
 """Take pictures into the index."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
-from application.describe_pictures import DescribePictures, PictureDescription
+from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
+from domain.callers import begin_bulk
 from domain.errors import LookalikeError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
@@ -14,10 +17,15 @@ from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
-from domain.raster import RasterImage
 
 GROUP_SIZE = 16
-"""Pictures that are decoded, encoded and committed together: enough to fill a batch, few enough to hold in memory."""
+"""Pictures that are committed together: enough to share the cost of making them durable."""
+
+GROUP_BYTES = 32 * 1024 * 1024
+"""A group of large files is full sooner, since their bytes are held in memory."""
+
+GROUPS_IN_HAND = 3
+"""While one group is stored, the next keeps the models busy, and one more is being decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,7 @@ class _Arrived:
     upload: Upload
     content: bytes
     hash: ContentHash
+    at: datetime
 
     @property
     def id(self) -> ImageId:
@@ -55,12 +64,15 @@ class _Arrived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """An upload that is decoded."""
+    """An upload with all that is to be stored of it."""
 
-    record: ImageRecord
+    image: IndexedImage
     content: bytes
-    raster: RasterImage
     thumbnail: bytes
+
+    @property
+    def record(self) -> ImageRecord:
+        return self.image.record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,26 +93,59 @@ class IndexImages:
 
     async def one(self, upload: Upload) -> IndexOutcome:
         """Index one picture. Raises what the failure was."""
-        [outcome] = [outcome async for outcome in self([upload])]
+        [outcome] = await self._index([await self._arrive(upload)])
         if outcome.error is not None:
             raise outcome.error
         return outcome
 
     async def __call__(self, uploads: Iterable[Upload]) -> AsyncIterator[IndexOutcome]:
-        """Index pictures in groups, and yield one outcome for each in the order given; no failure stops the rest."""
-        group: list[_Arrived | IndexOutcome] = []
-        for upload in uploads:
-            arrived = await _arrive(upload)
-            twin = isinstance(arrived, _Arrived) and any(
-                isinstance(other, _Arrived) and other.id == arrived.id for other in group
-            )
-            if twin or len(group) == GROUP_SIZE:
-                for outcome in await self._index(group):
+        """Index pictures, and yield one outcome for each in the order given; no failure stops the rest.
+
+        It is bulk work: callers who wait for one answer go first. Several groups are in hand at once, so that every
+        stage has work. Whoever stops early finds those groups committed or not, as after a crash.
+        """
+        in_hand: deque[asyncio.Task[Sequence[IndexOutcome]]] = deque()
+        try:
+            async for group in self._groups(uploads):
+                in_hand.append(asyncio.create_task(self._index_in_bulk(group)))
+                if len(in_hand) == GROUPS_IN_HAND:
+                    for outcome in await in_hand.popleft():
+                        yield outcome
+            while in_hand:
+                for outcome in await in_hand.popleft():
                     yield outcome
-                group = []
+        finally:
+            await asyncio.gather(*in_hand, return_exceptions=True)
+
+    async def _groups(self, uploads: Iterable[Upload]) -> AsyncIterator[list[_Arrived | IndexOutcome]]:
+        """Uploads as they arrive, a bounded number of pictures and bytes together; none twice in one group."""
+        group: list[_Arrived | IndexOutcome] = []
+        ids: set[ImageId] = set()
+        held = 0
+        for upload in uploads:
+            arrived = await self._arrive(upload)
+            twin = isinstance(arrived, _Arrived) and arrived.id in ids
+            if group and (twin or len(group) == GROUP_SIZE or held > GROUP_BYTES):
+                yield group
+                group, ids, held = [], set(), 0
             group.append(arrived)
-        for outcome in await self._index(group):
-            yield outcome
+            if isinstance(arrived, _Arrived):
+                ids.add(arrived.id)
+                held += len(arrived.content)
+        if group:
+            yield group
+
+    async def _arrive(self, upload: Upload) -> _Arrived | IndexOutcome:
+        try:
+            content = await upload.read()
+        except LookalikeError as error:
+            return _failed(upload, error)
+        hash_ = await asyncio.to_thread(ContentHash.of, content)
+        return _Arrived(upload=upload, content=content, hash=hash_, at=self.clock.now())
+
+    async def _index_in_bulk(self, group: Sequence[_Arrived | IndexOutcome]) -> Sequence[IndexOutcome]:
+        begin_bulk()
+        return await self._index(group)
 
     async def _index(self, group: Sequence[_Arrived | IndexOutcome]) -> Sequence[IndexOutcome]:
         arrived = [item for item in group if isinstance(item, _Arrived)]
@@ -145,10 +190,11 @@ class IndexImages:
         return IndexOutcome(filename=item.upload.filename, status="exists", image=record)
 
     async def _prepare(self, item: _Arrived) -> _Prepared | IndexOutcome:
-        created_at = self.clock.now()  # before the first await: in the order sent
+        """Everything of one picture, one step after the other: the pixels are held no longer than it takes."""
         try:
             decoded = await self.decoder.decode(item.content, sufficient_side=self.describe.sufficient_side)
             thumbnail = await self.thumbnails.render(decoded.raster)
+            [description] = await self.describe([decoded.raster])
         except LookalikeError as error:
             return _failed(item.upload, error)
         record = ImageRecord(
@@ -159,46 +205,31 @@ class IndexImages:
             height=decoded.raster.height,
             size_bytes=len(item.content),
             sha256=item.hash.sha256,
-            created_at=created_at,
+            created_at=item.at,
             metadata=item.upload.metadata or {},
+            objects=description.objects,
+            detection=self.describe.detection,
         )
-        return _Prepared(record=record, content=item.content, raster=decoded.raster, thumbnail=thumbnail)
+        image = IndexedImage(
+            record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
+        )
+        return _Prepared(image=image, content=item.content, thumbnail=thumbnail)
 
     async def _commit(self, prepared: Sequence[_Prepared]) -> Sequence[ImageRecord]:
         if not prepared:
             return ()
-        descriptions = await self._describe_and_store(prepared)
-        detection = self.describe.detection
-        images = [
-            IndexedImage(
-                record=replace(item.record, objects=description.objects, detection=detection),
-                embedding=description.embedding,
-                object_embeddings=description.object_embeddings,
-            )
-            for item, description in zip(prepared, descriptions, strict=True)
-        ]
-        await self.repository.upsert(images)
-        return [image.record for image in images]
+        await self._store(prepared)
+        await self.repository.upsert([item.image for item in prepared])
+        return [item.record for item in prepared]
 
-    async def _describe_and_store(self, prepared: Sequence[_Prepared]) -> Sequence[PictureDescription]:
-        """Both at once. If either fails, no file is left that no record will name."""
+    async def _store(self, prepared: Sequence[_Prepared]) -> None:
+        """Originals and thumbnails. If one fails, no file is left that no record will name."""
         files = (self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared)
-        describing = self.describe([item.raster for item in prepared])
-        described, *stored = await asyncio.gather(describing, *files, return_exceptions=True)
-        failures = [result for result in (described, *stored) if isinstance(result, BaseException)]
+        stored = await asyncio.gather(*files, return_exceptions=True)
+        failures = [result for result in stored if isinstance(result, BaseException)]
         if failures:
             await asyncio.gather(*(self.store.delete(item.record.id) for item in prepared))
             raise failures[0]
-        assert isinstance(described, list)  # noqa: S101 - else it is a failure
-        return described
-
-
-async def _arrive(upload: Upload) -> _Arrived | IndexOutcome:
-    try:
-        content = await upload.read()
-    except LookalikeError as error:
-        return _failed(upload, error)
-    return _Arrived(upload=upload, content=content, hash=await asyncio.to_thread(ContentHash.of, content))
 
 
 def _failed(upload: Upload, error: LookalikeError) -> IndexOutcome:

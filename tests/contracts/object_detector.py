@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from adapters.detectors.golden_picture import share_found
-from domain.deadlines import set_deadline
+from domain.callers import set_deadline
 from domain.errors import DeadlinePassedError, DetectorUnavailableError
 from domain.images import DetectedObject
 from domain.ports.object_detector import ObjectDetector

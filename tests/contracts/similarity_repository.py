@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from domain import deadlines
+from domain import callers
 from domain.embeddings import Embedding
 from domain.errors import (
     ConfigurationError,
@@ -603,7 +603,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         ]
 
         async def too_late(call: Callable[[], Awaitable[object]]) -> None:
-            deadlines.set_deadline(-1.0)
+            callers.set_deadline(-1.0)
             with pytest.raises(DeadlinePassedError):
                 await call()
 

@@ -15,11 +15,14 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from adapters.decoding.byte_budget import ByteBudget
 from adapters.decoding.colour import WHITE, to_srgb
 from adapters.decoding.formats import ImageFormat, ends_early, identify, webp_canvas
 from adapters.inference.slots import Slots
+from domain.callers import is_bulk
 from domain.errors import (
     BodyTooLargeError,
+    BusyError,
     ImageTooLargeError,
     ImageUnreadableError,
     LookalikeError,
@@ -72,7 +75,9 @@ class PillowImageDecoder(ImageDecoder):
         max_pixels: int = 100_000_000,
         max_side: int = 30_000,
         threads: int,
+        max_bytes_in_flight: int = 256 * 1024 * 1024,
     ) -> None:
+        self._budget = ByteBudget(max_bytes_in_flight)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._max_side = max_side
@@ -81,16 +86,25 @@ class PillowImageDecoder(ImageDecoder):
         self._slots = Slots(threads, name="decode")
 
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
-        """See the port. Work runs on at most `threads` threads; pixels are C-contiguous and writable."""
+        """See the port. Work runs on at most `threads` threads; pixels are C-contiguous and writable.
+
+        Where decoded pictures take `max_bytes_in_flight` already, bulk work waits, and others get a BusyError.
+        """
         if len(content) > self._max_bytes:
             raise BodyTooLargeError(
                 f"The picture has {len(content):,} bytes; at most {self._max_bytes:,} bytes are accepted."
             )
-        return await self._slots.run(self._decode, content, sufficient_side, region)
+        while True:
+            try:
+                return await self._slots.run(self._decode, content, sufficient_side, region)
+            except BusyError:
+                if not is_bulk():
+                    raise
+                await self._budget.released()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Wait for what is being decoded, drop what waits."""
-        self._slots.close()
+        await self._slots.close()
 
     def _decode(self, content: bytes, sufficient_side: int, region: BoundingBox | None) -> DecodedImage:
         kind = self._identify(content)
@@ -98,11 +112,29 @@ class PillowImageDecoder(ImageDecoder):
             if kind is ImageFormat.WEBP and (canvas := webp_canvas(content)):
                 self._check_size(*canvas)
             with self._openers[kind](io.BytesIO(content)) as image:
-                self._check_size(*image.size)
+                size = image.size
+                self._check_size(*size)
                 if ends_early(kind, content):
                     raise ImageUnreadableError(f"The {kind.name} ends too early. Send the whole file.")
-                raster = _raster(image, sufficient_side, region)
+                if isinstance(image, JpegImageFile):
+                    _draft(image, sufficient_side, region)
+                raster = self._within_budget(image, size, region, content)
         return DecodedImage(raster=raster, media_type=kind.value)
+
+    def _within_budget(
+        self, image: ImageFile.ImageFile, size: tuple[int, int], region: BoundingBox | None, content: bytes
+    ) -> RasterImage:
+        """The raster, which with the bytes that it comes from counts for as long as it is held."""
+        width, height = image.size
+        cost = 3 * width * height + len(content)
+        self._budget.take(cost)
+        try:
+            raster = _raster(image, size, region)
+        except BaseException:
+            self._budget.give_back(cost)
+            raise
+        self._budget.give_back_with(raster, cost)
+        return raster
 
     def _identify(self, content: bytes) -> ImageFormat:
         if not content:
@@ -152,10 +184,9 @@ def _pillow_errors_named(kind: ImageFormat) -> Iterator[None]:
         ) from error
 
 
-def _raster(image: ImageFile.ImageFile, sufficient_side: int, region: BoundingBox | None) -> RasterImage:
-    header_size, covered = image.size, image.tile[0].extents if isinstance(image, GifImageFile) else None
-    if isinstance(image, JpegImageFile):
-        _draft(image, sufficient_side, region)
+def _raster(image: ImageFile.ImageFile, header_size: tuple[int, int], region: BoundingBox | None) -> RasterImage:
+    """All of the picture at the size that `image` has now; a JPEG's header may have said a larger one."""
+    covered = image.tile[0].extents if isinstance(image, GifImageFile) else None
     if isinstance(image, PngImageFile):
         _scale_colour_key(image)
     image.load()

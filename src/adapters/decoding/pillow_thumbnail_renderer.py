@@ -26,9 +26,9 @@ class PillowThumbnailRenderer(ThumbnailRenderer):
         """See the port. However long the picture, its shorter side keeps at least one pixel."""
         return await self._slots.run(self._render, image)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Wait for what is being rendered, drop what waits."""
-        self._slots.close()
+        await self._slots.close()
 
     def _render(self, image: RasterImage) -> bytes:
         picture = Image.fromarray(image.pixels)

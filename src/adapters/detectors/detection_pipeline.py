@@ -33,7 +33,7 @@ class DetectionPipeline:
         self._under_way = WAITING_PER_SLOT * calls_at_once
 
     async def detect(self, images: Sequence[RasterImage], selection: Selection) -> list[list[DetectedObject]]:
-        """See the port. Raises DetectorUnavailableError, DeadlinePassedError."""
+        """See the port. Raises DetectorUnavailableError, BusyError, DeadlinePassedError."""
         found: list[list[DetectedObject]] = []
         try:
             for start in range(0, len(images), self._under_way):
@@ -56,6 +56,6 @@ class DetectionPipeline:
             picture_size=(image.width, image.height),
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Wait for the pictures that run, drop those that wait."""
-        self._slots.close()
+        await self._slots.close()

@@ -66,7 +66,7 @@ class TorchvisionObjectDetector(ObjectDetector):
         """See the port."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            await asyncio.to_thread(opened.pipeline.close)
+            await opened.pipeline.close()
 
     @property
     def description(self) -> ModelDescription:

@@ -52,7 +52,7 @@ class OpenVinoImageEncoder(ImageEncoder):
         """See the port."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            await asyncio.to_thread(opened.pipeline.close)
+            await opened.pipeline.close()
 
     @property
     def space(self) -> EmbeddingSpace:

@@ -80,7 +80,7 @@ class TimmImageEncoder(ImageEncoder):
         """See the port."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            await asyncio.to_thread(opened.pipeline.close)
+            await opened.pipeline.close()
 
     @property
     def space(self) -> EmbeddingSpace:

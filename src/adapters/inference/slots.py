@@ -1,15 +1,18 @@
 """Bounded threads for work that holds a core."""
 
 import asyncio
-import contextvars
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from domain.deadlines import raise_if_passed
+from adapters.inference.waiting_line import Waiting, WaitingLine
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+CAPACITY = 1_000
+"""Calls that may wait. What they hold in memory is bounded elsewhere; this bounds how long they wait."""
 
 
 class SlotsClosedError(RuntimeError):
@@ -17,38 +20,44 @@ class SlotsClosedError(RuntimeError):
 
 
 class Slots:
-    """At most `size` calls at once, each on a thread of its own, off the event loop.
+    """At most `size` calls at once, each on a thread of its own, off the event loop, in the order of a WaitingLine.
 
-    A call that is cancelled, or whose deadline passes, while it waits for a slot never runs.
+    A call that is cancelled, or whose caller's wait ends, while it waits for a slot never runs.
     """
 
     def __init__(self, size: int, *, name: str) -> None:
         self._threads = ThreadPoolExecutor(max_workers=size, thread_name_prefix=name)
+        self._line: WaitingLine[Callable[[], Any], Any] = WaitingLine(capacity=CAPACITY)
+        self._free = size
         self._closed = False
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """`function(*args, **kwargs)` on a slot's thread.
 
-        Raises DeadlinePassedError, SlotsClosedError, and what the function raises.
+        Raises BusyError, DeadlinePassedError, SlotsClosedError, and what the function raises.
         """
-
-        def begin() -> R:
-            raise_if_passed()
-            return function(*args, **kwargs)
-
         if self._closed:
             raise SlotsClosedError
-        context = contextvars.copy_context()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, begin)
-        except asyncio.CancelledError as error:
-            # Closing cancels what waits; only a cancelled caller should look cancelled.
-            task = asyncio.current_task()
-            if self._closed and (task is None or task.cancelling() == 0):
-                raise SlotsClosedError from error
-            raise
+        waiting = self._line.join(functools.partial(function, *args, **kwargs))
+        self._begin()
+        result: R = await waiting.result
+        return result
 
-    def close(self) -> None:
+    def _begin(self) -> None:
+        while self._free and (waiting := self._line.take()):
+            self._free -= 1
+            running = asyncio.get_running_loop().run_in_executor(self._threads, waiting.context.run, waiting.work)
+            running.add_done_callback(functools.partial(self._finish, waiting))
+
+    def _finish(self, waiting: Waiting[Callable[[], Any], Any], done: asyncio.Future[Any]) -> None:
+        self._free += 1
+        error = done.exception()
+        if not waiting.result.done():
+            waiting.result.set_result(done.result()) if error is None else waiting.result.set_exception(error)
+        self._begin()
+
+    async def close(self) -> None:
         """Wait for what runs, drop what waits."""
         self._closed = True
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._line.refuse_all(SlotsClosedError())
+        await asyncio.to_thread(self._threads.shutdown)

@@ -60,7 +60,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
         if self._turns is not None:
             turns, self._turns = self._turns, None
             await turns.run(_nothing)  # the turns are in order: after this one, all that was accepted is finished
-            turns.close()
+            await turns.close()
 
     @property
     def space(self) -> EmbeddingSpace:

@@ -15,7 +15,7 @@ from qdrant_client.common.version_check import is_compatible
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from adapters.repositories.qdrant_errors import FaultKind, QdrantFault, fault_of
-from domain.deadlines import raise_if_passed
+from domain.callers import raise_if_over
 from domain.errors import ConfigurationError, LookalikeError, RepositoryUnavailableError
 
 R = TypeVar("R")
@@ -92,7 +92,7 @@ class QdrantConnection:
 
         async def attempt() -> R:
             nonlocal last
-            raise_if_passed()
+            raise_if_over()
             if self._client is None:
                 raise RuntimeError("The repository is used before it was opened, or after it was closed.")
             try:

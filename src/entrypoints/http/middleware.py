@@ -10,7 +10,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.deadlines import set_deadline
+from domain.callers import set_deadline
 from entrypoints.http.problems import problem, problem_response
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,11 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from application.index_images import GROUP_SIZE, Upload
-from domain.deadlines import set_deadline
+from application.index_images import GROUP_SIZE, GROUPS_IN_HAND, Upload
+from domain.callers import is_bulk, set_deadline
+from domain.embeddings import Embeddings
 from domain.errors import (
     BodyTooLargeError,
     DeadlinePassedError,
@@ -12,6 +14,8 @@ from domain.errors import (
     RepositoryUnavailableError,
     StorageFullError,
 )
+from domain.images import ImageId
+from domain.raster import RasterImage
 from tests.fakes import UNREADABLE, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
 
@@ -28,11 +32,47 @@ async def test_the_record_is_written_after_the_files(workshop: Workshop) -> None
         assert put < upsert
 
 
-async def test_a_group_is_encoded_at_once(workshop: Workshop) -> None:
-    contents = [f"picture {number}".encode() for number in range(GROUP_SIZE + 3)]
+async def test_the_next_pictures_are_encoded_while_a_group_is_stored(workshop: Workshop) -> None:
+    encode, put = workshop.encoder.encode, workshop.store.put
+    encoded_more = asyncio.Event()
+
+    async def encode_and_note(images: Sequence[RasterImage]) -> Embeddings:
+        if sum(line.startswith("encode") for line in workshop.journal) == GROUP_SIZE:
+            encoded_more.set()
+        return await encode(images)
+
+    async def put_late(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+        await asyncio.wait_for(encoded_more.wait(), 10)
+        await put(id_, original=original, thumbnail=thumbnail)
+
+    workshop.encoder.encode = encode_and_note  # type: ignore[method-assign]
+    workshop.store.put = put_late  # type: ignore[method-assign]
+    contents = [f"picture {number}".encode() for number in range(2 * GROUP_SIZE)]
     outcomes = await workshop.index(*contents)
     assert statuses(outcomes) == ["created"] * len(contents)
-    assert [line for line in workshop.journal if line.startswith("encode")] == [f"encode {GROUP_SIZE}", "encode 3"]
+    assert [outcome.image.id for outcome in outcomes if outcome.image] == [id_of(content) for content in contents]
+
+
+async def test_only_many_together_are_bulk_work(workshop: Workshop) -> None:
+    bulk: list[bool] = []
+    encode = workshop.encoder.encode
+
+    async def noted(images: Sequence[RasterImage]) -> Embeddings:
+        bulk.append(is_bulk())
+        return await encode(images)
+
+    workshop.encoder.encode = noted  # type: ignore[method-assign]
+    await workshop.index_images.one(an_upload(b"one"))
+    await workshop.index(b"two", b"three")
+    await workshop.index_images.one(an_upload(b"four"))
+    assert bulk == [False, True, True, False]
+
+
+async def test_the_listing_has_them_in_the_order_sent(workshop: Workshop) -> None:
+    contents = [f"picture {number}".encode() for number in range(GROUPS_IN_HAND * GROUP_SIZE + 1)]
+    await workshop.index(*contents)
+    listed = [record.id for record in await records_of(workshop.repository)]
+    assert listed == [id_of(content) for content in reversed(contents)]
 
 
 async def test_the_record_says_what_came(workshop: Workshop) -> None:
@@ -145,9 +185,9 @@ async def test_uploads_are_read_when_their_turn_comes(workshop: Workshop) -> Non
 
         return Upload(filename=f"{number}.png", read=content)
 
-    outcomes = workshop.index_images(numbered(number) for number in range(3 * GROUP_SIZE))
+    outcomes = workshop.index_images(numbered(number) for number in range(3 * GROUPS_IN_HAND * GROUP_SIZE))
     await anext(outcomes)
-    assert len(read) <= GROUP_SIZE + 1
+    assert len(read) <= GROUPS_IN_HAND * GROUP_SIZE + 1
     await outcomes.aclose()
 
 

@@ -4,7 +4,7 @@ import pytest
 import structlog.testing
 from fastapi import FastAPI
 
-from domain.deadlines import raise_if_passed
+from domain.callers import raise_if_over
 from tests.unit.entrypoints.application import an_app, serving
 
 
@@ -18,7 +18,7 @@ def app(tmp_path: Path) -> FastAPI:
 
     @app.get("/late")
     async def late() -> str:
-        raise_if_passed()
+        raise_if_over()
         return "in time"
 
     return app

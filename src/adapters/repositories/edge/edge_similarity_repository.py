@@ -31,7 +31,7 @@ from adapters.repositories.edge.write_queue import WriteQueue
 from adapters.repositories.embedding_checks import check_window, checked_embedding
 from adapters.repositories.keyset_page import keyset_page
 from adapters.repositories.payload import MetadataType, payload_indexes
-from domain.deadlines import raise_if_passed
+from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, RepositoryUnavailableError
 from domain.filters import EVERYTHING, Filter
@@ -130,43 +130,43 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
 
     async def upsert(self, images: Sequence[IndexedImage]) -> None:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         for upsert in await asyncio.to_thread(upserts_of, images, self.space):
             await self._write(upsert)
 
     async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         await self._write(SetMetadata(id_, dict(metadata)))
 
     async def delete(self, ids: Collection[ImageId]) -> None:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         if ids:
             await self._write(Delete(list(ids)))
 
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         found: dict[ImageId, ImageRecord] = await self._opened.ask(Get(list(ids))) if ids else {}
         return found
 
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         found: dict[ImageId, bytes] = await self._opened.ask(GetVectors(list(ids))) if ids else {}
         return {id_: np.frombuffer(vector, dtype=np.float32) for id_, vector in found.items()}
 
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         found: dict[ImageId, bytes] = await self._opened.ask(GetObjectVectors(list(ids))) if ids else {}
         shape = (-1, self.space.dimension)
         return {id_: np.frombuffer(vectors, dtype=np.float32).reshape(shape) for id_, vectors in found.items()}
 
     async def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         items, next_cursor = await keyset_page(self._newest, limit=limit, after=after, where=where)
         return ImagePage(items=items, next_cursor=next_cursor, total=await self.count(where))
 
@@ -214,7 +214,7 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
         leave_out: Collection[ImageId],
         exact: bool,
     ) -> Nearest:
-        raise_if_passed()
+        raise_if_over()
         check_window(limit, offset)
         return Nearest(
             vector=checked_embedding(query, self.space, of="the query").tobytes(),
@@ -228,18 +228,18 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
 
     async def count(self, where: Filter = EVERYTHING) -> int:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         return int(await self._opened.ask(Count(where)))
 
     async def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         counts: dict[str, int] = await self._opened.ask(CountLabels(where))
         return counts
 
     async def status(self) -> RepositoryStatus:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         owner = self._opened
         figures: dict[str, int | float] = await owner.ask(Describe())
         images, objects = int(figures.pop("images")), int(figures.pop("objects"))
@@ -248,7 +248,7 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
 
     async def replacement(self, space: EmbeddingSpace) -> SimilarityRepository:
         """See the port."""
-        raise_if_passed()
+        raise_if_over()
         current = self._opened_entry()
         manifest = await asyncio.to_thread(Manifest.read, self._directory)
         under_construction = None if manifest is None else manifest.replacement

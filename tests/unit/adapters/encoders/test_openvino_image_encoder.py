@@ -12,7 +12,7 @@ import pytest
 from adapters.encoders.exported_model import FILES, MANIFEST, PACKAGED, ExportedModel, packaged_names
 from adapters.encoders.golden_pictures import golden_pictures
 from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
-from domain.deadlines import set_deadline
+from domain.callers import set_deadline
 from domain.errors import DeadlinePassedError, ModelError
 from tests.contracts.image_encoder import ImageEncoderContract, UnopenedImageEncoderContract, a_photo
 

@@ -19,7 +19,7 @@ async def test_calls_that_wait_when_the_slots_close_say_so_and_never_run() -> No
     running = asyncio.create_task(slots.run(hold))
     waiting = asyncio.create_task(slots.run(ran.append, "waited"))
     await asyncio.to_thread(begun.wait, 10)
-    closing = asyncio.create_task(asyncio.to_thread(slots.close))
+    closing = asyncio.create_task(slots.close())
     with pytest.raises(SlotsClosedError):
         await waiting
     finish.set()
@@ -30,7 +30,7 @@ async def test_calls_that_wait_when_the_slots_close_say_so_and_never_run() -> No
 
 async def test_a_call_after_closing_says_so() -> None:
     slots = Slots(1, name="test")
-    slots.close()
+    await slots.close()
     with pytest.raises(SlotsClosedError):
         await slots.run(list)
 
@@ -46,4 +46,4 @@ async def test_a_cancelled_caller_is_cancelled() -> None:
         await waiting
     finish.set()
     assert await running
-    slots.close()
+    await slots.close()

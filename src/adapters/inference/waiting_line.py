@@ -1,0 +1,107 @@
+"""Who is served next."""
+
+import asyncio
+import contextvars
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from domain.callers import Caller, is_bulk, present_caller
+from domain.errors import BusyError, DeadlinePassedError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+BULK_TURN = 4
+"""While others wait, every so many turns one belongs to bulk work: it is slowed down, but never starved."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting(Generic[T, R]):
+    """Work that waits for its turn, and what becomes of it. `context` is that of whoever asked for it."""
+
+    work: T
+    result: asyncio.Future[R]
+    caller: Caller | None
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+
+    def still_wanted(self) -> bool:
+        """Whether somebody waits for the result. Tells them if their wait is over."""
+        if self.result.done():
+            return False
+        try:
+            if self.caller is not None:
+                self.caller.raise_if_over()
+        except DeadlinePassedError as error:
+            self.result.set_exception(error)
+            return False
+        return True
+
+
+class WaitingLine(Generic[T, R]):
+    """Callers who wait for one answer go before bulk work; each kind in the order in which it came.
+
+    Work whose caller was cancelled, went away or ran out of time never gets a turn. At most `capacity` callers wait:
+    more are refused at once. Bulk work is not counted, since whoever submits it bounds it. Belongs to one event loop.
+    """
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._first: deque[Waiting[T, R]] = deque()
+        self._bulk: deque[Waiting[T, R]] = deque()
+        self._turns_without_bulk = 0
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._bulk)
+
+    def join(self, work: T) -> Waiting[T, R]:
+        """Wait from now on; `result` is set by whoever takes the work. Raises BusyError."""
+        loop = asyncio.get_running_loop()
+        caller = present_caller()
+        waiting: Waiting[T, R] = Waiting(work, loop.create_future(), caller)
+        if is_bulk():
+            self._bulk.append(waiting)
+        elif len(self._first) >= self._capacity:
+            raise BusyError(f"{len(self._first)} calls wait for this already.")
+        else:
+            self._first.append(waiting)
+        if caller is not None and caller.deadline is not None:
+            # An answer in time that there is none, however long the line. What has begun by then goes on.
+            timer = loop.call_later(max(0.0, caller.deadline - time.monotonic()), self._expire, waiting)
+            waiting.result.add_done_callback(lambda _: timer.cancel())
+        return waiting
+
+    def take(self) -> Waiting[T, R] | None:
+        """Whose turn it is; None where nobody waits."""
+        while self._first or self._bulk:
+            bulk = bool(self._bulk) and (not self._first or self._turns_without_bulk >= BULK_TURN - 1)
+            waiting = (self._bulk if bulk else self._first).popleft()
+            if waiting.still_wanted():
+                self._turns_without_bulk = 0 if bulk or not self._bulk else self._turns_without_bulk + 1
+                return waiting
+        return None
+
+    def take_many(self, most: int) -> "list[Waiting[T, R]]":
+        """Whose turn it is, up to `most`. Callers who go first need not share their batch with all the bulk work."""
+        batch: list[Waiting[T, R]] = []
+        urgent = bool(self._first)
+        while len(batch) < most and (waiting := self.take()):
+            batch.append(waiting)
+            if urgent and not self._first:
+                break
+        return batch
+
+    def refuse_all(self, reason: Exception) -> None:
+        """Nobody who waits gets a turn any more."""
+        for line in (self._first, self._bulk):
+            while line:
+                waiting = line.popleft()
+                if not waiting.result.done():
+                    waiting.result.set_exception(reason)
+
+    def _expire(self, waiting: Waiting[T, R]) -> None:
+        for line in (self._first, self._bulk):
+            if waiting in line:
+                line.remove(waiting)
+                waiting.still_wanted()
