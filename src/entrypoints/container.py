@@ -5,7 +5,6 @@ without torch.
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +46,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def available_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores() -> int:
+    """Cores that this process may use."""
+    from adapters.inference.cores import available_cores
+
+    return available_cores()
 
 
 def pillow_decoder(settings: Settings) -> ImageDecoder:
@@ -60,7 +61,8 @@ def pillow_decoder(settings: Settings) -> ImageDecoder:
         max_bytes=settings.http.max_upload_bytes,
         max_pixels=settings.decode.max_pixels,
         max_side=settings.decode.max_side,
-        threads=settings.decode.threads or available_cores(),
+        threads=settings.decode.threads or cores(),
+        max_bytes_in_flight=settings.decode.max_bytes_in_flight,
     )
 
 
@@ -68,7 +70,7 @@ def pillow_thumbnails(settings: Settings) -> ThumbnailRenderer:
     """Thumbnails by Pillow."""
     from adapters.decoding.pillow_thumbnail_renderer import PillowThumbnailRenderer
 
-    return PillowThumbnailRenderer(threads=settings.decode.threads or available_cores())
+    return PillowThumbnailRenderer(threads=settings.decode.threads or cores())
 
 
 def file_system_store(settings: Settings) -> ImageStore:
@@ -84,7 +86,7 @@ def openvino_encoder(settings: Settings) -> ImageEncoder:
 
     encoder = settings.encoder
     return OpenVinoImageEncoder(
-        model=encoder.model, device=encoder.device, precision=encoder.precision, threads=encoder.threads
+        model=encoder.model, device=encoder.device, precision=encoder.precision, threads=encoder.threads or cores()
     )
 
 
@@ -102,7 +104,7 @@ def timm_encoder(settings: Settings) -> ImageEncoder:
         precision=encoder.precision,
         input_size=encoder.input_size,
         pooling=encoder.pooling,
-        threads=encoder.threads,
+        threads=encoder.threads or cores(),
     )
 
 
@@ -116,7 +118,7 @@ def openvino_detector(settings: Settings) -> ObjectDetector:
         models=settings.models_dir,
         device=detector.device,
         precision=detector.precision,
-        threads=detector.threads,
+        threads=detector.threads or cores(),
     )
 
 
@@ -132,7 +134,7 @@ def torchvision_detector(settings: Settings) -> ObjectDetector:
         checkpoint_sha256=detector.checkpoint_sha256,
         labels_file=detector.labels_file,
         device=detector.device,
-        threads=detector.threads,
+        threads=detector.threads or cores(),
     )
 
 

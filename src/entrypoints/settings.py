@@ -38,10 +38,11 @@ class HttpSettings(Section):
 
 
 class DecodeSettings(Section):
-    """The header limits of the decode contract."""
+    """The header limits of the decode contract, and the memory that decoded pictures may take together."""
 
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     max_side: Annotated[int, Field(ge=1)] = 30_000
+    max_bytes_in_flight: Annotated[int, Field(ge=1024)] = 256 * MEBIBYTE
     threads: Annotated[int, Field(ge=0)] = 0
 
 
