@@ -4,6 +4,8 @@
 #   docker run --detach --name lookalike --init --read-only --tmpfs /tmp --stop-timeout 30 \
 #       --volume lookalike:/data --publish 127.0.0.1:8000:8000 lookalike
 #
+# A directory of the host in place of the volume has to be writable for uid 10001, or for the one that --user names.
+#
 # Any command runs in it: docker run --rm lookalike models list
 #
 # Builds with BuildKit and with the classic builder. Behind a private CA or a package mirror, build on a base image
@@ -45,9 +47,10 @@ FROM dependencies AS application
 COPY README.md LICENSE NOTICE ./
 COPY src src
 RUN /opt/pip/bin/pip --python /opt/lookalike/bin/python3 install --no-deps --prefix /opt/application .
-# The packaged detector as OpenVINO reads it quickly, where the result's environment looks for it.
-RUN PYTHONPATH=$(echo /opt/application/lib/python3*/site-packages) \
-    LOOKALIKE_MODELS_DIR=/opt/application/share/lookalike/models \
+# The packaged detector as OpenVINO reads it quickly, where the result's environment looks for it. Apart from our
+# packages, as it is the same whatever changes in them.
+RUN mkdir /opt/models && PYTHONPATH=$(echo /opt/application/lib/python3*/site-packages) \
+    LOOKALIKE_MODELS_DIR=/opt/models/share/lookalike/models \
     /opt/application/bin/lookalike models prepare
 
 # --- trimmed: the converted detector replaces its wheel's graph (70 MB) ----------------------------------------------
@@ -61,6 +64,7 @@ RUN groupadd --gid 10001 lookalike \
     && useradd --uid 10001 --gid lookalike --no-create-home --home-dir /tmp --shell /usr/sbin/nologin lookalike \
     && install --directory --owner lookalike --group lookalike /data
 COPY --from=trimmed /opt/lookalike /opt/lookalike
+COPY --from=application /opt/models /opt/lookalike
 COPY --from=application /opt/application /opt/lookalike
 
 # TMPDIR: uploads wait for their turn on the disk, not in a memory-backed /tmp.
