@@ -70,7 +70,7 @@ class FileSystemImageStore(ImageStore):
         except OSError as error:
             raise ConfigurationError(
                 f"Pictures cannot be stored in {self._root}: {error.strerror or error}. "
-                "Name a directory that this process may write to."
+                f"Name a directory that this process, of uid {os.geteuid()}, may write to."
             ) from error
 
     def _put(self, id_: ImageId, original: bytes, thumbnail: bytes) -> None:

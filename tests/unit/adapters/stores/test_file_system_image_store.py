@@ -159,6 +159,12 @@ class TestUnusableRoot:
             with pytest.raises(ConfigurationError, match=str(root)):
                 await FileSystemImageStore(root, reserve_bytes=0).open()
 
+    async def test_whose_it_should_be_is_told(self, tmp_path: Path) -> None:
+        # In a container nobody knows by heart as whom the process runs, and a mounted directory has to be its own.
+        (tmp_path / "taken").write_bytes(b"")
+        with pytest.raises(ConfigurationError, match=f"uid {os.geteuid()}"):
+            await FileSystemImageStore(tmp_path / "taken", reserve_bytes=0).open()
+
 
 async def test_durable_before_it_is_visible(
     store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
