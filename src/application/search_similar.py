@@ -1,5 +1,6 @@
 """Search with a picture."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -41,7 +42,10 @@ class SearchSimilar:
             raise InvalidRegionError(f"Give at most one region, or up to {MAX_REGIONS} with target=objects.")
         raster = await self._decode(picture, regions)
         clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
-        queries = await self.encoder.encode([raster.crop(region) for region in clipped] or [raster])
+        queries, objects = await asyncio.gather(
+            self.encoder.encode([raster.crop(region) for region in clipped] or [raster]),
+            self._objects_in(raster, target),
+        )
         matches, next_offset = await cut_page(
             options, lambda limit: self._find(queries, clipped, target, replace(options, limit=limit))
         )
@@ -50,7 +54,7 @@ class SearchSimilar:
             height=raster.height,
             regions=clipped,
             target=target,
-            objects=None if target is Target.IMAGES else await self._objects_in(raster),
+            objects=objects,
             offset=options.offset,
             matches=matches,
             next_offset=next_offset,
@@ -61,8 +65,8 @@ class SearchSimilar:
         side = sufficient_side(self.encoder.description, self.detector.description)
         return (await self.decoder.decode(picture, sufficient_side=side, region=smallest)).raster
 
-    async def _objects_in(self, raster: RasterImage) -> Sequence[DetectedObject] | None:
-        if self.detector.description is None:
+    async def _objects_in(self, raster: RasterImage, target: Target) -> Sequence[DetectedObject] | None:
+        if target is Target.IMAGES or self.detector.description is None:
             return None
         [objects] = await self.detector.detect([raster], score_threshold=OFFERED_SCORE)
         return objects

@@ -5,6 +5,8 @@ asks, and nobody in between passes it on.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from domain.errors import DeadlinePassedError
@@ -36,9 +38,14 @@ def present_caller() -> Caller | None:
     return _caller.get()
 
 
-def begin_call(caller: Caller) -> None:
-    """What the present task does, and those that it starts, is for `caller`."""
-    _caller.set(caller)
+@contextmanager
+def acting_for(caller: Caller) -> Iterator[None]:
+    """What the present task does within the block, and what those do that it starts there, is for `caller`."""
+    token = _caller.set(caller)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
 
 
 def set_deadline(seconds_from_now: float) -> None:

@@ -33,6 +33,8 @@ class HttpSettings(Section):
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 25 * MEBIBYTE
     max_batch_bytes: Annotated[int, Field(ge=1024)] = 512 * MEBIBYTE
     max_batch_files: Annotated[int, Field(ge=1, le=10_000)] = 256
+    max_bytes_in_flight: Annotated[int, Field(ge=1024)] = 1024 * MEBIBYTE
+    deadline_seconds: Annotated[float, Field(ge=0)] = 60.0
     root_path: str = ""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 20
 

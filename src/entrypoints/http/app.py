@@ -15,6 +15,7 @@ from entrypoints.http.problems import document_problems, install_problem_handler
 from entrypoints.http.redoc import ASSETS, serve_redoc
 from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.schemas import restore_examples
+from entrypoints.http.uploads import BodiesInHand
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, load_settings
 
@@ -62,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.container = container
     app.state.start_failure = None
+    app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
     for router in (images.batches, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)

@@ -1,5 +1,6 @@
-"""What happens to every request: an id, a deadline, one log line, and a problem for what nobody expected."""
+"""What happens to every request: an id, a caller who may go away, one log line, a problem for what nobody expected."""
 
+import asyncio
 import logging
 import re
 import time
@@ -10,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.callers import set_deadline
+from domain.callers import Caller, acting_for, set_deadline
 from entrypoints.http.problems import problem, problem_response
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ _VALID_DEADLINE = re.compile(r"[0-9]{1,9}")
 
 
 class RequestContext:
-    """Outermost: gives the request its id and deadline, logs how it went, and turns a crash into a problem."""
+    """Outermost: gives the request its id and its caller, logs how it went, and turns a crash into a problem."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -48,15 +49,18 @@ class RequestContext:
             await send(message)
 
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        caller = Caller()
+        watched = _WatchedReceive(receive, caller)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), acting_for(caller):
             try:
-                await self._answer(scope, receive, send_with_id, headers)
+                await self._answer(scope, watched, send_with_id, headers)
             except Exception:
                 log.exception("Unexpected error")
                 if status is not None:
                     raise
                 await _internal_error(request_id, scope["path"])(scope, receive, send_with_id)
             finally:
+                watched.stop()
                 _log_access(scope, status, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
@@ -74,6 +78,33 @@ class RequestContext:
         if deadline is not None:
             set_deadline(int(deadline) / 1000)
         await self.app(scope, receive, send)
+
+
+class _WatchedReceive:
+    """The server's `receive`; it notes when a caller goes away who has sent everything and waits for the answer."""
+
+    def __init__(self, receive: Receive, caller: Caller) -> None:
+        self._receive = receive
+        self._caller = caller
+        self._watch: asyncio.Task[Message] | None = None
+
+    async def __call__(self) -> Message:
+        if self._watch is not None:
+            return await asyncio.shield(self._watch)
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._watch = asyncio.create_task(self._until_gone())
+        return message
+
+    async def _until_gone(self) -> Message:
+        message = await self._receive()  # after all of the body, only a disconnect can come
+        self._caller.gone = True
+        return message
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        if self._watch is not None:
+            self._watch.cancel()
 
 
 def _internal_error(request_id: str, path: str) -> ASGIApp:

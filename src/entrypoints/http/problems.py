@@ -206,6 +206,7 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "repository_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The index does not answer."),
     "encoder_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The encoder is not ready."),
     "detector_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "This deployment runs no object detector."),
+    "busy": (HTTPStatus.SERVICE_UNAVAILABLE, "The requests in hand have all the bytes that are accepted at once."),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "repository: The index does not answer."),
     "deadline_passed": (HTTPStatus.GATEWAY_TIMEOUT, "The caller's deadline passed before the work began."),
     "storage_full": (HTTPStatus.INSUFFICIENT_STORAGE, "Less than the reserve of 512 MiB is free."),
@@ -220,6 +221,7 @@ PICTURE = (
     "unsupported_image_format",
     "image_unreadable",
     "encoder_unavailable",
+    "busy",
 )
 
 

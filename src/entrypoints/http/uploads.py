@@ -1,7 +1,8 @@
 """Pictures on their way in: counted while they stream, read when their turn comes."""
 
 import unicodedata
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,7 +12,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.types import Message, Receive
 
 from application.index_images import Upload
-from domain.errors import BodyTooLargeError
+from domain.callers import present_caller, set_deadline
+from domain.errors import BodyTooLargeError, BusyError
 from domain.metadata import Metadata
 from entrypoints.http.auth import RequiredRole
 from entrypoints.settings import HttpSettings
@@ -28,10 +30,33 @@ MULTIPART = params.Form(media_type="multipart/form-data")
 """A form with files; FastAPI would document one whose files are fields of a model as URL-encoded."""
 
 
-class CountedRoute(APIRoute):
-    """Refuses a body over the limit by its declared length, or else at the byte that passes it.
+class BodiesInHand:
+    """The bytes of all bodies that are being received or worked on, bounded; one larger than that is let in alone."""
 
-    FastAPI's own `max_body_size` answers text/plain, where ours must be a problem.
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._in_hand = 0
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Raises BusyError, before anything is read, where there is no room now."""
+        if self._in_hand and self._in_hand + size > self._most:
+            raise BusyError(
+                f"The requests in hand have {self._in_hand:,} bytes, and together with this one's {size:,} they would "
+                f"have more than the {self._most:,} that are accepted at once. Send it again."
+            )
+        self._in_hand += size
+        try:
+            yield
+        finally:
+            self._in_hand -= size
+
+
+class CountedRoute(APIRoute):
+    """Refuses a body over the limit by its declared length, or else at the byte that passes it; and when busy, any.
+
+    Callers who set no deadline wait for the server's. FastAPI's own `max_body_size` answers text/plain, where ours must
+    be a problem.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -43,11 +68,16 @@ class CountedRoute(APIRoute):
             # FastAPI reads the body before it solves dependencies: first ask whether this caller may send one.
             for role in roles:
                 await role.check(request)
-            limit = self.limit(request.app.state.container.settings().http, request)
+            http = request.app.state.container.settings().http
+            limit = self.limit(http, request)
             declared = request.headers.get("content-length", "")
-            if declared.isdecimal() and int(declared) > limit:
+            size = int(declared) if declared.isdecimal() else limit
+            if size > limit:
                 raise _too_large(limit)
-            return await handle(Request(request.scope, _watched(request, limit)))
+            self.bound_wait(http)
+            bodies: BodiesInHand = request.app.state.bodies_in_hand
+            with bodies.hold(size):
+                return await handle(Request(request.scope, _watched(request, limit)))
 
         return counted
 
@@ -55,6 +85,13 @@ class CountedRoute(APIRoute):
     def limit(http: HttpSettings, request: Request) -> int:
         """Bytes that the whole body may have: one picture's, or for JSON just the overhead."""
         return OVERHEAD_BYTES + (http.max_upload_bytes if _is_multipart(request) else 0)
+
+    @staticmethod
+    def bound_wait(http: HttpSettings) -> None:
+        """The server's deadline, for callers who set none of their own."""
+        caller = present_caller()
+        if http.deadline_seconds and (caller is None or caller.deadline is None):
+            set_deadline(http.deadline_seconds)
 
 
 class CountedBatchRoute(CountedRoute):
@@ -64,6 +101,10 @@ class CountedBatchRoute(CountedRoute):
     def limit(http: HttpSettings, request: Request) -> int:
         """Bytes that the whole batch may have."""
         return OVERHEAD_BYTES + http.max_batch_bytes
+
+    @staticmethod
+    def bound_wait(http: HttpSettings) -> None:
+        """None: how long a batch takes depends on how large it is."""
 
 
 async def read_picture(file: UploadFile, limit: int) -> bytes:

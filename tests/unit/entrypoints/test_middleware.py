@@ -1,10 +1,14 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 import structlog.testing
 from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
 
 from domain.callers import raise_if_over
+from domain.errors import DeadlinePassedError
+from entrypoints.http.middleware import RequestContext
 from tests.unit.entrypoints.application import an_app, serving
 
 
@@ -43,6 +47,42 @@ async def test_a_deadline_bounds_its_request_alone(app: FastAPI) -> None:
         assert (await client.get("/late", headers={"x-request-deadline-ms": "0"})).status_code == 504
         assert (await client.get("/late", headers={"x-request-deadline-ms": "60000"})).json() == "in time"
         assert (await client.get("/late")).json() == "in time"
+
+
+async def test_who_has_gone_is_served_no_more() -> None:
+    """A caller who sends all of a body, and then hangs up before the work on it begins."""
+    outcomes: list[str] = []
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        raise_if_over()
+        hung_up.set()
+        await asyncio.sleep(0.01)
+        try:
+            raise_if_over()
+        except DeadlinePassedError as error:
+            outcomes.append(str(error))
+
+    body: list[Message] = [
+        {"type": "http.request", "body": b"a", "more_body": True},
+        {"type": "http.request", "body": b"b", "more_body": False},
+    ]
+    hung_up = asyncio.Event()
+
+    async def receive() -> Message:
+        if body:
+            return body.pop(0)
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        raise AssertionError("nobody is there")
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/search", "headers": []}
+    await RequestContext(app)(scope, receive, send)
+    assert outcomes == ["The caller went away before the work began."]
+    raise_if_over()  # whoever calls the next application from this task is another caller
 
 
 @pytest.mark.parametrize("given", ["abc", "A-b_c.d:1", "a" * 128])

@@ -1,12 +1,23 @@
 import io
+import time
 
 import pytest
 from fastapi import UploadFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.errors import BodyTooLargeError
-from entrypoints.http.uploads import MAX_FILENAME, clean_filename, read_picture, upload_of
+from domain.callers import Caller, acting_for, present_caller
+from domain.errors import BodyTooLargeError, BusyError
+from entrypoints.http.uploads import (
+    MAX_FILENAME,
+    BodiesInHand,
+    CountedBatchRoute,
+    CountedRoute,
+    clean_filename,
+    read_picture,
+    upload_of,
+)
+from entrypoints.settings import HttpSettings
 
 
 @pytest.mark.parametrize(
@@ -55,3 +66,27 @@ async def test_a_picture_is_read_when_its_turn_comes() -> None:
 async def test_a_picture_too_large_is_not_read() -> None:
     with pytest.raises(BodyTooLargeError, match="4 bytes; at most 3"):
         await read_picture(a_file(b"hats", size=4), 3)
+
+
+def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:
+    bodies = BodiesInHand(100)
+    with bodies.hold(60):
+        with pytest.raises(BusyError, match="60 bytes"), bodies.hold(41):
+            pass
+        with bodies.hold(40):
+            pass
+    with bodies.hold(1000):  # larger than all of it, but alone
+        pass
+
+
+async def test_callers_without_a_deadline_wait_for_the_servers() -> None:
+    async def seconds(route: type[CountedRoute], given: float | None) -> float | None:
+        with acting_for(Caller(None if given is None else time.monotonic() + given)):
+            route.bound_wait(HttpSettings(deadline_seconds=60))
+            caller = present_caller()
+            assert caller is not None
+            return None if caller.deadline is None else caller.deadline - time.monotonic()
+
+    assert await seconds(CountedRoute, None) == pytest.approx(60, abs=5)
+    assert await seconds(CountedRoute, 1000) == pytest.approx(1000, abs=5)
+    assert await seconds(CountedBatchRoute, None) is None

@@ -115,7 +115,13 @@ async def index_image(
     summary="Index many pictures at once",
     response_description="What became of each, in the order sent.",
     responses=problem_responses(
-        *ALWAYS, "malformed_request", "body_too_large", "invalid_metadata", "embedding_space_mismatch", "storage_full"
+        *ALWAYS,
+        "malformed_request",
+        "body_too_large",
+        "busy",
+        "invalid_metadata",
+        "embedding_space_mismatch",
+        "storage_full",
     ),
 )
 async def index_batch(
@@ -167,7 +173,7 @@ async def get_image(id: IdInPath, browse: BrowseImagesOf, root: Root) -> ImageOu
     "/images/{id:uuid}",
     summary="Change an image's metadata",
     responses=problem_responses(
-        *ALWAYS, "malformed_json", "body_too_large", "image_not_found", "invalid_metadata", "storage_full"
+        *ALWAYS, "malformed_json", "body_too_large", "busy", "image_not_found", "invalid_metadata", "storage_full"
     ),
     openapi_extra={
         "requestBody": {
@@ -195,7 +201,7 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
 @writes.post(
     "/images/delete",
     summary="Delete all images that match a filter",
-    responses=problem_responses(*ALWAYS, "malformed_json", "body_too_large", "invalid_filter"),
+    responses=problem_responses(*ALWAYS, "malformed_json", "body_too_large", "busy", "invalid_filter"),
 )
 async def delete_matching(body: DeleteIn, delete: DeleteImagesOf) -> DeletedOut:
     """Delete every image that the filter names. An empty filter is refused: it would name them all."""

@@ -80,7 +80,13 @@ async def search(
     "/search/examples",
     summary="Find images like some stored images and unlike others",
     responses=problem_responses(
-        *ALWAYS, "malformed_json", "body_too_large", "image_not_found", "invalid_examples", "embedding_space_mismatch"
+        *ALWAYS,
+        "malformed_json",
+        "body_too_large",
+        "busy",
+        "image_not_found",
+        "invalid_examples",
+        "embedding_space_mismatch",
     ),
     dependencies=[NoQuery],
 )

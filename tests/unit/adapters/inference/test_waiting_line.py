@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from contextvars import Context
 from typing import Any, TypeVar
 
 import pytest
 
 from adapters.inference.waiting_line import BULK_TURN, WaitingLine
-from domain.callers import Caller, begin_bulk, begin_call, set_deadline
+from domain.callers import Caller, acting_for, begin_bulk, set_deadline
 from domain.errors import BusyError, DeadlinePassedError
 
 Line = WaitingLine[str, str]
@@ -19,9 +20,8 @@ async def join(
     async def joined() -> list[asyncio.Future[str]]:
         if bulk:
             begin_bulk()
-        if caller is not None:
-            begin_call(caller)
-        return [line.join(name).result for name in names]
+        with nullcontext() if caller is None else acting_for(caller):
+            return [line.join(name).result for name in names]
 
     return await in_its_own_context(joined())
 
