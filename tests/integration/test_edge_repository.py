@@ -379,6 +379,8 @@ class TestOptimizing:
             await asyncio.sleep(IDLE_SECONDS + 0.01)  # so that this search meets the optimization
             assert [match.image.id for match in await repository.nearest(wanted, limit=1)] == [an_id(77)]
         assert int(status.details["optimizations"]) >= 1
+        assert 0 < float(status.details["longest_optimize_seconds"]) <= float(status.details["optimize_seconds"])
+        assert float(status.details["longest_wait_seconds"]) > 0
         approximate = await repository.nearest(an_embedding(5_000, dimension=1280), limit=10)
         exact = await repository.nearest(an_embedding(5_000, dimension=1280), limit=10, exact=True)
         assert len({match.image.id for match in approximate} & {match.image.id for match in exact}) >= 5

@@ -39,7 +39,9 @@ def index(
     from entrypoints.cli.pictures import SUFFIXES, find_pictures
     from entrypoints.cli.service_client import index_there
     from entrypoints.http.parameters import parse_metadata
+    from entrypoints.process import bound_heaps
 
+    bound_heaps()
     if key is not None and url is None:
         raise typer.BadParameter("goes with --url", param_hint="--key")
     parsed = None if metadata is None else parse_metadata(metadata)

@@ -31,8 +31,10 @@ def serve(
 
     Example: [bold]lookalike serve --port 9000[/]
     """
+    from entrypoints.process import bound_heaps
     from entrypoints.settings import load_settings
 
+    bound_heaps()
     settings = load_settings()
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = settings.model_copy(update={"http": settings.http.model_copy(update=given)})

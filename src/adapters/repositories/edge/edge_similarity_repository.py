@@ -243,7 +243,12 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
         owner = self._opened
         figures: dict[str, int | float] = await owner.ask(Describe())
         images, objects = int(figures.pop("images")), int(figures.pop("objects"))
-        details = {**figures, "owner_pid": owner.pid or 0, "owner_restarts": owner.restarts}
+        details = {
+            **figures,
+            "longest_wait_seconds": round(owner.longest_wait_seconds, 3),
+            "owner_pid": owner.pid or 0,
+            "owner_restarts": owner.restarts,
+        }
         return RepositoryStatus(backend="edge", images=images, objects=objects, details=details)
 
     async def replacement(self, space: EmbeddingSpace) -> SimilarityRepository:

@@ -1,7 +1,9 @@
 """The parent's end of the pipe to a shard's owner: many callers share it, and it outlives the owner's death."""
 
 import asyncio
+import os
 import sys
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,8 @@ class OwnerProcess:
         self._starting = asyncio.Lock()
         self._stopped = False
         self.restarts = 0
+        self.longest_wait_seconds = 0.0
+        """What a request has waited at most for its reply: where the engine optimized, about as long as that took."""
 
     @property
     def pid(self) -> int | None:
@@ -93,6 +97,7 @@ class OwnerProcess:
         """
         for _ in range(2):
             connection = await self._alive()
+            asked = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeout_seconds):
                     reply = await connection.ask(request)
@@ -102,6 +107,8 @@ class OwnerProcess:
                 raise RepositoryUnavailableError(
                     f"The index did not answer within {self._timeout_seconds:g} s."
                 ) from error
+            finally:
+                self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - asked)
             if isinstance(reply, Failure):
                 raise reply.error()
             return reply
@@ -161,6 +168,7 @@ class _Connection:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,
+                env=os.environ | {"MALLOC_ARENA_MAX": "2"},
             )
         )
 

@@ -50,7 +50,7 @@ class Shard:
         self.unoptimized = info.points_count - info.indexed_vectors_count
         """Points that came or went since the last optimization."""
         self._optimizations = 0
-        self._last_optimize_seconds = 0.0
+        self._optimize_seconds = self._longest_optimize_seconds = 0.0
 
     @classmethod
     def create(cls, directory: Path, dimension: int, indexes: Sequence[PayloadIndex], *, reserve_bytes: int) -> "Shard":
@@ -179,7 +179,8 @@ class Shard:
             "indexed_vectors": info.indexed_vectors_count,
             "payload_indexes": len(info.payload_schema),
             "optimizations": self._optimizations,
-            "last_optimize_seconds": self._last_optimize_seconds,
+            "optimize_seconds": round(self._optimize_seconds, 3),
+            "longest_optimize_seconds": round(self._longest_optimize_seconds, 3),
         }
 
     def optimize(self) -> None:
@@ -190,7 +191,9 @@ class Shard:
         began = time.monotonic()
         self._shard.optimize()
         self._optimizations += 1
-        self._last_optimize_seconds = round(time.monotonic() - began, 3)
+        seconds = time.monotonic() - began
+        self._optimize_seconds += seconds
+        self._longest_optimize_seconds = max(self._longest_optimize_seconds, seconds)
 
     def close(self) -> None:
         """Make everything durable and let go of the files."""
