@@ -30,7 +30,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 ## bench: measure this machine; results go to benchmarks/
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run
 
 clean:
@@ -48,3 +48,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable '.[bundled,torch,heif,dev]'
 	$(BIN)/lookalike models prepare
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --editable '.[bundled,torch,heif,dev,bench]'
+	touch $@
