@@ -32,8 +32,8 @@ class Job:
     fields: tuple[tuple[str, str], ...] = ()
     seconds: float | None = None
     keep_alive: bool = True
-    only_ok: bool = True
-    """Any other status ends the run with an error."""
+    pause_when_busy: float | None = None
+    """Seconds that a caller waits after a 503. Without, any status but success ends the run with an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,15 @@ def apply(job: Job) -> Answers:
     return Answers(**json.loads(done.stdout))
 
 
-async def _run(job: Job) -> Answers:
+def _bodies(job: Job) -> list[bytes]:
     pictures = [path.read_bytes() for path in sorted(Path(job.pictures).glob("*.jpg"))]
-    bodies = [
+    return [
         multipart(job.field, pictures[first : first + job.per_body], **dict(job.fields))
         for first in range(0, len(pictures), job.per_body)
     ]
+
+
+async def _run(job: Job, bodies: Sequence[bytes]) -> Answers:
     queue = cycle(bodies) if job.seconds else islice(bodies, None)
     milliseconds: list[float] = []
     statuses: list[int] = []
@@ -95,10 +98,12 @@ async def _run(job: Job) -> Answers:
             before = time.perf_counter()
             status, answer = await connection.request("POST", job.path, body, MULTIPART)
             after = time.perf_counter()
-            if status not in OK and job.only_ok:
-                raise RuntimeError(f"answered {status}: {answer[:300]!r}")
             milliseconds.append((after - before) * 1000)
             statuses.append(status)
+            if status not in OK:
+                if job.pause_when_busy is None:
+                    raise RuntimeError(f"answered {status}: {answer[:300]!r}")
+                await asyncio.sleep(job.pause_when_busy)
             if job.seconds and after - started > job.seconds:
                 break
         connection.close()
@@ -114,7 +119,7 @@ def main() -> None:
     """Run the job that the argument describes; print its answers as JSON."""
     job = Job(**json.loads(sys.argv[1]))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(asdict(runner.run(_run(job)))))
+        print(json.dumps(asdict(runner.run(_run(job, _bodies(job))))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What the peers could choose, measured: memory format and batch of eager torch. `python -m benchmarks.peers.choices`."""
+"""What the peers could choose, measured: memory format and batch of eager torch.
+
+`python -m benchmarks.peers.choices`, a minute or two.
+"""
 
 import time
 

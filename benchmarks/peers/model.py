@@ -16,7 +16,7 @@ from adapters.encoders import efficientnet_lite_weights
 SIZE = 320
 DIMENSION = 1280
 BATCH = 4
-"""The best of 1, 2, 4, 8, 16 and 32 for eager torch on two cores, with channels last: see `benchmarks.peers.choices`."""
+"""The best of 1, 2, 4, 8, 16 and 32 for eager torch with channels last, on two cores: see `choices.py`."""
 
 
 class Features:
