@@ -79,6 +79,10 @@ class Server(AbstractContextManager["Server"]):
         each = [memory_of(process.pid) for process in self._tree()]
         return Memory(sum(one.pss for one in each), sum(one.anonymous for one in each))
 
+    def rss_mib(self) -> float:
+        """Resident set size of the server and its children, now; what they share is counted for each."""
+        return sum(process.memory_info().rss for process in self._tree()) / 2**20
+
     def forget_peak(self) -> None:
         """Let `peak` begin anew."""
         self.peak = Memory(0, 0)
