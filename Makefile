@@ -29,9 +29,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-## bench: measure this machine; results go to benchmarks/
+## bench: measure this machine, about 40 minutes, into benchmarks/RESULTS.md; BENCH='--quick --only indexing' tries parts
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -108,7 +108,8 @@ class Detector(_Graph):
 
     def fit(self, pixels: Pixels) -> Pixels:
         """A picture squashed to the input's size."""
-        return self._input.fitted(pixels)
+        fitted: Pixels = self._input.fitted(pixels)
+        return fitted
 
 
 async def crops(rasters: Sequence[Pixels]) -> list[Pixels]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 BOUNDARY = "lookalike-benchmark"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 JSON = "application/json"
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(slots=True)
@@ -30,6 +31,17 @@ class Connection:
             if not kept:
                 raise
             return await self._exchange(message)
+
+    async def request_or_failure(
+        self, method: str, path: str, body: bytes = b"", kind: str = JSON
+    ) -> tuple[int, bytes]:
+        """The same, but status 0 with the reason where no answer came."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self.request(method, path, body, kind)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.close()
+            return 0, repr(error).encode()
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -55,7 +67,7 @@ class Connection:
 
 def call(port: int, method: str, path: str, body: bytes = b"", kind: str = JSON) -> tuple[int, bytes]:
     """One request from code that has no event loop."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, body, {"Content-Type": kind})
         answer = connection.getresponse()

@@ -1,9 +1,7 @@
 """Indexing: by the command line and through HTTP, with and without objects, beside the limit and the peers."""
 
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ import numpy as np
 
 from benchmarks import bare, limit
 from benchmarks.load import Job, apply
-from benchmarks.processes import BIN, Peer, Service, environment
+from benchmarks.processes import BIN, Peer, Service, environment, output_of
 from benchmarks.report import Section, Target, ratio, table
 from benchmarks.workspace import Workspace, index_over_http
 
@@ -154,9 +152,9 @@ def _command_line(workspace: Workspace, photos: Path, settings: dict[str, str], 
 
 def _run_index(workspace: Workspace, photos: Path, settings: dict[str, str]) -> tuple[float, float]:
     """Seconds, and CPU seconds."""
-    with_settings = os.environ | environment(workspace.fresh("cli")) | settings
+    with_settings = environment(workspace.fresh("cli")) | settings
     started, cpu = time.perf_counter(), _cpu_of_children()
-    subprocess.run([str(BIN / "lookalike"), "index", str(photos)], env=with_settings, check=True, capture_output=True)
+    output_of([str(BIN / "lookalike"), "index", str(photos)], environment=with_settings)
     return time.perf_counter() - started, _cpu_of_children() - cpu
 
 
@@ -195,7 +193,7 @@ def _peer_rate(peer: Peer, job: Job, photos: Path) -> Rate:
 
 def _loop(photos: Path, vectors: Path) -> Rate:
     command = [sys.executable, "-m", "benchmarks.peers.plain_loop", str(photos), "--save", str(vectors)]
-    done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    done = json.loads(output_of(command))
     return Rate(done["pictures"] / done["seconds"], done["cpu_seconds"] / done["pictures"] * 1000)
 
 

@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
+import numpy as np
+
 from benchmarks import bare
+from benchmarks.processes import output_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,8 +61,7 @@ def measure(pictures: Path, *, index: Path | None = None, objects: bool = False)
     """Measure in a process of its own. Nothing else may have `index` open."""
     options = [*(("--index", str(index)) if index else ()), *(("--objects",) if objects else ())]
     command = [sys.executable, "-m", "benchmarks.limit", str(pictures), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {name: Stage(**stage) for name, stage in json.loads(done.stdout).items()}
+    return {name: Stage(**stage) for name, stage in json.loads(output_of(command)).items()}
 
 
 def main() -> None:
@@ -82,7 +83,7 @@ def main() -> None:
         stages["thumbnail"], thumbnails = _on_threads(bare.thumbnail, rasters)
         files = bare.Files(Path(directory))
         stages["files"], _ = _on_threads(files.put, list(zip(contents, thumbnails, strict=True)))
-        groups = [vectors[at : at + bare.GROUP] for at in range(0, len(vectors), bare.GROUP)]
+        groups = [np.stack(vectors[at : at + bare.GROUP]) for at in range(0, len(vectors), bare.GROUP)]
         of_group, _ = _in_turn(bare.Index.new(Path(directory) / "shard").upsert, groups)
         share = len(groups) / len(vectors)
         stages["upsert"] = Stage(of_group.alone * share, of_group.cpu * share)

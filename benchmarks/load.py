@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.http11 import MULTIPART, Connection, multipart
+from benchmarks.processes import output_of
 
 OK = range(200, 300)
 
@@ -33,7 +33,7 @@ class Job:
     seconds: float | None = None
     keep_alive: bool = True
     pause_when_busy: float | None = None
-    """Seconds that a caller waits after a 503. Without, any status but success ends the run with an error."""
+    """Seconds that a caller waits after a refusal. Without, any status but success ends the run with an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,7 @@ class Answers:
 def apply(job: Job) -> Answers:
     """Run the load in a process of its own. Raises RuntimeError if an answer was not what the job allows."""
     command = [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(job))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{job.path} at {job.clients} clients: {done.stderr.strip().splitlines()[-1]}")
-    return Answers(**json.loads(done.stdout))
+    return Answers(**json.loads(output_of(command)))
 
 
 def _bodies(job: Job) -> list[bytes]:
@@ -96,7 +93,7 @@ async def _run(job: Job, bodies: Sequence[bytes]) -> Answers:
         connection = Connection(job.port, keep_alive=job.keep_alive)
         for body in queue:
             before = time.perf_counter()
-            status, answer = await connection.request("POST", job.path, body, MULTIPART)
+            status, answer = await connection.request_or_failure("POST", job.path, body, MULTIPART)
             after = time.perf_counter()
             milliseconds.append((after - before) * 1000)
             statuses.append(status)

@@ -43,7 +43,7 @@ class Load:
         """One caller."""
         connection = Connection(self._port)
         while time.perf_counter() < until:
-            [name] = self._random.choices(list(WEIGHTS), WEIGHTS.values())
+            [name] = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))
             if name in ("patch", "delete") and len(self._ours) < KEPT:
                 name = "index"
             started = time.perf_counter()
@@ -56,24 +56,26 @@ class Load:
     async def _do(self, name: str, connection: Connection) -> int:
         match name:
             case "search":
-                status, _ = await connection.request(
+                status, _ = await connection.request_or_failure(
                     "POST", "/v1/search", self._random.choice(self._searches), MULTIPART
                 )
             case "index":
                 self._sent += 1
                 photo = with_comment(self._random.choice(self._photos), f"soak-{self._sent}")
-                status, body = await connection.request("POST", "/v1/images", multipart("file", [photo]), MULTIPART)
+                status, body = await connection.request_or_failure(
+                    "POST", "/v1/images", multipart("file", [photo]), MULTIPART
+                )
                 if status in OK:
                     self._ours.append(json.loads(body)["id"])
             case "patch":
                 change = json.dumps({"metadata": {"turn": self._random.randrange(1000)}}).encode()
                 # Of the later half, which no delete takes meanwhile.
                 id_ = self._ours[self._random.randrange(len(self._ours) // 2, len(self._ours))]
-                status, _ = await connection.request("PATCH", f"/v1/images/{id_}", change)
+                status, _ = await connection.request_or_failure("PATCH", f"/v1/images/{id_}", change)
             case "delete":
-                status, _ = await connection.request("DELETE", f"/v1/images/{self._ours.popleft()}")
+                status, _ = await connection.request_or_failure("DELETE", f"/v1/images/{self._ours.popleft()}")
             case _:
-                status, _ = await connection.request("GET", "/v1/images?limit=50")
+                status, _ = await connection.request_or_failure("GET", "/v1/images?limit=50")
         return status
 
 

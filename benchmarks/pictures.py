@@ -48,7 +48,7 @@ def altered_photos(count: int, *, seed: int = 0) -> list[bytes]:
 
 
 def _altered(sources: Sequence[Image.Image], generator: np.random.Generator) -> bytes:
-    source = sources[generator.integers(len(sources))]
+    source = sources[int(generator.integers(len(sources)))]
     width, height = source.size
     left, top = (generator.random(2) * 0.3 * (width, height)).astype(int)
     right, bottom = ((1 - generator.random(2) * 0.3) * (width, height)).astype(int)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ class Server(AbstractContextManager["Server"]):
 
     def rss_mib(self) -> float:
         """Resident set size of the server and its children, now; what they share is counted for each."""
-        return sum(process.memory_info().rss for process in self._tree()) / 2**20
+        return float(sum(process.memory_info().rss for process in self._tree()) / 2**20)
 
     def forget_peak(self) -> None:
         """Let `peak` begin anew."""
@@ -143,6 +144,14 @@ class Peer(Server):
         super().__init__(command + (["--vectors", str(vectors)] if vectors else []), port=port, health="/health")
 
 
+def output_of(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> str:
+    """What a command prints. Raises RuntimeError with the end of its standard error if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | (environment or {}))
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)[:200]}: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
 def free_port() -> int:
     """A port of the loopback that nothing listens on."""
     with socket.socket() as listener:
@@ -163,4 +172,4 @@ def memory_of(pid: int) -> Memory:
     except (FileNotFoundError, ProcessLookupError):
         return Memory(0, 0)
     kib = {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines)}
-    return Memory(kib["Pss"] / 1024, kib["Pss_Anon"] / 1024)
+    return Memory(kib["Pss"] / 1024, kib.get("Pss_Anon", kib["Anonymous"]) / 1024)

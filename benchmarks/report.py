@@ -73,6 +73,8 @@ def heading() -> list[str]:
 
 def verdicts(targets: Sequence[Target]) -> list[str]:
     """The table of targets, and what was written by hand about those that are not met."""
+    if not targets:
+        return []
     rows = [(each.name, each.wanted, each.measured, "met" if each.met else "**not met**") for each in targets]
     notes = NOTES.read_text().rstrip().splitlines() if NOTES.exists() else []
     where = "" if has_bf16() else " This machine has no bf16, which they are meant for."

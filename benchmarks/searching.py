@@ -13,14 +13,11 @@ from benchmarks.processes import Memory, Peer, Service
 from benchmarks.report import Section, Target, ratio, table
 from benchmarks.workspace import Workspace
 
-QUERIES = 200
-WARMING_SECONDS = 1.0
 PAUSE_WHEN_BUSY = 0.25
 """Seconds that a caller waits after a 503: less than any Retry-After, and enough not to be an attack."""
 
 PEERS = {"(a) FastAPI, eager, local mode": "tutorial", "(b) LitServe, faiss": "litserve_server"}
 PEER_SIZE = 10_000
-PEER_CLIENTS = (1, 8, 32)
 
 MANY, MORE = 32, 128
 
@@ -75,7 +72,7 @@ def measure(workspace: Workspace) -> Section:
     """Every size in turn, round by round."""
     sizes = workspace.sizes
     peer_size = min(PEER_SIZE, max(sizes.photos))
-    queries, staged = workspace.photos(QUERIES, seed=1), workspace.photos(sizes.staged)
+    queries, staged = workspace.photos(sizes.queries, seed=1), workspace.photos(sizes.staged)
     rounds = {size: Rounds() for size in sizes.indexes}
     for size in sizes.indexes:
         workspace.index(size)
@@ -106,7 +103,7 @@ def measure(workspace: Workspace) -> Section:
 def _search(workspace: Workspace, rounds: Rounds, data_dir: Path, queries: Path) -> None:
     with Service(data_dir) as service:
         for clients in workspace.sizes.clients:
-            _run(service.port, queries, clients, WARMING_SECONDS)
+            _run(service.port, queries, clients, workspace.sizes.warming_seconds)
             service.forget_peak()
             answers = _run(service.port, queries, clients, workspace.sizes.seconds)
             peak = service.peak.most(service.memory())
@@ -135,8 +132,8 @@ def _search_peers(workspace: Workspace, rounds: Rounds, size: int, queries: Path
     for name, module in PEERS.items():
         path, fields = ("/search", ()) if module == "tutorial" else ("/predict", (("op", "search"),))
         with Peer(module, vectors=workspace.vectors(size)) as peer:
-            for clients in PEER_CLIENTS:
-                for seconds in (WARMING_SECONDS, workspace.sizes.seconds):
+            for clients in workspace.sizes.peer_clients:
+                for seconds in (workspace.sizes.warming_seconds, workspace.sizes.seconds):
                     job = Job(
                         port=peer.port,
                         path=path,
@@ -151,7 +148,7 @@ def _search_peers(workspace: Workspace, rounds: Rounds, size: int, queries: Path
 
 
 def _table(rounds: dict[int, Rounds]) -> list[str]:
-    rows = []
+    rows: list[Sequence[str]] = []
     for size, of_size in rounds.items():
         bare, bound = median(of_size.latency()), median(of_size.bound())
         rows.append((f"**{size:,}**", "bare", f"{bare:.1f}", "", "", f"{bound:.0f}", "", "", "", ""))
@@ -179,8 +176,8 @@ def _peer_table(rounds: Rounds, size: int) -> list[str]:
     for (name, clients), runs in rounds.peers.items():
         p50, p99 = (median(run.percentile(percent) for run in runs) for percent in (50, 99))
         rates = [run.per_second for run in runs]
-        ours = ratio(rounds.per_second(clients), rates) if clients in rounds.by_clients else float("nan")
-        rows.append((name, str(clients), f"{p50:.0f}", f"{p99:.0f}", f"{median(rates):.0f}", f"{ours:.1f} x"))
+        ours = f"{ratio(rounds.per_second(clients), rates):.1f} x" if clients in rounds.by_clients else ""
+        rows.append((name, str(clients), f"{p50:.0f}", f"{p99:.0f}", f"{median(rates):.0f}", ours))
     return [
         f"The peers over {size:,} vectors, which they hold in memory and compare one by one:",
         "",

@@ -36,11 +36,15 @@ class Sizes:
     """Pictures that go through the bare stages."""
     seconds: float = 6.0
     """Of searching, a round, index and number of clients."""
+    warming_seconds: float = 1.0
+    queries: int = 200
+    """Different photos to search with."""
     photos: tuple[int, ...] = (1_000, 10_000)
     """Sizes of the indexes that are made of photos."""
     vectors: tuple[int, ...] = (100_000,)
     """Sizes of those whose vectors are put in through the port."""
     clients: tuple[int, ...] = (1, 8, 32, 128)
+    peer_clients: tuple[int, ...] = (1, 8, 32)
     starts: int = 5
     soak_seconds: float = 600.0
     object_pictures: int = 120
@@ -58,9 +62,13 @@ QUICK = Sizes(
     indexed_with_objects=48,
     indexed_by_peers=24,
     staged=24,
-    seconds=1.5,
+    seconds=1.0,
+    warming_seconds=0.3,
+    queries=24,
     photos=(64, 128),
     vectors=(500,),
+    clients=(1, 32, 128),
+    peer_clients=(1, 8),
     starts=1,
     soak_seconds=10.0,
     object_pictures=16,

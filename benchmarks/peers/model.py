@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import timm
@@ -23,12 +24,13 @@ class Features:
     """Eager torch in f32, without gradients."""
 
     def __init__(self, *, memory_format: torch.memory_format = torch.channels_last) -> None:
-        model = timm.create_model(efficientnet_lite_weights.MODEL, num_classes=0)
+        model: Any = timm.create_model(efficientnet_lite_weights.MODEL, num_classes=0)
         published = torch.load(efficientnet_lite_weights.packaged_checkpoint(), weights_only=True)
         weights = efficientnet_lite_weights.renamed_for_timm(published, [len(stage) for stage in model.blocks])
         model.load_state_dict({name: value for name, value in weights.items() if not name.startswith("classifier.")})
         self._model = model.eval().to(memory_format=memory_format)
         self._memory_format = memory_format
+        self([torch.zeros(3, SIZE, SIZE, dtype=torch.uint8)])  # the first call is slow
 
     def __call__(self, pictures: Sequence[Tensor]) -> NDArray[np.float32]:
         """L2-normalised vectors, shape (n, 1280), of preprocessed pictures."""
@@ -43,4 +45,5 @@ class Features:
 def preprocess(content: bytes) -> Tensor:
     """A picture's bytes to uint8 of shape (3, 320, 320): upright, in RGB, the whole of it centred on white."""
     picture = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
-    return pil_to_tensor(ImageOps.pad(picture, (SIZE, SIZE), Image.Resampling.BICUBIC, color="white"))
+    pixels: Tensor = pil_to_tensor(ImageOps.pad(picture, (SIZE, SIZE), Image.Resampling.BICUBIC, color="white"))
+    return pixels
