@@ -22,6 +22,11 @@ BATCH = 64
 BATCH_CLIENTS = 2
 VECTORS_AT_ONCE = 500
 
+IDLE_SECONDS = 2.0
+"""After less than this without a request the embedded index optimizes itself."""
+
+SETTLED_WITHIN = 120.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
@@ -111,6 +116,7 @@ class Workspace:
                 self.built[size] = self._of_photos(directory, size)
             else:
                 asyncio.run(_of_vectors(directory, size))
+            _settle(directory)
         return directory
 
     def vectors(self, size: int) -> Path:
@@ -143,6 +149,19 @@ def index_over_http(port: int, photos: Path) -> Answers:
     if sent != there:
         raise RuntimeError(f"{sent} pictures were sent, {there} are there")
     return answers
+
+
+def _settle(data_dir: Path) -> None:
+    """Leave the service alone until the index has optimized itself: that is for another figure than a search's."""
+    with Service(data_dir) as service:
+        before, until = None, time.monotonic() + SETTLED_WITHIN
+        while time.monotonic() < until:
+            time.sleep(IDLE_SECONDS)
+            status, body = call(service.port, "GET", "/v1/models")
+            now = json.loads(body)["repository"] if status == 200 else None
+            if now is not None and now == before:
+                return
+            before = now
 
 
 async def _of_vectors(directory: Path, size: int) -> None:
