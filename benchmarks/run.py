@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import indexing, objects, quality, searching, soak, starting
+from benchmarks import indexing, objects, quality, searching, soak, starting, together
 from benchmarks.report import Section, Target, heading, verdicts
 from benchmarks.workspace import QUICK, Sizes, Workspace
 
@@ -21,6 +21,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 SECTIONS: dict[str, Callable[[Workspace], Section]] = {
     "indexing": indexing.measure,
     "searching": searching.measure,
+    "together": together.measure,
     "starting": starting.measure,
     "objects": objects.measure,
     "quality": quality.measure,

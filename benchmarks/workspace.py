@@ -133,8 +133,8 @@ class Workspace:
             return Built(answers, service.cpu_seconds() - cpu, service.peak)
 
 
-def index_over_http(port: int, photos: Path) -> Answers:
-    """Send a folder to the service that runs, in batches. Raises RuntimeError unless all of it is indexed."""
+def index_over_http(port: int, photos: Path, *, before: int = 0) -> Answers:
+    """Send a folder in batches to the service, which has `before` others. Raises RuntimeError unless all is indexed."""
     job = Job(
         port=port,
         path="/v1/images/batch",
@@ -145,7 +145,7 @@ def index_over_http(port: int, photos: Path) -> Answers:
     )
     answers = apply(job)
     _, body = call(port, "GET", "/v1/images?limit=1")
-    sent, there = len(list(photos.glob("*.jpg"))), json.loads(body)["total"]
+    sent, there = len(list(photos.glob("*.jpg"))), json.loads(body)["total"] - before
     if sent != there:
         raise RuntimeError(f"{sent} pictures were sent, {there} are there")
     return answers
