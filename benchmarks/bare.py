@@ -6,7 +6,7 @@ They do what the service does (same sizes, precision, search parameters, fsync) 
 import io
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -75,7 +75,7 @@ class _Graph:
         outputs = self._one.infer([pixels[np.newaxis]], share_inputs=True)
         return np.array(outputs[0][0])
 
-    def many(self, inputs: Sequence[Pixels]) -> None:
+    def many(self, inputs: Iterable[Pixels]) -> None:
         """All of them, results dropped."""
         for pixels in inputs:
             self._many.start_async([pixels[np.newaxis]], share_inputs=True)

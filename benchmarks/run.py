@@ -12,7 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from benchmarks import indexing, objects, quality, searching, soak, starting, together
+from benchmarks.limit import CORES
 from benchmarks.report import Section, Target, heading, verdicts
 from benchmarks.workspace import QUICK, Sizes, Workspace
 
@@ -37,14 +40,17 @@ def main() -> None:
     sizes = QUICK if given.quick else Sizes()
     if given.soak_seconds is not None:
         sizes = replace(sizes, soak_seconds=given.soak_seconds)
-    started = time.monotonic()
+    started, busy = time.monotonic(), _busy_seconds()
     with tempfile.TemporaryDirectory(prefix="lookalike-bench-") as directory:
         workspace = Workspace(Path(directory), sizes)
         sections = [_measured(name, workspace) for name in given.only or SECTIONS]
     targets: Sequence[Target] = [target for section in sections for target in section.targets]
     lines = [*heading(), *(line for section in sections for line in section.text), *verdicts(targets)]
-    minutes = (time.monotonic() - started) / 60
-    text = "\n".join([*lines, "", f"The run took {minutes:.0f} minutes.", ""])
+    seconds, others = time.monotonic() - started, _busy_seconds() - busy
+    last = (
+        f"The run took {seconds / 60:.0f} minutes. Others took {others / seconds / CORES:.0%} of the cores meanwhile."
+    )
+    text = "\n".join([*lines, "", last, ""])
     print(text)
     if not given.quick and not given.only:
         RESULTS.write_text(text)
@@ -56,6 +62,13 @@ def _arguments() -> argparse.Namespace:
     arguments.add_argument("--quick", action="store_true", help="the smallest sizes, in a minute or so")
     arguments.add_argument("--soak-seconds", type=float, help="how long the soak takes (600)")
     return arguments.parse_args()
+
+
+def _busy_seconds() -> float:
+    """CPU seconds that others than this process and its children have taken since the machine was started."""
+    all_, mine = psutil.cpu_times(), psutil.Process().cpu_times()
+    busy = sum(all_[:3]) + sum(getattr(all_, name, 0.0) for name in ("irq", "softirq", "steal"))
+    return float(busy - mine.user - mine.system - mine.children_user - mine.children_system)
 
 
 def _measured(name: str, workspace: Workspace) -> Section:
