@@ -35,6 +35,8 @@ SECTIONS: dict[str, Callable[[Workspace], Section]] = {
 def main() -> None:
     """Run the sections, then say how the targets stand."""
     given = _arguments()
+    if Path(".env").exists():
+        raise SystemExit("Default settings are what is measured: move .env away meanwhile.")
     for name in [name for name in os.environ if name.startswith("LOOKALIKE_")]:
         del os.environ[name]  # default settings are what is measured
     sizes = QUICK if given.quick else Sizes()
