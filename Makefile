@@ -29,9 +29,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-## bench: measure this machine; results go to benchmarks/
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.run
+## bench: measure this machine, about 40 minutes, into benchmarks/RESULTS.md; BENCH='--quick --only indexing' tries parts
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -48,3 +48,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable '.[bundled,torch,heif,dev]'
 	$(BIN)/lookalike models prepare
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --editable '.[bundled,torch,heif,dev,bench]'
+	touch $@

@@ -1,73 +1,123 @@
-"""A load generator that costs little: keep-alive connections, bodies made beforehand, one thread a client."""
+"""Load from a process of its own, on one thread, so that it never takes more than one core; it reports what it took."""
 
-import http.client
-import threading
+import asyncio
+import json
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
+from pathlib import Path
 
 import numpy as np
+import uvloop
 
-from benchmarks.service import PORT
+from benchmarks.http11 import MULTIPART, Connection, multipart
+from benchmarks.processes import output_of
 
-BOUNDARY = "lookalike-benchmark"
-HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+OK = range(200, 300)
 
 
-@dataclass(frozen=True)
-class Latencies:
-    """Milliseconds of each answer, and how long all of them took together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Post the pictures of a folder, `clients` at a time: all of them once, or round and round for `seconds`."""
+
+    port: int
+    path: str
+    pictures: str
+    clients: int
+    field: str = "file"
+    per_body: int = 1
+    fields: tuple[tuple[str, str], ...] = ()
+    seconds: float | None = None
+    keep_alive: bool = True
+    pause_when_busy: float | None = None
+    """Seconds that a caller waits after a refusal. Without, any status but success ends the run with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Milliseconds and status of each answer; how long all took together; the generator's own CPU."""
 
     milliseconds: Sequence[float]
+    statuses: Sequence[int]
     seconds: float
-    load_cpu_seconds: float
+    cpu_seconds: float
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds below which `percent` of the answers came."""
-        return float(np.percentile(self.milliseconds, percent))
+        """Milliseconds below which `percent` of the good answers came."""
+        good = [ms for ms, status in zip(self.milliseconds, self.statuses, strict=True) if status in OK]
+        return float(np.percentile(good, percent)) if good else float("nan")
+
+    def slowest_of(self, status: int) -> float:
+        """Milliseconds of the slowest answer with this status; 0 if there was none."""
+        return max((ms for ms, each in zip(self.milliseconds, self.statuses, strict=True) if each == status), default=0)
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """How many answers had each status."""
+        return dict(sorted(Counter(self.statuses).items()))
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
-        return len(self.milliseconds) / self.seconds
+        """Good answers a second."""
+        return sum(status in OK for status in self.statuses) / self.seconds
+
+    @property
+    def share_of_core(self) -> float:
+        """What part of one core the load generator took."""
+        return self.cpu_seconds / self.seconds
 
 
-def multipart(field: str, pictures: Sequence[bytes], **fields: str) -> bytes:
-    """A multipart body with pictures and text fields."""
-    parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in fields.items()
+def apply(job: Job) -> Answers:
+    """Run the load in a process of its own. Raises RuntimeError if an answer was not what the job allows."""
+    command = [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(job))]
+    return Answers(**json.loads(output_of(command)))
+
+
+def _bodies(job: Job) -> list[bytes]:
+    pictures = [path.read_bytes() for path in sorted(Path(job.pictures).glob("*.jpg"))]
+    return [
+        multipart(job.field, pictures[first : first + job.per_body], **dict(job.fields))
+        for first in range(0, len(pictures), job.per_body)
     ]
-    for number, picture in enumerate(pictures):
-        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{number}.jpg"\r\n\r\n'
-        parts.append(head.encode() + picture + b"\r\n")
-    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
-def post_all(path: str, bodies: Sequence[bytes], *, clients: int) -> Latencies:
-    """Post every body once, `clients` at a time, and measure each answer."""
-    queue, lock = iter(bodies), threading.Lock()
+async def _run(job: Job, bodies: Sequence[bytes]) -> Answers:
+    queue = cycle(bodies) if job.seconds else islice(bodies, None)
+    milliseconds: list[float] = []
+    statuses: list[int] = []
+
+    async def client() -> None:
+        connection = Connection(job.port, keep_alive=job.keep_alive)
+        for body in queue:
+            before = time.perf_counter()
+            status, answer = await connection.request_or_failure("POST", job.path, body, MULTIPART)
+            after = time.perf_counter()
+            milliseconds.append((after - before) * 1000)
+            statuses.append(status)
+            if status not in OK:
+                if job.pause_when_busy is None:
+                    raise RuntimeError(f"answered {status}: {answer[:300]!r}")
+                await asyncio.sleep(job.pause_when_busy)
+            if job.seconds and after - started > job.seconds:
+                break
+        connection.close()
+
     started, cpu = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(clients) as threads:
-        runs = [threads.submit(_post_some, path, queue, lock) for _ in range(clients)]
-        milliseconds = [value for run in runs for value in run.result()]
-    return Latencies(milliseconds, time.perf_counter() - started, time.process_time() - cpu)
+    async with asyncio.TaskGroup() as clients:
+        for _ in range(job.clients):
+            clients.create_task(client())
+    return Answers(milliseconds, statuses, time.perf_counter() - started, time.process_time() - cpu)
 
 
-def _post_some(path: str, queue: Iterator[bytes], lock: threading.Lock) -> list[float]:
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
-    milliseconds = []
-    while True:
-        with lock:
-            body = next(queue, None)
-        if body is None:
-            connection.close()
-            return milliseconds
-        started = time.perf_counter()
-        connection.request("POST", path, body, HEADERS)
-        response = connection.getresponse()
-        answer = response.read()
-        if response.status >= 300:
-            raise RuntimeError(f"{path} answered {response.status}: {answer[:300]!r}")
-        milliseconds.append((time.perf_counter() - started) * 1000)
+def main() -> None:
+    """Run the job that the argument describes; print its answers as JSON."""
+    job = Job(**json.loads(sys.argv[1]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(json.dumps(asdict(runner.run(_run(job, _bodies(job))))))
+
+
+if __name__ == "__main__":
+    main()

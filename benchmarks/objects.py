@@ -1,10 +1,9 @@
 """Objects: what detecting costs, what it adds to indexing, and how fast objects are searched."""
 
+import asyncio
 import tempfile
 import time
-import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -12,17 +11,31 @@ from typing import Literal
 import numpy as np
 
 from application.index_images import Upload
-from benchmarks.pictures import EXAMPLES
-from domain.embeddings import Embeddings, EmbeddingSpace, normalised
-from domain.geometry import BoundingBox
-from domain.images import ContentHash, DetectedObject, ImageRecord, IndexedImage
+from benchmarks.pictures import EXAMPLES, altered_photos
+from benchmarks.report import Section
+from benchmarks.vectors import DIMENSION, Clusters
+from benchmarks.workspace import Workspace
+from domain.embeddings import EmbeddingSpace
 from domain.raster import RasterImage
 from entrypoints.container import Container
 from entrypoints.settings import DetectorSettings, ObjectSettings, Settings
 
 SCENES = EXAMPLES.parent / "scenes"
 BATCH = 16
-CLUSTERS = 500
+OBJECTS_EACH = 5
+
+
+def measure(workspace: Workspace) -> Section:
+    """All three."""
+    pictures = altered_photos(workspace.sizes.object_pictures, seed=2)
+    return Section(
+        "Objects",
+        [
+            *asyncio.run(detecting()),
+            *asyncio.run(indexing(pictures, rounds=workspace.sizes.rounds)),
+            *asyncio.run(searching(workspace.sizes.object_images, OBJECTS_EACH)),
+        ],
+    )
 
 
 async def detecting() -> list[str]:
@@ -47,11 +60,11 @@ async def detecting() -> list[str]:
     return ["| detector | runtime | ms |", "| --- | --- | --- |", *rows, ""]
 
 
-async def indexing(pictures: Sequence[bytes]) -> list[str]:
+async def indexing(pictures: Sequence[bytes], *, rounds: int) -> list[str]:
     """Pictures a second with and without objects, beside decode + detect + encode as bare calls; rounds in turn."""
     seconds: dict[str, list[float]] = {"bare, with objects": [], "with objects": [], "without objects": []}
     objects = 0
-    for _ in range(3):
+    for _ in range(rounds):
         bare, objects = await _described(pictures)
         seconds["bare, with objects"].append(bare)
         seconds["with objects"].append(await _indexed(pictures, enabled=True))
@@ -72,18 +85,19 @@ async def indexing(pictures: Sequence[bytes]) -> list[str]:
 
 async def searching(images: int, objects_each: int) -> list[str]:
     """Milliseconds of one search by object over clustered vectors put in through the port."""
-    generator = np.random.default_rng(0)
-    centres = generator.standard_normal((CLUSTERS, 1280))
-    space = EmbeddingSpace(model="benchmark", weights_digest="0", dimension=1280, preprocessing="", decode_version=1)
+    clusters = Clusters()
+    space = EmbeddingSpace(
+        model="benchmark", weights_digest="0", dimension=DIMENSION, preprocessing="", decode_version=1
+    )
     with tempfile.TemporaryDirectory(prefix="lookalike-bench-") as directory:
         repository = Container(settings=Settings(data_dir=Path(directory))).repository()
         await repository.open(space)
         started = time.perf_counter()
         for first in range(0, images, 100):
-            await repository.upsert([_image(first + n, objects_each, centres, generator) for n in range(100)])
+            await repository.upsert([clusters.image(first + n, objects=objects_each) for n in range(100)])
         per_second = images / (time.perf_counter() - started)
         milliseconds = []
-        for query in _vectors(200, centres, generator):
+        for query in clusters.draw(200):
             started = time.perf_counter()
             await repository.nearest_objects(query, limit=10)
             milliseconds.append((time.perf_counter() - started) * 1000)
@@ -138,29 +152,3 @@ async def _indexed(pictures: Sequence[bytes], *, enabled: bool) -> float:
             return time.perf_counter() - started
         finally:
             await service.close()
-
-
-def _vectors(count: int, centres: np.ndarray, generator: np.random.Generator) -> Embeddings:
-    chosen = centres[generator.integers(len(centres), size=count)]
-    return normalised(chosen + 0.6 * generator.standard_normal(chosen.shape))
-
-
-def _image(number: int, objects: int, centres: np.ndarray, generator: np.random.Generator) -> IndexedImage:
-    hashed = ContentHash.of(uuid.UUID(int=number).bytes)
-    found = tuple(
-        DetectedObject(label="thing", score=0.9, box=BoundingBox(x_min=0, y_min=0, x_max=10 + n, y_max=10))
-        for n in range(objects)
-    )
-    record = ImageRecord(
-        id=hashed.image_id,
-        filename=f"{number}.jpg",
-        media_type="image/jpeg",
-        width=400,
-        height=533,
-        size_bytes=1,
-        sha256=hashed.sha256,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
-        objects=found,
-    )
-    vectors = _vectors(1 + objects, centres, generator)
-    return IndexedImage(record=record, embedding=vectors[0], object_embeddings=vectors[1:])

@@ -1,18 +1,26 @@
 """How often the neighbours of an example photo show the same kind of garment."""
 
-from pathlib import Path
+import asyncio
 
 import numpy as np
 
 from benchmarks.pictures import example_photos
+from benchmarks.report import Section
+from benchmarks.workspace import Workspace
 from domain.models import sufficient_side
 from entrypoints.container import Container
 from entrypoints.settings import Settings
 
 
-async def precision_at_5(data_dir: Path) -> float:
+def measure(workspace: Workspace) -> Section:
+    """One figure."""
+    precision = asyncio.run(precision_at_5(workspace))
+    return Section("Quality", [f"P@5 by kind on the example photos, leave-one-out: **{precision:.3f}**"])
+
+
+async def precision_at_5(workspace: Workspace) -> float:
     """Mean share of the 5 nearest that are of the query's kind (`hat-01.jpg` is a hat), leaving the query out."""
-    container = Container(settings=Settings(data_dir=data_dir))
+    container = Container(settings=Settings(data_dir=workspace.root))
     encoder, decoder = container.encoder(), container.decoder()
     await encoder.open()
     try:

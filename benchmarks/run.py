@@ -1,145 +1,90 @@
-"""Measure this machine and write benchmarks/RESULTS.md: `make bench`."""
+"""Measure this machine and write benchmarks/RESULTS.md: `make bench`.
+
+`--only SECTION` (may be given more than once) and `--quick` print and write nothing: for trying parts out.
+"""
 
 import argparse
-import asyncio
 import os
-import platform
 import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import version
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import psutil
 
-from benchmarks import bare, objects, quality
-from benchmarks.load import Latencies, multipart, post_all
-from benchmarks.pictures import altered_photos
-from benchmarks.service import Service
+from benchmarks import indexing, objects, quality, searching, soak, starting, together
+from benchmarks.limit import CORES
+from benchmarks.report import Section, Target, heading, verdicts
+from benchmarks.workspace import QUICK, Sizes, Workspace
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-CLIENTS = (1, 4, 16)
-BATCH = 64
-ROUNDS = 3
+
+SECTIONS: dict[str, Callable[[Workspace], Section]] = {
+    "indexing": indexing.measure,
+    "searching": searching.measure,
+    "together": together.measure,
+    "starting": starting.measure,
+    "objects": objects.measure,
+    "quality": quality.measure,
+    "soak": soak.measure,
+}
 
 
 def main() -> None:
-    """Index, search and compare with the bare parts; a table for each question."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--pictures", type=int, default=10_000, help="how many pictures the index holds")
-    arguments.add_argument("--searches", type=int, default=300, help="searches a round and number of clients")
-    given = arguments.parse_args()
+    """Run the sections, then say how the targets stand."""
+    given = _arguments()
+    if Path(".env").exists():
+        raise SystemExit("Default settings are what is measured: move .env away meanwhile.")
+    for name in [name for name in os.environ if name.startswith("LOOKALIKE_")]:
+        del os.environ[name]  # default settings are what is measured
+    sizes = QUICK if given.quick else Sizes()
+    if given.soak_seconds is not None:
+        sizes = replace(sizes, soak_seconds=given.soak_seconds)
+    started, busy = time.monotonic(), _busy_seconds()
     with tempfile.TemporaryDirectory(prefix="lookalike-bench-") as directory:
-        data_dir = Path(directory)
-        lines = [
-            *_heading(given.pictures),
-            *_indexing(data_dir, altered_photos(given.pictures)),
-            *_searching(data_dir, altered_photos(given.searches, seed=1)),
-            *_objects(altered_photos(given.searches, seed=2), given.pictures),
-            *_quality(data_dir),
-        ]
-    RESULTS.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+        workspace = Workspace(Path(directory), sizes)
+        sections = [_measured(name, workspace) for name in given.only or SECTIONS]
+    targets: Sequence[Target] = [target for section in sections for target in section.targets]
+    lines = [*heading(), *(line for section in sections for line in section.text), *verdicts(targets)]
+    seconds, others = time.monotonic() - started, _busy_seconds() - busy
+    last = (
+        f"The run took {seconds / 60:.0f} minutes. Others took {others / seconds / CORES:.0%} of the cores meanwhile."
+    )
+    text = "\n".join([*lines, "", last, ""])
+    print(text)
+    if not given.quick and not given.only:
+        RESULTS.write_text(text)
 
 
-def _heading(pictures: int) -> list[str]:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("openvino", "qdrant-edge-py", "pillow", "fastapi"))
-    return [
-        "# Measured",
-        "",
-        "Made by `make bench`. The machine may be shared: compare rows of one run, not runs.",
-        "",
-        f"- {datetime.now(UTC):%Y-%m-%d}, {_processor()}, {os.cpu_count()} cores, "
-        f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}",
-        f"- lookalike {version('lookalike')}, {packages}",
-        f"- default settings (embedded index, OpenVINO); {pictures:,} photos of about 400 x 533 pixels, made from the "
-        "examples; the load comes from the same machine",
-        "",
-    ]
+def _arguments() -> argparse.Namespace:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--only", action="append", choices=SECTIONS, help="measure only this; may be repeated")
+    arguments.add_argument("--quick", action="store_true", help="the smallest sizes, in a minute or so")
+    arguments.add_argument("--soak-seconds", type=float, help="how long the soak takes (600)")
+    return arguments.parse_args()
 
 
-def _processor() -> str:
-    """The processor's name, as the kernel gives it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def _busy_seconds() -> float:
+    """CPU seconds that others than this process and its children have taken since the machine was started."""
+    all_, mine = psutil.cpu_times(), psutil.Process().cpu_times()
+    busy = sum(all_[:3]) + sum(getattr(all_, name, 0.0) for name in ("irq", "softirq", "steal"))
+    return float(busy - mine.user - mine.system - mine.children_user - mine.children_system)
 
 
-def _indexing(data_dir: Path, pictures: list[bytes]) -> list[str]:
-    batches = [multipart("files", pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
-    with Service(data_dir) as service:
-        cpu = service.cpu_seconds()
-        indexed = post_all("/v1/images/batch", batches, clients=2)
-        cpu = service.cpu_seconds() - cpu
-        seconds_to_ready, peak = service.seconds_to_ready, service.peak_mib
-    return [
-        "## Indexing through HTTP",
-        "",
-        "| pictures | pictures/s | CPU s per 1,000 | of the load generator | peak memory, MiB | ready after, s |",
-        "| --- | --- | --- | --- | --- | --- |",
-        f"| {len(pictures):,} | {len(pictures) / indexed.seconds:.0f} | {cpu / len(pictures) * 1000:.1f} "
-        f"| {indexed.load_cpu_seconds / len(pictures) * 1000:.1f} | {peak:.0f} | {seconds_to_ready:.1f} |",
-        "",
-        f"Batches of {BATCH}, two at a time. Memory is the proportional set size of the service and its index process.",
-        "",
-    ]
-
-
-def _searching(data_dir: Path, queries: list[bytes]) -> list[str]:
-    bodies = [multipart("file", [query]) for query in queries]
-    rounds: list[bare.BareTimes] = []
-    served: dict[int, list[Latencies]] = {clients: [] for clients in CLIENTS}
-    peaks = []
-    for _ in range(ROUNDS):
-        rounds.append(asyncio.run(bare.measure(data_dir, queries)))
-        with Service(data_dir) as service:
-            post_all("/v1/search", bodies[:20], clients=1)
-            for clients in CLIENTS:
-                served[clients].append(post_all("/v1/search", bodies, clients=clients))
-            peaks.append(service.peak_mib)
-    names = ("decode", "encode", "nearest", "search", "batch_per_second")
-    part = {name: median(getattr(times, name) for times in rounds) for name in names}
-    over = median(latencies.percentile(50) - times.search for latencies, times in zip(served[1], rounds, strict=True))
-    return [
-        f"## Search, {ROUNDS} rounds of service and bare parts in turn, medians",
-        "",
-        "| clients | p50, ms | p99, ms | searches/s |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {clients} | {median(run.percentile(50) for run in runs):.1f} "
-            f"| {median(run.percentile(99) for run in runs):.1f} | {median(run.per_second for run in runs):.0f} |"
-            for clients, runs in served.items()
-        ),
-        "",
-        "| bare part, one picture at a time | ms |",
-        "| --- | --- |",
-        f"| decode | {part['decode']:.1f} |",
-        f"| encode | {part['encode']:.1f} |",
-        f"| nearest (k = 11) | {part['nearest']:.1f} |",
-        f"| **sum** | {part['search']:.1f} |",
-        "",
-        f"Search at one client takes {over:.1f} ms more than the sum of its parts. The encoder alone, in batches of "
-        f"16: {part['batch_per_second']:.0f} pictures/s. Peak memory while searching: {max(peaks):.0f} MiB.",
-        "",
-    ]
-
-
-def _objects(pictures: list[bytes], images: int) -> list[str]:
-    return [
-        "## Objects",
-        "",
-        *asyncio.run(objects.detecting()),
-        *asyncio.run(objects.indexing(pictures)),
-        *asyncio.run(objects.searching(images, 5)),
-    ]
-
-
-def _quality(data_dir: Path) -> list[str]:
-    return [
-        "## Quality",
-        "",
-        f"P@5 by kind on the example photos, leave-one-out: **{asyncio.run(quality.precision_at_5(data_dir)):.3f}**",
-    ]
+def _measured(name: str, workspace: Workspace) -> Section:
+    """A section that fails says so in its place: the others took long enough to be kept."""
+    print(f"== {name}", flush=True)
+    started = time.monotonic()
+    try:
+        section = SECTIONS[name](workspace)
+    except Exception as error:
+        traceback.print_exc()
+        failure = Target(name, "measured", f"{type(error).__name__}: {error}", met=False)
+        section = Section(name.capitalize(), [f"**Not measured**: {type(error).__name__}: {error}"], [failure])
+    print(f"== {name} took {time.monotonic() - started:.0f} s", flush=True)
+    return section
 
 
 if __name__ == "__main__":
