@@ -54,7 +54,7 @@ def decode(content: bytes) -> Pixels:
 def thumbnail(pixels: Pixels) -> bytes:
     """A JPEG of at most 384 pixels a side."""
     picture, file = Image.fromarray(pixels), io.BytesIO()
-    picture.thumbnail((384, 384), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    picture.thumbnail((384, 384), Image.Resampling.HAMMING, reducing_gap=2.0)
     picture.save(file, format="JPEG", quality=85)
     return file.getvalue()
 

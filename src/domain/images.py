@@ -19,19 +19,18 @@ ImageId = UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentHash:
-    """SHA-256 of a picture's original bytes (hex), and the id that follows from it."""
+    """SHA-256 of a picture's original bytes (hex), and the id of the image with this content, which follows from it."""
 
     sha256: str
+    image_id: ImageId = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_id", uuid5(NAMESPACE, self.sha256))
 
     @classmethod
     def of(cls, content: bytes) -> "ContentHash":
         """Hash the original bytes."""
         return cls(sha256=hashlib.sha256(content).hexdigest())
-
-    @property
-    def image_id(self) -> ImageId:
-        """The id of the image with this content."""
-        return uuid5(NAMESPACE, self.sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
