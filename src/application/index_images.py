@@ -66,6 +66,7 @@ class _Arrived:
 class _Prepared:
     """An upload with all that is to be stored of it."""
 
+    upload: Upload
     image: IndexedImage
     content: bytes
     thumbnail: bytes
@@ -171,10 +172,7 @@ class IndexImages:
         try:
             committed = await self._commit(prepared)
         except LookalikeError as error:
-            return outcomes | {
-                item.record.id: IndexOutcome(filename=item.record.filename, status="failed", error=error)
-                for item in prepared
-            }
+            return outcomes | {item.record.id: _failed(item.upload, error) for item in prepared}
         return outcomes | {
             record.id: IndexOutcome(filename=record.filename, status="created", image=record) for record in committed
         }
@@ -213,7 +211,7 @@ class IndexImages:
         image = IndexedImage(
             record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
         )
-        return _Prepared(image=image, content=item.content, thumbnail=thumbnail)
+        return _Prepared(upload=item.upload, image=image, content=item.content, thumbnail=thumbnail)
 
     async def _commit(self, prepared: Sequence[_Prepared]) -> Sequence[ImageRecord]:
         if not prepared:
@@ -233,4 +231,9 @@ class IndexImages:
 
 
 def _failed(upload: Upload, error: LookalikeError) -> IndexOutcome:
+    """The outcome, without the frames that the error came through: they hold the picture, and outcomes are kept."""
+    reason: BaseException | None = error
+    while reason is not None:
+        reason.__traceback__ = None
+        reason = reason.__cause__ or reason.__context__
     return IndexOutcome(filename=upload.filename, status="failed", error=error)

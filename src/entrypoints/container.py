@@ -63,6 +63,7 @@ def pillow_decoder(settings: Settings) -> ImageDecoder:
         max_side=settings.decode.max_side,
         threads=settings.decode.threads or cores(),
         max_bytes_in_flight=settings.decode.max_bytes_in_flight,
+        max_bytes_at_once=settings.decode.max_bytes_at_once,
     )
 
 

@@ -45,6 +45,7 @@ class DecodeSettings(Section):
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     max_side: Annotated[int, Field(ge=1)] = 30_000
     max_bytes_in_flight: Annotated[int, Field(ge=1024)] = 256 * MEBIBYTE
+    max_bytes_at_once: Annotated[int, Field(ge=1024)] = 48 * MEBIBYTE
     threads: Annotated[int, Field(ge=0)] = 0
 
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,12 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from adapters.decoding.byte_budget import ByteBudget
 from adapters.decoding.colour import WHITE, to_srgb
+from adapters.decoding.decode_budget import Claim, DecodeBudget
 from adapters.decoding.formats import ImageFormat, ends_early, identify, webp_canvas
 from adapters.inference.slots import Slots
-from domain.callers import is_bulk
 from domain.errors import (
     BodyTooLargeError,
-    BusyError,
     ImageTooLargeError,
     ImageUnreadableError,
     LookalikeError,
@@ -76,8 +75,9 @@ class PillowImageDecoder(ImageDecoder):
         max_side: int = 30_000,
         threads: int,
         max_bytes_in_flight: int = 256 * 1024 * 1024,
+        max_bytes_at_once: int = 48 * 1024 * 1024,
     ) -> None:
-        self._budget = ByteBudget(max_bytes_in_flight)
+        self._budget = DecodeBudget(admitted=max_bytes_in_flight, at_once=max_bytes_at_once)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._max_side = max_side
@@ -88,53 +88,50 @@ class PillowImageDecoder(ImageDecoder):
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
         """See the port. Work runs on at most `threads` threads; pixels are C-contiguous and writable.
 
-        Where decoded pictures take `max_bytes_in_flight` already, bulk work waits, and others get a BusyError.
+        Raises BusyError where decoded pictures would take `max_bytes_in_flight`; but bulk work waits (DecodeBudget).
         """
         if len(content) > self._max_bytes:
             raise BodyTooLargeError(
                 f"The picture has {len(content):,} bytes; at most {self._max_bytes:,} bytes are accepted."
             )
-        while True:
-            try:
-                return await self._slots.run(self._decode, content, sufficient_side, region)
-            except BusyError:
-                if not is_bulk():
-                    raise
-                await self._budget.released()
+        found = await self._slots.run(self._begin, content, sufficient_side, region)
+        if isinstance(found, DecodedImage):
+            return found
+        with found.claim.given_up_on_failure():
+            await self._budget.take(found.claim)
+            return await self._slots.run(self._load, found)
 
     async def close(self) -> None:
         """Wait for what is being decoded, drop what waits."""
         await self._slots.close()
 
-    def _decode(self, content: bytes, sufficient_side: int, region: BoundingBox | None) -> DecodedImage:
+    def _begin(self, content: bytes, sufficient_side: int, region: BoundingBox | None) -> "DecodedImage | _Opened":
+        """The picture; or where there is no room for its pixels yet, what its header says."""
+        opened = self._open(content, sufficient_side, region)
+        return self._load(opened) if self._budget.take_now(opened.claim) else opened
+
+    def _open(self, content: bytes, sufficient_side: int, region: BoundingBox | None) -> "_Opened":
         kind = self._identify(content)
         with _pillow_errors_named(kind):
             if kind is ImageFormat.WEBP and (canvas := webp_canvas(content)):
                 self._check_size(*canvas)
-            with self._openers[kind](io.BytesIO(content)) as image:
-                size = image.size
-                self._check_size(*size)
-                if ends_early(kind, content):
-                    raise ImageUnreadableError(f"The {kind.name} ends too early. Send the whole file.")
-                if isinstance(image, JpegImageFile):
-                    _draft(image, sufficient_side, region)
-                raster = self._within_budget(image, size, region, content)
-        return DecodedImage(raster=raster, media_type=kind.value)
+            image = self._openers[kind](io.BytesIO(content))
+            header_size = image.size
+            self._check_size(*header_size)
+            if ends_early(kind, content):
+                raise ImageUnreadableError(f"The {kind.name} ends too early. Send the whole file.")
+            if isinstance(image, JpegImageFile):
+                _draft(image, sufficient_side, region)
+            # With the bytes that it comes from, which are held as long.
+            claim = self._budget.claim(3 * image.width * image.height + len(content))
+        return _Opened(kind, image, header_size, region, claim)
 
-    def _within_budget(
-        self, image: ImageFile.ImageFile, size: tuple[int, int], region: BoundingBox | None, content: bytes
-    ) -> RasterImage:
-        """The raster, which with the bytes that it comes from counts for as long as it is held."""
-        width, height = image.size
-        cost = 3 * width * height + len(content)
-        self._budget.take(cost)
-        try:
-            raster = _raster(image, size, region)
-        except BaseException:
-            self._budget.give_back(cost)
-            raise
-        self._budget.give_back_with(raster, cost)
-        return raster
+    @staticmethod
+    def _load(opened: "_Opened") -> DecodedImage:
+        with opened.claim.given_up_on_failure(), _pillow_errors_named(opened.kind), opened.image:
+            raster = _raster(opened.image, opened.header_size, opened.region)
+        opened.claim.last_as_long_as(raster)
+        return DecodedImage(raster=raster, media_type=opened.kind.value)
 
     def _identify(self, content: bytes) -> ImageFormat:
         if not content:
@@ -157,6 +154,16 @@ class PillowImageDecoder(ImageDecoder):
             raise ImageTooLargeError(f"{found}a side may have at most {self._max_side:,}.")
         if width * height > self._max_pixels:
             raise ImageTooLargeError(f"{found}at most {self._max_pixels:,} pixels in all are accepted.")
+
+
+class _Opened(NamedTuple):
+    """A picture of which only the header has been read. A JPEG's `image` may be set to decode smaller than that."""
+
+    kind: ImageFormat
+    image: ImageFile.ImageFile
+    header_size: tuple[int, int]
+    region: BoundingBox | None
+    claim: Claim
 
 
 def _heic_opener() -> dict[ImageFormat, Opener]:
