@@ -29,7 +29,8 @@ class DirectoryLock:
         except OSError as error:
             self._file.close()
             raise IndexInUseError(
-                f"The index in {directory} is open in another process. Stop that one, or send to it with --url."
+                f"The index in {directory} is open in another process. Stop that one, or use its API "
+                "(index and search: --url)."
             ) from error
 
     def release(self) -> None:

@@ -115,8 +115,8 @@ class Owner:
             if is_lock_error(error):
                 return Failure(
                     FailureKind.IN_USE,
-                    f"The index in {request.directory} is open in another process. Stop that one, or send to it with "
-                    "--url.",
+                    f"The index in {request.directory} is open in another process. Stop that one, or use its API "
+                    "(index and search: --url).",
                 )
             return Failure(FailureKind.DAMAGED, f"The index in {request.directory} cannot be opened: {error}")
         return None
