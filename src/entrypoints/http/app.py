@@ -15,9 +15,11 @@ from entrypoints.http.problems import document_problems, install_problem_handler
 from entrypoints.http.redoc import ASSETS, serve_redoc
 from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.schemas import restore_examples
+from entrypoints.http.session import router as session_router
 from entrypoints.http.uploads import BodiesInHand
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, load_settings
+from entrypoints.web.page import serve_page
 
 DESCRIPTION = """
 Finds images that look like yours. Index pictures; then search with a picture, with a part of it, or with examples of
@@ -67,8 +69,10 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (images.batches, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
+    app.include_router(session_router)
     install_problem_handlers(app)
     serve_redoc(app)
+    serve_page(app)
     _describe(app)
     app.add_middleware(RequestContext)
     return app

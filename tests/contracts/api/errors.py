@@ -156,7 +156,7 @@ class ErrorsContract(Deployed):
     def test_what_is_no_deadline_is_refused(self, client: httpx.Client, given: str) -> None:
         assert_problem(client.get("/v1/images", headers={"x-request-deadline-ms": given}), 422, "validation_failed")
 
-    def test_the_way_in_leads_to_the_documentation(self, client: httpx.Client) -> None:
+    def test_the_way_in_is_a_page(self, client: httpx.Client) -> None:
         response = client.get("/", follow_redirects=True)
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/html")

@@ -1,11 +1,11 @@
-"""Health, and the way in. Always open."""
+"""Health. Always open."""
 
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 
-from entrypoints.http.dependencies import NoQuery, Root, RunServiceOf
+from entrypoints.http.dependencies import NoQuery, RunServiceOf
 from entrypoints.http.problems import problem, problem_response, problem_responses, request_id_of
 from entrypoints.http.schemas import HealthOut
 
@@ -44,9 +44,3 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         missing=missing,
     )
     return problem_response(found, {"Retry-After": "2"})
-
-
-@router.get("/", include_in_schema=False)
-async def home(root: Root) -> RedirectResponse:
-    """To the API's documentation."""
-    return RedirectResponse(f"{root}/docs")

@@ -1,0 +1,54 @@
+"""The web page's session: a key is shown once, and a cookie that scripts cannot read stands for it afterwards."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from entrypoints.http.auth import COOKIE, Credentials, granted_role, require, session_token
+from entrypoints.http.dependencies import ContainerOf, Root
+from entrypoints.settings import Role
+
+THIRTY_DAYS = 30 * 24 * 3600
+
+router = APIRouter(prefix="/session", include_in_schema=False)
+
+
+class SessionOut(BaseModel):
+    """Who looks at the page, and how much they may send."""
+
+    keys: bool
+    role: Role | None
+    max_upload_bytes: int
+
+
+@router.get("")
+async def session(request: Request, credentials: Credentials, container: ContainerOf) -> SessionOut:
+    """Whether keys are configured, and the role that the caller has. Open to all."""
+    settings = container.settings()
+    return SessionOut(
+        keys=bool(settings.auth.keys),
+        role=granted_role(request, credentials),
+        max_upload_bytes=settings.http.max_upload_bytes,
+    )
+
+
+@router.post("", status_code=HTTPStatus.NO_CONTENT, response_class=Response, dependencies=[require(Role.READ)])
+async def sign_in(request: Request, response: Response, credentials: Credentials, root: Root) -> None:
+    """Set the cookie that stands for the key in the header."""
+    if credentials is not None:
+        response.set_cookie(
+            COOKIE,
+            session_token(credentials.credentials),
+            max_age=THIRTY_DAYS,
+            path=f"{root}/",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+
+
+@router.delete("", status_code=HTTPStatus.NO_CONTENT, response_class=Response)
+async def sign_out(response: Response, root: Root) -> None:
+    """Forget the cookie."""
+    response.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")

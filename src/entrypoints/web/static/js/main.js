@@ -1,0 +1,77 @@
+/** The page: which view is shown, who may do what, where dropped pictures go. */
+
+import { go, here, NOWHERE, onPlace, tell } from "./address.js";
+import { ask, send, whenKeyIsMissing } from "./api.js";
+import { askForKey } from "./key-dialog.js";
+import { plain } from "./tile.js";
+import { receive } from "./picking.js";
+import { SearchView } from "./search-view.js";
+
+const TITLES = { search: "Search", browse: "Browse", add: "Add pictures" };
+
+/** What is known of the service. */
+const service = { detector: true, role: "admin", maxUploadBytes: Number.POSITIVE_INFINITY };
+const main = /** @type {HTMLElement} */ (document.getElementById("main"));
+const signOut = /** @type {HTMLElement} */ (document.getElementById("sign-out"));
+
+const views = { search: new SearchView(service) };
+let shown = "";
+
+/** @param {import("./address.js").Place} place */
+function show(place) {
+  if (place.view !== shown) {
+    if (shown) views[shown].leave();
+    main.replaceChildren(views[place.view].element);
+    for (const link of document.querySelectorAll("nav [data-view]")) {
+      link.toggleAttribute("aria-current", false);
+      if (/** @type {HTMLElement} */ (link).dataset.view === place.view) link.setAttribute("aria-current", "page");
+    }
+    document.title = `${TITLES[place.view]} \u00b7 Lookalike`;
+    if (shown) main.focus({ preventScroll: true });
+    shown = place.view;
+  }
+  views[place.view].show(place);
+}
+
+/** Ask who the visitor is; without a key that is needed, ask for it first. */
+async function learnSession() {
+  const session = await ask("session");
+  if (session.role === null) {
+    await askForKey();
+    return;
+  }
+  Object.assign(service, { role: session.role, maxUploadBytes: session.max_upload_bytes });
+  document.body.dataset.role = session.role;
+  signOut.hidden = !session.keys;
+}
+
+async function learnModels() {
+  service.detector = (await ask("v1/models")).detector !== null;
+}
+
+document.addEventListener("signed-in", () => void learnSession());
+signOut.addEventListener("click", async () => {
+  await send("session", { method: "DELETE" });
+  location.assign(document.baseURI);
+});
+
+document.addEventListener("click", (event) => {
+  const link = /** @type {HTMLElement} */ (event.target).closest?.("a[data-view]");
+  if (link) plain(() => go({ ...NOWHERE, view: /** @type {any} */ (/** @type {HTMLElement} */ (link).dataset.view) }))(event);
+});
+
+receive({
+  words: () => "Drop to search",
+  ondrop: (transfer) => transfer.files.length && views.search.searchFile(transfer.files[0]),
+  onpaste: ([file]) => views.search.searchFile(file),
+});
+
+whenKeyIsMissing(askForKey);
+onPlace(show);
+try {
+  await learnSession();
+  await learnModels();
+} catch {
+  // The view that is shown meets the same trouble, and tells.
+}
+tell();
