@@ -1,7 +1,10 @@
 /** The page: which view is shown, who may do what, where dropped pictures go. */
 
+import { AddView } from "./add-view.js";
 import { go, here, NOWHERE, onPlace, tell } from "./address.js";
 import { ask, send, whenKeyIsMissing } from "./api.js";
+import { BrowseView } from "./browse-view.js";
+import { Detail } from "./detail.js";
 import { askForKey } from "./key-dialog.js";
 import { plain } from "./tile.js";
 import { receive } from "./picking.js";
@@ -14,7 +17,8 @@ const service = { detector: true, role: "admin", maxUploadBytes: Number.POSITIVE
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const signOut = /** @type {HTMLElement} */ (document.getElementById("sign-out"));
 
-const views = { search: new SearchView(service) };
+const views = { search: new SearchView(service), browse: new BrowseView(), add: new AddView(service) };
+const detail = new Detail();
 let shown = "";
 
 /** @param {import("./address.js").Place} place */
@@ -31,6 +35,7 @@ function show(place) {
     shown = place.view;
   }
   views[place.view].show(place);
+  detail.show(place.show);
 }
 
 /** Ask who the visitor is; without a key that is needed, ask for it first. */
@@ -60,10 +65,14 @@ document.addEventListener("click", (event) => {
   if (link) plain(() => go({ ...NOWHERE, view: /** @type {any} */ (/** @type {HTMLElement} */ (link).dataset.view) }))(event);
 });
 
+const adds = () => here().view === "add";
 receive({
-  words: () => "Drop to search",
-  ondrop: (transfer) => transfer.files.length && views.search.searchFile(transfer.files[0]),
-  onpaste: ([file]) => views.search.searchFile(file),
+  words: () => (adds() ? "Drop to add" : "Drop to search"),
+  ondrop: (transfer) => {
+    if (adds()) void views.add.takeDrop(transfer);
+    else if (transfer.files.length) views.search.searchFile(transfer.files[0]);
+  },
+  onpaste: (pasted) => (adds() ? views.add.takeFiles(pasted) : views.search.searchFile(pasted[0])),
 });
 
 whenKeyIsMissing(askForKey);

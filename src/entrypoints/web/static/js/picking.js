@@ -19,7 +19,7 @@ const carriesFiles = (/** @type {DragEvent} */ event) => [...(event.dataTransfer
 /**
  * Take what is dropped anywhere on the page, or pasted into it.
  * @param {{words: () => string, ondrop: (transfer: DataTransfer) => void, onpaste: (files: File[]) => void}} options
- * `words` says what a drop would do; nothing: it does nothing
+ * `words` says what a drop would do
  */
 export function receive({ words, ondrop, onpaste }) {
   const curtain = /** @type {HTMLElement} */ (document.getElementById("drop-curtain"));
@@ -29,7 +29,7 @@ export function receive({ words, ondrop, onpaste }) {
     if (shown) /** @type {HTMLElement} */ (curtain.firstElementChild).textContent = words();
   };
   document.addEventListener("dragenter", (event) => {
-    if (carriesFiles(event) && words()) lower(++depth > 0);
+    if (carriesFiles(event)) lower(++depth > 0);
   });
   document.addEventListener("dragleave", (event) => {
     if (carriesFiles(event)) lower((depth = Math.max(0, depth - 1)) > 0);
@@ -41,7 +41,7 @@ export function receive({ words, ondrop, onpaste }) {
     if (!carriesFiles(event)) return;
     event.preventDefault(); // the browser would leave the page to show the file
     lower((depth = 0) > 0);
-    if (words()) ondrop(/** @type {DataTransfer} */ (event.dataTransfer));
+    ondrop(/** @type {DataTransfer} */ (event.dataTransfer));
   });
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];

@@ -57,9 +57,12 @@ export class SearchView {
 
   /** @param {Place} place */
   show(place) {
+    const asked = isSearch(place) ? JSON.stringify({ ...place, show: null }) : "start";
+    if (asked === this.asked) return;
+    this.asked = asked;
     if (!isSearch(place)) {
-      this.leave();
-      if (this.start.element.parentElement !== this.element) this.element.replaceChildren(this.title, this.start.element);
+      this.grid.clear();
+      this.element.replaceChildren(this.title, this.start.element);
       this.start.show();
       return;
     }
@@ -68,8 +71,7 @@ export class SearchView {
     this.picture.setRegions(place.regions);
     this.#showExamples(place);
     this.refine.set(place, this.service.detector);
-    const asked = JSON.stringify({ ...place, show: null });
-    if (asked !== this.asked) this.#ask(place, asked);
+    this.#ask(place);
   }
 
   leave() {
@@ -77,9 +79,8 @@ export class SearchView {
     this.asked = "";
   }
 
-  /** @param {Place} place @param {string} asked */
-  #ask(place, asked) {
-    this.asked = asked;
+  /** @param {Place} place */
+  #ask(place) {
     this.status.textContent = "Searching\u2026";
     void this.grid.start(async (/** @type {number | null} */ offset, signal) => {
       const onwait = (/** @type {number} */ seconds) => (this.status.textContent = `The service is busy. Trying again in ${seconds} s\u2026`);

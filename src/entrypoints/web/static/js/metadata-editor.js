@@ -1,0 +1,82 @@
+/** Rows of metadata: a key, a value, and what kind of value it is. */
+
+import { h, icon } from "./dom.js";
+
+/** @typedef {Record<string, string | number | boolean | string[]>} Metadata */
+
+const KINDS = { text: "text", number: "number", truth: "yes or no", list: "list" };
+
+export class MetadataEditor {
+  /** @param {Metadata} [metadata] */
+  constructor(metadata = {}) {
+    this.rows = h("ul", { class: "metadata-rows" }, Object.entries(metadata).map(([key, value]) => this.#row(key, value)));
+    const add = h("button", { type: "button", class: "small", onclick: () => this.#add() }, icon("plus"), "Add a field");
+    this.element = h("div", { class: "metadata-editor" }, this.rows, add);
+  }
+
+  /** What is written in the rows; rows without a key are left out. Throws RangeError that says what is wrong. @returns {Metadata} */
+  read() {
+    /** @type {Metadata} */
+    const metadata = {};
+    for (const row of this.rows.children) {
+      const [key, kind, value] = [...row.querySelectorAll("input, select")].map((field) => /** @type {HTMLInputElement} */ (field).value);
+      if (!key.trim()) continue;
+      if (key.trim() in metadata) throw new RangeError(`"${key.trim()}" is there twice.`);
+      metadata[key.trim()] = parsed(key.trim(), kind, value);
+    }
+    return metadata;
+  }
+
+  #add() {
+    const row = this.#row("", "");
+    this.rows.append(row);
+    row.querySelector("input").focus();
+  }
+
+  /** @param {string} key @param {Metadata[string]} value */
+  #row(key, value) {
+    const kind = kindOf(value);
+    const text = Array.isArray(value) ? value.join(", ") : kind === "truth" ? (value ? "yes" : "no") : String(value);
+    const remove = () => {
+      row.remove();
+      /** @type {HTMLElement} */ (this.element.lastElementChild).focus();
+    };
+    const row = h(
+      "li",
+      {},
+      h("input", { type: "text", value: key, placeholder: "key", "aria-label": "Key", list: "metadata-keys", maxlength: 200 }),
+      h("select", { "aria-label": "Kind of value" }, Object.entries(KINDS).map(([name, words]) => h("option", { value: name, selected: name === kind }, words))),
+      h("input", { type: "text", value: text, placeholder: "value", "aria-label": "Value" }),
+      h("button", { type: "button", "aria-label": "Remove this field", onclick: remove }, icon("close")),
+    );
+    return row;
+  }
+}
+
+/** @param {Metadata[string]} value @returns {keyof typeof KINDS} */
+function kindOf(value) {
+  if (Array.isArray(value)) return "list";
+  return typeof value === "number" ? "number" : typeof value === "boolean" ? "truth" : "text";
+}
+
+/** @param {string} key @param {string} kind @param {string} text */
+function parsed(key, kind, text) {
+  if (kind === "list") return text.split(",").map((part) => part.trim()).filter(Boolean);
+  if (kind === "truth") {
+    if (/^(yes|true)$/i.test(text.trim())) return true;
+    if (/^(no|false)$/i.test(text.trim())) return false;
+    throw new RangeError(`"${key}" is yes or no.`);
+  }
+  if (kind === "number") {
+    if (text.trim() && Number.isFinite(Number(text))) return Number(text);
+    throw new RangeError(`"${key}" is a number, such as 19.9.`);
+  }
+  return text;
+}
+
+/** The JSON merge patch that makes one object of another: keys that went are null. @param {Metadata} before @param {Metadata} after */
+export function mergePatch(before, after) {
+  const gone = Object.keys(before).filter((key) => !(key in after));
+  const changed = Object.entries(after).filter(([key, value]) => JSON.stringify(before[key]) !== JSON.stringify(value));
+  return Object.fromEntries([...changed, ...gone.map((key) => [key, null])]);
+}
