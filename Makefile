@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo install test check format bench clean
+.PHONY: demo install test e2e screenshots check format bench clean
 
 ## demo: install, index the example photos, print one search, serve at http://127.0.0.1:8000
 demo: install
@@ -17,6 +17,14 @@ install: $(VENV)/.installed
 ## test: everything that tests need, then all tests
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest
+
+## e2e: the page and the documentation in a real browser (Chromium must be installed)
+e2e: $(VENV)/.installed-e2e
+	$(BIN)/pytest tests/e2e
+
+## screenshots: those of the README, made anew by the tests
+screenshots: $(VENV)/.installed-e2e
+	SCREENSHOTS=docs/images $(BIN)/pytest tests/e2e/test_screenshots.py
 
 ## check: formatter, linter, types, import contracts
 check: $(VENV)/.installed-dev
@@ -51,4 +59,9 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	$(BIN)/pip install --quiet --editable '.[bundled,torch,heif,dev,bench]'
+	touch $@
+
+$(VENV)/.installed-e2e: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[bundled,dev,e2e]'
+	$(BIN)/lookalike models prepare
 	touch $@

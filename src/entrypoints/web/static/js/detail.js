@@ -2,12 +2,13 @@
 
 import { format, go, here, NOWHERE, searchWith } from "./address.js";
 import { ask, getImage } from "./api.js";
+import { objectButtons } from "./boxes.js";
 import { remove } from "./deletions.js";
 import { h, icon } from "./dom.js";
 import { noteKeys } from "./filter-form.js";
 import { mergePatch, MetadataEditor } from "./metadata-editor.js";
 import { failure } from "./states.js";
-import { placed, tile } from "./tile.js";
+import { tile } from "./tile.js";
 
 /** @typedef {import("./api.js").Image} Image */
 
@@ -64,15 +65,7 @@ export class Detail {
     const shown = h("img", { src: image.links.content, alt: image.filename, width: image.width, height: image.height });
     // A browser may not know the original's format; the small rendition it always knows.
     shown.addEventListener("error", () => (shown.src = image.links.thumbnail), { once: true });
-    const boxes = image.objects.map((found, place) => {
-      const label = `${found.label}, ${Math.round(found.score * 100)} %`;
-      const button = h(
-        "button",
-        { type: "button", class: `object-box colour-${place % 8}`, "aria-label": `${label}: search for it`, onclick: () => searchWith({ image: image.id, regions: [found.box] }) },
-        h("span", { class: "box-label" }, label),
-      );
-      return placed(button, found.box, image);
-    });
+    const boxes = objectButtons(image.objects, image, (found) => ({ onclick: () => searchWith({ image: image.id, regions: [found.box] }) }));
     const frame = h("div", { class: "detail-frame" }, shown, boxes);
     frame.style.setProperty("--ratio", String(image.width / image.height));
     return h("div", { class: "detail-picture" }, frame);

@@ -1,8 +1,8 @@
 /** The picture that is searched with: its objects to click, boxes to draw by pointer or keyboard. */
 
 import { boxText } from "./address.js";
+import { objectButtons, placed } from "./boxes.js";
 import { debounced, h, icon } from "./dom.js";
-import { placed } from "./tile.js";
 
 /** @typedef {import("./api.js").Box} Box */
 /** @typedef {import("./api.js").Detection} Detection */
@@ -71,9 +71,8 @@ export class QueryPicture {
     const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.box;
     const chosen = this.regions.map(boxText);
     const known = new Set(this.objects.map((found) => boxText(found.box)));
-    const largestFirst = [...this.objects].sort((one, other) => area(other.box) - area(one.box));
     this.boxes.replaceChildren(
-      ...largestFirst.map((found) => this.#objectBox(found, chosen)),
+      ...objectButtons(this.objects, this.size, (found) => this.#objectAttributes(found, chosen)),
       ...this.regions.filter((box) => !known.has(boxText(box))).map((box) => this.#ownBox(box, chosen.indexOf(boxText(box)))),
     );
     if (focused) this.#focus(focused);
@@ -82,20 +81,11 @@ export class QueryPicture {
   }
 
   /** @param {Detection} found @param {string[]} chosen */
-  #objectBox(found, chosen) {
+  #objectAttributes(found, chosen) {
     const key = boxText(found.box);
     const place = chosen.indexOf(key);
-    const percent = Math.round(found.score * 100);
-    const colour = place < 0 ? "" : ` colour-${place % 8}`;
-    const button = h(
-      "button",
-      {
-        type: "button", class: `object-box${colour}`, "data-box": key, "aria-pressed": String(place >= 0),
-        "aria-label": `${found.label}, ${percent} %: search for it`, onclick: () => this.#toggle(found.box),
-      },
-      h("span", { class: "box-label" }, found.label),
-    );
-    return placed(button, found.box, this.size);
+    const colour = place < 0 ? "" : `colour-${place % 8}`;
+    return { class: colour, "data-box": key, "aria-pressed": String(place >= 0), onclick: () => this.#toggle(found.box) };
   }
 
   /** @param {Box} box @param {number} place */
@@ -237,8 +227,6 @@ function hint(chosen, objects) {
   return objects ? "Click an object, or drag a box, to search for just that." : "Drag a box to search for just a part.";
 }
 
-/** @param {Box} box */
-const area = (box) => (box.x_max - box.x_min) * (box.y_max - box.y_min);
 /** @param {number} share */
 const clamp = (share) => Math.min(1, Math.max(0, share));
 /** @param {number} one @param {number} other */

@@ -1,6 +1,7 @@
 /** One picture in a grid. */
 
 import { thumbnailOf } from "./api.js";
+import { placed } from "./boxes.js";
 import { isDeleted } from "./deletions.js";
 import { h, icon } from "./dom.js";
 
@@ -50,15 +51,6 @@ export const thumbnail = (id, alt) => h("img", { src: thumbnailOf(id), alt, load
 /** @param {Box} box @param {{width: number, height: number}} picture @param {number} place */
 function drawnBox(box, picture, place) {
   return placed(h("span", { class: `match-box colour-${place % 8}` }), box, picture);
-}
-
-/** Put an element over a part of the picture that its parent frames. @param {HTMLElement} element @param {Box} box @param {{width: number, height: number}} picture */
-export function placed(element, box, picture) {
-  element.style.left = `${(100 * box.x_min) / picture.width}%`;
-  element.style.top = `${(100 * box.y_min) / picture.height}%`;
-  element.style.width = `${(100 * (box.x_max - box.x_min)) / picture.width}%`;
-  element.style.height = `${(100 * (box.y_max - box.y_min)) / picture.height}%`;
-  return element;
 }
 
 /** A plain click acts here; with a modifier the link opens elsewhere, as links do. @param {(event: MouseEvent) => void} act */

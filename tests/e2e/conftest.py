@@ -1,0 +1,88 @@
+"""A running service with the example pictures, and pages of a real browser that looks at it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.e2e.watching import Watch
+from tests.serving import Service, running
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-sync",
+]
+DESKTOP = {"width": 1360, "height": 860}
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. Closed before other packages' tests: Playwright holds an event loop while it runs."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        message = "There is no Chromium: apt-get install chromium"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("service"), {}) as service:
+        index_examples(service)
+        yield service
+
+
+def index_examples(service: Service) -> None:
+    """The example pictures, each photo with its kind and its number as metadata."""
+    photos = sorted((EXAMPLES / "photos").glob("*.jpg"))
+    scenes = sorted((EXAMPLES / "scenes").glob("*.jpg"))
+    metadata = {photo.name: {"kind": photo.stem[:-3], "number": int(photo.stem[-2:])} for photo in photos}
+    metadata |= {scene.name: {"kind": "scene"} for scene in scenes}
+    with service.client() as client:
+        response = client.post(
+            "/v1/images/batch",
+            files=[("files", (path.name, path.read_bytes())) for path in [*photos, *scenes]],
+            data={"metadata": json.dumps(metadata)},
+        )
+    assert response.json()["failed"] == 0, response.text
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    with service.client() as client:
+        yield client
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A profile of its own."""
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce", locale="en-GB")  # type: ignore[arg-type]
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def watch(service: Service) -> Watch:
+    return Watch(service.url)
+
+
+@pytest.fixture
+def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
+    """A page whose console must stay free of errors, and which must ask no other host."""
+    page = context.new_page()
+    watch.over(page)
+    yield page
+    watch.assert_clean()

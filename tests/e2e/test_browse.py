@@ -1,0 +1,144 @@
+"""Browsing, a picture's details, deletion with time to undo."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.acting import TILE, addressed, names, settled
+from tests.e2e.conftest import EXAMPLES
+from tests.pictures import a_picture
+from tests.serving import Service
+
+
+@pytest.fixture
+def own(client: httpx.Client, request: pytest.FixtureRequest) -> Iterator[dict[str, object]]:
+    """A picture of this test alone, the newest of all."""
+    content = a_picture(int(hashlib.sha256(request.node.name.encode()).hexdigest()[:6], 16))
+    metadata = json.dumps({"brand": "acme", "price": 19.5, "old": True, "sizes": ["S", "M"]})
+    response = client.post("/v1/images", files={"file": ("own.png", content)}, data={"metadata": metadata})
+    assert response.status_code == 201
+    record: dict[str, object] = response.json()
+    yield record
+    client.delete(f"/v1/images/{record['id']}")
+
+
+def test_everything_is_listed_newest_first_by_scrolling(page: Page, service: Service, client: httpx.Client) -> None:
+    expected = [item["filename"] for item in client.get("/v1/images", params={"limit": 200}).json()["items"]]
+    page.goto(f"{service.url}/?view=browse")
+    settled(page)
+    expect(page.locator(".result-status")).to_have_text(f"{len(expected)} pictures, newest first")
+    for _ in range(12):
+        page.mouse.wheel(0, 3000)
+        page.wait_for_timeout(150)
+    expect(page.locator(TILE)).to_have_count(len(expected))
+    assert names(page.locator(TILE)) == expected
+
+
+def test_filters_narrow_the_listing(page: Page, service: Service) -> None:
+    page.goto(f"{service.url}/?view=browse")
+    page.get_by_label("Metadata key").fill("kind")
+    page.get_by_label("Metadata value").fill("hat")
+    page.get_by_role("button", name="Add the metadata filter").click()
+    expect(page.locator(".result-status")).to_have_text("10 pictures, newest first")
+    assert all(name.startswith("hat-") for name in names(page.locator(TILE)))
+    page.reload()
+    expect(page.locator(".result-status")).to_have_text("10 pictures, newest first")
+
+
+def test_details_open_by_address_and_close_by_back(page: Page, service: Service, own: dict[str, object]) -> None:
+    page.goto(f"{service.url}/?view=browse")
+    page.locator(TILE).first.locator(".tile-link").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading", name="own.png")).to_be_visible()
+    expect(dialog.get_by_text("160 \u00d7 120 pixels")).to_be_visible()
+    expect(dialog.locator(".strip .tile").first).to_be_visible()
+    addressed(page, f"show={own['id']}")
+    page.reload()
+    expect(page.get_by_role("dialog").get_by_role("heading", name="own.png")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.go_forward()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page).not_to_have_url(re.compile("show="))
+
+
+def test_metadata_is_edited(page: Page, service: Service, client: httpx.Client, own: dict[str, object]) -> None:
+    page.goto(f"{service.url}/?view=browse&show={own['id']}")
+    rows = page.locator(".metadata-rows li")
+    expect(rows).to_have_count(4)
+    rows.nth(1).get_by_label("Value", exact=True).fill("a lot")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text('"price" is a number')).to_be_visible()
+    rows.nth(1).get_by_label("Value", exact=True).fill("24.5")
+    rows.nth(3).get_by_label("Value", exact=True).fill("S, L")
+    rows.nth(0).get_by_role("button", name="Remove this field").click()
+    page.get_by_role("button", name="Add a field").click()
+    page.keyboard.type("note")
+    rows.nth(3).get_by_label("Value", exact=True).fill("seen")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    stored = client.get(f"/v1/images/{own['id']}").json()["metadata"]
+    assert stored == {"price": 24.5, "old": True, "sizes": ["S", "L"], "note": "seen"}
+
+
+def test_an_object_of_a_picture_starts_a_search(page: Page, service: Service) -> None:
+    page.goto(f"{service.url}/?view=browse")
+    page.get_by_role("link", name="coffee.jpg: details").click()
+    page.get_by_role("dialog").get_by_role("button", name="cup,").click()
+    addressed(page, "image=.*region=")
+    settled(page)
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_the_original_is_downloaded(page: Page, service: Service) -> None:
+    page.goto(f"{service.url}/?view=browse")
+    page.get_by_role("link", name="coffee.jpg: details").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "coffee.jpg"
+    assert download.value.path().read_bytes() == (EXAMPLES / "scenes" / "coffee.jpg").read_bytes()
+
+
+def test_deletion_can_be_undone(page: Page, service: Service, client: httpx.Client, own: dict[str, object]) -> None:
+    page.goto(f"{service.url}/?view=browse")
+    page.locator(TILE).first.locator(".tile-link").click()
+    page.get_by_role("button", name="Delete").click()
+    tile = page.locator(f'[data-id="{own["id"]}"]')
+    expect(tile).to_be_hidden()
+    assert client.get(f"/v1/images/{own['id']}").status_code == 200
+    page.get_by_role("button", name="Undo").click()
+    expect(tile).to_be_visible()
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    page.goto("about:blank")
+    assert client.get(f"/v1/images/{own['id']}").status_code == 200
+
+
+def test_deletion_happens_when_its_time_is_over(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    page.goto(f"{service.url}/?view=browse&show={own['id']}")
+    with page.expect_response(lambda response: response.request.method == "DELETE", timeout=15_000) as answered:
+        page.get_by_role("button", name="Delete").click()
+    assert answered.value.status == 204
+    assert client.get(f"/v1/images/{own['id']}").status_code == 404
+    expect(page.locator(f'[data-id="{own["id"]}"]')).to_be_hidden()
+
+
+def test_deletion_happens_when_the_page_is_left(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    page.goto(f"{service.url}/?view=browse&show={own['id']}")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.close(run_before_unload=False)
+    for _ in range(40):
+        if client.get(f"/v1/images/{own['id']}").status_code == 404:
+            return
+    pytest.fail("The picture is still there.")
