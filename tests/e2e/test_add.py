@@ -122,7 +122,11 @@ def test_a_busy_service_is_given_its_time(page: Page, service: Service, folder: 
 def test_pause_and_go_on(page: Page, service: Service, folder: Path) -> None:
     page.goto(f"{service.url}/?view=add")
     held: list[Route] = []
-    page.route(re.compile("/v1/images/batch"), lambda route: held.append(route))
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile("/v1/images/batch"), hold)
     drop(page, *(folder / f"{number}.png" for number in range(5)))
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused.")).to_be_visible()
