@@ -53,8 +53,8 @@ def test_no_long_task_and_quick_searches_while_indexing(
     page.evaluate(
         """() => {
             window.longTasks = [];
-            new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((task) => Math.round(task.duration))))
-                .observe({ type: "longtask" });
+            const note = (list) => longTasks.push(...list.getEntries().map((task) => Math.round(task.duration)));
+            new PerformanceObserver(note).observe({ type: "longtask" });
         }"""
     )
     page.set_input_files("input[webkitdirectory]", folder)

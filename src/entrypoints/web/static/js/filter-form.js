@@ -38,11 +38,11 @@ export class FilterForm {
     );
     this.element = h("div", { class: "filter-form" }, this.chips, this.labels, form);
     this.#offerLabels([]);
-    void this.#loadLabels();
   }
 
   /** @param {Filter} filter */
   set(filter) {
+    if (this.labels.hidden) void this.#loadLabels();
     this.filter = filter;
     this.chips.replaceChildren(
       ...described(filter).map(({ part, index, words }) =>
@@ -65,7 +65,8 @@ export class FilterForm {
   #offerLabels(labels) {
     this.labels.hidden = labels.length === 0;
     const options = labels.map(({ label, images }) => h("option", { value: label }, `${label} (${images.toLocaleString("en")})`));
-    if (options.length === this.labels.length - 1 && document.activeElement === this.labels) return; // it is open
+    const words = (/** @type {HTMLOptionElement[]} */ all) => all.map((option) => option.textContent).join();
+    if (words(options) === words([...this.labels.options].slice(1))) return; // it may be open, and new options would close it
     this.labels.replaceChildren(h("option", { value: "" }, "Only pictures that show\u2026"), ...options);
   }
 
