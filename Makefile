@@ -64,4 +64,6 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 $(VENV)/.installed-e2e: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable '.[bundled,dev,e2e]'
 	$(BIN)/lookalike models prepare
+	$(PYTHON) -m venv $(VENV)/generator # of clients; in a place of its own, since it wants an older Typer than ours
+	$(VENV)/generator/bin/pip install --quiet 'openapi-python-client>=0.29,<0.30'
 	touch $@

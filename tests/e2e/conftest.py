@@ -1,7 +1,6 @@
 """A running service with the example pictures, and pages of a real browser that looks at it."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.e2e.requirements import require
 from tests.e2e.watching import Watch
 from tests.serving import Service, running
 
@@ -29,9 +29,7 @@ DESKTOP = {"width": 1360, "height": 860}
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. Closed before other packages' tests: Playwright holds an event loop while it runs."""
     chromium = shutil.which("chromium")
-    if chromium is None:
-        message = "There is no Chromium: apt-get install chromium"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    require(chromium is not None, "There is no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser

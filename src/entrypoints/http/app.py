@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -11,10 +10,10 @@ from fastapi_offline import FastAPIOffline
 from domain.errors import LookalikeError
 from entrypoints.container import Container
 from entrypoints.http.middleware import RequestContext
-from entrypoints.http.problems import document_problems, install_problem_handlers
+from entrypoints.http.openapi import TAGS, describe, operation_id
+from entrypoints.http.problems import install_problem_handlers
 from entrypoints.http.redoc import ASSETS, serve_redoc
 from entrypoints.http.routes import images, models, operations, search
-from entrypoints.http.schemas import restore_examples
 from entrypoints.http.session import router as session_router
 from entrypoints.http.uploads import BodiesInHand
 from entrypoints.logs import configure_logs
@@ -61,6 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
         # Above our own limit, which answers with a reason; the parser's default is below what may be configured.
         form_limits={"max_files": 4 * settings.http.max_batch_files},
         redoc_url=None,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
         static_url=ASSETS,
     )
     app.state.container = container
@@ -73,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     serve_redoc(app)
     serve_page(app)
-    _describe(app)
+    describe(app)
     app.add_middleware(RequestContext)
     return app
 
@@ -83,16 +84,3 @@ def create_app_from_environment() -> FastAPI:
     settings = load_settings()
     configure_logs(settings.log)
     return create_app(settings)
-
-
-def _describe(app: FastAPI) -> None:
-    """Correct the OpenAPI document once it is made: problems have one media type, examples their nulls."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = document_problems(generate())
-            restore_examples(app.openapi_schema)
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way of extending it

@@ -19,16 +19,17 @@ from entrypoints.http.filter_schema import FilterIn
 from entrypoints.http.parameters import Limit, Offset, ScoreThreshold, encode_cursor
 from entrypoints.http.problems import ProblemOut, problem_of
 
-EXAMPLE_ID = "0a4d55a8-d778-5022-abab-977f9a1b3f7c"
+# What `make demo` indexes: the examples can be tried out.
+EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
 EXAMPLE_BOX: JsonDict = {"x_min": 12.0, "y_min": 8.5, "x_max": 240.0, "y_max": 310.0}
 EXAMPLE_IMAGE: JsonDict = {
     "id": EXAMPLE_ID,
     "filename": "hat-01.jpg",
     "media_type": "image/jpeg",
     "width": 400,
-    "height": 533,
-    "size_bytes": 29113,
-    "sha256": "5e0c1c1f1bd6e5d2f6a2d1b0ec2a1f4c6a2f4f6f3a9b7e0d8c5b4a3928170605",
+    "height": 711,
+    "size_bytes": 28387,
+    "sha256": "5766cadc079c18500f8e45cb303ef7eb61cf2928fdbd99d23415030b509d08ce",
     "created_at": "2026-01-31T12:00:00.000001Z",
     "metadata": {"brand": "acme", "price": 19.9},
     "objects": [],
@@ -274,7 +275,7 @@ class SearchResultOut(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "query": {"width": 400, "height": 533, "regions": [], "target": "images", "objects": None},
+                    "query": {"width": 400, "height": 711, "regions": [], "target": "images", "objects": None},
                     "matches": [{"rank": 1, "score": 0.8312, "image": EXAMPLE_IMAGE, "region": None, "regions": None}],
                     "next_offset": 1,
                 }
@@ -435,13 +436,14 @@ class ModelsOut(BaseModel):
                         "precision": "bf16",
                         "input_size": {"width": 320, "height": 320},
                         "dimension": 1280,
-                        "preprocessing": "letterbox on white, 320x320, bicubic, mean 0.5, std 0.5, gem p=3",
+                        "preprocessing": "letterbox on white, 320x320, bicubic (reducing gap 2), mean 0.5,0.5,0.5, "
+                        "std 0.5,0.5,0.5, gem p=3",
                         "decode_version": 1,
                         "space": "47e4720ea812aa04",
                     },
                     "detector": {
                         "model": "ssd_mobilenet_v2_coco",
-                        "weights_digest": "2a8d8a89f1e4b8a0c5d7e9f3b6a1c4d2e8f7a9b0c3d5e6f1a2b4c7d8e9f0a1b2",
+                        "weights_digest": "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad",
                         "runtime": "openvino",
                         "device": "cpu",
                         "precision": "bf16",

@@ -119,6 +119,7 @@ export function go(change, { replace = false } = {}) {
 export function searchWith(source) {
   const { filter, threshold } = here();
   go({ ...NOWHERE, filter, threshold, ...source });
+  scrollTo(0, 0);
 }
 
 /** Let all who listen show the present place. */

@@ -1,0 +1,111 @@
+"""The OpenAPI document by the rules that linters (Spectral's `oas` set) hold documents to, and by our own."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from domain.images import ContentHash
+from entrypoints.http.schemas import EXAMPLE_IMAGE
+from tests.pictures import a_photo, opened
+from tests.unit.entrypoints.application import an_app
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> dict[str, Any]:
+    return an_app(tmp_path).openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield {"name": f"{method} {path}", **operation}
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the document."""
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from nodes(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from nodes(child)
+
+
+def test_it_is_valid(document: dict[str, Any]) -> None:
+    validate(document)
+
+
+def test_it_says_what_it_is(document: dict[str, Any]) -> None:
+    assert document["info"]["description"]
+    assert document["info"]["license"]["identifier"] == "Apache-2.0"
+    assert document["servers"]
+    assert all(not server["url"].endswith("example.com") for server in document["servers"])
+
+
+def test_tags_are_described_and_used(document: dict[str, Any]) -> None:
+    declared = [tag["name"] for tag in document["tags"]]
+    assert all(tag["description"] for tag in document["tags"])
+    assert len(set(declared)) == len(declared)
+    assert {tag for operation in operations(document) for tag in operation["tags"]} == set(declared)
+
+
+def test_operations_have_ids_that_are_names(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(document)]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("[a-z][a-z_]*", id_) for id_ in ids), ids
+
+
+def test_paths_are_plain_and_their_parameters_declared(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        assert not path.endswith("/")
+        assert "?" not in path
+        for operation in methods.values():
+            declared = [(given["name"], given["in"]) for given in operation.get("parameters", [])]
+            assert len(set(declared)) == len(declared)
+            assert {name for name, place in declared if place == "path"} == set(re.findall(r"\{(\w+)\}", path))
+
+
+def test_every_operation_may_succeed_and_fail(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        statuses = {int(status) // 100 for status in operation["responses"]}
+        assert {2, 4} <= statuses, operation["name"]
+
+
+def test_every_component_is_used_and_described(document: dict[str, Any]) -> None:
+    used = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
+    for name, schema in document["components"]["schemas"].items():
+        assert f"#/components/schemas/{name}" in used, name
+        assert schema.get("description"), name
+
+
+def test_no_text_holds_markup_that_could_run(document: dict[str, Any]) -> None:
+    assert not re.search(r"<script|eval\(|javascript:", json.dumps(document))
+
+
+def test_enumerations_are_of_their_type(document: dict[str, Any]) -> None:
+    enumerations = [node for node in nodes(document) if isinstance(node.get("enum"), list)]
+    assert enumerations
+    for node in enumerations:
+        assert node["type"] == "string"
+        assert all(isinstance(value, str) for value in node["enum"])
+        assert len(set(node["enum"])) == len(node["enum"])
+
+
+def test_files_are_marked_as_generators_expect(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["SearchForm"]["properties"]["file"]["format"] == "binary"
+    assert schemas["BatchForm"]["properties"]["files"]["items"]["format"] == "binary"
+
+
+def test_the_example_is_a_picture_of_the_demo() -> None:
+    content = a_photo(str(EXAMPLE_IMAGE["filename"]))
+    assert EXAMPLE_IMAGE["sha256"] == ContentHash.of(content).sha256
+    assert EXAMPLE_IMAGE["id"] == str(ContentHash.of(content).image_id)
+    assert EXAMPLE_IMAGE["size_bytes"] == len(content)
+    assert (EXAMPLE_IMAGE["width"], EXAMPLE_IMAGE["height"]) == opened(content).size
