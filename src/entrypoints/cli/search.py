@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from entrypoints.cli.service_client import ServiceClient
     from entrypoints.http.schemas import BoxOut, SearchResultOut
 
-    Answer = tuple[SearchResultOut, list[bytes]]
+    Answer = tuple[SearchResultOut, list[bytes], str | None]
+    """The result, thumbnails of its matches where they are wanted, and the service's page that shows it."""
 
 
 class Compared(StrEnum):
@@ -58,6 +62,14 @@ def search(
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what the API answers to this search.")] = False,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Open the result in a browser: with --url the service's page, if the picture is indexed there, else "
+            "a page written for it.",
+        ),
+    ] = False,
     url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Ask the service that runs there instead of opening the index here."),
@@ -89,8 +101,8 @@ def search(
             search_similar = container.search_similar()
             found = await search_similar(content, regions=boxes, target=Target(target), options=options)
             browse = container.browse_images()
-            shown = [await browse.thumbnail(match.image) for match in found.matches] if save else []
-            return SearchResultOut.of(found), shown
+            shown = [await browse.thumbnail(match.image) for match in found.matches] if save or open_ else []
+            return SearchResultOut.of(found), shown, None
 
     async def ask_there(url: str) -> "Answer":
         from entrypoints.cli.service_client import ServiceClient
@@ -103,16 +115,35 @@ def search(
             }
             fields["region"] = regions or []
             found = SearchResultOut.model_validate(await service.search(image, fields))
-            shown = [await service.get(match.image.links.thumbnail) for match in found.matches] if save else []
-            return found, shown
+            page = await _page_of(service, url, image, fields) if open_ else None
+            wanted = save or (open_ and page is None)
+            shown = [await service.get(match.image.links.thumbnail) for match in found.matches] if wanted else []
+            return found, shown, page
 
-    result, thumbnails = asyncio.run(ask_here() if url is None else ask_there(url))
+    result, thumbnails, page = asyncio.run(ask_here() if url is None else ask_there(url))
     if json:
         print(result.model_dump_json(by_alias=True, indent=2))
     else:
         _show(result)
     if save:
         _save(save, image, result, thumbnails)
+    if open_:
+        from entrypoints.cli.result_page import open_page, write_result_page
+
+        open_page(page or write_result_page(image, result, thumbnails))
+
+
+async def _page_of(
+    service: "ServiceClient", url: str, image: Path, fields: "Mapping[str, str | list[str]]"
+) -> str | None:
+    """The address of the service's page with this search; None where the picture is not indexed there."""
+    from domain.images import ContentHash
+    from entrypoints.cli.result_page import page_address
+
+    image_id = str(ContentHash.of(await asyncio.to_thread(image.read_bytes)).image_id)
+    if not await service.has_image(image_id):
+        return None
+    return page_address(url, image_id, {name: value for name, value in fields.items() if name != "limit"})
 
 
 def _save(path: Path, query: Path, result: "SearchResultOut", thumbnails: list[bytes]) -> None:

@@ -82,6 +82,13 @@ class ServiceClient:
             raise self._refusal(response)
         return response.content
 
+    async def has_image(self, image_id: str) -> bool:
+        """Whether an image is stored there. Raises as `search`."""
+        response = await self._patiently(lambda: self._http.get(f"/v1/images/{image_id}"))
+        if response.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
+            raise self._refusal(response)
+        return response.status_code == httpx.codes.OK
+
     async def index(self, paths: list[Path], metadata: str | None) -> list[FileResult]:
         """POST /v1/images/batch, streamed from disk: a result for each path, in order."""
         readable, unreadable = [], {}

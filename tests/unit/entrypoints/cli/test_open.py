@@ -1,0 +1,94 @@
+"""`lookalike search --open`."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx
+import pytest
+
+from entrypoints.cli.result_page import page_address
+from tests.pictures import a_photo, a_picture
+from tests.serving import Service, running
+from tests.unit.entrypoints.cli.command import lookalike
+
+MEMORY = {"REPOSITORY__BACKEND": "memory", "DETECTOR__RUNTIME": "none"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("service"), MEMORY) as service:
+        with service.client() as client:
+            for name in ("hat-01.jpg", "hat-02.jpg"):
+                assert client.post("/v1/images", files={"file": (name, a_photo(name))}).status_code == 201
+        yield service
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A browser that writes down what it is told to open, into this file."""
+    browser, notes = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\npathlib.Path({str(notes)!r}).write_text(sys.argv[1])\n"
+    )
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return notes
+
+
+def search(tmp_path: Path, picture: bytes, *options: str) -> tuple[int, str]:
+    (tmp_path / "query.jpg").write_bytes(picture)
+    ended = lookalike("search", tmp_path / "query.jpg", "--open", *options, data_dir=tmp_path / "data", settings=MEMORY)
+    return ended.returncode, ended.stderr
+
+
+def test_the_services_page_is_opened_for_a_picture_that_is_there(
+    tmp_path: Path, service: Service, opened: Path
+) -> None:
+    where = '{"none": [{"field": "metadata.brand", "exists": true}]}'
+    options = ("--region", "10,20,300,400", "--score-threshold", "0.2", "--filter", where)
+    code, told = search(tmp_path, a_photo("hat-01.jpg"), "--url", service.url, *options)
+    address = opened.read_text()
+    assert code == 0
+    assert f"Opened {address}" in told
+    assert address.startswith(f"{service.url}/?")
+    [item] = [i for i in httpx.get(f"{service.url}/v1/images").json()["items"] if i["filename"] == "hat-01.jpg"]
+    assert parse_qs(urlsplit(address).query) == {
+        "image": [item["id"]],
+        "region": ["10,20,300,400"],
+        "score_threshold": ["0.2"],
+        "filter": [where],
+        "target": ["images"],
+    }
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["by a service", "here"])
+def test_a_page_of_its_own_is_opened_for_others(tmp_path: Path, service: Service, opened: Path, there: bool) -> None:
+    code, _ = search(tmp_path, a_picture(7), *(["--url", service.url] if there else []))
+    assert code == 0
+    page = Path(unquote(urlsplit(opened.read_text()).path)).read_text()
+    # Nothing is indexed here; the service has two.
+    assert len(re.findall("<img ", page)) == (3 if there else 1)
+    assert ("hat-01.jpg" in page) == there
+    assert "http" not in page
+
+
+def test_without_a_browser_the_address_is_told(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROWSER", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    code, told = search(tmp_path, a_photo("hat-01.jpg"), "--url", service.url)
+    assert code == 0
+    assert f"{service.url}/?image=" in told
+
+
+def test_addresses_below_a_path() -> None:
+    assert (
+        page_address("http://host/below/", "1", {"region": ["1,2,3,4"]}) == "http://host/below/?image=1&region=1,2,3,4"
+    )
