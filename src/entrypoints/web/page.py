@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
+from entrypoints.http.caching import is_current
+
 STATIC = Path(__file__).with_name("static")
 PLACEHOLDER = b"{assets}"
 """Where the page names the folder of its assets: their digest is in it, so that browsers may keep them for ever."""
@@ -52,8 +54,7 @@ class Asset:
     def answer(self, request: Request, caching: str) -> Response:
         """The file, compressed for whom it suits; or that the caller's copy is current."""
         headers = {**HEADERS, "ETag": self.etag, "Cache-Control": caching}
-        tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if self.etag in tags:
+        if is_current(request, self.etag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"

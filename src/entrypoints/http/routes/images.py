@@ -12,6 +12,7 @@ from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
 from entrypoints.http.auth import require
+from entrypoints.http.caching import is_current
 from entrypoints.http.dependencies import (
     BrowseImagesOf,
     DeleteImagesOf,
@@ -229,7 +230,7 @@ async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) ->
     """The original bytes, byte for byte as uploaded."""
     record = await browse.get(id)
     etag = f'"{record.sha256}"'
-    if _is_current(request, etag):
+    if is_current(request, etag):
         return _not_modified(etag)
     return _file(await browse.original(record), record.media_type, etag)
 
@@ -249,7 +250,7 @@ async def get_thumbnail(id: IdInPath, request: Request, browse: BrowseImagesOf) 
     """A JPEG of at most 384 pixels a side, upright whatever the original's EXIF orientation."""
     record = await browse.get(id)
     etag = f'"thumbnail-{record.sha256}"'
-    if _is_current(request, etag):
+    if is_current(request, etag):
         return _not_modified(etag)
     return _file(await browse.thumbnail(record), THUMBNAIL_MEDIA_TYPE, etag)
 
@@ -262,11 +263,6 @@ def _metadata_of_each(form: BatchForm) -> list[Metadata | None]:
         by_name = {name: checked_metadata(value) for name, value in given.items()}
         return [by_name.get(file.filename or "") for file in form.files]
     return [checked_metadata(given)] * len(form.files)
-
-
-def _is_current(request: Request, etag: str) -> bool:
-    tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return etag in tags or "*" in tags
 
 
 def _caching(etag: str) -> dict[str, str]:
