@@ -44,7 +44,7 @@ function parseBox(text) {
 }
 
 /** The place that a query string stands for; what it does not understand is left out. @param {string} search */
-export function parse(search) {
+function parse(search) {
   const given = new URLSearchParams(search);
   const one = (/** @type {string} */ name, /** @type {string[]} */ known) => {
     const value = given.get(name);

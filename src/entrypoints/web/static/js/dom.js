@@ -32,8 +32,6 @@ const ICONS = {
   search: "M10.5 4.5a6 6 0 1 0 0 12 6 6 0 0 0 0-12M15 15l5 5",
   folder: "M3.5 6.5h6l2 2.5h9v10h-17z",
   picture: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.5h.01",
-  left: "M15 5l-7 7 7 7",
-  right: "M9 5l7 7-7 7",
 };
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -22,15 +22,15 @@ export function askForKey() {
         input.select();
         return;
       }
+      asking = null;
       dialog.close();
       dialog.remove();
-      asking = null;
       document.dispatchEvent(new Event("signed-in"));
       resolve();
     };
     const dialog = h(
       "dialog",
-      { class: "key-dialog", "aria-labelledby": "key-title", oncancel: (/** @type {Event} */ event) => event.preventDefault() },
+      { class: "key-dialog", "aria-labelledby": "key-title", onclose: () => asking && dialog.showModal() },
       h("form", { onsubmit: submit },
         h("h2", { id: "key-title" }, "This service asks for a key"),
         h("p", {}, "Whoever runs it can give you one. This browser will remember it for 30 days."),

@@ -7,7 +7,7 @@ import { BrowseView } from "./browse-view.js";
 import { Detail } from "./detail.js";
 import { askForKey } from "./key-dialog.js";
 import { plain } from "./tile.js";
-import { receive } from "./picking.js";
+import { receive, seemsPicture } from "./picking.js";
 import { SearchView } from "./search-view.js";
 
 const TITLES = { search: "Search", browse: "Browse", add: "Add pictures" };
@@ -70,7 +70,7 @@ receive({
   words: () => (adds() ? "Drop to add" : "Drop to search"),
   ondrop: (transfer) => {
     if (adds()) void views.add.takeDrop(transfer);
-    else if (transfer.files.length) views.search.searchFile(transfer.files[0]);
+    else if (transfer.files.length) views.search.searchFile([...transfer.files].find(seemsPicture) ?? transfer.files[0]);
   },
   onpaste: (pasted) => (adds() ? views.add.takeFiles(pasted) : views.search.searchFile(pasted[0])),
 });

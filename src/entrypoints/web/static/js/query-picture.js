@@ -29,7 +29,8 @@ export class QueryPicture {
     this.clearButton = h("button", { type: "button", class: "small", onclick: () => this.onchange([]) }, icon("close"), "Whole picture");
     this.hint = h("p", { class: "hint" });
     this.element = h("div", { class: "query-picture" }, this.stage, this.hint, h("div", { class: "query-buttons" }, this.drawButton, this.clearButton));
-    this.settled = debounced(350, () => this.onchange(this.regions, { replace: true }));
+    // What was moved is meant for the picture that it was moved on, should another come meanwhile.
+    this.settled = debounced(350, (picture) => picture === this.image.src && this.onchange(this.regions, { replace: true }));
     this.#listen();
   }
 
@@ -151,7 +152,7 @@ export class QueryPicture {
     this.regions = this.regions.map((region, other) => (other === place ? box : region));
     this.#render();
     this.#focus(boxText(box));
-    this.settled();
+    this.settled(this.image.src);
   }
 
   #listen() {
@@ -205,7 +206,7 @@ export class QueryPicture {
  * A box after an arrow key: moved, or with its far corner moved; never out of the picture, never too small to see.
  * @param {Box} box @param {number[]} direction @param {{width: number, height: number}} size @param {boolean} resize
  */
-export function moved(box, [right, down], size, resize) {
+function moved(box, [right, down], size, resize) {
   const [x, y] = [right * size.width * STEP, down * size.height * STEP];
   if (resize) {
     const least = { x: size.width * STEP * 2, y: size.height * STEP * 2 };

@@ -1,7 +1,7 @@
 /** Search: the picture and how it is compared on one side, what looks like it on the other. */
 
-import { boxText, files, format, go, here, keep, NOWHERE, searchWith } from "./address.js";
-import { getImage, listImages, thumbnailOf } from "./api.js";
+import { files, format, go, here, keep, NOWHERE, searchWith } from "./address.js";
+import { getImage, thumbnailOf } from "./api.js";
 import { announce, counted, h, icon } from "./dom.js";
 import { noteKeys } from "./filter-form.js";
 import { EndlessGrid } from "./grid.js";
@@ -10,7 +10,7 @@ import { QueryPicture } from "./query-picture.js";
 import { Refine } from "./refine.js";
 import { byMarks, detect, examplesOf, isSearch, search } from "./search-request.js";
 import { startPage } from "./start-page.js";
-import { emptyState, told } from "./states.js";
+import { emptyState } from "./states.js";
 import { thumbnail, tile, tileButton } from "./tile.js";
 
 /** @typedef {import("./address.js").Place} Place */
@@ -32,12 +32,14 @@ export class SearchView {
       onload: (shown, more) => this.#loaded(shown, more),
     });
     this.start = startPage();
+    const narrow = matchMedia("(max-width: 860px)");
     this.panel = h(
       "details",
-      { class: "refine-panel", open: !matchMedia("(max-width: 860px)").matches },
+      { class: "refine-panel", open: !narrow.matches },
       h("summary", {}, "Refine"),
       this.refine.element,
     );
+    narrow.addEventListener("change", () => (this.panel.open = !narrow.matches)); // a wide page has no way to open it
     this.another = h("div", { class: "another" },
       fileButton("upload", "Another picture", { accept: "image/*", onpick: ([file]) => this.searchFile(file) }),
       h("a", { class: "button", href: "./", "data-view": "search" }, icon("close"), "Start over"));
