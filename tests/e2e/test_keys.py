@@ -44,7 +44,8 @@ def test_a_key_is_asked_for_once(page: Page, context: BrowserContext, service: S
     page.get_by_role("button", name="Continue").click()
     expect(page.locator(TILE)).to_have_count(2)
     # Thumbnails too are there, by the cookie; scripts cannot read it, and it does not tell the key.
-    page.wait_for_function("[...document.querySelectorAll('.frame img')].every((image) => image.naturalWidth > 0)")
+    for image in page.locator(".frame img").all():
+        expect(image).not_to_have_js_property("naturalWidth", 0)
     assert page.evaluate("document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage })") == "{}"
     [cookie] = context.cookies()
     assert cookie["httpOnly"]
