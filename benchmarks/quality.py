@@ -26,8 +26,12 @@ async def precision_at_5(workspace: Workspace) -> float:
     try:
         photos = example_photos()
         side = sufficient_side(encoder.description)
-        rasters = [(await decoder.decode(photo, sufficient_side=side)).raster for photo in photos.values()]
-        embeddings = await encoder.encode(rasters)
+        embeddings = np.concatenate(
+            [
+                await encoder.encode([(await decoder.decode(photo, sufficient_side=side)).raster])
+                for photo in photos.values()
+            ]
+        )
     finally:
         await encoder.close()
     kinds = np.array([name.rsplit("-", 1)[0] for name in photos])

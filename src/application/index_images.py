@@ -9,7 +9,7 @@ from typing import Literal
 
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
-from domain.callers import begin_bulk
+from domain.callers import Caller, acting_for, begin_bulk, raise_if_over
 from domain.errors import LookalikeError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
@@ -163,8 +163,11 @@ class IndexImages:
             *(
                 self._already_there(item, known[item.id]) if item.id in known else self._prepare(item)
                 for item in arrived
-            )
+            ),
+            return_exceptions=True,  # so that nobody works on without the locks
         )
+        if failures := [result for result in settled if isinstance(result, BaseException)]:
+            raise failures[0]
         outcomes = {
             item.id: result for item, result in zip(arrived, settled, strict=True) if isinstance(result, IndexOutcome)
         }
@@ -216,8 +219,11 @@ class IndexImages:
     async def _commit(self, prepared: Sequence[_Prepared]) -> Sequence[ImageRecord]:
         if not prepared:
             return ()
-        await self._store(prepared)
-        await self.repository.upsert([item.image for item in prepared])
+        raise_if_over()
+        # From here on whoever asked may go: what has begun is finished, so that no file is left without a record.
+        with acting_for(Caller()):
+            await self._store(prepared)
+            await self.repository.upsert([item.image for item in prepared])
         return [item.record for item in prepared]
 
     async def _store(self, prepared: Sequence[_Prepared]) -> None:

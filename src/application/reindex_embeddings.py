@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from application.describe_pictures import DescribePictures
+from application.describe_pictures import DescribePictures, PictureDescription
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
+from domain.callers import begin_bulk
 from domain.errors import BusyError
 from domain.filters import EVERYTHING
 from domain.images import ImageRecord, IndexedImage
@@ -70,8 +71,7 @@ class ReindexEmbeddings:
         for record in patched:
             await target.set_metadata(record.id, record.metadata)
         if new:
-            rasters = await asyncio.gather(*(self.originals.decode(record.id) for record in new))
-            descriptions = await self.describe.encode(rasters, [record.objects for record in new])
+            descriptions = await asyncio.gather(*(self._describe(record) for record in new))
             await target.upsert(
                 [
                     IndexedImage(
@@ -83,6 +83,13 @@ class ReindexEmbeddings:
                 ]
             )
         return bool(new or patched)
+
+    async def _describe(self, record: ImageRecord) -> PictureDescription:
+        """The picture anew, which is held no longer than it takes, by the objects that are known."""
+        begin_bulk()
+        raster = await self.originals.decode(record.id)
+        [description] = await self.describe.encode([raster], [record.objects])
+        return description
 
     async def _drop_deleted(self, target: SimilarityRepository) -> bool:
         if await target.count(EVERYTHING) == await self.repository.count(EVERYTHING):

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from application.describe_pictures import DescribePictures
+from application.describe_pictures import DescribePictures, PictureDescription
 from application.keyed_locks import KeyedLocks
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
+from domain.callers import begin_bulk
 from domain.errors import DetectorUnavailableError, ImageNotFoundError
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.raster import RasterImage
 
 GROUP_SIZE = 16
 
@@ -52,9 +52,8 @@ class ReindexObjects:
     async def _renew(self, stale: Sequence[ImageRecord]) -> None:
         if not stale:
             return
-        decoded = await asyncio.gather(*(self._decode(record.id) for record in stale))
-        rasters = {record.id: raster for record, raster in zip(stale, decoded, strict=True) if raster is not None}
-        descriptions = dict(zip(rasters, await self.describe(list(rasters.values())), strict=True))
+        described = await asyncio.gather(*(self._describe(record.id) for record in stale))
+        descriptions = {record.id: found for record, found in zip(stale, described, strict=True) if found is not None}
         async with self.locks.hold(descriptions):
             current = await self.repository.get(list(descriptions))  # patched or deleted meanwhile, perhaps
             await self.repository.upsert(
@@ -68,11 +67,14 @@ class ReindexObjects:
                 ]
             )
 
-    async def _decode(self, id_: ImageId) -> RasterImage | None:
-        """The picture; None where the image was deleted meanwhile."""
+    async def _describe(self, id_: ImageId) -> PictureDescription | None:
+        """What is in the picture, which is held no longer than it takes; None where it was deleted meanwhile."""
+        begin_bulk()
         try:
-            return await self.originals.decode(id_)
+            raster = await self.originals.decode(id_)
         except ImageNotFoundError:
             if await self.repository.get([id_]):
                 raise  # it is still indexed, so its original ought to be there
             return None
+        [description] = await self.describe([raster])
+        return description

@@ -22,6 +22,17 @@ OFFERED_SCORE = 0.3
 """Least confidence of the objects that a result offers as regions of the query."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Seen:
+    """What was seen in a query picture: an embedding for each region, or of the whole where there is none."""
+
+    width: int
+    height: int
+    regions: tuple[BoundingBox, ...]
+    queries: Embeddings
+    objects: Sequence[DetectedObject] | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSimilar:
     """Find indexed images that look like a picture, like regions of it, or that hold objects that do."""
@@ -40,25 +51,30 @@ class SearchSimilar:
         """
         if len(regions) > MAX_REGIONS or (len(regions) > 1 and target is not Target.OBJECTS):
             raise InvalidRegionError(f"Give at most one region, or up to {MAX_REGIONS} with target=objects.")
+        seen = await self._look_at(picture, regions, target)
+        matches, next_offset = await cut_page(
+            options, lambda limit: self._find(seen.queries, seen.regions, target, replace(options, limit=limit))
+        )
+        return SearchResult(
+            width=seen.width,
+            height=seen.height,
+            regions=seen.regions,
+            target=target,
+            objects=seen.objects,
+            offset=options.offset,
+            matches=matches,
+            next_offset=next_offset,
+        )
+
+    async def _look_at(self, picture: bytes, regions: Sequence[BoundingBox], target: Target) -> _Seen:
+        """All that the search needs of the picture, whose pixels are not held while the index is asked."""
         raster = await self._decode(picture, regions)
         clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
         queries, objects = await asyncio.gather(
             self.encoder.encode([raster.crop(region) for region in clipped] or [raster]),
             self._objects_in(raster, target),
         )
-        matches, next_offset = await cut_page(
-            options, lambda limit: self._find(queries, clipped, target, replace(options, limit=limit))
-        )
-        return SearchResult(
-            width=raster.width,
-            height=raster.height,
-            regions=clipped,
-            target=target,
-            objects=objects,
-            offset=options.offset,
-            matches=matches,
-            next_offset=next_offset,
-        )
+        return _Seen(width=raster.width, height=raster.height, regions=clipped, queries=queries, objects=objects)
 
     async def _decode(self, picture: bytes, regions: Sequence[BoundingBox]) -> RasterImage:
         smallest = min(regions, key=lambda region: min(region.width, region.height), default=None)

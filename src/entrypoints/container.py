@@ -53,6 +53,13 @@ def cores() -> int:
     return available_cores()
 
 
+def bound_heaps() -> None:
+    """Let the threads of this process share heaps; to be called before there are any."""
+    from adapters.inference.heaps import bound_heaps
+
+    bound_heaps()
+
+
 def pillow_decoder(settings: Settings) -> ImageDecoder:
     """Decoding by Pillow, within the header limits."""
     from adapters.decoding.pillow_image_decoder import PillowImageDecoder

@@ -51,9 +51,9 @@ class DecodeBudget:
             return Claim(self, cost, admitted=not is_bulk())
 
     def take_now(self, claim: "Claim") -> bool:
-        """Whether there is room, which is then taken; from any thread."""
+        """Whether there is room that nobody waits for, which is then taken; from any thread."""
         with self._lock:
-            if self.in_use >= self._most_at_once:
+            if self._line or self.in_use >= self._most_at_once:
                 return False
             self.in_use += claim.cost
             claim.taken = True
@@ -76,6 +76,10 @@ class DecodeBudget:
             claim.admitted = claim.taken = False
         if self._line and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._serve)
+
+    def close(self, reason: Exception) -> None:
+        """Nobody who waits gets room any more."""
+        self._line.refuse_all(reason)
 
     def _serve(self) -> None:
         while self.in_use < self._most_at_once and (waiting := self._line.take()):

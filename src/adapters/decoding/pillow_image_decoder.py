@@ -19,9 +19,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 from adapters.decoding.colour import WHITE, to_srgb
 from adapters.decoding.decode_budget import Claim, DecodeBudget
 from adapters.decoding.formats import ImageFormat, ends_early, identify, webp_canvas
-from adapters.inference.slots import Slots
+from adapters.inference.slots import Slots, SlotsClosedError
 from domain.errors import (
     BodyTooLargeError,
+    BusyError,
     ImageTooLargeError,
     ImageUnreadableError,
     LookalikeError,
@@ -94,15 +95,19 @@ class PillowImageDecoder(ImageDecoder):
             raise BodyTooLargeError(
                 f"The picture has {len(content):,} bytes; at most {self._max_bytes:,} bytes are accepted."
             )
-        found = await self._slots.run(self._begin, content, sufficient_side, region)
-        if isinstance(found, DecodedImage):
-            return found
-        with found.claim.given_up_on_failure():
-            await self._budget.take(found.claim)
-            return await self._slots.run(self._load, found)
+        try:
+            found = await self._slots.run(self._begin, content, sufficient_side, region)
+            if isinstance(found, DecodedImage):
+                return found
+            with found.claim.given_up_on_failure():
+                await self._budget.take(found.claim)
+                return await self._slots.run(self._load, found)
+        except SlotsClosedError as error:
+            raise BusyError("The decoder was closed meanwhile.") from error
 
     async def close(self) -> None:
         """Wait for what is being decoded, drop what waits."""
+        self._budget.close(SlotsClosedError())
         await self._slots.close()
 
     def _begin(self, content: bytes, sufficient_side: int, region: BoundingBox | None) -> "DecodedImage | _Opened":

@@ -1,6 +1,7 @@
 """Micro-batching: what many callers ask for at the same time goes through the model together."""
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ class BatchQueue(Generic[T, R]):
         self._line: WaitingLine[T, R] = WaitingLine(capacity=CAPACITY)
         self._thread = Slots(1, name=name)
         self._gathering: asyncio.Task[None] | None = None
+        self._full = asyncio.Event()
         self._arrived = 0.0
         self._usual_gap = 1.0
 
@@ -47,10 +49,15 @@ class BatchQueue(Generic[T, R]):
         self._usual_gap += RECENT * (min(now - self._arrived, 1.0) - self._usual_gap)
         self._arrived = now
         waiting = self._line.join(item)
+        if len(self._line) >= self._most:
+            self._full.set()
         if self._gathering is None:
             # In a context of its own: what it runs is not for the one caller who happened to start it.
             self._gathering = asyncio.create_task(self._work(), context=contextvars.Context())
-        return await waiting.result
+        try:
+            return await waiting.result
+        finally:
+            del waiting  # see Slots.run
 
     async def close(self) -> None:
         """Wait for the batch that runs, drop what waits."""
@@ -61,11 +68,16 @@ class BatchQueue(Generic[T, R]):
         try:
             while self._line:
                 if len(self._line) < self._most and self._usual_gap < PATIENCE_SECONDS:
-                    await asyncio.sleep(PATIENCE_SECONDS)
+                    await self._gather_more()
                 if batch := self._line.take_many(self._most):
                     await self._run_batch(batch)
         finally:
             self._gathering = None
+
+    async def _gather_more(self) -> None:
+        self._full.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._full.wait(), PATIENCE_SECONDS)
 
     async def _run_batch(self, batch: Sequence[Waiting[T, R]]) -> None:
         try:

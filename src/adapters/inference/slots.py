@@ -40,8 +40,12 @@ class Slots:
             raise SlotsClosedError
         waiting = self._line.join(functools.partial(function, *args, **kwargs))
         self._begin()
-        result: R = await waiting.result
-        return result
+        try:
+            result: R = await waiting.result
+            return result
+        finally:
+            # An exception holds this frame, and would hold the call with all that it works on, itself included.
+            del waiting
 
     def _begin(self) -> None:
         while self._free and (waiting := self._line.take()):

@@ -101,7 +101,9 @@ class WaitingLine(Generic[T, R]):
                     waiting.result.set_exception(reason)
 
     def _expire(self, waiting: Waiting[T, R]) -> None:
+        # Without another look at the clock: a loop's timer may come a moment before the deadline.
         for line in (self._first, self._bulk):
             if waiting in line:
                 line.remove(waiting)
-                waiting.still_wanted()
+                if not waiting.result.done():
+                    waiting.result.set_exception(DeadlinePassedError("The deadline passed while the call waited."))

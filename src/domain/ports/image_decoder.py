@@ -29,7 +29,10 @@ class ImageDecoder(Protocol):
         The shorter side of the picture (of `region`, if given: pixels of the full upright picture) keeps at least
         `sufficient_side` pixels if it has them. The raster always shows the whole picture.
 
+        An adapter may bound the memory that rasters take, and wait until others are gone: whoever keeps many rasters
+        must not decode one more.
+
         Raises BodyTooLargeError, UnsupportedImageError (zero bytes too), ImageTooLargeError (from the header, before
         any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError (region outside),
-        DeadlinePassedError.
+        BusyError, DeadlinePassedError.
         """

@@ -38,8 +38,8 @@ def index(
     from entrypoints.cli.interruption import say_how_to_go_on
     from entrypoints.cli.pictures import SUFFIXES, find_pictures
     from entrypoints.cli.service_client import index_there
+    from entrypoints.container import bound_heaps
     from entrypoints.http.parameters import parse_metadata
-    from entrypoints.process import bound_heaps
 
     bound_heaps()
     if key is not None and url is None:

@@ -31,7 +31,7 @@ def serve(
 
     Example: [bold]lookalike serve --port 9000[/]
     """
-    from entrypoints.process import bound_heaps
+    from entrypoints.container import bound_heaps
     from entrypoints.settings import load_settings
 
     bound_heaps()

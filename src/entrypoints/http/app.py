@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.container = container
     app.state.start_failure = None
     app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
-    for router in (images.batches, images.writes, images.reads, search.router, models.router):
+    for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
     app.include_router(session_router)

@@ -40,7 +40,7 @@ class BodiesInHand:
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
         """Raises BusyError, before anything is read, where there is no room now."""
-        if self._in_hand and self._in_hand + size > self._most:
+        if size and self._in_hand and self._in_hand + size > self._most:
             raise BusyError(
                 f"The requests in hand have {self._in_hand:,} bytes, and together with this one's {size:,} they would "
                 f"have more than the {self._most:,} that are accepted at once. Send it again."
@@ -71,13 +71,12 @@ class CountedRoute(APIRoute):
             http = request.app.state.container.settings().http
             limit = self.limit(http, request)
             declared = request.headers.get("content-length", "")
-            size = int(declared) if declared.isdecimal() else limit
+            size = int(declared) if declared.isdecimal() else _undeclared_size(request, http, limit)
             if size > limit:
                 raise _too_large(limit)
-            self.bound_wait(http)
             bodies: BodiesInHand = request.app.state.bodies_in_hand
             with bodies.hold(size):
-                return await handle(Request(request.scope, _watched(request, limit)))
+                return await handle(Request(request.scope, self._watched(request, limit, http)))
 
         return counted
 
@@ -93,18 +92,42 @@ class CountedRoute(APIRoute):
         if http.deadline_seconds and (caller is None or caller.deadline is None):
             set_deadline(http.deadline_seconds)
 
+    def _watched(self, request: Request, limit: int, http: HttpSettings) -> Receive:
+        """Counts the body, sees that a multipart body has its end (Starlette does not); the wait begins there."""
+        received, tail, closing = 0, b"", _closing_delimiter(request)
 
-class CountedBatchRoute(CountedRoute):
+        async def watched() -> Message:
+            nonlocal received, tail
+            message = await request.receive()
+            body = message.get("body", b"")
+            received += len(body)
+            if received > limit:
+                raise _too_large(limit)
+            tail = (tail + body)[-EPILOGUE_BYTES:]
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                if closing not in tail:
+                    raise HTTPException(400, f"The multipart body is cut off: it has no {closing.decode('latin-1')!r}.")
+                self.bound_wait(http)
+            return message
+
+        return watched
+
+
+class PatientRoute(CountedRoute):
+    """For work that takes as long as there is much of it: callers who set no deadline wait for the end."""
+
+    @staticmethod
+    def bound_wait(http: HttpSettings) -> None:
+        """No deadline of the server's."""
+
+
+class CountedBatchRoute(PatientRoute):
     """Takes the bytes of a batch."""
 
     @staticmethod
     def limit(http: HttpSettings, request: Request) -> int:
         """Bytes that the whole batch may have."""
         return OVERHEAD_BYTES + http.max_batch_bytes
-
-    @staticmethod
-    def bound_wait(http: HttpSettings) -> None:
-        """None: how long a batch takes depends on how large it is."""
 
 
 async def read_picture(file: UploadFile, limit: int) -> bytes:
@@ -126,23 +149,9 @@ def clean_filename(name: str | None) -> str:
     return printable.strip()[:MAX_FILENAME] or "unnamed"
 
 
-def _watched(request: Request, limit: int) -> Receive:
-    """Counts the body, and sees that a multipart body has its end, for which Starlette's parser does not look."""
-    received, tail, closing = 0, b"", _closing_delimiter(request)
-
-    async def watched() -> Message:
-        nonlocal received, tail
-        message = await request.receive()
-        body = message.get("body", b"")
-        received += len(body)
-        if received > limit:
-            raise _too_large(limit)
-        tail = (tail + body)[-EPILOGUE_BYTES:]
-        if message["type"] == "http.request" and not message.get("more_body", False) and closing not in tail:
-            raise HTTPException(400, f"The multipart body is cut off: it has no {closing.decode('latin-1')!r}.")
-        return message
-
-    return watched
+def _undeclared_size(request: Request, http: HttpSettings, limit: int) -> int:
+    """What to hold for a body of unknown length: as much as a picture may have; larger ones are kept on disk."""
+    return min(limit, OVERHEAD_BYTES + http.max_upload_bytes) if "transfer-encoding" in request.headers else 0
 
 
 def _is_multipart(request: Request) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from application.index_images import GROUP_SIZE, GROUPS_IN_HAND, Upload
-from domain.callers import is_bulk, set_deadline
+from domain.callers import Caller, acting_for, is_bulk, set_deadline
 from domain.embeddings import Embeddings
 from domain.errors import (
     BodyTooLargeError,
@@ -167,6 +167,20 @@ async def test_a_passed_deadline_drops_the_work(workshop: Workshop) -> None:
 
     await asyncio.create_task(late())
     assert workshop.store.files == {}
+
+
+async def test_who_goes_once_it_is_being_stored_leaves_it_whole(workshop: Workshop) -> None:
+    caller, put = Caller(), workshop.store.put
+
+    async def put_and_go(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+        await put(id_, original=original, thumbnail=thumbnail)
+        caller.gone = True
+
+    workshop.store.put = put_and_go  # type: ignore[method-assign]
+    with acting_for(caller):
+        outcome = await workshop.index_images.one(an_upload(b"hat"))
+    assert outcome.status == "created"
+    assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
 
 
 async def test_the_same_picture_from_many_at_once_is_created_once(workshop: Workshop) -> None:

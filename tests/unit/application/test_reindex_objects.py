@@ -1,10 +1,13 @@
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from adapters.detectors.null_object_detector import NullObjectDetector
+from application.describe_pictures import DescribePictures
 from application.reindex_objects import GROUP_SIZE, ReindexObjects
 from application.stored_originals import StoredOriginals
 from domain.errors import DetectorUnavailableError, ImageNotFoundError, ImageUnreadableError
@@ -12,6 +15,7 @@ from domain.images import DetectedObject, ImageId
 from domain.raster import RasterImage
 from tests.builders import an_object
 from tests.fakes import UNREADABLE, FakeDetector, records_of
+from tests.pictures import a_picture
 from tests.unit.application.workshop import Workshop, an_upload, id_of
 
 CAT, CUP = an_object("cat", score=0.9), an_object("cup", score=0.5)
@@ -32,11 +36,15 @@ def detected(workshop: Workshop) -> int:
     return sum(int(line.removeprefix("detect in ")) for line in workshop.journal if line.startswith("detect in "))
 
 
+def disabled(workshop: Workshop) -> DescribePictures:
+    """By a policy that finds no objects."""
+    return replace(workshop.describe, policy=replace(workshop.describe.policy, enabled=False))
+
+
 async def without_objects(workshop: Workshop, *uploads: bytes) -> None:
     """Index by another policy, which finds none."""
     describe = workshop.describe
-    strict = replace(describe, policy=replace(describe.policy, enabled=False))
-    workshop.index_images = replace(workshop.index_images, describe=strict)
+    workshop.index_images = replace(workshop.index_images, describe=disabled(workshop))
     await workshop.index(*(an_upload(content, metadata={"of": content.decode()}) for content in uploads))
     workshop.index_images = replace(workshop.index_images, describe=describe)
     workshop.journal.clear()
@@ -106,17 +114,31 @@ async def test_another_policy_replaces_and_none_removes_what_was_found(workshop:
     assert (await workshop.repository.status()).objects == 0
 
 
+async def test_pictures_that_fill_the_memory_take_turns(workshop: Workshop) -> None:
+    pictures = [a_picture(number) for number in range(GROUP_SIZE)]
+    workshop.index_images = replace(workshop.index_images, describe=disabled(workshop))
+    await workshop.index(*pictures)
+    workshop.detector.found = (CAT,)
+    workshop.decoder = PillowImageDecoder(threads=2, max_bytes_at_once=1, max_bytes_in_flight=1)  # type: ignore[assignment]
+    await asyncio.wait_for(run(workshop), 20)
+    assert all(record.objects == (CAT,) for record in await records_of(workshop.repository))
+    await workshop.decoder.close()  # type: ignore[attr-defined]
+
+
 class Interrupting(FakeDetector):
     """Lets others work while it does."""
 
     def __init__(self, workshop: Workshop) -> None:
         super().__init__(journal=workshop.journal)
         self.found = (CAT,)
+        self.interrupted = False
         self.workshop = workshop
 
     async def detect(self, images: Sequence[RasterImage], **options: object) -> Sequence[Sequence[DetectedObject]]:  # type: ignore[override]
-        await self.workshop.edit(id_of(b"patched"), {"price": 7})
-        await self.workshop.delete.one(id_of(b"deleted"))
+        if not self.interrupted:  # while it looks at the first picture
+            self.interrupted = True
+            await self.workshop.edit(id_of(b"patched"), {"price": 7})
+            await self.workshop.delete.one(id_of(b"deleted"))
         return await super().detect(images, **options)  # type: ignore[arg-type]
 
 

@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from application.extract_embedding import ExtractEmbedding
 from application.search_by_examples import SearchByExamples
 from application.search_result import MAX_LIMIT, MAX_OFFSET, SearchOptions, Target, cut_page
@@ -15,6 +17,7 @@ from domain.geometry import BoundingBox
 from domain.images import Match
 from domain.ports.similarity_repository import MAX_WINDOW
 from tests.builders import a_record
+from tests.pictures import a_picture
 from tests.unit.application.workshop import Workshop, id_of
 
 HITS = [Match(score=1 - number / 100, image=a_record(number)) for number in range(30)]
@@ -51,6 +54,25 @@ async def test_no_page_begins_beyond_the_largest_offset() -> None:
         assert (len(matches), next_offset) == (MAX_LIMIT, None)
     _, next_offset = await cut_page(SearchOptions(limit=MAX_LIMIT, offset=MAX_OFFSET - MAX_LIMIT), endless)
     assert next_offset == MAX_OFFSET
+
+
+async def test_the_picture_is_not_held_while_the_index_is_asked(workshop: Workshop) -> None:
+    await workshop.index(b"hat")
+    decoder = PillowImageDecoder(threads=1)
+    in_use: list[int] = []
+    nearest = workshop.repository.nearest
+
+    async def noted(*args: Any, **kwargs: Any) -> Sequence[Match]:
+        in_use.append(decoder._budget.in_use)
+        return await nearest(*args, **kwargs)
+
+    workshop.repository.nearest = noted  # type: ignore[method-assign]
+    search = SearchSimilar(
+        decoder=decoder, encoder=workshop.encoder, detector=workshop.detector, repository=workshop.repository
+    )
+    await search(a_picture(1), target=Target.IMAGES, options=SearchOptions())
+    assert in_use == [0]
+    await decoder.close()
 
 
 async def test_a_region_is_cut_out_before_it_is_encoded(workshop: Workshop) -> None:

@@ -75,6 +75,8 @@ def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:
             pass
         with bodies.hold(40):
             pass
+        with bodies.hold(0):  # a request without a body
+            pass
     with bodies.hold(1000):  # larger than all of it, but alone
         pass
 

@@ -14,6 +14,7 @@ import threading
 from io import FileIO
 from typing import BinaryIO
 
+from adapters.inference.heaps import bound_heaps
 from adapters.repositories.edge.requests import (
     Close,
     Count,
@@ -158,6 +159,7 @@ def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911 - one 
 
 def main() -> None:
     """Serve stdin until it closes."""
+    bound_heaps()
     # An interrupt of the terminal or a stop of the service goes to the parent, which finishes its work and then
     # closes the pipe.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,6 @@
 """The parent's end of the pipe to a shard's owner: many callers share it, and it outlives the owner's death."""
 
 import asyncio
-import os
 import sys
 import time
 from itertools import count
@@ -107,8 +106,7 @@ class OwnerProcess:
                 raise RepositoryUnavailableError(
                     f"The index did not answer within {self._timeout_seconds:g} s."
                 ) from error
-            finally:
-                self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - asked)
+            self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - asked)
             if isinstance(reply, Failure):
                 raise reply.error()
             return reply
@@ -168,7 +166,6 @@ class _Connection:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,
-                env=os.environ | {"MALLOC_ARENA_MAX": "2"},
             )
         )
 

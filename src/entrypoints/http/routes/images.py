@@ -38,11 +38,14 @@ from entrypoints.http.schemas import (
     MetadataPatchIn,
     image_path,
 )
-from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, upload_of
+from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, PatientRoute, upload_of
 from entrypoints.settings import Role
 
 reads = APIRouter(tags=["Images"], dependencies=[require(Role.READ), Once, Open])
 writes = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open])
+deletions = APIRouter(
+    tags=["Images"], route_class=PatientRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open]
+)
 batches = APIRouter(
     tags=["Images"], route_class=CountedBatchRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open]
 )
@@ -199,7 +202,7 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
     await delete.one(id)
 
 
-@writes.post(
+@deletions.post(
     "/images/delete",
     summary="Delete all images that match a filter",
     responses=problem_responses(*ALWAYS, "malformed_json", "body_too_large", "busy", "invalid_filter"),

@@ -112,6 +112,28 @@ class TestDecoding:
         assert order == ["caller", "bulk"]
         await decoder.close()
 
+    async def test_nobody_overtakes_those_who_wait(self) -> None:
+        budget = DecodeBudget(admitted=1000, at_once=10)
+        first = budget.claim(10)
+        assert budget.take_now(first)
+        waiting = budget.claim(10)
+        taking = asyncio.create_task(budget.take(waiting))
+        await asyncio.sleep(0)
+        del first  # there is room, and its turn has not come yet
+        assert not budget.take_now(budget.claim(10))
+        await asyncio.wait_for(taking, 10)
+        assert waiting.taken
+
+    async def test_closing_drops_who_waits(self) -> None:
+        decoder = PillowImageDecoder(threads=1, max_bytes_at_once=self.cost)
+        held = await decoder.decode(self.picture, sufficient_side=1)
+        waiting = asyncio.create_task(decoder.decode(self.picture, sufficient_side=1))
+        await asyncio.sleep(0.1)
+        await decoder.close()
+        with pytest.raises(BusyError):
+            await waiting
+        assert held.raster.width == 512
+
     async def test_bulk_work_is_not_refused(self) -> None:
         decoder = PillowImageDecoder(threads=2, max_bytes_in_flight=self.cost)
         held = await decoder.decode(self.picture, sufficient_side=1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from adapters.inference import batch_queue
 from adapters.inference.batch_queue import BatchQueue
 from adapters.inference.slots import SlotsClosedError
 from domain.callers import set_deadline
@@ -45,6 +46,26 @@ async def test_what_comes_while_the_model_runs_goes_through_it_together() -> Non
     model.may_run.set()
     assert await asyncio.gather(first, *others) == [2, 4, 6, 8, 10, 12, 14]
     assert model.batches == [[1], [2, 3, 4, 5], [6, 7]]
+    await queue.close()
+
+
+async def test_a_batch_that_is_not_full_waits_for_more_only_while_much_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_queue, "PATIENCE_SECONDS", 0.5)
+    model = Model()
+    queue = BatchQueue[int, int](model, most=4, name="test")
+    await queue.submit(1)  # after a long time, which a first arrival always comes after
+    assert model.batches == [[1]]
+    for item in range(2, 20):
+        await queue.submit(item)  # as fast as the model answers: soon more is to be expected
+    model.batches.clear()
+    tasks = [asyncio.create_task(queue.submit(30))]
+    await asyncio.sleep(0.05)
+    assert model.batches == []
+    tasks += [asyncio.create_task(queue.submit(item)) for item in (31, 32, 33)]
+    await asyncio.wait_for(asyncio.gather(*tasks), 0.4)  # it is full, and waits no longer
+    assert model.batches == [[30, 31, 32, 33]]
     await queue.close()
 
 

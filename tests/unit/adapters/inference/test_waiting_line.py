@@ -1,10 +1,11 @@
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from contextvars import Context
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 
 from adapters.inference.waiting_line import BULK_TURN, WaitingLine
 from domain.callers import Caller, acting_for, begin_bulk, set_deadline
@@ -93,6 +94,21 @@ async def test_a_deadline_is_answered_when_it_passes_however_long_the_line() -> 
 
     await in_its_own_context(wait())
     assert len(line) == 0
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_nobody_is_forgotten_whatever_the_clock_of_the_loop(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def wait(line: Line, seconds: float) -> None:
+        set_deadline(seconds)
+        with pytest.raises(DeadlinePassedError):
+            await line.join("work").result
+
+    async def all_wait() -> None:
+        line = Line(capacity=1000)
+        await asyncio.wait_for(asyncio.gather(*(wait(line, 0.01 + number / 9876) for number in range(500))), 20)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(all_wait())
 
 
 async def test_all_can_be_refused() -> None:
