@@ -21,7 +21,7 @@ export class Detail {
     this.element = h(
       "dialog",
       {
-        class: "detail", "aria-label": "Details of a picture", onclose: () => here().show && go({ show: null }),
+        class: "detail", "aria-label": "Details of a picture", onclose: () => this.#closed(),
         onclick: (/** @type {MouseEvent} */ event) => event.target === this.element && this.element.close(),
       },
       this.close,
@@ -31,6 +31,11 @@ export class Detail {
     /** @type {string | null} */
     this.shown = null;
     this.aborter = new AbortController();
+  }
+
+  /** The event comes late: by then Back and Forward may have opened it again, or have closed it themselves. */
+  #closed() {
+    if (!this.element.open && this.shown !== null && here().show) go({ show: null });
   }
 
   /** @param {string | null} id null: nothing */
