@@ -17,6 +17,7 @@ from domain.geometry import BoundingBox
 from domain.images import Match
 from domain.ports.similarity_repository import MAX_WINDOW
 from tests.builders import a_record
+from tests.eventually import eventually
 from tests.pictures import a_picture
 from tests.unit.application.workshop import Workshop, id_of
 
@@ -59,11 +60,11 @@ async def test_no_page_begins_beyond_the_largest_offset() -> None:
 async def test_the_picture_is_not_held_while_the_index_is_asked(workshop: Workshop) -> None:
     await workshop.index(b"hat")
     decoder = PillowImageDecoder(threads=1)
-    in_use: list[int] = []
+    given_back: list[bool] = []
     nearest = workshop.repository.nearest
 
     async def noted(*args: Any, **kwargs: Any) -> Sequence[Match]:
-        in_use.append(decoder._budget.in_use)
+        given_back.append(await eventually(lambda: decoder._budget.in_use == 0))
         return await nearest(*args, **kwargs)
 
     workshop.repository.nearest = noted  # type: ignore[method-assign]
@@ -71,7 +72,7 @@ async def test_the_picture_is_not_held_while_the_index_is_asked(workshop: Worksh
         decoder=decoder, encoder=workshop.encoder, detector=workshop.detector, repository=workshop.repository
     )
     await search(a_picture(1), target=Target.IMAGES, options=SearchOptions())
-    assert in_use == [0]
+    assert given_back == [True]
     await decoder.close()
 
 

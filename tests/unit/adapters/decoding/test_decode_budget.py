@@ -12,6 +12,7 @@ from domain.callers import begin_bulk
 from domain.errors import BusyError, ImageUnreadableError
 from domain.geometry import BoundingBox
 from domain.raster import RasterImage
+from tests.eventually import eventually
 from tests.pictures import a_picture
 
 T = TypeVar("T")
@@ -92,6 +93,7 @@ class TestDecoding:
         with pytest.raises(BusyError):
             await decoder.decode(self.picture, sufficient_side=1)
         held.pop()
+        assert await eventually(lambda: decoder._budget.admitted == self.cost)
         await decoder.decode(self.picture, sufficient_side=1)
         await decoder.close()
 
