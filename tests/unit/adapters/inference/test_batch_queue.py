@@ -52,7 +52,7 @@ async def test_what_comes_while_the_model_runs_goes_through_it_together() -> Non
 async def test_a_batch_that_is_not_full_waits_for_more_only_while_much_arrives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch_queue, "PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr(batch_queue, "PATIENCE_SECONDS", 0.9)
     model = Model()
     queue = BatchQueue[int, int](model, most=4, name="test")
     await queue.submit(1)  # after a long time, which a first arrival always comes after
@@ -63,7 +63,7 @@ async def test_a_batch_that_is_not_full_waits_for_more_only_while_much_arrives(
     await asyncio.sleep(0.05)
     assert model.batches == []
     tasks += [asyncio.create_task(queue.submit(item)) for item in (31, 32, 33)]
-    await asyncio.wait_for(asyncio.gather(*tasks), 2.0)  # it is full, and waits no longer
+    await asyncio.wait_for(asyncio.gather(*tasks), 0.8)  # it is full, and waits no longer
     assert model.batches == [[30, 31, 32, 33]]
     await queue.close()
 
