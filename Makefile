@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo install test e2e screenshots check format bench clean
+.PHONY: demo install test e2e screenshots check format bench torture clean
 
 ## demo: install, index the example photos, print one search, serve at http://127.0.0.1:8000
 demo: install
@@ -40,6 +40,10 @@ format: $(VENV)/.installed-dev
 ## bench: measure this machine, about 40 minutes, into benchmarks/RESULTS.md; BENCH='--quick --only indexing' tries parts
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
+
+## torture: kill, fill, starve and fuzz the service, under 15 minutes, into docs/reliability.md
+torture: $(VENV)/.installed-dev
+	$(BIN)/python -m torture.run $(TORTURE)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

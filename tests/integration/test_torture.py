@@ -1,0 +1,14 @@
+"""The short form of `make torture`."""
+
+from pathlib import Path
+
+import pytest
+from torture.run import SECTIONS
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("section", SECTIONS)
+def test_nothing_is_lost_and_nothing_is_answered_500(section: str, tmp_path: Path) -> None:
+    rows = list(SECTIONS[section](tmp_path, short=True))
+    assert rows
+    assert [row for row in rows if not row.passed] == []
