@@ -2,26 +2,32 @@
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
+from limits import parse_many
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import ConfigurationError
+from entrypoints.keys import ApiKey, parse_keys
 
 PREFIX = "LOOKALIKE_"
 MEBIBYTE = 1024 * 1024
+
+_ORIGIN = re.compile(r"https?://[^/\s,*@?#]+")
 
 
 class Section(BaseModel):
     """A group of settings; unknown names in it are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class HttpSettings(Section):
@@ -37,6 +43,48 @@ class HttpSettings(Section):
     deadline_seconds: Annotated[float, Field(ge=0)] = 60.0
     root_path: str = ""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 20
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    hsts_seconds: Annotated[int, Field(ge=0)] = 0
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("root_path")
+    @classmethod
+    def _normalise_root_path(cls, value: str) -> str:
+        return f"/{path}" if (path := value.strip("/")) else ""
+
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for given in value:
+            try:
+                ip_network(given)
+            except ValueError:
+                raise ValueError(
+                    f"{given!r} is no address and no network: write 10.0.0.1 or 172.16.0.0/12. (There is no wildcard: "
+                    "whoever is trusted says from which address a caller comes.)"
+                ) from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for given in value:
+            if given != "*" and not _ORIGIN.fullmatch(given):
+                raise ValueError(f"{given!r} is no origin: write https://app.example.org, without a path, or *")
+        return value
+
+    @model_validator(mode="after")
+    def _key_goes_with_certificate(self) -> Self:
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("LOOKALIKE_HTTP__TLS_KEY needs LOOKALIKE_HTTP__TLS_CERTIFICATE")
+        return self
 
 
 class DecodeSettings(Section):
@@ -145,37 +193,60 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Role(StrEnum):
-    """What a key allows; each role includes the one before it."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
-
-
 class AuthSettings(Section):
     """Who may call. Without keys, everybody."""
 
-    keys: Annotated[Mapping[str, Role], NoDecode] = Field(default_factory=dict, repr=False)
+    keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(default=(), repr=False)
+    keys_file: Path | None = None
+    open_docs: bool = True
+    open_metrics: bool = True
 
     @field_validator("keys", mode="before")
     @classmethod
     def _parse_keys(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
-        if any(role not in set(Role) or len(key) < 8 for role, _, key in pairs):
-            raise ValueError(
-                "write them as role:key,role:key with roles read, write, admin and keys of 8 or more characters"
-            )
-        return {key: role for role, _, key in pairs}
+        return parse_keys(value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need one."""
+        return bool(self.keys) or self.keys_file is not None
+
+    @model_validator(mode="after")
+    def _closing_needs_keys(self) -> Self:
+        if not self.has_keys and not (self.open_docs and self.open_metrics):
+            raise ValueError("without keys nothing can be closed: set LOOKALIKE_AUTH__KEYS or __KEYS_FILE too")
+        return self
+
+
+class LimitSettings(Section):
+    """How often callers may call, as `600/minute` or `20/second;1000/hour`; nothing is no limit."""
+
+    per_key: str = ""
+    per_address: str = ""
+    wrong_keys: str = "20/minute;200/hour"
+
+    @field_validator("per_key", "per_address", "wrong_keys")
+    @classmethod
+    def _can_be_parsed(cls, value: str) -> str:
+        try:
+            limits = parse_many(value) if value else []
+        except ValueError:
+            raise ValueError("write it as 600/minute, or 20/second;1000/hour") from None
+        if any(limit.amount < 1 or limit.get_expiry() < 1 for limit in limits):
+            raise ValueError("a limit is at least 1; nothing is no limit")
+        return value
 
 
 class Settings(BaseSettings):
     """All settings, read from the environment and from `.env` in the working directory (the environment wins)."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Path("data")
@@ -188,6 +259,7 @@ class Settings(BaseSettings):
     repository: RepositorySettings = RepositorySettings()
     storage: StorageSettings = StorageSettings()
     auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -3,7 +3,9 @@
 import ipaddress
 import logging
 import socket
+import ssl
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,6 +41,7 @@ def serve(
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = settings.model_copy(update={"http": settings.http.model_copy(update=given)})
     # Taken before models are loaded, so that a port in use is told at once.
+    _check_certificate(settings.http.tls_certificate, settings.http.tls_key)
     with _bound_socket(settings.http.host, settings.http.port) as listener:
         _warn_if_open_to_all(settings)
         if settings.http.workers > 1:
@@ -109,7 +112,28 @@ def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
         "access_log": False,  # the application logs requests itself
         "server_header": False,
         "timeout_graceful_shutdown": settings.http.shutdown_seconds,
+        "forwarded_allow_ips": list(settings.http.trusted_proxies),
+        "ssl_certfile": settings.http.tls_certificate,
+        "ssl_keyfile": settings.http.tls_key,
     }
+
+
+def _check_certificate(certificate: Path | None, key: Path | None) -> None:
+    """Raise ConfigurationError, in words, for what uvicorn would end with a traceback."""
+    if certificate is None:
+        return
+    try:
+        # Without the password here OpenSSL would ask for it on the terminal, where nobody may be.
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise ConfigurationError(
+            f"LOOKALIKE_HTTP__TLS_CERTIFICATE {certificate} and __TLS_KEY {key or '(none)'} cannot be used: "
+            f"{error.reason or error}. Both are PEM; the key is not encrypted, and the certificate's own."
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"LOOKALIKE_HTTP__TLS_CERTIFICATE {certificate} or __TLS_KEY {key} cannot be read: {error.strerror}."
+        ) from error
 
 
 def _bound_socket(host: str, port: int) -> socket.socket:
@@ -130,16 +154,17 @@ def _bound_socket(host: str, port: int) -> socket.socket:
 
 def _announce(settings: "Settings", listener: socket.socket) -> None:
     host, port = settings.http.host, listener.getsockname()[1]
-    address = _address(host, port)
+    address = _address(host, port, "http" if settings.http.tls_certificate is None else "https")
     print(f"Serving at {address} (documentation: {address}/docs). Press Ctrl-C to stop.", flush=True)
 
 
 def _warn_if_open_to_all(settings: "Settings") -> None:
-    if settings.auth.keys or _is_loopback(settings.http.host):
+    if settings.auth.has_keys or _is_loopback(settings.http.host):
         return
     print(
         f"WARNING: no keys are configured, and {settings.http.host} is not only this machine: whoever reaches it can "
-        "read, add and DELETE pictures. Set LOOKALIKE_AUTH__KEYS=admin:<key>, or serve at 127.0.0.1.",
+        "read, add and DELETE pictures. Set LOOKALIKE_AUTH__KEYS (`lookalike keys new` makes one), or serve at "
+        "127.0.0.1.",
         file=sys.stderr,
         flush=True,
     )
@@ -152,5 +177,5 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _address(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _address(host: str, port: int, scheme: str = "http") -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -5,15 +5,18 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 
 from domain.errors import LookalikeError
 from entrypoints.container import Container
-from entrypoints.http.middleware import RequestContext
+from entrypoints.http.cross_origin import CrossOrigin
+from entrypoints.http.documentation import serve_documentation
+from entrypoints.http.gate import Gate
+from entrypoints.http.key_ring import KeyRing, session_secret
+from entrypoints.http.middleware import RequestContext, RootPath
 from entrypoints.http.openapi import TAGS, describe, operation_id
 from entrypoints.http.problems import install_problem_handlers
-from entrypoints.http.redoc import ASSETS, serve_redoc
 from entrypoints.http.routes import images, models, operations, search
+from entrypoints.http.security_headers import SecurityHeaders
 from entrypoints.http.session import router as session_router
 from entrypoints.http.uploads import BodiesInHand
 from entrypoints.logs import configure_logs
@@ -32,7 +35,8 @@ Boxes are pixels of the upright picture. Scores of matches are cosine similariti
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own: its container is on `app.state`.
 
-    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it.
+    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it. Raises
+    ConfigurationError where the file of keys cannot be read.
     """
     container = Container(settings=settings)
 
@@ -49,33 +53,43 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await service.close()
 
-    app = FastAPIOffline(
+    app = FastAPI(
         title="Lookalike",
         version=version("lookalike"),
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        root_path=settings.http.root_path,
         lifespan=lifespan,
         redirect_slashes=False,
         # Above our own limit, which answers with a reason; the parser's default is below what may be configured.
         form_limits={"max_files": 4 * settings.http.max_batch_files},
-        redoc_url=None,
+        openapi_url=None,  # documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
-        static_url=ASSETS,
     )
     app.state.container = container
     app.state.start_failure = None
+    app.state.keys = KeyRing(
+        settings.auth.keys, settings.auth.keys_file, secret=lambda: session_secret(settings.data_dir)
+    )
     app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
     for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
     app.include_router(session_router)
     install_problem_handlers(app)
-    serve_redoc(app)
+    serve_documentation(app)
     serve_page(app)
     describe(app)
+    # From the inside out.
+    app.add_middleware(Gate, keys=app.state.keys, limits=settings.limits)
+    if settings.http.cors_origins:
+        app.add_middleware(CrossOrigin, origins=settings.http.cors_origins)
     app.add_middleware(RequestContext)
+    if settings.http.root_path:
+        app.add_middleware(RootPath, root_path=settings.http.root_path)
+    app.add_middleware(
+        SecurityHeaders, hsts_seconds=settings.http.hsts_seconds, embeddable=bool(settings.http.cors_origins)
+    )
     return app
 
 

@@ -80,6 +80,18 @@ class RequestContext:
         await self.app(scope, receive, send)
 
 
+class RootPath:
+    """Tells the application under which path a proxy serves it, whether or not the proxy leaves that in the path."""
+
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+        self.app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self.app({**scope, "root_path": self._root_path}, receive, send)
+
+
 class _WatchedReceive:
     """The server's `receive`; it notes when a caller goes away who has sent everything and waits for the answer."""
 

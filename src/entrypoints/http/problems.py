@@ -54,6 +54,7 @@ CODES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
     HTTPStatus.UNPROCESSABLE_ENTITY: "validation_failed",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limited",
     HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
     HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
 }
@@ -203,6 +204,7 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "invalid_examples": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give at least one positive or negative example."),
     "invalid_filter": (HTTPStatus.UNPROCESSABLE_ENTITY, "The filter names nothing."),
     "invalid_metadata": (HTTPStatus.UNPROCESSABLE_ENTITY, "Metadata has 65 keys; at most 64 are allowed."),
+    "rate_limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests came with this key. Send it again in 12 s."),
     "repository_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The index does not answer."),
     "encoder_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The encoder is not ready."),
     "detector_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "This deployment runs no object detector."),
@@ -213,7 +215,7 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
 }
 """One example of each code that operations document."""
 
-ALWAYS = ("unauthorized", "forbidden", "validation_failed", "repository_unavailable", "deadline_passed")
+ALWAYS = ("unauthorized", "forbidden", "validation_failed", "rate_limited", "repository_unavailable", "deadline_passed")
 PICTURE = (
     "malformed_request",
     "body_too_large",

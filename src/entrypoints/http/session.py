@@ -5,9 +5,11 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from entrypoints.http.auth import COOKIE, Credentials, granted_role, require, session_token
+from entrypoints.http.auth import granted_role, require
 from entrypoints.http.dependencies import ContainerOf, Root
-from entrypoints.settings import Role
+from entrypoints.http.gate import COOKIE, caller_of
+from entrypoints.http.key_ring import KeyRing
+from entrypoints.keys import Role
 
 THIRTY_DAYS = 30 * 24 * 3600
 
@@ -23,23 +25,25 @@ class SessionOut(BaseModel):
 
 
 @router.get("")
-async def session(request: Request, credentials: Credentials, container: ContainerOf) -> SessionOut:
+async def session(request: Request, container: ContainerOf) -> SessionOut:
     """Whether keys are configured, and the role that the caller has. Open to all."""
     settings = container.settings()
     return SessionOut(
-        keys=bool(settings.auth.keys),
-        role=granted_role(request, credentials),
+        keys=settings.auth.has_keys,
+        role=granted_role(request),
         max_upload_bytes=settings.http.max_upload_bytes,
     )
 
 
 @router.post("", status_code=HTTPStatus.NO_CONTENT, response_class=Response, dependencies=[require(Role.READ)])
-async def sign_in(request: Request, response: Response, credentials: Credentials, root: Root) -> None:
+async def sign_in(request: Request, response: Response, root: Root) -> None:
     """Set the cookie that stands for the key in the header."""
-    if credentials is not None:
+    key = caller_of(request)
+    keys: KeyRing = request.app.state.keys
+    if key is not None:
         response.set_cookie(
             COOKIE,
-            session_token(credentials.credentials),
+            keys.token_of(key),
             max_age=THIRTY_DAYS,
             path=f"{root}/",
             secure=request.url.scheme == "https",

@@ -67,7 +67,7 @@ class CountedRoute(APIRoute):
         async def counted(request: Request) -> Response:
             # FastAPI reads the body before it solves dependencies: first ask whether this caller may send one.
             for role in roles:
-                await role.check(request)
+                role.check(request)
             http = request.app.state.container.settings().http
             limit = self.limit(http, request)
             declared = request.headers.get("content-length", "")

@@ -39,7 +39,7 @@ from entrypoints.http.schemas import (
     image_path,
 )
 from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, PatientRoute, upload_of
-from entrypoints.settings import Role
+from entrypoints.keys import Role
 
 reads = APIRouter(tags=["Images"], dependencies=[require(Role.READ), Once, Open])
 writes = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open])

@@ -11,7 +11,7 @@ from entrypoints.http.parameters import Labels, PictureFile, Regions
 from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
 from entrypoints.http.schemas import DetectionsOut, EmbeddingOut, ModelsOut
 from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
-from entrypoints.settings import Role
+from entrypoints.keys import Role
 
 router = APIRouter(tags=["Models"], route_class=CountedRoute, dependencies=[require(Role.READ), NoQuery, Once])
 

@@ -15,7 +15,7 @@ from entrypoints.http.parameters import IdInPath, Limit, Offset, PictureFile, Re
 from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
 from entrypoints.http.schemas import ExamplesIn, SearchResultOut
 from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
-from entrypoints.settings import Role
+from entrypoints.keys import Role
 
 router = APIRouter(tags=["Search"], route_class=CountedRoute, dependencies=[require(Role.READ), Once, Open])
 

@@ -11,7 +11,7 @@ import { sleep } from "./dom.js";
  *   regions: {query_region: Box, object: Detection | null, score: number}[] | null}} Match */
 
 const BASE = new URL("./", document.baseURI);
-const CHANGES = { "X-Lookalike-Page": "1" }; // see http/auth.py: a cookie alone changes nothing
+const CHANGES = { "X-Lookalike-Page": "1" }; // see http/gate.py: a cookie alone changes nothing
 const MOST_PATIENT = 5;
 
 /** What the service refused or could not do (RFC 9457), or that it did not answer (status 0). */

@@ -1,0 +1,103 @@
+"""The gate that every request passes: who calls, and whether they have called too often.
+
+What a caller may do is for the routes to say (`auth.py`): they know which role they need.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from entrypoints.http.key_ring import KeyRing
+from entrypoints.http.problems import problem, problem_response
+from entrypoints.http.rate_limits import RateLimit, caller_at
+from entrypoints.keys import ApiKey, digest_of
+from entrypoints.settings import LimitSettings
+
+COOKIE = "lookalike_session"
+PAGE_HEADER = "X-Lookalike-Page"
+"""The page sends it with whatever changes something. Another site cannot: browsers ask us first, and we never agree.
+A cookie alone therefore changes nothing, not even from another port of the same host, which counts as the same site."""
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_ALWAYS_OPEN = "/health/"
+
+
+@dataclass(frozen=True, slots=True)
+class TooOften:
+    """Why a request is refused, and for how many seconds."""
+
+    what: str
+    seconds: int
+
+
+class Gate:
+    """Recognises the caller, for `caller_of`, and answers 429 to who comes too often. Health is not counted."""
+
+    def __init__(self, app: ASGIApp, *, keys: KeyRing, limits: LimitSettings) -> None:
+        self.app = app
+        self._keys = keys
+        self._per_key = RateLimit(limits.per_key)
+        self._per_address = RateLimit(limits.per_address)
+        self._wrong_keys = RateLimit(limits.wrong_keys)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through, or not."""
+        if scope["type"] != "http" or _is_always_open(scope):
+            await self.app(scope, receive, send)
+            return
+        refused = self._refusal(HTTPConnection(scope))
+        if refused is None:
+            await self.app(scope, receive, send)
+            return
+        found = problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limited",
+            f"{refused.what} Send it again in {refused.seconds} s.",
+            instance=scope["path"],
+            request_id=scope["state"]["request_id"],
+        )
+        await problem_response(found, {"Retry-After": str(refused.seconds)})(scope, receive, send)
+
+    def _refusal(self, request: HTTPConnection) -> TooOften | None:
+        address = caller_at(request.client.host if request.client else None)
+        if seconds := self._per_address.count(address):
+            return TooOften("Too many requests came from this address.", seconds)
+        key = None
+        if (given := _key_in_header(request)) is not None:
+            # Whatever key it shows: an answer that told the right one from others would go on answering guesses.
+            if seconds := self._wrong_keys.used_up(address):
+                return TooOften("Too many keys came from this address that are none of this service.", seconds)
+            key = self._keys.find(given)
+            if key is None and not self._keys.is_empty:
+                # A program that goes on with a key of yesterday guesses nothing: it is counted once.
+                self._wrong_keys.count_once(address, digest_of(given).hex())
+        elif _cookie_counts(request):
+            key = self._keys.find_by_token(request.cookies.get(COOKIE, ""))
+        request.scope["state"]["key"] = key
+        if key is not None and (seconds := self._per_key.count(key.digest.hex())):
+            return TooOften("Too many requests came with this key.", seconds)
+        return None
+
+
+def caller_of(request: HTTPConnection) -> ApiKey | None:
+    """The key that the caller has shown, by itself or by the page's cookie; None without one of ours."""
+    found: ApiKey | None = request.scope["state"]["key"]
+    return found
+
+
+def _is_always_open(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")).startswith(_ALWAYS_OPEN)
+
+
+def _key_in_header(request: HTTPConnection) -> bytes | None:
+    scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
+    return key.encode("latin-1") if scheme.lower() == "bearer" and key else None
+
+
+def _cookie_counts(request: HTTPConnection) -> bool:
+    return request.scope["method"] in SAFE_METHODS or PAGE_HEADER in request.headers

@@ -1,0 +1,135 @@
+"""The keys of a running service: those of the settings, and those of a file that may change while it runs."""
+
+import functools
+import hmac
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from domain.errors import ConfigurationError
+from entrypoints.keys import ApiKey, digest_of, read_keys_file
+
+REREAD_SECONDS = 5.0
+"""How long a changed file may go unnoticed."""
+
+SECRET_FILE = "session-secret"  # noqa: S105 - a name
+_SECRET_BYTES = 32
+
+log = logging.getLogger(__name__)
+
+
+class KeyRing:
+    """Recognises keys, and the tokens that stand for them in the web page's cookie."""
+
+    def __init__(
+        self,
+        configured: tuple[ApiKey, ...],
+        file: Path | None,
+        *,
+        secret: Callable[[], bytes],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reads the file. Raises ConfigurationError.
+
+        `secret` gives what is this service's alone, and is asked for once: tokens are made with it, so that nobody
+        makes one from a hash in the settings.
+        """
+        self._configured = configured
+        self._file = file
+        self._secret = functools.cache(secret)
+        self._clock = clock
+        self._looked_at = clock()
+        self._version = self._version_of_file()
+        self._keys = configured
+        if file is not None:
+            try:
+                self._keys += read_keys_file(file)
+            except ValueError as error:
+                raise ConfigurationError(f"LOOKALIKE_AUTH__KEYS_FILE: {error}") from None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no keys are configured, so that everybody may do everything."""
+        return not self._keys
+
+    def find(self, key: bytes) -> ApiKey | None:
+        """The entry of a key, with the highest role where there are several. All are compared, in constant time."""
+        self._reread()
+        given = digest_of(key)
+        return _highest([entry for entry in self._keys if entry.is_of(given)])
+
+    def find_by_token(self, token: str) -> ApiKey | None:
+        """The entry that a token stands for: as long as it is configured."""
+        self._reread()
+        given = token.encode()
+        return _highest([entry for entry in self._keys if hmac.compare_digest(self.token_of(entry).encode(), given)])
+
+    def token_of(self, entry: ApiKey) -> str:
+        """What stands for a key and does not tell it: 64 hexadecimal digits."""
+        return hmac.digest(self._secret(), b"lookalike web page session" + entry.digest, "sha256").hex()
+
+    def _reread(self) -> None:
+        """Take what a changed file says; where it cannot be read, go on with what it said before, and complain."""
+        if self._file is None or self._clock() < self._looked_at + REREAD_SECONDS:
+            return
+        self._looked_at = self._clock()
+        version = self._version_of_file()
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._keys = self._configured + read_keys_file(self._file)
+        except ValueError as error:
+            log.error("The keys stay what they were: %s", error)
+        else:
+            log.info("Read the keys in %s anew", self._file)
+
+    def _version_of_file(self) -> tuple[int, ...] | None:
+        """What changes with the file, also where a link is pointed elsewhere; None where there is no file."""
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def session_secret(data_dir: Path) -> bytes:
+    """The secret that all processes over one data directory share, made by the first of them.
+
+    Where it cannot be kept, one for this process: the page's visitors sign in again after a restart.
+    """
+    path = data_dir / SECRET_FILE
+    try:
+        return _kept_secret(path)
+    except OSError as error:
+        log.warning("%s cannot be kept (%s): the page's sessions end with this process", path, error.strerror)
+        return secrets.token_bytes(_SECRET_BYTES)
+
+
+def _kept_secret(path: Path) -> bytes:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ours = path.with_name(f"{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(ours, path)  # whole, and never over that of another process
+        except FileExistsError:
+            pass
+        finally:
+            ours.unlink()
+    secret = path.read_bytes()
+    if len(secret) != _SECRET_BYTES:
+        raise OSError(0, f"it has {len(secret)} bytes instead of {_SECRET_BYTES}; delete it")
+    return secret
+
+
+def _highest(entries: list[ApiKey]) -> ApiKey | None:
+    return max(entries, key=lambda entry: entry.role.rank, default=None)

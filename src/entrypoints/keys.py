@@ -1,0 +1,95 @@
+"""API keys: how they are written, made, and recognised. Only their hashes are kept.
+
+SHA-256 without salt or stretching suffices for keys that a machine makes (`new_key`, 256 random bits): nobody can guess
+them from it. It would not do for passwords.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+LEAST_LENGTH = 8
+"""Characters of a key that somebody chose."""
+
+HASHED = "sha256:"
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
+
+
+class Role(StrEnum):
+    """What a key allows; each role includes the one before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        """The higher, the more it allows."""
+        return list(Role).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key by its SHA-256 (32 bytes), which no representation shows."""
+
+    role: Role
+    digest: bytes = field(repr=False)
+
+    def is_of(self, digest: bytes) -> bool:
+        """In constant time, so that timing tells nothing."""
+        return hmac.compare_digest(self.digest, digest)
+
+
+def digest_of(key: bytes) -> bytes:
+    """What is kept of a key."""
+    return hashlib.sha256(key).digest()
+
+
+def new_key() -> str:
+    """A strong one. The prefix lets people, and scanners of what was published by mistake, know it for one of ours."""
+    return f"lookalike_{secrets.token_urlsafe(32)}"
+
+
+def written(key: str, role: Role) -> str:
+    """As it is configured without telling the key."""
+    return f"{role}:{HASHED}{digest_of(key.encode()).hex()}"
+
+
+def parse_keys(entries: Iterable[str]) -> tuple[ApiKey, ...]:
+    """Keys written as `role:key` or `role:sha256:hash`. Raises ValueError, which repeats no part of an entry."""
+    return tuple(_parse(entry.strip(), number) for number, entry in enumerate(entries, start=1) if entry.strip())
+
+
+def read_keys_file(path: Path) -> tuple[ApiKey, ...]:
+    """One key a line; lines that begin with `#` are comments. Raises ValueError, also where it holds no key."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(f"{path} cannot be read: {reason}") from None
+    try:
+        keys = parse_keys("" if line.lstrip().startswith("#") else line for line in lines)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not keys:
+        raise ValueError(f"{path} holds no key: one a line, written as role:key")
+    return keys
+
+
+def _parse(entry: str, number: int) -> ApiKey:
+    role, _, key = entry.partition(":")
+    if role not in set(Role):
+        raise ValueError(f"entry {number} does not begin with a role: write role:key with roles {', '.join(Role)}")
+    if key.startswith(HASHED):
+        hexadecimal = key.removeprefix(HASHED)
+        if not _HEX_DIGEST.fullmatch(hexadecimal):
+            raise ValueError(f"entry {number} has no SHA-256: after sha256: come 64 hexadecimal digits")
+        return ApiKey(Role(role), bytes.fromhex(hexadecimal))
+    if len(key) < LEAST_LENGTH:
+        raise ValueError(f"entry {number} is too short: a key has {LEAST_LENGTH} or more characters")
+    return ApiKey(Role(role), digest_of(key.encode()))
