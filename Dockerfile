@@ -81,9 +81,11 @@ VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["python3", "-c", "\
-import os, urllib.request as request; \
+import os, ssl, urllib.request as request; \
+scheme = 'https' if os.environ.get('LOOKALIKE_HTTP__TLS_CERTIFICATE') else 'http'; \
 port = os.environ.get('LOOKALIKE_HTTP__PORT', '8000'); \
-request.build_opener(request.ProxyHandler({})).open(f'http://127.0.0.1:{port}/health/ready', timeout=4)"]
+trusting = request.HTTPSHandler(context=ssl._create_unverified_context()); \
+request.build_opener(request.ProxyHandler({}), trusting).open(f'{scheme}://127.0.0.1:{port}/health/ready', timeout=4)"]
 ENTRYPOINT ["lookalike"]
 CMD ["serve"]
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import httpx
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-_ANNOUNCED = re.compile(r"Serving at (http://\S+)")
+_ANNOUNCED = re.compile(r"Serving at (https?://\S+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,11 @@ class Service:
         return "".join((self.directory / name).read_text(errors="replace") for name in ("stdout", "stderr"))
 
 
-def start(directory: Path, settings: Mapping[str, str]) -> Service:
+def start(directory: Path, settings: Mapping[str, str], *, trust: ssl.SSLContext | bool = True) -> Service:
     """Start `lookalike serve` with its data below `directory`, and wait until it is ready.
 
-    `settings` are environment variables without their prefix; others of ours do not get through.
+    `settings` are environment variables without their prefix; others of ours do not get through. `trust`: in whose
+    certificates, where it serves by TLS.
     """
     directory.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")}
@@ -61,7 +63,7 @@ def start(directory: Path, settings: Mapping[str, str]) -> Service:
             start_new_session=True,
         )
     try:
-        return Service(process=process, url=_await_ready(process, directory), directory=directory)
+        return Service(process=process, url=_await_ready(process, directory, trust), directory=directory)
     except BaseException:
         process.kill()
         process.wait()
@@ -86,16 +88,16 @@ def stop(service: Service) -> None:
 
 
 @contextmanager
-def running(directory: Path, settings: Mapping[str, str]) -> Iterator[Service]:
+def running(directory: Path, settings: Mapping[str, str], *, trust: ssl.SSLContext | bool = True) -> Iterator[Service]:
     """A service for as long as the block runs."""
-    service = start(directory, settings)
+    service = start(directory, settings, trust=trust)
     try:
         yield service
     finally:
         stop(service)
 
 
-def _await_ready(process: subprocess.Popen[bytes], directory: Path) -> str:
+def _await_ready(process: subprocess.Popen[bytes], directory: Path, trust: ssl.SSLContext | bool) -> str:
     url, answer = "", "no answer yet"
     give_up = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up:
@@ -105,7 +107,7 @@ def _await_ready(process: subprocess.Popen[bytes], directory: Path) -> str:
         if announced := _ANNOUNCED.search(output):
             url = announced[1]
             try:
-                ready = httpx.get(f"{url}/health/ready", timeout=10)
+                ready = httpx.get(f"{url}/health/ready", timeout=10, verify=trust)
             except httpx.TransportError as error:
                 answer = str(error)
             else:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from domain.errors import ConfigurationError
+
 LEAST_LENGTH = 8
 """Characters of a key that somebody chose."""
 
@@ -66,19 +68,21 @@ def parse_keys(entries: Iterable[str]) -> tuple[ApiKey, ...]:
 
 
 def read_keys_file(path: Path) -> tuple[ApiKey, ...]:
-    """One key a line; lines that begin with `#` are comments. Raises ValueError, also where it holds no key."""
+    """One key a line; lines that begin with `#` are comments. Raises ConfigurationError, also where it holds no key."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ValueError(f"{path} cannot be read: {reason}") from None
-    try:
         keys = parse_keys("" if line.lstrip().startswith("#") else line for line in lines)
+        if not keys:
+            raise ValueError("it holds no key: one a line, written as role:key")
+    except OSError as error:
+        reason = f"it cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        reason = "it is not text"
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    if not keys:
-        raise ValueError(f"{path} holds no key: one a line, written as role:key")
-    return keys
+        reason = str(error)
+    else:
+        return keys
+    raise ConfigurationError(f"LOOKALIKE_AUTH__KEYS_FILE {path}: {reason}")  # with no cause, which might quote a key
 
 
 def _parse(entry: str, number: int) -> ApiKey:

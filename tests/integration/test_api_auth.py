@@ -1,12 +1,15 @@
 """Keys and their roles, on a service that has some configured."""
 
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from entrypoints.keys import Role, written
 from tests.contracts.api.bodies import MULTIPART, connection, read_problem, send_head
 from tests.contracts.api.conformance import Conformance, assert_problem
 from tests.contracts.api.deployed import LIMITS
@@ -22,9 +25,13 @@ READS = {"POST /v1/search", "POST /v1/search/examples", "POST /v1/embeddings", "
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    keys = ",".join(f"{role}:{key}" for role, key in KEYS.items())
-    settings = {**LIMITS, "REPOSITORY__BACKEND": "memory", "AUTH__KEYS": f"{keys}, read:second-key"}
-    with running(tmp_path_factory.mktemp("service"), settings) as service:
+    """One key by itself, one by its hash, one in a file, and a second one that reads."""
+    directory = tmp_path_factory.mktemp("service")
+    file = directory / "keys"
+    file.write_text(f"# of the operators\nadmin:{KEYS['admin']}\n")
+    keys = f"read:{KEYS['read']},{written(KEYS['write'], Role.WRITE)}, read:second-key"
+    settings = {**LIMITS, "REPOSITORY__BACKEND": "memory", "AUTH__KEYS": keys, "AUTH__KEYS_FILE": str(file)}
+    with running(directory, settings) as service:
         yield service
 
 
@@ -115,11 +122,46 @@ def test_json_of_a_stranger_is_not_looked_at(client: httpx.Client) -> None:
     assert_problem(client.patch(f"/v1/images/{uuid4()}", content="{", headers=header), 401, "unauthorized")
 
 
-def test_keys_are_in_no_answer_and_no_log(client: httpx.Client, service: Service) -> None:
-    for role in RANK:
-        client.get("/v1/models", headers=bearer(role))
-    client.get("/v1/images?limit=0", headers=bearer("admin"))
-    assert not any(key in service.output() for key in KEYS.values())
+def test_keys_are_nowhere_but_in_the_callers_hands(tmp_path: Path) -> None:
+    """Whatever goes wrong with them: in no answer, no log, and no file but the one that holds them."""
+    file = tmp_path / "of-the-operator" / "keys"
+    file.parent.mkdir()
+    file.write_text(f"admin:{KEYS['admin']}\n")
+    settings = {
+        "REPOSITORY__BACKEND": "memory",
+        "AUTH__KEYS": f"read:{KEYS['read']},{written(KEYS['write'], Role.WRITE)}",
+        "AUTH__KEYS_FILE": str(file),
+        "AUTH__OPEN_DOCS": "false",
+        "LIMITS__WRONG_KEYS": "4/hour",
+        "LOG__LEVEL": "debug",
+    }
+    wrong = [f"wrong-key-{number}" for number in range(5)]
+    heard = b""
+    with running(tmp_path / "service", settings) as service, service.client() as client:
+        heard += b"".join(_heard(client.post("/session", headers=bearer(role))) for role in RANK)
+        client.cookies.clear()
+        for path in ("/v1/images", "/v1/images?limit=0", "/docs", "/nowhere", "/session", "/v1/models"):
+            for header in (
+                *(f"Bearer {key}" for key in [*KEYS.values(), *wrong]),
+                *(f"Basic {key}" for key in KEYS.values()),
+                *KEYS.values(),
+            ):
+                heard += _heard(client.get(path, headers={"authorization": header}))
+                heard += _heard(client.get(path, headers={"cookie": f"lookalike_session={header}"}))
+                heard += _heard(client.post("/v1/images/delete", content="{", headers={"authorization": header}))
+        output = service.output()
+    written_files = [path for path in (tmp_path / "service").rglob("*") if path.is_file()]
+    told = heard + output.encode() + b"".join(path.read_bytes() for path in written_files)
+    assert b"rate_limited" in heard
+    assert "Traceback" not in output
+    for key in [*KEYS.values(), *wrong]:
+        assert key.encode() not in told, key
+        assert sha256(key.encode()).hexdigest().encode() not in told, key
+        assert sha256(key.encode()).digest() not in told, key
+
+
+def _heard(response: httpx.Response) -> bytes:
+    return repr(response.headers.raw).encode() + response.content
 
 
 def test_the_document_says_how_to_send_a_key(document: dict[str, Any]) -> None:

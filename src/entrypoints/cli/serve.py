@@ -34,6 +34,7 @@ def serve(
     Example: [bold]lookalike serve --port 9000[/]
     """
     from entrypoints.container import bound_heaps
+    from entrypoints.keys import read_keys_file
     from entrypoints.settings import load_settings
 
     bound_heaps()
@@ -42,6 +43,8 @@ def serve(
     settings = settings.model_copy(update={"http": settings.http.model_copy(update=given)})
     # Taken before models are loaded, so that a port in use is told at once.
     _check_certificate(settings.http.tls_certificate, settings.http.tls_key)
+    if settings.auth.keys_file is not None:
+        read_keys_file(settings.auth.keys_file)  # a mistake in it is told here, and not by each worker
     with _bound_socket(settings.http.host, settings.http.port) as listener:
         _warn_if_open_to_all(settings)
         if settings.http.workers > 1:

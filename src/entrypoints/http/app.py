@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     serve_page(app)
     describe(app)
     # From the inside out.
-    app.add_middleware(Gate, keys=app.state.keys, limits=settings.limits)
+    app.add_middleware(Gate, keys=app.state.keys, limits=settings.limits, origins=settings.http.cors_origins)
     if settings.http.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.http.cors_origins)
     app.add_middleware(RequestContext)

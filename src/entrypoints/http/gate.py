@@ -3,6 +3,7 @@
 What a caller may do is for the routes to say (`auth.py`): they know which role they need.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -35,11 +36,13 @@ class TooOften:
 
 
 class Gate:
-    """Recognises the caller, for `caller_of`, and answers 429 to who comes too often. Health is not counted."""
+    """Recognises the caller, for `caller_of`; refuses other sites' pages, and who comes too often. Not for health."""
 
-    def __init__(self, app: ASGIApp, *, keys: KeyRing, limits: LimitSettings) -> None:
+    def __init__(self, app: ASGIApp, *, keys: KeyRing, limits: LimitSettings, origins: Sequence[str]) -> None:
+        """`origins`: those whose pages may call (CORS)."""
         self.app = app
         self._keys = keys
+        self._origins = origins
         self._per_key = RateLimit(limits.per_key)
         self._per_address = RateLimit(limits.per_address)
         self._wrong_keys = RateLimit(limits.wrong_keys)
@@ -49,18 +52,29 @@ class Gate:
         if scope["type"] != "http" or _is_always_open(scope):
             await self.app(scope, receive, send)
             return
-        refused = self._refusal(HTTPConnection(scope))
-        if refused is None:
+        request = HTTPConnection(scope)
+        place = {"instance": scope["path"], "request_id": scope["state"]["request_id"]}
+        if self._is_sent_by_another_site(request):
+            detail = "A page of another origin sent this. LOOKALIKE_HTTP__CORS_ORIGINS names those that may."
+            answer = problem_response(problem(HTTPStatus.FORBIDDEN, "cross_origin_refused", detail, **place))
+            await answer(scope, receive, send)
+        elif refused := self._refusal(request):
+            detail = f"{refused.what} Send it again in {refused.seconds} s."
+            found = problem(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail, **place)
+            await problem_response(found, {"Retry-After": str(refused.seconds)})(scope, receive, send)
+        else:
             await self.app(scope, receive, send)
-            return
-        found = problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "rate_limited",
-            f"{refused.what} Send it again in {refused.seconds} s.",
-            instance=scope["path"],
-            request_id=scope["state"]["request_id"],
-        )
-        await problem_response(found, {"Retry-After": str(refused.seconds)})(scope, receive, send)
+
+    def _is_sent_by_another_site(self, request: HTTPConnection) -> bool:
+        """Whether some page that a visitor looks at makes the browser change something here, or work for it.
+
+        Forms may be sent anywhere without asking first, and where no keys are configured nothing else would stop them.
+        Browsers tell by this header, which pages cannot set; programs send none.
+        """
+        if request.scope["method"] in SAFE_METHODS or "*" in self._origins:
+            return False
+        foreign = request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
+        return foreign and request.headers.get("origin") not in self._origins
 
     def _refusal(self, request: HTTPConnection) -> TooOften | None:
         address = caller_at(request.client.host if request.client else None)

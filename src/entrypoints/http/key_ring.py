@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from domain.errors import ConfigurationError
@@ -43,12 +44,7 @@ class KeyRing:
         self._clock = clock
         self._looked_at = clock()
         self._version = self._version_of_file()
-        self._keys = configured
-        if file is not None:
-            try:
-                self._keys += read_keys_file(file)
-            except ValueError as error:
-                raise ConfigurationError(f"LOOKALIKE_AUTH__KEYS_FILE: {error}") from None
+        self._keys = configured if file is None else configured + read_keys_file(file)
 
     @property
     def is_empty(self) -> bool:
@@ -82,7 +78,7 @@ class KeyRing:
         self._version = version
         try:
             self._keys = self._configured + read_keys_file(self._file)
-        except ValueError as error:
+        except ConfigurationError as error:
             log.error("The keys stay what they were: %s", error)
         else:
             log.info("Read the keys in %s anew", self._file)
@@ -115,16 +111,15 @@ def _kept_secret(path: Path) -> bytes:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         ours = path.with_name(f"{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
         try:
-            os.link(ours, path)  # whole, and never over that of another process
-        except FileExistsError:
-            pass
+            with os.fdopen(os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(_SECRET_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(ours, path)  # whole, and never over that of another process
         finally:
-            ours.unlink()
+            ours.unlink(missing_ok=True)
     secret = path.read_bytes()
     if len(secret) != _SECRET_BYTES:
         raise OSError(0, f"it has {len(secret)} bytes instead of {_SECRET_BYTES}; delete it")

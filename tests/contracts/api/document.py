@@ -111,7 +111,7 @@ class DocumentContract(Deployed):
             errors = {status: r for status, r in operation["responses"].items() if int(status) >= 400}
             assert errors, name
             if name.partition(" ")[2].startswith("/v1/"):
-                assert {"401", "403", "422", "503", "504"} <= errors.keys(), name
+                assert {"401", "403", "422", "429", "503", "504"} <= errors.keys(), name
             for status, response in errors.items():
                 assert list(response["content"]) == [PROBLEM], f"{name} {status}"
                 for example in examples_of(document, response["content"][PROBLEM]):

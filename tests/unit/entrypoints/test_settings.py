@@ -3,9 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from domain.errors import ConfigurationError
-from entrypoints.settings import MetadataIndex, Role, Settings, load_settings, setting_names
+from entrypoints.keys import parse_keys
+from entrypoints.settings import MetadataIndex, Settings, load_settings, setting_names
 
 Load = Callable[..., Settings]
 
@@ -34,7 +36,8 @@ def test_nothing_needs_to_be_set(load: Load) -> None:
     assert (settings.http.max_upload_bytes, settings.http.max_batch_bytes) == (25 * 2**20, 512 * 2**20)
     assert settings.http.max_batch_files == 256
     assert (settings.repository.backend, settings.encoder.runtime) == ("edge", "openvino")
-    assert settings.auth.keys == {}
+    assert (settings.auth.keys, settings.auth.has_keys) == ((), False)
+    assert (settings.auth.open_docs, settings.auth.open_metrics, settings.http.cors_origins) == (True, True, ())
     assert (settings.detector.runtime, settings.objects.enabled) == ("auto", True)
 
 
@@ -100,6 +103,18 @@ def test_all_that_is_misspelt_is_told_at_once(load: Load) -> None:
         ("AUTH__KEYS", "owner:12345678"),
         ("AUTH__KEYS", "read:short"),
         ("AUTH__KEYS", "12345678"),
+        ("AUTH__KEYS", "read:sha256:12345678"),
+        ("LIMITS__PER_KEY", "often"),
+        ("LIMITS__PER_ADDRESS", "0/minute"),
+        ("LIMITS__WRONG_KEYS", "10"),
+        ("LIMITS__WRONG_KEYS", "10/fortnight"),
+        ("HTTP__TRUSTED_PROXIES", "*"),
+        ("HTTP__TRUSTED_PROXIES", "10.0.0.1,proxy"),
+        ("HTTP__CORS_ORIGINS", "https://a.example/"),
+        ("HTTP__CORS_ORIGINS", "a.example"),
+        ("HTTP__CORS_ORIGINS", "https://*.example"),
+        ("HTTP__TLS_KEY", "/key.pem"),
+        ("HTTP__HSTS_SECONDS", "-1"),
         ("LOG__LEVEL", "loud"),
     ],
 )
@@ -115,9 +130,43 @@ def test_a_bad_key_is_not_repeated(load: Load) -> None:
 
 
 def test_keys_are_read_with_their_roles_and_not_shown(load: Load) -> None:
-    settings = load(AUTH__KEYS="read:aaaaaaaa, write:bbbb:bbbb,admin:cc=,;cccc".replace(",;", ";"))
-    assert settings.auth.keys == {"aaaaaaaa": Role.READ, "bbbb:bbbb": Role.WRITE, "cc=;cccc": Role.ADMIN}
-    assert "aaaaaaaa" not in repr(settings)
+    settings = load(AUTH__KEYS="read:aaaaaaaa, write:bbbb:bbbb,read:cc=;cccc")
+    assert settings.auth.keys == parse_keys(["read:aaaaaaaa", "write:bbbb:bbbb", "read:cc=;cccc"])
+    for key in settings.auth.keys:
+        for secret in ("aaaaaaaa", key.digest.hex(), repr(key.digest)):
+            assert secret not in repr(settings)
+            assert secret not in settings.model_dump_json(exclude={"auth": {"keys"}})
+
+
+def test_a_wrong_section_does_not_show_its_keys_in_a_traceback() -> None:
+    with pytest.raises(ValidationError) as error:
+        Settings(auth={"keys": "owner:secret-12345678"})  # type: ignore[arg-type]
+    assert "secret" not in str(error.value)
+
+
+def test_nothing_is_closed_without_keys_that_open_it(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"without keys nothing can be closed: set LOOKALIKE_AUTH__KEYS"):
+        load(AUTH__OPEN_DOCS="false")
+
+
+def test_closed_with_keys(load: Load) -> None:
+    auth = load(AUTH__OPEN_DOCS="false", AUTH__OPEN_METRICS="false", AUTH__KEYS_FILE="/run/secrets/keys").auth
+    assert (auth.open_docs, auth.open_metrics, auth.has_keys) == (False, False, True)
+
+
+def test_addresses_and_origins_are_lists(load: Load) -> None:
+    http = load(
+        HTTP__TRUSTED_PROXIES="10.0.0.1, 172.16.0.0/12,::1",
+        HTTP__CORS_ORIGINS="https://a.example,http://localhost:3000, *",
+    ).http
+    assert http.trusted_proxies == ("10.0.0.1", "172.16.0.0/12", "::1")
+    assert http.cors_origins == ("https://a.example", "http://localhost:3000", "*")
+    assert load(HTTP__TRUSTED_PROXIES="", HTTP__CORS_ORIGINS="").http.trusted_proxies == ()
+
+
+@pytest.mark.parametrize("given", ["/pictures", "pictures/", "/pictures/", "pictures"])
+def test_the_root_path_is_written_as_one_likes(load: Load, given: str) -> None:
+    assert load(HTTP__ROOT_PATH=given).http.root_path == "/pictures"
 
 
 def test_secrets_are_not_shown(load: Load) -> None:

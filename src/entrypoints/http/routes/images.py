@@ -24,6 +24,7 @@ from entrypoints.http.dependencies import (
     Open,
     Root,
 )
+from entrypoints.http.files import file_response, not_modified
 from entrypoints.http.filter_schema import FilterText
 from entrypoints.http.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
 from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses, request_id_of
@@ -234,8 +235,9 @@ async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) ->
     record = await browse.get(id)
     etag = f'"{record.sha256}"'
     if is_current(request, etag):
-        return _not_modified(etag)
-    return _file(await browse.original(record), record.media_type, etag)
+        return not_modified(etag)
+    original = await browse.original(record)
+    return file_response(original, record.media_type, etag, filename=record.filename)
 
 
 @reads.get(
@@ -254,8 +256,8 @@ async def get_thumbnail(id: IdInPath, request: Request, browse: BrowseImagesOf) 
     record = await browse.get(id)
     etag = f'"thumbnail-{record.sha256}"'
     if is_current(request, etag):
-        return _not_modified(etag)
-    return _file(await browse.thumbnail(record), THUMBNAIL_MEDIA_TYPE, etag)
+        return not_modified(etag)
+    return file_response(await browse.thumbnail(record), THUMBNAIL_MEDIA_TYPE, etag)
 
 
 def _metadata_of_each(form: BatchForm) -> list[Metadata | None]:
@@ -266,15 +268,3 @@ def _metadata_of_each(form: BatchForm) -> list[Metadata | None]:
         by_name = {name: checked_metadata(value) for name, value in given.items()}
         return [by_name.get(file.filename or "") for file in form.files]
     return [checked_metadata(given)] * len(form.files)
-
-
-def _caching(etag: str) -> dict[str, str]:
-    return {"ETag": etag, "Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-
-
-def _not_modified(etag: str) -> Response:
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_caching(etag))
-
-
-def _file(content: bytes, media_type: str, etag: str) -> Response:
-    return Response(content, media_type=media_type, headers=_caching(etag))

@@ -29,6 +29,9 @@ def test_a_port_in_use_is_told_before_anything_is_opened(tmp_path: Path) -> None
     [
         ({"DATA_DIR": "/proc/nowhere"}, "Pictures cannot be stored in /proc/nowhere/images"),
         ({"ENCODER__MODEL": "no-such-model"}, "no model 'no-such-model'"),
+        ({"AUTH__KEYS": "read:right-key,owner:secret-1"}, "entry 2 does not begin with a role"),
+        ({"AUTH__KEYS_FILE": "/proc/nowhere/keys"}, "/proc/nowhere/keys: it cannot be read: No such file"),
+        ({"HTTP__TLS_CERTIFICATE": "/proc/nowhere.pem"}, "/proc/nowhere.pem or"),
     ],
 )
 def test_a_start_that_fails_is_told_in_one_line(settings: dict[str, str], told: str, tmp_path: Path) -> None:
@@ -38,6 +41,7 @@ def test_a_start_that_fails_is_told_in_one_line(settings: dict[str, str], told: 
     assert refused.stderr.startswith("lookalike: ")
     assert refused.stderr.count("\n") == 1
     assert told in refused.stderr
+    assert "secret" not in refused.stderr
     assert "Serving" not in refused.stdout
 
 
@@ -97,5 +101,6 @@ def test_index_and_search_through_a_running_service(tmp_path: Path) -> None:
 
 def test_addresses() -> None:
     assert (_address("::1", 80), _address("localhost", 80)) == ("http://[::1]:80", "http://localhost:80")
+    assert _address("::1", 443, "https") == "https://[::1]:443"
     assert [_is_loopback(host) for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost")] == [True] * 4
     assert [_is_loopback(host) for host in ("0.0.0.0", "::", "192.168.1.2", "example.org")] == [False] * 4  # noqa: S104
