@@ -1,15 +1,15 @@
 """Served by TLS, and behind a proxy: whom the service believes."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 
+from entrypoints.cli import main as command_line
 from tests.serving import Service, running
-from tests.unit.entrypoints.cli.command import lookalike
 
 KEY = "a-key-to-read"
 LIMIT = 4
@@ -117,9 +117,29 @@ def test_without_a_trusted_proxy_nobody_is_believed(
         assert statuses(client, *forged) == [200] * (LIMIT - 1) + [429]
 
 
+Refused = Callable[[str, Path | None], str]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refused:
+    """What `serve` tells of a certificate and a key with which it does not start."""
+    monkeypatch.chdir(tmp_path)
+
+    def serve(certificate: str, key: Path | None) -> str:
+        monkeypatch.setenv("LOOKALIKE_HTTP__TLS_CERTIFICATE", certificate)
+        if key is not None:
+            monkeypatch.setenv("LOOKALIKE_HTTP__TLS_KEY", str(key))
+        with pytest.raises(SystemExit) as ended:
+            command_line.main(["serve", "--port", "0"])
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    return serve
+
+
 @pytest.mark.parametrize("damage", ["another's key", "encrypted key", "text", "no key"])
 def test_a_certificate_that_cannot_be_used_ends_the_start_in_one_line(
-    settings: dict[str, str], authority: trustme.CA, tmp_path: Path, damage: str
+    settings: dict[str, str], authority: trustme.CA, tmp_path: Path, refused: Refused, damage: str
 ) -> None:
     key = tmp_path / "key.pem"
     if damage == "another's key":
@@ -127,14 +147,10 @@ def test_a_certificate_that_cannot_be_used_ends_the_start_in_one_line(
     elif damage == "encrypted key":
         key.write_bytes(_encrypted(Path(settings["HTTP__TLS_KEY"]).read_bytes()))
     else:
-        key.write_text("no key")
-    changed = {name: value for name, value in settings.items() if damage != "no key" or name != "HTTP__TLS_KEY"}
-    if damage != "no key":
-        changed["HTTP__TLS_KEY"] = str(key)
-    refused = lookalike("serve", "--port", "0", data_dir=tmp_path / "data", settings=changed)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("lookalike: LOOKALIKE_HTTP__TLS_CERTIFICATE")
-    assert refused.stderr.count("\n") == 1
+        key.write_text("text")
+    told = refused(settings["HTTP__TLS_CERTIFICATE"], None if damage == "no key" else key)
+    assert told.startswith("lookalike: LOOKALIKE_HTTP__TLS_CERTIFICATE")
+    assert told.count("\n") == 1
 
 
 def _encrypted(key: bytes) -> bytes:

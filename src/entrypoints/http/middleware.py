@@ -81,7 +81,10 @@ class RequestContext:
 
 
 class RootPath:
-    """Tells the application under which path a proxy serves it, whether or not the proxy leaves that in the path."""
+    """Tells the application under which path a proxy serves it, whether or not the proxy leaves that in the path.
+
+    FastAPI's own `root_path` is deprecated, and uvicorn's knows only proxies that take it away.
+    """
 
     def __init__(self, app: ASGIApp, *, root_path: str) -> None:
         self.app = app
@@ -89,7 +92,11 @@ class RootPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self.app({**scope, "root_path": self._root_path}, receive, send)
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            whole = path if path.startswith(f"{self._root_path}/") else self._root_path + path
+            scope = {**scope, "root_path": self._root_path, "path": whole}  # as ASGI wants it
+        await self.app(scope, receive, send)
 
 
 class _WatchedReceive:
@@ -132,7 +139,8 @@ def _internal_error(request_id: str, path: str) -> ASGIApp:
 
 
 def _log_access(scope: Scope, status: int | None, seconds: float) -> None:
-    level = logging.DEBUG if scope["path"].startswith("/health/") else logging.INFO
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    level = logging.DEBUG if path.startswith("/health/") else logging.INFO
     structlog.stdlib.get_logger("access").log(
         level,
         "request",

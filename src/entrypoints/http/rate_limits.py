@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from math import ceil
 
-from limits import RateLimitItemPerHour, parse_many
+from limits import RateLimitItem, RateLimitItemPerHour, parse_many
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
@@ -103,7 +103,7 @@ class RateLimit:
         if self._items and self._limiter.hit(_ONCE, caller, what):
             self.count(caller)
 
-    def _longest(self, items: list, caller: str) -> int | None:
+    def _longest(self, items: list[RateLimitItem], caller: str) -> int | None:
         waits = [self._limiter.get_window_stats(item, caller).reset_time - self._clock() for item in items]
         return max(1, ceil(max(waits))) if waits else None
 

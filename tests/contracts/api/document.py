@@ -122,9 +122,10 @@ class DocumentContract(Deployed):
         for path in ("/v1/images", "/v1/images/batch", "/v1/search", "/v1/embeddings", "/v1/detections"):
             assert list(document["paths"][path]["post"]["requestBody"]["content"]) == ["multipart/form-data"], path
 
-    def test_redoc_may_load_nothing_from_elsewhere(self, client: httpx.Client) -> None:
-        policy = client.get("/redoc").headers["content-security-policy"]
-        assert policy.startswith("default-src 'self';")
+    @pytest.mark.parametrize("page", ["/docs", "/redoc"])
+    def test_the_pages_may_load_nothing_from_elsewhere(self, client: httpx.Client, page: str) -> None:
+        policy = client.get(page).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none';")
         assert "http" not in policy
 
     def test_pictures_may_be_too_large_unknown_or_unreadable(self, document: dict[str, Any]) -> None:

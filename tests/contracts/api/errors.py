@@ -79,10 +79,11 @@ class ErrorsContract(Deployed):
             (b"", "hat.jpg", "image/jpeg"),
             (b"just text", "hat.jpg", "image/jpeg"),
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "hat.png", "image/png"),
+            (b"<!doctype html><img src=hat.jpg>", "hat.jpg", "image/jpeg"),
             (b"%PDF-1.7\n", "hat.jpg", "image/jpeg"),
             (b"\x00" * 4096, "hat.gif", "image/gif"),
         ],
-        ids=["nothing", "text", "SVG", "PDF", "zeros"],
+        ids=["nothing", "text", "SVG", "HTML", "PDF", "zeros"],
     )
     def test_what_is_no_picture_is_told_by_its_content(
         self, client: httpx.Client, path: str, content: bytes, filename: str, declared: str

@@ -46,6 +46,41 @@ class FilesContract(Deployed):
         assert "max-age" in response.headers["cache-control"] or "no-cache" in response.headers["cache-control"]
 
     @pytest.mark.parametrize("kind", ["content", "thumbnail"])
+    def test_what_is_hidden_in_a_picture_stays_inert(self, client: httpx.Client, album: Album, kind: str) -> None:
+        """A picture that is a web page too, for whoever takes it for one."""
+        page = b"<!doctype html><script>alert(document.domain)</script>"
+        content = a_photo("hat-01.jpg")
+        polyglot = content[:2] + b"\xff\xfe" + (len(page) + 2).to_bytes(2, "big") + page + content[2:]
+        link = album.add(polyglot, "page.html")["links"][kind]
+        response = client.get(link, headers={"accept": "text/html"})
+        current = client.get(link, headers={"if-none-match": response.headers["etag"]})
+        assert (kind == "content") == (page in response.content)
+        assert response.headers["content-type"] == "image/jpeg"
+        assert current.status_code == 304
+        for answer in (response, current):
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            [policy] = answer.headers.get_list("content-security-policy")
+            assert {"default-src 'none'", "sandbox"} <= set(policy.split("; "))
+            assert "script" not in policy
+
+    @pytest.mark.parametrize(
+        ("sent", "saved"),
+        [
+            ("hat.jpg", 'inline; filename="hat.jpg"'),
+            (
+                "Hüte; 帽子.jpg",
+                "inline; filename=\"H_te; __.jpg\"; filename*=UTF-8''H%C3%BCte%3B%20%E5%B8%BD%E5%AD%90.jpg",
+            ),
+            ("../../a.jpg", 'inline; filename="a.jpg"'),
+        ],
+    )
+    def test_an_original_is_saved_under_its_name(
+        self, client: httpx.Client, album: Album, sent: str, saved: str
+    ) -> None:
+        response = client.get(album.add(filename=sent)["links"]["content"])
+        assert response.headers["content-disposition"] == saved
+
+    @pytest.mark.parametrize("kind", ["content", "thumbnail"])
     @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '"a" ,W/{},"b"', "*"])
     def test_what_is_current_is_not_sent_again(self, client: httpx.Client, album: Album, kind: str, form: str) -> None:
         link = album.add()["links"][kind]

@@ -267,7 +267,7 @@ async def test_below_a_path_whether_or_not_the_proxy_leaves_it_there(tmp_path: P
         assert [server["url"] for server in document["servers"]] == ["/pictures"]
         assert "/v1/images" in document["paths"]
         docs = (await client.get(f"{prefix}/docs")).text
-        assert '"/pictures/openapi.json"' in docs
+        assert "'/pictures/openapi.json'" in docs
         assert 'src="/pictures/static-offline-docs/swagger-ui-bundle.js"' in docs
         script = await client.get(f"{prefix}/static-offline-docs/swagger-ui-bundle.js")
         assert script.status_code == 200

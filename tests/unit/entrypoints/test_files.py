@@ -1,17 +1,19 @@
 """Pictures on their way out."""
 
-import email.message
+import re
+from urllib.parse import unquote
 
 import pytest
 
 from entrypoints.http.files import content_disposition, file_response
 
 
-def read(header: str) -> tuple[str, str | None]:
-    """As the standard library reads it, independently of what wrote it: the kind, and the filename* or filename."""
-    message = email.message.EmailMessage()
-    message["Content-Disposition"] = header
-    return message.get_content_disposition() or "", message.get_filename()
+def read(header: str) -> tuple[str, str]:
+    """As browsers read it: the kind, and the name, of which the encoded form goes before the plain one."""
+    found = re.fullmatch(r"(\w+); filename=\"([^\"]*)\"(?:; filename\*=UTF-8''([^ ;,\"']+))?", header)
+    assert found
+    kind, plain, encoded = found.groups()
+    return kind, plain if encoded is None else unquote(encoded)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ async def test_where_no_keys_are_there_is_no_session(client: httpx.AsyncClient) 
 
 
 async def test_a_cookie_over_https_stays_there(tmp_path: Path) -> None:
-    async with serving(an_app(tmp_path, auth={"keys": {"a-key-of-ours": "read"}})) as client:
+    async with serving(an_app(tmp_path, auth={"keys": "read:a-key-of-ours"})) as client:
         key = {"authorization": "Bearer a-key-of-ours"}
         over_http = (await client.post("/session", headers=key)).headers["set-cookie"]
         over_https = (await client.post("https://t/session", headers=key)).headers["set-cookie"]
