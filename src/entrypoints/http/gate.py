@@ -3,6 +3,7 @@
 What a caller may do is for the routes to say (`auth.py`): they know which role they need.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,6 +26,8 @@ A cookie alone therefore changes nothing, not even from another port of the same
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _ALWAYS_OPEN = "/health/"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,12 @@ class Gate:
             if key is None and not self._keys.is_empty:
                 # A program that goes on with a key of yesterday guesses nothing: it is counted once.
                 self._wrong_keys.count_once(address, digest_of(given).hex())
-        elif _cookie_counts(request):
-            key = self._keys.find_by_token(request.cookies.get(COOKIE, ""))
+                if seconds := self._wrong_keys.used_up(address):
+                    log.warning(
+                        "Too many wrong keys came from %s: no key from there is taken for %d s", address, seconds
+                    )
+        elif _cookie_counts(request) and (token := request.cookies.get(COOKIE)):
+            key = self._keys.find_by_token(token)
         request.scope["state"]["key"] = key
         if key is not None and (seconds := self._per_key.count(key.digest.hex())):
             return TooOften("Too many requests came with this key.", seconds)

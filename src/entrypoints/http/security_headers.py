@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 DATA_ONLY = "default-src 'none'; frame-ancestors 'none'"
 """The policy of answers that are no pages; pages and files bring their own."""
 
-FILES = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+FILES = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 """For what callers have uploaded: should a browser ever take it for a document, it runs nothing and belongs to nobody.
 The style is that of browsers' own picture viewers."""
 

@@ -9,6 +9,7 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from entrypoints.http.auth import require_metrics_access
+from entrypoints.http.key_ring import SECRET_FILE
 from entrypoints.keys import Role, parse_keys, written
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving
@@ -64,6 +65,16 @@ async def test_the_pages_cookie_opens_what_its_key_opens(tmp_path: Path) -> None
         assert (await client.delete(gone, headers=PAGE)).status_code == 404
 
 
+async def test_without_a_visitor_of_the_page_there_is_no_secret_to_keep(tmp_path: Path) -> None:
+    async with serving(closed_app(tmp_path)) as client:
+        await client.get("/")
+        await client.get("/session")
+        assert (await client.get("/v1/labels", headers=bearer(READ))).status_code == 200
+        assert not (tmp_path / SECRET_FILE).exists()
+        await client.post("/session", headers=bearer(READ))
+        assert (tmp_path / SECRET_FILE).exists()
+
+
 async def test_a_hash_in_the_settings_opens_nothing(tmp_path: Path) -> None:
     [admin] = parse_keys([KEYS.rpartition(",")[2]])
     async with serving(closed_app(tmp_path)) as client:
@@ -102,11 +113,13 @@ async def test_each_key_has_its_own_count_by_header_or_cookie(tmp_path: Path) ->
         assert (await client.get("/v1/labels")).status_code == 401  # without a key there is none to count
 
 
-async def test_who_guesses_keys_is_not_told_when_one_is_right(tmp_path: Path) -> None:
+async def test_who_guesses_keys_is_not_told_when_one_is_right(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(closed_app(tmp_path, limits={"wrong_keys": "3/hour"})) as client:
         await client.post("/session", headers=bearer(READ))
         guesses = [(await client.get("/v1/labels", headers=bearer(f"guess-{n}"))).status_code for n in range(5)]
         assert guesses == [401, 401, 401, 429, 429]
+        [told] = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert told == "Too many wrong keys came from 127.0.0.1: no key from there is taken for 3600 s"
         assert (await client.get("/v1/labels", headers=bearer(ADMIN))).status_code == 429
         assert (await client.get("/v1/labels")).status_code == 200  # by the cookie, which nobody guesses
         client.cookies.clear()
