@@ -42,7 +42,7 @@ class HttpSettings(Section):
 class DecodeSettings(Section):
     """The limits of the decode contract, the memory that decoded pictures may take together, and where it happens.
 
-    `isolated`: in processes of their own; `max_seconds` of processor time a picture are enforced there alone.
+    `isolated`: in processes of their own, which end after `max_seconds` of processor time over the largest picture.
     """
 
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
@@ -51,7 +51,7 @@ class DecodeSettings(Section):
     max_bytes_at_once: Annotated[int, Field(ge=1024)] = 48 * MEBIBYTE
     threads: Annotated[int, Field(ge=0)] = 0
     isolated: bool = os.name == "posix"
-    max_seconds: Annotated[float, Field(gt=0)] = 4.0
+    max_seconds: Annotated[float, Field(gt=0)] = 10.0
 
 
 class EncoderSettings(Section):

@@ -21,6 +21,9 @@ SPARE_BYTES = 2 * 1024**3
 BYTES_PER_PIXEL = 24
 """What decoding takes at most: 16-bit RGBA, its 8-bit twin, the picture on white, and the pixels that are sent."""
 
+SMALLEST_SHARE = 0.2
+"""Of the processor time that the largest picture may take: what headers and the smallest pictures may."""
+
 
 def main() -> None:
     """Answer until the socket closes."""
@@ -36,7 +39,7 @@ def main() -> None:
         try:
             send(connection, {"begun": True})
             while True:
-                _answer(connection, reader, max_seconds)
+                _answer(connection, reader, max_pixels=limits.max_pixels, max_seconds=max_seconds)
         except (DisconnectedError, ConnectionError):
             return
 
@@ -47,13 +50,12 @@ def _limit(kind: int, most: int) -> None:
     resource.setrlimit(kind, (most, most))
 
 
-def _answer(connection: socket.socket, reader: PictureReader, max_seconds: float) -> None:
+def _answer(connection: socket.socket, reader: PictureReader, *, max_pixels: int, max_seconds: float) -> None:
     request, length = receive_head(connection)
     content = bytearray(length)
     receive_into(connection, memoryview(content))
-    # The rest of what an `open` has used up is left to its `read`.
-    if "open" in request:
-        signal.setitimer(signal.ITIMER_PROF, max_seconds)
+    share = SMALLEST_SHARE + (1 - SMALLEST_SHARE) * reader.pixels / max_pixels
+    signal.setitimer(signal.ITIMER_PROF, share * max_seconds)
     try:
         if "open" in request:
             send(connection, {"cost": _open(reader, bytes(content), request["open"])})

@@ -1,6 +1,7 @@
 """One picture after the other with Pillow, by the contract in docs/decode-contract.md."""
 
 import io
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ class PictureReader:
                 _draft(image, sufficient_side, region)
         self._opened = _Opened(kind, image, header_size, region)
         return 3 * image.width * image.height
+
+    @property
+    def pixels(self) -> int:
+        """How many the header of what is open says; 0 where nothing is."""
+        return math.prod(self._opened.header_size) if self._opened else 0
 
     def read(self) -> DecodedImage:
         """The picture that was opened last; C-contiguous and writable."""

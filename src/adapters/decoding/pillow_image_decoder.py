@@ -19,8 +19,8 @@ Reader = PictureReader | ReaderProcess
 class PillowImageDecoder(ImageDecoder):
     """At most `threads` pictures at once, each read by a reader of its own; see PictureReader for the formats.
 
-    `isolated` readers are processes (ReaderProcess): whatever a picture does to a C library ends with them, and none
-    takes more than `max_seconds` of processor time. Otherwise they live in this process.
+    `isolated` readers are processes (ReaderProcess): whatever a picture does to a C library ends with them, and so does
+    one of `max_pixels` after `max_seconds` of processor time, smaller ones sooner. Otherwise they live in this process.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class PillowImageDecoder(ImageDecoder):
         max_bytes_in_flight: int = 256 * 1024 * 1024,
         max_bytes_at_once: int = 48 * 1024 * 1024,
         isolated: bool = False,
-        max_seconds: float = 4.0,
+        max_seconds: float = 10.0,
     ) -> None:
         limits = HeaderLimits(max_pixels=max_pixels, max_side=max_side)
         self._budget = DecodeBudget(admitted=max_bytes_in_flight, at_once=max_bytes_at_once)

@@ -58,7 +58,8 @@ class ReaderProcess:
     """A PictureReader in a process of its own, which is started when it is first used, and anew when it has died.
 
     One picture at a time, from one thread at a time. A picture over which the process dies is tried once more, since
-    it may have died of something else; one that takes longer than `max_seconds` of processor time is not.
+    it may have died of something else; one that takes too long is not. `max_seconds` of processor time are for a
+    picture as large as `limits` allow; smaller ones have less, down to a fifth.
     """
 
     def __init__(self, limits: HeaderLimits, *, max_seconds: float) -> None:
@@ -130,7 +131,7 @@ class ReaderProcess:
             kind = identify(self._content)
             raise ImageUnreadableError(
                 f"The content begins as {kind.name if kind else 'a picture'}, but decoding it {again}. "
-                "Send the picture in another encoding."
+                "Send the picture in another encoding, or smaller."
             ) from again
 
     def _ask_to_open(self) -> int:
@@ -166,8 +167,7 @@ class ReaderProcess:
         except (DisconnectedError, OSError, ValueError) as error:
             status = self._end()
             if status == -signal.SIGPROF:
-                reason = f"takes more than {self._max_seconds:g} s of processor time"
-                raise _ReaderDiedError(reason, too_long=True) from None
+                raise _ReaderDiedError("takes too much processor time for its size", too_long=True) from None
             raise _ReaderDiedError(f"ends the decoder ({_named(status)})") from error
         if "error" in head:
             raise _ERRORS[head["error"]](head["message"])

@@ -79,12 +79,12 @@ async def test_a_region_is_respected(decoder: PillowImageDecoder) -> None:
 
 
 async def test_a_picture_that_takes_too_long_ends_alone() -> None:
-    decoder = PillowImageDecoder(threads=2, isolated=True, max_seconds=0.5)
+    decoder = PillowImageDecoder(threads=2, isolated=True, max_seconds=1.0)
     picture = encoded(textured(330, 210), "JPEG")
     endless = asyncio.create_task(decoder.decode(endless_scans(), sufficient_side=FULL))
     while not endless.done():
         await asyncio.wait_for(decoder.decode(picture, sufficient_side=FULL), 10)
-    with pytest.raises(ImageUnreadableError, match=r"JPEG.*takes more than 0\.5 s of processor time"):
+    with pytest.raises(ImageUnreadableError, match=r"JPEG.*takes too much processor time for its size"):
         await endless
     await decoder.decode(picture, sufficient_side=FULL)
     await decoder.close()
@@ -92,7 +92,7 @@ async def test_a_picture_that_takes_too_long_ends_alone() -> None:
 
 async def test_one_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader_process, "WALL_CLOCK_FACTOR", 0.5)
-    decoder = PillowImageDecoder(threads=1, isolated=True)
+    decoder = PillowImageDecoder(threads=1, isolated=True, max_seconds=2.0)
     picture = encoded(textured(33, 21), "PNG")
     await decoder.decode(picture, sufficient_side=FULL)
     [process] = decoder._processes
