@@ -85,7 +85,7 @@ def _send_picture(connection: socket.socket, reader: PictureReader) -> None:
         "width": raster.width,
         "height": raster.height,
     }
-    send(connection, head, memoryview(raster.pixels).cast("B"))
+    send(connection, head, raster.pixels.data.cast("B"))
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ class ReaderProcess:
             if length > 3 * self._limits.max_pixels:
                 raise ValueError(f"{length:,} bytes of pixels")
             body = np.empty(length, dtype=np.uint8)
-            receive_into(connection, memoryview(body))
+            receive_into(connection, body.data)
         except TimeoutError:
             self._end()
             raise _ReaderDiedError("takes too long", too_long=True) from None
