@@ -48,7 +48,7 @@ class FilesContract(Deployed):
     @pytest.mark.parametrize("kind", ["content", "thumbnail"])
     def test_what_is_hidden_in_a_picture_stays_inert(self, client: httpx.Client, album: Album, kind: str) -> None:
         """A picture that is a web page too, for whoever takes it for one."""
-        page = b"<!doctype html><script>alert(document.domain)</script>"
+        page = f"<!doctype html><script>alert(document.domain, '{album.mark}')</script>".encode()
         content = a_photo("hat-01.jpg")
         polyglot = content[:2] + b"\xff\xfe" + (len(page) + 2).to_bytes(2, "big") + page + content[2:]
         link = album.add(polyglot, "page.html")["links"][kind]
