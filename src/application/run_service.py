@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from application.settle_interrupted import SettleInterrupted
 from domain.embeddings import EmbeddingSpace
 from domain.errors import EncoderUnavailableError, RepositoryUnavailableError, UnavailableError
 from domain.models import ModelDescription, RepositoryStatus
@@ -107,8 +108,17 @@ class RunService:
         except Exception as error:
             self._failure = error  # readiness reports it until somebody mends it
             raise
+        await self._settle()
         self._repository_open = True
         log.info("The index is open")
+
+    async def _settle(self) -> None:
+        try:
+            images = await SettleInterrupted(repository=self.repository, store=self.store)()
+        except UnavailableError as error:
+            log.warning("What was cut short is left to the next start: %s", error)
+        else:
+            log.log(logging.INFO if images else logging.DEBUG, "Settled %d images that were cut short", images)
 
     async def _open_patiently(self) -> None:
         first = self._opening = asyncio.create_task(self._open_repository())

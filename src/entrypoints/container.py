@@ -13,6 +13,7 @@ from dependency_injector import containers, providers
 
 from application.back_up import BackUp, Restore
 from application.browse_images import BrowseImages
+from application.check_integrity import CheckIntegrity
 from application.delete_images import DeleteImages
 from application.describe_pictures import DescribePictures
 from application.detect_objects import DetectObjects
@@ -347,6 +348,9 @@ class Container(containers.DeclarativeContainer):
     backup_archive = providers.Factory(directory_backup_archive)
     back_up = providers.Factory(BackUp, repository=repository, store=store)
     restore = providers.Factory(Restore, repository=repository, store=store)
+    check_integrity = providers.Factory(
+        CheckIntegrity, repository=repository, store=store, decoder=decoder, thumbnails=thumbnails
+    )
     reindex_embeddings = providers.Factory(
         ReindexEmbeddings, originals=originals, describe=describe, repository=repository
     )

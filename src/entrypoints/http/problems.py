@@ -222,6 +222,7 @@ PICTURE = (
     "image_unreadable",
     "encoder_unavailable",
     "busy",
+    "storage_full",
 )
 
 

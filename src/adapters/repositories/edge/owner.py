@@ -22,6 +22,7 @@ from adapters.repositories.edge.requests import (
     Describe,
     Failure,
     FailureKind,
+    FindOrphans,
     Get,
     GetObjectVectors,
     GetVectors,
@@ -31,11 +32,13 @@ from adapters.repositories.edge.requests import (
     Open,
     Optimize,
     Request,
+    SweepObjects,
     Write,
     frame,
     read_frame,
 )
 from adapters.repositories.edge.shard import Shard, is_lock_error
+from adapters.repositories.edge.shard_reads import MissingObjectsError
 
 IDLE_SECONDS = 1.0
 """After so long without a request nobody is likely to wait for an optimization."""
@@ -103,6 +106,8 @@ class Owner:
             if self._shard is None:
                 return Failure(FailureKind.ENGINE, "No index is open.")
             return _answered(self._shard, request)
+        except MissingObjectsError as error:
+            return Failure(FailureKind.DAMAGED, str(error))
         except Exception as error:  # the engine raises nothing more specific
             return Failure(FailureKind.ENGINE, f"The index failed: {error}")
 
@@ -128,7 +133,7 @@ class Owner:
             self._shard = None
 
 
-def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911 - one line for each kind of request
+def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911, PLR0912 - one line for each kind of request
     match request:
         case Write(changes):
             return shard.write(changes)
@@ -148,6 +153,10 @@ def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911 - one 
             return shard.reads.count(where)
         case CountLabels(where):
             return shard.reads.count_labels(where)
+        case FindOrphans(after, limit):
+            return shard.reads.orphans(after, limit)
+        case SweepObjects(ids):
+            return shard.sweep_objects(ids)
         case Describe():
             return shard.figures()
         case Optimize():

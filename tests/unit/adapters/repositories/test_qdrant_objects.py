@@ -204,6 +204,21 @@ async def test_orphans_are_deleted_once_no_write_can_be_under_way(
     await assert_consistent(repository, BEFORE)
 
 
+async def test_orphans_are_told_and_swept_once_no_write_can_be_under_way(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    await repository.upsert(BEFORE)
+    await leave_orphans(server, repository)
+    assert dict(await repository.orphaned_objects()) == {}
+    assert await repository.sweep_objects([an_id(1), an_id(9)]) == 0
+    await grow_old(server)
+    assert dict(await repository.orphaned_objects()) == {an_id(9): 2}
+    assert await repository.sweep_objects([an_id(1)]) == 0
+    assert await repository.sweep_objects([an_id(1), an_id(9)]) == 2
+    assert await object_points(server) == 4
+    await assert_consistent(repository, BEFORE)
+
+
 async def test_a_search_succeeds_though_it_may_not_delete(
     server: QdrantStandIn, repository: QdrantSimilarityRepository, caplog: pytest.LogCaptureFixture
 ) -> None:
