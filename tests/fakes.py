@@ -166,10 +166,13 @@ class FakeStore(ImageStore):
     async def open(self) -> None:
         self.journal.append("store open")
 
-    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
-        await asyncio.sleep(0)
+    async def require_room(self, size: int) -> None:
         if self.full:
             raise StorageFullError("no room")
+
+    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+        await asyncio.sleep(0)
+        await self.require_room(len(original) + len(thumbnail))
         self.files[id_] = (original, thumbnail)
         self.journal.append(f"put {id_}")
 

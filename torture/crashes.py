@@ -68,8 +68,8 @@ class Caller(threading.Thread):
 
     def run(self) -> None:
         actions: list[Callable[[httpx.Client], None]] = [
-            self._index, self._index, self._index_again, self._batch, self._patch, self._patch, self._delete,
-            self._delete_by_filter, self._search,
+            self._index, self._index, self._index_again, self._batch, self._patch, self._patch, self._remove,
+            self._remove_by_filter, self._search,
         ]  # fmt: skip
         try:
             with httpx.Client(base_url=self._url, timeout=60) as client:
@@ -123,13 +123,13 @@ class Caller(threading.Thread):
             if self._ask(client, "PATCH", f"/v1/images/{picture.id}", {200}, json=body) is not None:
                 self._acknowledged({picture.number: state})
 
-    def _delete(self, client: httpx.Client) -> None:
+    def _remove(self, client: httpx.Client) -> None:
         for picture in self._some(1):
             picture.attempt(None)
             if self._ask(client, "DELETE", f"/v1/images/{picture.id}", {204}) is not None:
                 self._acknowledged({picture.number: None})
 
-    def _delete_by_filter(self, client: httpx.Client) -> None:
+    def _remove_by_filter(self, client: httpx.Client) -> None:
         pictures = self._some(3)
         for picture in pictures:
             picture.attempt(None)
@@ -211,9 +211,11 @@ class Torture:
         for caller in callers:
             caller.start()
         give_up = time.monotonic() + 30
-        while not any(caller.acknowledged for caller in callers) and time.monotonic() < give_up:
+        chance = random.Random(self.seed + round_)
+        enough = chance.randrange(4, 30)
+        while sum(caller.acknowledged for caller in callers) < enough and time.monotonic() < give_up:
             time.sleep(0.005)
-        harm(service, random.Random(self.seed + round_))
+        harm(service, chance)
         for caller in callers:
             caller.stopping.set()
         for caller in callers:
@@ -348,13 +350,13 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
 
 def kill_group(service: Service, chance: random.Random) -> None:
     """The service with whatever it has started."""
-    time.sleep(chance.uniform(0, 1))
+    time.sleep(chance.uniform(0, 0.3))
     service.kill(group=True)
 
 
 def kill_service(service: Service, chance: random.Random) -> None:
     """The service's process alone."""
-    time.sleep(chance.uniform(0, 1))
+    time.sleep(chance.uniform(0, 0.3))
     service.kill(group=False)
 
 

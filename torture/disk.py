@@ -18,8 +18,8 @@ from tests.serving import Service, start
 from torture.crashes import owners
 from torture.report import Row
 
-DISK_BYTES = 320 * 2**20
-RESERVE_BYTES = 64 * 2**20
+DISK_BYTES = 448 * 2**20
+RESERVE_BYTES = 160 * 2**20
 SPOOL_BYTES = 4 * 2**20
 """Of the disk that bodies are received on: less than one that is sent."""
 
@@ -146,14 +146,15 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
                 yield _to_the_last_byte(filled, disk, times=5)
             yield _where_bodies_are_received(filled, spool)
         finally:
-            filled.service.kill(group=True)
+            if filled.service.process.poll() is None:
+                filled.service.kill(group=True)
 
 
 def _to_the_reserve(filled: Filled, disk: Path, spool: Path, *, times: int) -> Row:
     for _ in range(3):
         filled.index()
     for _ in range(times):
-        with _stuffed(disk, leave=RESERVE_BYTES // 2):
+        with _stuffed(disk, leave=RESERVE_BYTES - 2**20):
             filled.faults += 1
             filled.writes_are_refused()
             filled.reads_go_on()
@@ -215,7 +216,7 @@ def _by_the_reserve(directory: Path) -> Row:
 def _start(disk: Path, spool: Path) -> Service:
     os.environ["TMPDIR"] = str(spool)
     try:
-        return start(disk, SETTINGS)
+        return start(disk.parent / "service", SETTINGS | {"DATA_DIR": str(disk / "data")})
     finally:
         del os.environ["TMPDIR"]
 

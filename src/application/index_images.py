@@ -10,7 +10,7 @@ from typing import Literal
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
 from domain.callers import Caller, acting_for, begin_bulk, raise_if_over
-from domain.errors import LookalikeError, StorageFullError
+from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
 from domain.ports.image_decoder import ImageDecoder
@@ -158,7 +158,12 @@ class IndexImages:
         return [item if isinstance(item, IndexOutcome) else outcomes[item.id] for item in group]
 
     async def _index_arrived(self, arrived: Sequence[_Arrived]) -> dict[ImageId, IndexOutcome]:
-        known = await self.repository.get([item.id for item in arrived])
+        try:
+            known = await self.repository.get([item.id for item in arrived])
+        except RepositoryUnavailableError:
+            # On a full disk an embedded index may be unable to answer: then room is what whoever sends should hear of.
+            await self.store.require_room(sum(len(item.content) for item in arrived))
+            raise
         settled = await asyncio.gather(
             *(
                 self._already_there(item, known[item.id]) if item.id in known else self._prepare(item)

@@ -27,6 +27,9 @@ class ImageStoreContract:
         assert await store.original(an_id(2)) == bytes(range(256)) * 20_000
         assert await store.thumbnail(an_id(2)) == b"small two"
 
+    async def test_there_is_room_for_a_little(self, store: ImageStore) -> None:
+        await store.require_room(1)
+
     async def test_put_replaces(self, store: ImageStore) -> None:
         await store.put(an_id(), original=b"long original", thumbnail=b"long thumbnail")
         await store.put(an_id(), original=b"new", thumbnail=b"")

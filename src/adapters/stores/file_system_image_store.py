@@ -43,6 +43,10 @@ class FileSystemImageStore(ImageStore):
         """See the port."""
         await asyncio.to_thread(self._open)
 
+    async def require_room(self, size: int) -> None:
+        """See the port."""
+        await asyncio.to_thread(self._refuse_below_reserve, size)
+
     async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
         """See the port."""
         await asyncio.to_thread(self._put, id_, {self._thumbnails: thumbnail, self._originals: original})

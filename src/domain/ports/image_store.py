@@ -29,6 +29,10 @@ class ImageStore(Protocol):
         """Make ready, and remove what an interrupted write left. Raises ConfigurationError if it cannot be used."""
 
     @abstractmethod
+    async def require_room(self, size: int) -> None:
+        """Raise StorageFullError if so many bytes could not be put now."""
+
+    @abstractmethod
     async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
         """Store both durably, replacing what is there; either all of a file is seen or none of it.
 

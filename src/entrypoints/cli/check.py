@@ -52,7 +52,7 @@ async def _check(*, repair: bool, deep: bool, forget_lost: bool) -> tuple[int, l
     from entrypoints.cli.progress import progress
 
     images = 0
-    findings: "list[Finding]" = []
+    findings: list[Finding] = []
     async with open_index() as container:
         with progress("Checking") as show:
             check_integrity = container.check_integrity()

@@ -112,7 +112,7 @@ async def test_without_room_to_receive_a_body_the_answer_is_507(
         monkeypatch.setattr(tempfile, "TemporaryFile", full)
         for path in ("/v1/images", "/v1/search"):
             refused = await client.post(path, files={"file": large})
-            assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+            assert (refused.status_code, refused.json()["code"]) == (507, "storage_full"), refused.text
             assert "TMPDIR" in refused.json()["detail"]
         monkeypatch.undo()
         assert (await client.post("/v1/images", files={"file": large})).status_code == 201

@@ -8,6 +8,7 @@ orphan keeps the shard's lock. A kill loses nothing that was acknowledged: every
 import ctypes
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -123,6 +124,12 @@ class Owner:
                     FailureKind.IN_USE,
                     f"The index in {request.directory} is open in another process. Stop that one, or use its API "
                     "(index and search: --url).",
+                )
+            if shutil.disk_usage(request.directory.parent).free < request.reserve_bytes:
+                return Failure(
+                    FailureKind.STORAGE_FULL,
+                    f"The index in {request.directory} cannot be opened while less than the reserve of "
+                    f"{request.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room.",
                 )
             return Failure(FailureKind.DAMAGED, f"The index in {request.directory} cannot be opened: {error}")
         return None

@@ -11,6 +11,7 @@ from adapters.repositories.edge.requests import (
     HEADER_BYTES,
     Close,
     Failure,
+    FailureKind,
     Open,
     Request,
     Write,
@@ -94,6 +95,8 @@ class OwnerProcess:
             raise
         if isinstance(failure, Failure):
             await connection.end()
+            if failure.kind is FailureKind.STORAGE_FULL:
+                raise RepositoryUnavailableError(failure.message)  # whoever opens need not have come to store anything
             raise failure.error()
         self._connection = connection
 

@@ -8,6 +8,7 @@ import grpc as transport
 import pytest
 from qdrant_client import models
 
+from adapters.repositories import qdrant_live_collection
 from adapters.repositories.payload import microseconds
 from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
@@ -205,8 +206,9 @@ async def test_orphans_are_deleted_once_no_write_can_be_under_way(
 
 
 async def test_orphans_are_told_and_swept_once_no_write_can_be_under_way(
-    server: QdrantStandIn, repository: QdrantSimilarityRepository
+    server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(qdrant_live_collection, "IDS_PER_REQUEST", 4)  # so that it takes several requests
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
     assert dict(await repository.orphaned_objects()) == {}

@@ -162,6 +162,8 @@ class TestFullDisk:
         await store.open()
         with pytest.raises(StorageFullError, match=f"{2**62:,}.*reserve"):
             await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        with pytest.raises(StorageFullError):
+            await store.require_room(1)
         assert files_below(root) == set()
 
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
