@@ -361,11 +361,17 @@ def kill_service(service: Service, chance: random.Random) -> None:
 
 
 def kill_owner(service: Service, chance: random.Random) -> None:
-    """Five times, now and then while it starts; the callers go on for a moment after the last."""
-    for _ in range(OWNER_KILLS):
-        time.sleep(chance.uniform(0.2, 0.8))
-        for pid in owners(service.process.pid):
-            os.kill(pid, signal.SIGKILL)
+    """Amid its work, and every other time again amid its start; the callers go on for a moment after the last."""
+    with service.client() as client:
+        for number in range(OWNER_KILLS):
+            if number % 2:
+                time.sleep(chance.uniform(0.05, 0.3))
+            else:
+                client.get("/health/ready").raise_for_status()
+                time.sleep(chance.uniform(0.2, 0.8))
+            for pid in owners(service.process.pid):
+                os.kill(pid, signal.SIGKILL)
+        client.get("/health/ready").raise_for_status()
     time.sleep(0.5)
 
 

@@ -188,8 +188,9 @@ def _to_the_last_byte(filled: Filled, disk: Path, *, times: int) -> Row:
 
 def _where_bodies_are_received(filled: Filled, spool: Path) -> Row:
     filled.faults, filled.slowest, filled.recovered = 1, 0.0, 0.0
+    content = a_picture(next(filled.numbers), format_="BMP", width=1200, height=800)  # past what memory receives
+    filled.ask("POST", "/v1/search", GOOD, files={"file": content})  # Python settles on the place at its first use
     with _stuffed(spool, leave=0):
-        content = a_picture(next(filled.numbers), format_="BMP", width=1200, height=800)  # past what memory receives
         filled.ask("POST", "/v1/images", FULL, files={"file": content})
         filled.ask("POST", "/v1/search", FULL, files={"file": content})
         filled.reads_go_on()

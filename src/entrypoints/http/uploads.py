@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import HTTPException, Request, Response, UploadFile, params
 from fastapi.routing import APIRoute
 from python_multipart.multipart import parse_options_header
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Message, Receive
 
 from application.index_images import Upload
@@ -163,7 +164,7 @@ def _full_disk_named() -> Iterator[None]:
     """The parser keeps what is large on disk; FastAPI answers 400 to whatever happens there."""
     try:
         yield
-    except HTTPException as error:
+    except StarletteHTTPException as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
             raise StorageFullError(
                 f"No room is left to receive the body in {tempfile.gettempdir()} (TMPDIR): {error.__cause__.strerror}."
