@@ -86,7 +86,12 @@ def file_system_store(settings: Settings) -> ImageStore:
     """Originals and thumbnails below the data directory."""
     from adapters.stores.file_system_image_store import FileSystemImageStore
 
-    return FileSystemImageStore(settings.data_dir / "images", reserve_bytes=settings.storage.reserve_bytes)
+    return FileSystemImageStore(
+        settings.data_dir / "images",
+        reserve_bytes=settings.storage.reserve_bytes,
+        # A server may do what it was asked for after who asked has died; the index of this machine has died too.
+        settle_after=300.0 if settings.repository.backend == "qdrant" else 0.0,
+    )
 
 
 def openvino_encoder(settings: Settings) -> ImageEncoder:

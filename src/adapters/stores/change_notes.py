@@ -28,10 +28,15 @@ class ChangeNotes:
     the operating system, which end with their holder, tell whether anybody is at work: each change holds `changes`
     with others, and a pause alone. Changes pass through the `gate`, which a pause closes first: else changes that
     overlap would keep it waiting for ever.
+
+    Notes younger than `settle_after` seconds are left alone: an index that others keep may still be about to do what
+    the process asked of it that died.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, settle_after: float) -> None:
         self._folder = folder
+        self._settle_after = settle_after
+        self._interrupted: Sequence[Path] = ()
         self._gate = folder / "gate"
         self._changes = folder / "changes"
 
@@ -59,14 +64,16 @@ class ChangeNotes:
             await _lock(locks, self._gate, fcntl.LOCK_EX)
             await _lock(locks, self._changes, fcntl.LOCK_EX)
             # Nobody is at work, so that all of the notes are of work that was cut short.
-            yield sorted({UUID(note.name.partition(".")[0]) for note in await asyncio.to_thread(self._notes)})
+            self._interrupted = await asyncio.to_thread(self._old_notes)
+            yield sorted({UUID(note.name.partition(".")[0]) for note in self._interrupted})
 
     async def forget_interrupted(self) -> None:
         """See ImageStore."""
-        await asyncio.to_thread(lambda: _remove(self._notes()))
+        await asyncio.to_thread(_remove, self._interrupted)
 
-    def _notes(self) -> Sequence[Path]:
-        return list(self._folder.glob(f"*{_NOTE}"))
+    def _old_notes(self) -> Sequence[Path]:
+        latest = time.time() - self._settle_after
+        return [note for note in self._folder.glob(f"*{_NOTE}") if note.stat().st_mtime <= latest]
 
     def _write(self, ids: Collection[ImageId]) -> Sequence[Path]:
         token = uuid4().hex  # two processes may change one image

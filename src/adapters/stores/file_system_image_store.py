@@ -26,14 +26,15 @@ class FileSystemImageStore(ImageStore):
 
     A file is written under `incoming/`, made durable, and only then renamed to its place, so that a reader sees all of
     it or nothing. `changing/` has notes of the images that are being changed. At least `reserve_bytes` of the file
-    system stay free: an index that shares it needs room to work.
+    system stay free: an index that shares it needs room to work. A change counts as cut short when it began
+    `settle_after` seconds ago, at the earliest.
     """
 
-    def __init__(self, root: Path, *, reserve_bytes: int) -> None:
+    def __init__(self, root: Path, *, reserve_bytes: int, settle_after: float = 0.0) -> None:
         self._root = root
         self._originals = root / "originals"
         self._thumbnails = root / "thumbnails"
-        self._notes = ChangeNotes(root / "changing")
+        self._notes = ChangeNotes(root / "changing", settle_after=settle_after)
         self._reserve_bytes = reserve_bytes
         # Held while names change, which takes microseconds: two writers of one image, or a writer and a deleter,
         # never leave one file of the two.

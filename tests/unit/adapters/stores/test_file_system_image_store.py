@@ -86,6 +86,20 @@ async def test_a_pause_is_of_every_process(store: FileSystemImageStore, root: Pa
     await asyncio.wait_for(pausing, 10)
 
 
+async def test_a_change_may_count_as_cut_short_only_later(store: FileSystemImageStore, root: Path) -> None:
+    patient = FileSystemImageStore(root, reserve_bytes=0, settle_after=300)
+    with pytest.raises(RuntimeError):
+        async with patient.changing([an_id(1)]):
+            raise RuntimeError
+    async with patient.paused() as interrupted:
+        assert list(interrupted) == []
+        await patient.forget_interrupted()
+    [note] = (root / "changing").glob("*.note")
+    os.utime(note, (0, 0))
+    async with patient.paused() as interrupted:
+        assert list(interrupted) == [an_id(1)]
+
+
 async def test_who_never_lets_go_is_told_of(
     store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
