@@ -54,12 +54,15 @@ async def _check(*, repair: bool, deep: bool, forget_lost: bool) -> tuple[int, l
     images = 0
     findings: list[Finding] = []
     async with open_index() as container:
-        with progress("Checking") as show:
-            check_integrity = container.check_integrity()
-            async for step in check_integrity(deep=deep, repair=repair, forget_lost=forget_lost):
-                images = step.done
-                findings += step.findings
-                show(step.done, step.total)
+        try:
+            with progress("Checking") as show:
+                check_integrity = container.check_integrity()
+                async for step in check_integrity(deep=deep, repair=repair, forget_lost=forget_lost):
+                    images = step.done
+                    findings += step.findings
+                    show(step.done, step.total)
+        finally:
+            await container.decoder().close()
     return images, findings
 
 

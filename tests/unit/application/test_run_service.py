@@ -9,7 +9,7 @@ from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
 from domain.images import ImageId, ImageRecord
 from tests.builders import an_id
 from tests.eventually import eventually
-from tests.fakes import FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
+from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def repository(journal: Journal) -> JournalledRepository:
 def service(journal: Journal, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch) -> RunService:
     monkeypatch.setattr(run_service, "RETRY_SECONDS", 0.001)
     return RunService(
+        decoder=FakeDecoder(),
         encoder=FakeEncoder(journal=journal),
         detector=FakeDetector(journal=journal),
         store=FakeStore(journal=journal),
