@@ -1,7 +1,8 @@
 """Hand-written stand-ins for the ports. What they do is noted, in order, in a journal that they may share."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from domain.metadata import Metadata
 from domain.models import ModelDescription
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
-from domain.ports.image_store import ImageStore
+from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.object_detector import ObjectDetector
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
@@ -158,20 +159,24 @@ class FakeThumbnails(ThumbnailRenderer):
 
 
 class FakeStore(ImageStore):
-    """Files in a dictionary. While `full`, nothing can be put."""
+    """Files in a dictionary. While `full`, nothing can be put. `noted` are the images that are being changed."""
 
     def __init__(self, *, journal: Journal | None = None) -> None:
         self.files: dict[ImageId, tuple[bytes, bytes]] = {}
         self.journal = [] if journal is None else journal
+        self.noted: list[ImageId] = []
         self.full = False
 
     async def open(self) -> None:
         self.journal.append("store open")
 
-    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
-        await asyncio.sleep(0)
+    async def require_room(self, size: int) -> None:
         if self.full:
             raise StorageFullError("no room")
+
+    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+        await asyncio.sleep(0)
+        await self.require_room(len(original) + len(thumbnail))
         self.files[id_] = (original, thumbnail)
         self.journal.append(f"put {id_}")
 
@@ -185,6 +190,35 @@ class FakeStore(ImageStore):
         await asyncio.sleep(0)
         self.files.pop(id_, None)
         self.journal.append(f"remove files {id_}")
+
+    async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
+        original, _ = self._files(id_)
+        await self.put(id_, original=original, thumbnail=thumbnail)
+
+    async def ids(self) -> AsyncIterator[Sequence[ImageId]]:
+        yield list(self.files)
+
+    async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
+        none = FileSizes(original=None, thumbnail=None)
+        lengths = {id_: tuple(map(len, files)) for id_, files in self.files.items()}
+        return {
+            id_: FileSizes(original=lengths[id_][0], thumbnail=lengths[id_][1]) if id_ in lengths else none
+            for id_ in ids
+        }
+
+    @asynccontextmanager
+    async def changing(self, ids: Collection[ImageId]) -> AsyncIterator[None]:
+        self.noted.extend(ids)
+        yield
+        for id_ in ids:
+            self.noted.remove(id_)
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[Sequence[ImageId]]:
+        yield list(dict.fromkeys(self.noted))
+
+    async def forget_interrupted(self) -> None:
+        self.noted.clear()
 
     def _files(self, id_: ImageId) -> tuple[bytes, bytes]:
         if id_ not in self.files:

@@ -228,13 +228,17 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
 
     async def Scroll(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def work() -> Any:
-            found, _ = await self._client.scroll(
+            found, rest = await self._client.scroll(
                 request.collection_name,
                 scroll_filter=_filter(request),
                 limit=request.limit,
-                order_by=GrpcToRest.convert_order_by(request.order_by),
+                offset=GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None,
+                order_by=GrpcToRest.convert_order_by(request.order_by) if request.HasField("order_by") else None,
             )
-            return grpc.ScrollResponse(result=[RestToGrpc.convert_record(record) for record in found])
+            return grpc.ScrollResponse(
+                result=[RestToGrpc.convert_record(record) for record in found],
+                next_page_offset=None if rest is None else RestToGrpc.convert_extended_point_id(rest),
+            )
 
         return await self._server.answer("Scroll", request, context, work)
 

@@ -88,12 +88,13 @@ class Restore:
             )
         done, total = 0, await archive.count()
         async for group in archive.images():
-            await asyncio.gather(
-                *(
-                    self.store.put(item.image.record.id, original=item.original, thumbnail=item.thumbnail)
-                    for item in group
+            async with self.store.changing([item.image.record.id for item in group]):
+                await asyncio.gather(
+                    *(
+                        self.store.put(item.image.record.id, original=item.original, thumbnail=item.thumbnail)
+                        for item in group
+                    )
                 )
-            )
-            await self.repository.upsert([item.image for item in group])
+                await self.repository.upsert([item.image for item in group])
             done += len(group)
             yield Progress(done, total)

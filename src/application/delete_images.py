@@ -16,7 +16,10 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImages:
-    """Remove record and vector first, then the files: what a crash leaves is never searchable."""
+    """Remove record and vector first, then the files: what a crash leaves is never searchable.
+
+    It is gone after the next start (`SettleInterrupted`).
+    """
 
     repository: SimilarityRepository
     store: ImageStore
@@ -41,6 +44,8 @@ class DeleteImages:
     async def _delete(self, ids: Sequence[ImageId], where: Filter = EVERYTHING) -> int:
         async with self.locks.hold(ids):
             present = [id_ for id_, record in (await self.repository.get(ids)).items() if where.matches(record)]
-            await self.repository.delete(present)
-            await asyncio.gather(*(self.store.delete(id_) for id_ in present))
+            if present:
+                async with self.store.changing(present):
+                    await self.repository.delete(present)
+                    await asyncio.gather(*(self.store.delete(id_) for id_ in present))
         return len(present)

@@ -10,7 +10,7 @@ from typing import Literal
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
 from domain.callers import Caller, acting_for, begin_bulk, raise_if_over
-from domain.errors import LookalikeError
+from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
 from domain.ports.image_decoder import ImageDecoder
@@ -81,7 +81,7 @@ class IndexImages:
     """Decode, detect, encode, store and index pictures; the record is written last and commits the picture.
 
     The same bytes are one image, whatever their name: sending them again changes nothing but the metadata, if given.
-    A crash in between leaves at most files that no record names.
+    What a crash leaves in between is settled at the next start (`SettleInterrupted`).
     """
 
     decoder: ImageDecoder
@@ -158,7 +158,12 @@ class IndexImages:
         return [item if isinstance(item, IndexOutcome) else outcomes[item.id] for item in group]
 
     async def _index_arrived(self, arrived: Sequence[_Arrived]) -> dict[ImageId, IndexOutcome]:
-        known = await self.repository.get([item.id for item in arrived])
+        try:
+            known = await self.repository.get([item.id for item in arrived])
+        except RepositoryUnavailableError:
+            # On a full disk an embedded index may be unable to answer: then room is what whoever sends should hear of.
+            await self.store.require_room(sum(len(item.content) for item in arrived))
+            raise
         settled = await asyncio.gather(
             *(
                 self._already_there(item, known[item.id]) if item.id in known else self._prepare(item)
@@ -222,17 +227,33 @@ class IndexImages:
         raise_if_over()
         # From here on whoever asked may go: what has begun is finished, so that no file is left without a record.
         with acting_for(Caller()):
-            await self._store(prepared)
-            await self.repository.upsert([item.image for item in prepared])
+            async with self.store.changing([item.record.id for item in prepared]):
+                full = await self._write(prepared)
+            if full is not None:
+                raise full
         return [item.record for item in prepared]
 
+    async def _write(self, prepared: Sequence[_Prepared]) -> StorageFullError | None:
+        """Files, then records. Where there is no room, nothing is left behind and the error is returned.
+
+        What else is raised may have come before or after the records were written: that is settled at the next start.
+        """
+        try:
+            await self._store(prepared)
+            await self.repository.upsert([item.image for item in prepared])
+        except StorageFullError as error:
+            recorded = await self.repository.get([item.record.id for item in prepared])
+            await asyncio.gather(
+                *(self.store.delete(item.record.id) for item in prepared if item.record.id not in recorded)
+            )
+            return error
+        return None
+
     async def _store(self, prepared: Sequence[_Prepared]) -> None:
-        """Originals and thumbnails. If one fails, no file is left that no record will name."""
+        """Originals and thumbnails. Raises once all is stored that can be, so that nobody works on behind."""
         files = (self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared)
         stored = await asyncio.gather(*files, return_exceptions=True)
-        failures = [result for result in stored if isinstance(result, BaseException)]
-        if failures:
-            await asyncio.gather(*(self.store.delete(item.record.id) for item in prepared))
+        if failures := [result for result in stored if isinstance(result, BaseException)]:
             raise failures[0]
 
 

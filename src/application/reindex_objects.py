@@ -54,7 +54,8 @@ class ReindexObjects:
             return
         described = await asyncio.gather(*(self._describe(record.id) for record in stale))
         descriptions = {record.id: found for record, found in zip(stale, described, strict=True) if found is not None}
-        async with self.locks.hold(descriptions):
+        # `changing`, though no file does: so that objects of a write that is cut short are swept at the next start.
+        async with self.locks.hold(descriptions), self.originals.store.changing(descriptions):
             current = await self.repository.get(list(descriptions))  # patched or deleted meanwhile, perhaps
             await self.repository.upsert(
                 [

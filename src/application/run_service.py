@@ -4,8 +4,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from application.settle_interrupted import SettleInterrupted
 from domain.embeddings import EmbeddingSpace
-from domain.errors import EncoderUnavailableError, RepositoryUnavailableError, UnavailableError
+from domain.errors import EncoderUnavailableError, LookalikeError, RepositoryUnavailableError, UnavailableError
 from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
@@ -18,6 +19,10 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 2.0
 """How long a start waits for the repository, so that a mistake in the deployment still stops it."""
+
+SETTLE_SECONDS = 600.0
+"""How often what was cut short while the service goes on is put right: here by a repository that was away, or in other
+processes. Writers wait meanwhile, for about as long as one write takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,7 @@ class RunService:
     _repository_open: bool = False
     _failure: BaseException | None = None
     _opening: asyncio.Task[None] | None = None
+    _settling: asyncio.Task[None] | None = None
 
     async def open(self, *, keep_trying: bool = False) -> None:
         """Open all. Where `keep_trying` is set, a repository that does not answer soon is opened when it does.
@@ -65,9 +71,10 @@ class RunService:
 
     async def close(self) -> None:
         """Let go of all, the repository first, so that what was accepted is durable."""
-        if self._opening is not None and not self._opening.done():
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
+        for task in (self._opening, self._settling):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait([task])
         self._repository_open = False
         await self.repository.close()
         await self.detector.close()
@@ -110,8 +117,23 @@ class RunService:
         except Exception as error:
             self._failure = error  # readiness reports it until somebody mends it
             raise
+        await self._settle()
+        self._settling = asyncio.create_task(self._keep_settling())
         self._repository_open = True
         log.info("The index is open")
+
+    async def _keep_settling(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE_SECONDS)
+            await self._settle()
+
+    async def _settle(self) -> None:
+        try:
+            images = await SettleInterrupted(repository=self.repository, store=self.store)()
+        except LookalikeError as error:
+            log.warning("What was cut short cannot be settled yet: %s", error)
+        else:
+            log.log(logging.INFO if images else logging.DEBUG, "Settled %d images that were cut short", images)
 
     async def _open_patiently(self) -> None:
         first = self._opening = asyncio.create_task(self._open_repository())

@@ -13,6 +13,7 @@ from dependency_injector import containers, providers
 
 from application.back_up import BackUp, Restore
 from application.browse_images import BrowseImages
+from application.check_integrity import CheckIntegrity
 from application.delete_images import DeleteImages
 from application.describe_pictures import DescribePictures
 from application.detect_objects import DetectObjects
@@ -87,7 +88,12 @@ def file_system_store(settings: Settings) -> ImageStore:
     """Originals and thumbnails below the data directory."""
     from adapters.stores.file_system_image_store import FileSystemImageStore
 
-    return FileSystemImageStore(settings.data_dir / "images", reserve_bytes=settings.storage.reserve_bytes)
+    return FileSystemImageStore(
+        settings.data_dir / "images",
+        reserve_bytes=settings.storage.reserve_bytes,
+        # A server may do what it was asked for after who asked has died; the index of this machine has died too.
+        settle_after=300.0 if settings.repository.backend == "qdrant" else 0.0,
+    )
 
 
 def openvino_encoder(settings: Settings) -> ImageEncoder:
@@ -349,6 +355,9 @@ class Container(containers.DeclarativeContainer):
     backup_archive = providers.Factory(directory_backup_archive)
     back_up = providers.Factory(BackUp, repository=repository, store=store)
     restore = providers.Factory(Restore, repository=repository, store=store)
+    check_integrity = providers.Factory(
+        CheckIntegrity, repository=repository, store=store, decoder=decoder, thumbnails=thumbnails
+    )
     reindex_embeddings = providers.Factory(
         ReindexEmbeddings, originals=originals, describe=describe, repository=repository
     )

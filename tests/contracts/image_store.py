@@ -6,7 +6,7 @@ import pytest
 
 from domain.errors import ImageNotFoundError
 from domain.images import ContentHash, ImageId
-from domain.ports.image_store import ImageStore
+from domain.ports.image_store import FileSizes, ImageStore
 
 
 def an_id(seed: int = 1) -> ImageId:
@@ -26,6 +26,9 @@ class ImageStoreContract:
         assert await store.thumbnail(an_id(1)) == b"small one"
         assert await store.original(an_id(2)) == bytes(range(256)) * 20_000
         assert await store.thumbnail(an_id(2)) == b"small two"
+
+    async def test_there_is_room_for_a_little(self, store: ImageStore) -> None:
+        await store.require_room(1)
 
     async def test_put_replaces(self, store: ImageStore) -> None:
         await store.put(an_id(), original=b"long original", thumbnail=b"long thumbnail")
@@ -82,3 +85,80 @@ class ImageStoreContract:
         await asyncio.gather(*(store.put(an_id(n), original=b"%d" % n, thumbnail=b"small %d" % n) for n in range(100)))
         found = await asyncio.gather(*(store.original(an_id(n)) for n in range(100)))
         assert found == [b"%d" % n for n in range(100)]
+
+    async def test_a_thumbnail_alone_can_be_put_anew(self, store: ImageStore) -> None:
+        await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        await store.put_thumbnail(an_id(), b"another")
+        assert (await store.original(an_id()), await store.thumbnail(an_id())) == (b"one", b"another")
+
+    async def test_ids_and_sizes_are_those_of_what_is_stored(self, store: ImageStore) -> None:
+        assert [id_ async for ids in store.ids() for id_ in ids] == []
+        for number in range(40):
+            await store.put(an_id(number), original=b"o" * number, thumbnail=b"small")
+        await store.delete(an_id(7))
+        found = [id_ async for ids in store.ids() for id_ in ids]
+        assert sorted(found) == sorted(an_id(number) for number in range(40) if number != 7)
+        assert await store.sizes([an_id(7), an_id(39), an_id(77)]) == {
+            an_id(7): FileSizes(original=None, thumbnail=None),
+            an_id(39): FileSizes(original=39, thumbnail=5),
+            an_id(77): FileSizes(original=None, thumbnail=None),
+        }
+
+    # Changes
+
+    async def test_what_is_cut_short_is_told_until_it_is_forgotten(self, store: ImageStore) -> None:
+        async with store.changing([an_id(1), an_id(2)]):
+            pass
+        async with store.paused() as interrupted:
+            assert list(interrupted) == []
+        for ids in ([an_id(3), an_id(4)], [an_id(4)]):
+            with pytest.raises(RuntimeError):
+                async with store.changing(ids):
+                    raise RuntimeError
+        await store.open()
+        for _ in range(2):
+            async with store.paused() as interrupted:
+                assert sorted(interrupted) == sorted([an_id(3), an_id(4)])
+        async with store.paused():
+            await store.forget_interrupted()
+        async with store.paused() as interrupted:
+            assert list(interrupted) == []
+
+    async def test_a_pause_waits_for_changes_and_changes_for_a_pause(self, store: ImageStore) -> None:
+        journal: list[str] = []
+        begun, end = asyncio.Event(), asyncio.Event()
+
+        async def change(name: str) -> None:
+            async with store.changing([an_id()]):
+                journal.append(f"{name} begins")
+                begun.set()
+                await end.wait()
+                journal.append(f"{name} ends")
+
+        async def pause() -> None:
+            async with store.paused() as interrupted:
+                journal.append(f"pause with {len(interrupted)}")
+                await asyncio.sleep(0.05)
+                journal.append("pause ends")
+
+        first = asyncio.create_task(change("first"))
+        await begun.wait()
+        pausing = asyncio.create_task(pause())
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(change("second"))  # after a pause that waits: it does not overtake it
+        await asyncio.sleep(0.05)
+        assert journal == ["first begins"]
+        end.set()
+        await asyncio.gather(first, pausing, second)
+        assert journal == [
+            "first begins",
+            "first ends",
+            "pause with 0",
+            "pause ends",
+            "second begins",
+            "second ends",
+        ]
+
+    async def test_changes_overlap(self, store: ImageStore) -> None:
+        async with store.changing([an_id(1)]), store.changing([an_id(1)]), store.changing([an_id(2)]):
+            pass

@@ -423,6 +423,17 @@ class SimilarityRepositoryObjectsContract:
         assert ids(await repository.nearest_objects(an_embedding(1, dimension=8), limit=10)) == [an_id(2)]
         assert (await repository.status()).objects == 2
 
+    async def test_nothing_is_orphaned_by_writes_that_end(self, repository: SimilarityRepository) -> None:
+        await repository.upsert([holding(number, 0.9, 0.1) for number in range(3)])
+        await repository.upsert([holding(1, 0.5), an_image(2)])
+        await repository.set_metadata(an_id(0), {"x": 1})
+        await repository.delete([an_id(9), an_id(2)])
+        assert dict(await repository.orphaned_objects()) == {}
+        assert await repository.sweep_objects([an_id(number) for number in range(4)]) == 0
+        assert await repository.sweep_objects([]) == 0
+        assert (await repository.status()).objects == 3
+        assert set(ids(await repository.nearest_objects(AXIS, limit=10))) == {an_id(0), an_id(1)}
+
     # While others write
 
     async def test_images_are_found_by_their_objects_of_now_while_these_are_replaced(

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as engine
 
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.owner import IDLE_SECONDS
 from adapters.repositories.edge.requests import Delete, Failure, FailureKind, Nearest, SetMetadata, Upsert
 from adapters.repositories.edge.shard import Shard
+from adapters.repositories.edge.shard_reads import MissingObjectsError
 from adapters.repositories.edge.upserts import upserts_of
 from adapters.repositories.payload import payload_indexes
 from domain.embeddings import Embedding
@@ -216,6 +218,17 @@ def found(shard: Shard, query: Embedding, *, limit: int = 100, offset: int = 0) 
     )
 
 
+def every_orphan(shard: Shard) -> dict[ImageId, int]:
+    """In steps of two objects, of which none may be missed."""
+    found: dict[ImageId, int] = {}
+    after = None
+    while True:
+        some, after = shard.reads.orphans(after, 2)
+        found |= {id_: found.get(id_, 0) + count for id_, count in some.items()}
+        if after is None:
+            return found
+
+
 def regions(matches: Sequence[Match]) -> Mapping[ImageId, str]:
     return {match.image.id: match.region.label for match in matches if match.region is not None}
 
@@ -256,6 +269,25 @@ class TestCrashAmidAWrite:
         assert found(shard, an_embedding(7)) == []
         assert shard.figures()["points"] == 0
 
+    @pytest.mark.parametrize(("after", "orphans"), [(0, 0), (1, 2), (2, 3)])
+    def test_orphans_are_counted_by_image_and_swept(self, shard: Crashing, after: int, orphans: int) -> None:
+        stored(shard, [with_objects(1, 0, count=3), with_objects(2, 0, count=1)])
+        [upsert] = upserts_of([with_objects(1, 1, count=2)], SPACE)
+        crash(shard, upsert, after=after)
+
+        assert every_orphan(shard) == ({an_id(1): orphans} if orphans else {})
+        assert shard.sweep_objects([an_id(2), an_id(3)]) == 0
+        assert shard.sweep_objects([an_id(1), an_id(2)]) == orphans
+        assert every_orphan(shard) == {}
+        assert shard.figures()["points"] == 2 + (3 if after < 2 else 2) + 1
+
+    def test_orphans_of_an_image_that_never_was_are_swept(self, shard: Crashing) -> None:
+        [upsert] = upserts_of([with_objects(1, count=2)], SPACE)
+        crash(shard, upsert, after=1)
+        assert every_orphan(shard) == {an_id(1): 2}
+        assert shard.sweep_objects([an_id(1)]) == 2
+        assert shard.figures()["points"] == 0
+
     def test_a_deleted_image_is_there_whole_or_gone_whole(self, shard: Crashing) -> None:
         stored(shard, [with_objects(1, count=2), with_objects(2, count=1)])
         crash(shard, Delete([an_id(1)]), after=0)
@@ -284,6 +316,12 @@ class TestCrashAmidAWrite:
 
 
 class TestShard:
+    def test_an_object_that_is_missing_is_named_by_its_image(self, shard: Crashing) -> None:
+        upsert = stored(shard, [with_objects(1, count=2), with_objects(2, count=1)])
+        shard._update(engine.UpdateOperation.delete_points([upsert.generations[0].point_ids[0]]))
+        with pytest.raises(MissingObjectsError, match=str(an_id(1))):
+            shard.reads.object_vectors([an_id(2), an_id(1)])
+
     def test_an_objects_point_is_no_image(self, shard: Crashing) -> None:
         upsert = stored(shard, [with_objects(1, count=2)])
         object_ids = list(upsert.generations[0].point_ids)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.repositories.edge import owner_process
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.manifest import Manifest
 from adapters.repositories.edge.owner import IDLE_SECONDS
@@ -71,6 +72,22 @@ async def stored_numbers(directory: Path, space: EmbeddingSpace | None = None) -
     return {record.filename for record in page.items}
 
 
+def kill_while_starting(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """Kill so many of the next owners before they answer; their process ids."""
+    spawn = owner_process._Connection.spawn
+    died: list[int] = []
+
+    async def spawn_and_kill() -> owner_process._Connection:
+        connection = await spawn()
+        if len(died) < times:
+            died.append(connection.pid)
+            os.kill(connection.pid, signal.SIGKILL)
+        return connection
+
+    monkeypatch.setattr(owner_process._Connection, "spawn", spawn_and_kill)
+    return died
+
+
 class TestKilledOwner:
     async def test_no_acknowledged_image_is_lost(self, repository: QdrantEdgeSimilarityRepository) -> None:
         numbers = itertools.count()
@@ -117,6 +134,28 @@ class TestKilledOwner:
             await repository.count()
         shutil.rmtree(shard, ignore_errors=True)  # the engine makes an empty directory of what it does not find
         (directory / "away").rename(shard)
+        assert await repository.count() == 1
+
+    @pytest.mark.parametrize("deaths", [1, 2])
+    async def test_successors_that_die_amid_their_start_are_followed_by_others(
+        self, repository: QdrantEdgeSimilarityRepository, monkeypatch: pytest.MonkeyPatch, deaths: int
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        kill_while_starting(monkeypatch, deaths)
+        await repository.upsert([an_image(2)])
+        assert await repository.count() == 2
+
+    async def test_while_no_successor_lives_requests_fail_at_once_and_then_work_again(
+        self, repository: QdrantEdgeSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        died = kill_while_starting(monkeypatch, 3)
+        outcomes = await asyncio.gather(*(repository.count() for _ in range(50)), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {RepositoryUnavailableError}
+        assert len(died) == 3
+        monkeypatch.setattr(owner_process, "_PAUSE_SECONDS", 0.0)
         assert await repository.count() == 1
 
     async def test_interrupts_are_the_parents_to_handle(self, repository: QdrantEdgeSimilarityRepository) -> None:

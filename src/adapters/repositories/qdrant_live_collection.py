@@ -1,7 +1,7 @@
 """Requests to the collection that an index has, or to the one that has taken its place."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
@@ -109,6 +109,15 @@ class LiveCollection:
         vectors: dict[UUID, Any] = {point_id(point): point.vector for point in points}
         return {id_: normalised(np.asarray(named[name], dtype=np.float32)) for id_, named in vectors.items() if named}
 
+    async def scrolled(self, where: models.Filter, fields: Sequence[str]) -> AsyncIterator[list[Mapping[str, Any]]]:
+        """These fields of the payloads of all points that pass, in groups, in the order of their ids."""
+        offset: models.ExtendedPointId | None = None
+        while True:
+            points, offset = await self._scroll(where, fields, offset)
+            yield [point.payload or {} for point in points]
+            if offset is None:
+                return
+
     async def facet(self, key: str, where: models.Filter) -> Mapping[str | int, int]:
         """How many of the points that pass have each value of `key`, exactly."""
         limit = 1_000
@@ -127,6 +136,15 @@ class LiveCollection:
     ) -> Sequence[models.Record]:
         return await self.ask(
             lambda client, to: client.retrieve(to.name, ids, with_payload=with_payload, with_vectors=with_vectors)
+        )
+
+    async def _scroll(
+        self, where: models.Filter, fields: Sequence[str], offset: models.ExtendedPointId | None
+    ) -> tuple[Sequence[models.Record], models.ExtendedPointId | None]:
+        return await self.ask(
+            lambda client, to: client.scroll(
+                to.name, scroll_filter=where, limit=IDS_PER_REQUEST, offset=offset, with_payload=[*fields]
+            )
         )
 
     async def _facet(self, key: str, where: models.Filter, limit: int) -> Sequence[models.FacetValueHit]:

@@ -31,7 +31,7 @@ from adapters.repositories.object_payload import (
     Generation,
     object_payloads,
 )
-from adapters.repositories.payload import KIND, KIND_IMAGE, OBJECT_IMAGE, record_of
+from adapters.repositories.payload import KIND, KIND_IMAGE, KIND_OBJECT, OBJECT_IMAGE, record_of
 from adapters.repositories.qdrant_dialect import QDRANT
 from adapters.repositories.qdrant_live_collection import LiveCollection
 from domain.embeddings import Embedding, Embeddings
@@ -188,6 +188,20 @@ class QdrantObjects:
         )
         best = [group.hits[0] for group in answer.groups]
         return [_Hit(FoundObject.of(point.payload or {}), point.score) for point in best]
+
+    async def orphans(self, of: Collection[ImageId] | None = None) -> Collection[Generation]:
+        """Old generations of objects that are of no image as it is now; only `of` these images, if given."""
+        if of is None:
+            which = models.FieldCondition(key=KIND, match=models.MatchValue(value=KIND_OBJECT))
+        else:
+            which = models.FieldCondition(key=OBJECT_IMAGE, match=models.MatchAny(any=[str(id_) for id_ in of]))
+        orphans: set[Generation] = set()
+        async for payloads in self._collection.scrolled(models.Filter(must=[which]), FOUND_OBJECT_FIELDS):
+            found = map(FoundObject.of, payloads)
+            old = {item.generation for item in found if item.is_older_than(ORPHANED_AFTER)} - orphans
+            current = await self.generations({generation.image for generation in old})
+            orphans |= {generation for generation in old if current.get(generation.image) != generation}
+        return orphans
 
     async def _sweep(self, orphans: Mapping[Generation, FoundObject]) -> None:
         """Delete what crashes left. Should that fail, the search that met it succeeds all the same."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +269,22 @@ class QdrantSimilarityRepository(SimilarityRepository):
         """See the port."""
         counts = await self._collection.facet("labels", compile_image_filter(where, QDRANT))
         return {str(label): images for label, images in counts.items()}
+
+    async def orphaned_objects(self) -> Mapping[ImageId, int]:
+        """See the port."""
+        orphans: Counter[ImageId] = Counter()
+        for generation in await self._objects.orphans():
+            orphans[generation.image] += generation.object_count
+        return orphans
+
+    async def sweep_objects(self, ids: Collection[ImageId]) -> int:
+        """See the port."""
+        swept = 0
+        for some in chunks(ids, IDS_PER_REQUEST):
+            orphans = await self._objects.orphans(some)
+            await self._objects.delete(orphans)
+            swept += sum(orphan.object_count for orphan in orphans)
+        return swept
 
     async def status(self) -> RepositoryStatus:
         """See the port."""

@@ -7,13 +7,16 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from uuid import UUID
 
+from adapters.stores.change_notes import ChangeNotes
 from adapters.stores.durability import FULL, sync_folder
 from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
 from domain.images import ImageId
-from domain.ports.image_store import ImageStore
+from domain.ports.image_store import FileSizes, ImageStore
 
 _INCOMING = "incoming"
 
@@ -22,13 +25,16 @@ class FileSystemImageStore(ImageStore):
     """`originals/` and `thumbnails/` under `root`, in 256 folders each by the first two hex digits of the id.
 
     A file is written under `incoming/`, made durable, and only then renamed to its place, so that a reader sees all of
-    it or nothing. At least `reserve_bytes` of the file system stay free: an index that shares it needs room to work.
+    it or nothing. `changing/` has notes of the images that are being changed. At least `reserve_bytes` of the file
+    system stay free: an index that shares it needs room to work. A change counts as cut short when it began
+    `settle_after` seconds ago, at the earliest.
     """
 
-    def __init__(self, root: Path, *, reserve_bytes: int) -> None:
+    def __init__(self, root: Path, *, reserve_bytes: int, settle_after: float = 0.0) -> None:
         self._root = root
         self._originals = root / "originals"
         self._thumbnails = root / "thumbnails"
+        self._notes = ChangeNotes(root / "changing", settle_after=settle_after)
         self._reserve_bytes = reserve_bytes
         # Held while names change, which takes microseconds: two writers of one image, or a writer and a deleter,
         # never leave one file of the two.
@@ -38,9 +44,17 @@ class FileSystemImageStore(ImageStore):
         """See the port."""
         await asyncio.to_thread(self._open)
 
+    async def require_room(self, size: int) -> None:
+        """See the port."""
+        await asyncio.to_thread(self._refuse_below_reserve, size)
+
     async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
         """See the port."""
-        await asyncio.to_thread(self._put, id_, original, thumbnail)
+        await asyncio.to_thread(self._put, id_, {self._thumbnails: thumbnail, self._originals: original})
+
+    async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
+        """See the port."""
+        await asyncio.to_thread(self._put, id_, {self._thumbnails: thumbnail})
 
     async def original(self, id_: ImageId) -> bytes:
         """See the port."""
@@ -54,6 +68,27 @@ class FileSystemImageStore(ImageStore):
         """See the port."""
         await asyncio.to_thread(self._delete, id_)
 
+    async def ids(self) -> AsyncIterator[Sequence[ImageId]]:
+        """See the port."""
+        for byte in range(256):
+            yield await asyncio.to_thread(self._ids, f"{byte:02x}")
+
+    async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
+        """See the port."""
+        return await asyncio.to_thread(self._sizes, ids)
+
+    def changing(self, ids: Collection[ImageId]) -> AbstractAsyncContextManager[None]:
+        """See the port."""
+        return self._notes.changing(ids)
+
+    def paused(self) -> AbstractAsyncContextManager[Sequence[ImageId]]:
+        """See the port."""
+        return self._notes.paused()
+
+    async def forget_interrupted(self) -> None:
+        """See the port."""
+        await self._notes.forget_interrupted()
+
     def _open(self) -> None:
         try:
             made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
@@ -65,6 +100,7 @@ class FileSystemImageStore(ImageStore):
                 _remove_abandoned(folder / _INCOMING)
                 with tempfile.TemporaryFile(dir=folder / _INCOMING):
                     pass
+            self._notes.open()
             for folder in (self._root, *(folder.parent for folder in made)):
                 sync_folder(folder)
         except OSError as error:
@@ -73,13 +109,13 @@ class FileSystemImageStore(ImageStore):
                 f"Name a directory that this process, of uid {os.geteuid()}, may write to."
             ) from error
 
-    def _put(self, id_: ImageId, original: bytes, thumbnail: bytes) -> None:
-        self._refuse_below_reserve(len(original) + len(thumbnail))
-        places = [_place(self._thumbnails, id_), _place(self._originals, id_)]
+    def _put(self, id_: ImageId, contents: Mapping[Path, bytes]) -> None:
+        """Store contents by the folder that each belongs to, in this order."""
+        self._refuse_below_reserve(sum(map(len, contents.values())))
+        places = [_place(folder, id_) for folder in contents]
         with contextlib.ExitStack() as cleanup, _full_disk_named(self._root):
             incoming = [
-                cleanup.enter_context(_Incoming(self._thumbnails / _INCOMING, thumbnail)),
-                cleanup.enter_context(_Incoming(self._originals / _INCOMING, original)),
+                cleanup.enter_context(_Incoming(folder / _INCOMING, content)) for folder, content in contents.items()
             ]
             with self._names:
                 self._reveal(incoming, places)
@@ -107,6 +143,16 @@ class FileSystemImageStore(ImageStore):
                 place.unlink(missing_ok=True)
         for place in places:
             sync_folder(place.parent)
+
+    def _ids(self, folder: str) -> Sequence[ImageId]:
+        names = {name for kind in (self._originals, self._thumbnails) for name in os.listdir(kind / folder)}  # noqa: PTH208
+        return sorted(id_ for name in names if (id_ := _id(name)) is not None)
+
+    def _sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
+        return {
+            id_: FileSizes(original=_size(_place(self._originals, id_)), thumbnail=_size(_place(self._thumbnails, id_)))
+            for id_ in ids
+        }
 
     def _refuse_below_reserve(self, needed: int) -> None:
         free = shutil.disk_usage(self._root).free
@@ -152,6 +198,22 @@ def _remove_abandoned(incoming: Path) -> None:
 
 def _place(folder: Path, id_: ImageId) -> Path:
     return folder / id_.hex[:2] / str(id_)
+
+
+def _id(name: str) -> ImageId | None:
+    """None for a name that this store has not given."""
+    try:
+        id_ = UUID(name)
+    except ValueError:
+        return None
+    return id_ if str(id_) == name else None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _read(folder: Path, id_: ImageId) -> bytes:

@@ -1,17 +1,36 @@
 """Originals and thumbnails."""
 
 from abc import abstractmethod
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from domain.images import ImageId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSizes:
+    """Bytes of an image's files; None for one that is not there."""
+
+    original: int | None
+    thumbnail: int | None
+
+
 class ImageStore(Protocol):
-    """Keeps each image's original bytes and its thumbnail under the image's id."""
+    """Keeps each image's original bytes and its thumbnail under the image's id.
+
+    Files belong to a record that is kept elsewhere. So that a crash between the two is noticed, whoever changes both
+    does so within `changing`; and whoever has to see them agree looks within `paused`.
+    """
 
     @abstractmethod
     async def open(self) -> None:
         """Make ready, and remove what an interrupted write left. Raises ConfigurationError if it cannot be used."""
+
+    @abstractmethod
+    async def require_room(self, size: int) -> None:
+        """Raise StorageFullError if so many bytes could not be put now."""
 
     @abstractmethod
     async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
@@ -19,6 +38,10 @@ class ImageStore(Protocol):
 
         Raises StorageFullError, having stored nothing that is visible.
         """
+
+    @abstractmethod
+    async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
+        """Like `put`, but leaves the original alone."""
 
     @abstractmethod
     async def original(self, id_: ImageId) -> bytes:
@@ -31,3 +54,33 @@ class ImageStore(Protocol):
     @abstractmethod
     async def delete(self, id_: ImageId) -> None:
         """Remove both; nothing happens where there is nothing."""
+
+    @abstractmethod
+    def ids(self) -> AsyncIterator[Sequence[ImageId]]:
+        """Every id that has a file, once, in groups; those that come or go meanwhile may be missed."""
+
+    @abstractmethod
+    async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
+        """What is there, for every one of the ids."""
+
+    @abstractmethod
+    def changing(self, ids: Collection[ImageId]) -> AbstractAsyncContextManager[None]:
+        """To write or delete files together with the records that they belong to.
+
+        That these images are being changed is noted first, and forgotten at the end unless the body raises or its
+        process dies; on a disk without any room it is not noted. Not to be nested, nor used within `paused`.
+
+        Raises BusyError if others have it `paused` for long.
+        """
+
+    @abstractmethod
+    def paused(self) -> AbstractAsyncContextManager[Sequence[ImageId]]:
+        """While the body runs, no process that shares the store is `changing` anything.
+
+        Gives the images whose change was cut short; see `forget_interrupted`. Raises BusyError if others do not finish
+        for long.
+        """
+
+    @abstractmethod
+    async def forget_interrupted(self) -> None:
+        """Within `paused`, once the images that it gave have files and records that agree."""

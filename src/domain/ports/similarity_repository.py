@@ -69,7 +69,10 @@ class SimilarityRepository(Protocol):
 
     @abstractmethod
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
-        """The objects' embeddings, shape (len(record.objects), dimension), of those images that are there."""
+        """The objects' embeddings, shape (len(record.objects), dimension), of those images that are there.
+
+        Raises IndexDamagedError if some are missing.
+        """
 
     @abstractmethod
     async def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
@@ -122,6 +125,18 @@ class SimilarityRepository(Protocol):
     @abstractmethod
     async def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
         """For each object label among the matching images, how many of them show it, exactly."""
+
+    @abstractmethod
+    async def orphaned_objects(self) -> Mapping[ImageId, int]:
+        """How many stored objects there are that belong to no image as it is now, by the image of which they were.
+
+        Nobody finds them: they are what writes that were cut short have left. Where several processes may write, those
+        that one of them may be about to commit are not among them.
+        """
+
+    @abstractmethod
+    async def sweep_objects(self, ids: Collection[ImageId]) -> int:
+        """Delete what `orphaned_objects` are of these images, be they there or not; how many that was."""
 
     @abstractmethod
     async def status(self) -> RepositoryStatus:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from domain.errors import ConfigurationError, EmbeddingSpaceError, InvalidInputError, LookalikeError
-from entrypoints.cli import browse, detect, index, keys, maintain, models, search, serve
+from entrypoints.cli import browse, check, detect, index, keys, maintain, models, search, serve
 
 FAILED = 1
 MISUSED = 2
@@ -28,6 +28,7 @@ search.register(app)
 detect.register(app)
 browse.register(app)
 maintain.register(app)
+check.register(app)
 models.register(app)
 keys.register(app)
 

@@ -224,6 +224,7 @@ PICTURE = (
     "image_unreadable",
     "encoder_unavailable",
     "busy",
+    "storage_full",
 )
 
 

@@ -1,5 +1,7 @@
 """Pictures on their way in: counted while they stream, read when their turn comes."""
 
+import errno
+import tempfile
 import unicodedata
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -9,11 +11,12 @@ from typing import Any
 from fastapi import HTTPException, Request, Response, UploadFile, params
 from fastapi.routing import APIRoute
 from python_multipart.multipart import parse_options_header
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Message, Receive
 
 from application.index_images import Upload
 from domain.callers import present_caller, set_deadline
-from domain.errors import BodyTooLargeError, BusyError
+from domain.errors import BodyTooLargeError, BusyError, StorageFullError
 from domain.metadata import Metadata
 from entrypoints.http.auth import RequiredRole
 from entrypoints.settings import HttpSettings
@@ -25,6 +28,8 @@ EPILOGUE_BYTES = 4096
 """How far from its end a multipart body is searched for its closing delimiter."""
 
 MAX_FILENAME = 255
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 MULTIPART = params.Form(media_type="multipart/form-data")
 """A form with files; FastAPI would document one whose files are fields of a model as URL-encoded."""
@@ -75,7 +80,7 @@ class CountedRoute(APIRoute):
             if size > limit:
                 raise _too_large(limit)
             bodies: BodiesInHand = request.app.state.bodies_in_hand
-            with bodies.hold(size):
+            with bodies.hold(size), _full_disk_named():
                 return await handle(Request(request.scope, self._watched(request, limit, http)))
 
         return counted
@@ -152,6 +157,19 @@ def clean_filename(name: str | None) -> str:
 def _undeclared_size(request: Request, http: HttpSettings, limit: int) -> int:
     """What to hold for a body of unknown length: as much as a picture may have; larger ones are kept on disk."""
     return min(limit, OVERHEAD_BYTES + http.max_upload_bytes) if "transfer-encoding" in request.headers else 0
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """The parser keeps what is large on disk; FastAPI answers 400 to whatever happens there."""
+    try:
+        yield
+    except StarletteHTTPException as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
+            raise StorageFullError(
+                f"No room is left to receive the body in {tempfile.gettempdir()} (TMPDIR): {error.__cause__.strerror}."
+            ) from error
+        raise
 
 
 def _is_multipart(request: Request) -> bool:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
@@ -14,7 +14,7 @@ from domain.errors import (
     RepositoryUnavailableError,
     StorageFullError,
 )
-from domain.images import ImageId
+from domain.images import ImageId, ImageRecord
 from domain.raster import RasterImage
 from tests.fakes import UNREADABLE, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -142,6 +142,19 @@ async def test_what_cannot_be_committed_fails_and_is_not_searchable(workshop: Wo
         assert workshop.store.files == {}
     workshop.store.full, workshop.encoder.failure, workshop.repository.failure = False, None, None
     assert statuses(await workshop.index(b"one", b"two")) == ["created", "created"]
+
+
+@pytest.mark.parametrize(("full", "said"), [(False, RepositoryUnavailableError), (True, StorageFullError)])
+async def test_an_index_that_cannot_answer_for_want_of_room_says_that(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, full: bool, said: type[Exception]
+) -> None:
+    async def away(ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
+        raise RepositoryUnavailableError("away")
+
+    monkeypatch.setattr(workshop.repository, "get", away)
+    workshop.store.full = full
+    with pytest.raises(said):
+        await workshop.index_images.one(an_upload(b"hat"))
 
 
 async def test_files_that_a_crash_left_are_taken_over(workshop: Workshop) -> None:

@@ -1,10 +1,14 @@
 import asyncio
+from collections.abc import Collection, Mapping
 
 import pytest
 
 from application import run_service
 from application.run_service import RunService
 from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
+from domain.images import ImageId, ImageRecord
+from tests.builders import an_id
+from tests.eventually import eventually
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
 
 
@@ -101,3 +105,39 @@ async def test_closing_ends_the_attempts(
     repository.failure = None
     await asyncio.sleep(0.02)
     assert "repository open" not in journal
+
+
+async def test_what_was_cut_short_is_settled_before_anyone_is_served(service: RunService) -> None:
+    store = service.store
+    assert isinstance(store, FakeStore)
+    await store.put(an_id(1), original=b"one", thumbnail=b"small one")
+    store.noted.append(an_id(1))
+    await service.open()
+    assert (store.files, store.noted) == ({}, [])
+    await service.close()
+
+
+async def test_what_is_cut_short_meanwhile_is_settled_now_and_then(
+    service: RunService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "SETTLE_SECONDS", 0.001)
+    store = service.store
+    assert isinstance(store, FakeStore)
+    await service.open()
+    await store.put(an_id(1), original=b"one", thumbnail=b"small one")
+    store.noted.append(an_id(1))
+    assert await eventually(lambda: not store.noted)
+    assert store.files == {}
+    await service.close()
+
+
+async def test_a_repository_that_goes_away_amid_settling_stops_no_start(
+    service: RunService, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
+        raise RepositoryUnavailableError("away")
+
+    monkeypatch.setattr(repository, "get", away)
+    await service.open()
+    service.require_open()
+    await service.close()

@@ -1,5 +1,9 @@
+import errno
 import io
+import os
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from fastapi import UploadFile
@@ -18,6 +22,8 @@ from entrypoints.http.uploads import (
     upload_of,
 )
 from entrypoints.settings import HttpSettings
+from tests.pictures import a_picture
+from tests.unit.entrypoints.application import an_app, serving
 
 
 @pytest.mark.parametrize(
@@ -92,3 +98,21 @@ async def test_callers_without_a_deadline_wait_for_the_servers() -> None:
     assert await seconds(CountedRoute, None) == pytest.approx(60, abs=5)
     assert await seconds(CountedRoute, 1000) == pytest.approx(1000, abs=5)
     assert await seconds(CountedBatchRoute, None) is None
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+async def test_without_room_to_receive_a_body_the_answer_is_507(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    large = a_picture(1, format_="BMP", width=1200, height=400)  # more than is received in memory
+    async with serving(an_app(tmp_path)) as client:
+        monkeypatch.setattr(tempfile, "TemporaryFile", full)
+        for path in ("/v1/images", "/v1/search"):
+            refused = await client.post(path, files={"file": large})
+            assert (refused.status_code, refused.json()["code"]) == (507, "storage_full"), refused.text
+            assert "TMPDIR" in refused.json()["detail"]
+        monkeypatch.undo()
+        assert (await client.post("/v1/images", files={"file": large})).status_code == 201

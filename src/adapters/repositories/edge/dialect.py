@@ -7,7 +7,15 @@ import qdrant_edge as engine
 
 from adapters.repositories.filter_compiler import FilterDialect
 from adapters.repositories.object_payload import Generation
-from adapters.repositories.payload import GENERATION, KIND, KIND_IMAGE, OBJECT_IMAGE, PayloadIndex, PayloadIndexKind
+from adapters.repositories.payload import (
+    GENERATION,
+    KIND,
+    KIND_IMAGE,
+    KIND_OBJECT,
+    OBJECT_IMAGE,
+    PayloadIndex,
+    PayloadIndexKind,
+)
 
 EDGE = FilterDialect(
     every=lambda must, must_not: engine.Filter(must=list(must), must_not=list(must_not)),
@@ -35,11 +43,16 @@ def images_with_objects(ids: Collection[UUID]) -> engine.Filter:
     return EDGE.some([images, _objects_of(ids)])  # type: ignore[no-any-return]
 
 
-def objects_of_other_generations(generations: Collection[Generation]) -> engine.Filter:
-    """Passes the points of objects of these generations' images that are of none of them."""
+def objects_of_other_generations(images: Collection[UUID], generations: Collection[Generation]) -> engine.Filter:
+    """Passes the points of objects of these images that are of none of these generations."""
     names = [generation.name for generation in generations]
-    objects = _objects_of([generation.image for generation in generations])
-    return EDGE.every([objects], [EDGE.text_in(GENERATION, names)])  # type: ignore[no-any-return]
+    must_not = [EDGE.text_in(GENERATION, names)] if names else []
+    return EDGE.every([_objects_of(images)], must_not)  # type: ignore[no-any-return]
+
+
+def all_objects() -> engine.Filter:
+    """Passes every object's point."""
+    return EDGE.every([EDGE.text_in(KIND, [KIND_OBJECT])], [])  # type: ignore[no-any-return]
 
 
 def _objects_of(images: Collection[UUID]) -> engine.FieldCondition:

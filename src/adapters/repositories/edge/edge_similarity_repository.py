@@ -1,9 +1,11 @@
 """The embedded index: Qdrant's engine, reached over a pipe."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from adapters.repositories.edge.requests import (
     Delete,
     Describe,
     Failure,
+    FindOrphans,
     Get,
     GetObjectVectors,
     GetVectors,
@@ -24,6 +27,7 @@ from adapters.repositories.edge.requests import (
     NearestObjects,
     Newest,
     SetMetadata,
+    SweepObjects,
     Write,
 )
 from adapters.repositories.edge.upserts import upserts_of
@@ -45,6 +49,9 @@ RESERVE_BYTES = 512 * 1024 * 1024
 
 TIMEOUT_SECONDS = 60.0
 """Far above the few seconds that a request may wait for an optimization."""
+
+OBJECTS_AT_ONCE = 2_000
+"""So many are compared with their images between two other requests."""
 
 
 class QdrantEdgeSimilarityRepository(SimilarityRepository):
@@ -236,6 +243,26 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
         raise_if_over()
         counts: dict[str, int] = await self._opened.ask(CountLabels(where))
         return counts
+
+    async def orphaned_objects(self) -> Mapping[ImageId, int]:
+        """See the port."""
+        orphans: Counter[ImageId] = Counter()
+        found, after = await self._orphans(None)
+        orphans.update(found)
+        while after is not None:
+            found, after = await self._orphans(after)
+            orphans.update(found)
+        return orphans
+
+    async def _orphans(self, after: UUID | None) -> tuple[dict[ImageId, int], UUID | None]:
+        raise_if_over()
+        found: tuple[dict[ImageId, int], UUID | None] = await self._opened.ask(FindOrphans(after, OBJECTS_AT_ONCE))
+        return found
+
+    async def sweep_objects(self, ids: Collection[ImageId]) -> int:
+        """See the port."""
+        raise_if_over()
+        return int(await self._opened.ask(SweepObjects(list(ids)))) if ids else 0
 
     async def status(self) -> RepositoryStatus:
         """See the port."""

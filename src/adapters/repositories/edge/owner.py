@@ -8,6 +8,7 @@ orphan keeps the shard's lock. A kill loses nothing that was acknowledged: every
 import ctypes
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from adapters.repositories.edge.requests import (
     Describe,
     Failure,
     FailureKind,
+    FindOrphans,
     Get,
     GetObjectVectors,
     GetVectors,
@@ -31,11 +33,13 @@ from adapters.repositories.edge.requests import (
     Open,
     Optimize,
     Request,
+    SweepObjects,
     Write,
     frame,
     read_frame,
 )
 from adapters.repositories.edge.shard import Shard, is_lock_error
+from adapters.repositories.edge.shard_reads import MissingObjectsError
 
 IDLE_SECONDS = 1.0
 """After so long without a request nobody is likely to wait for an optimization."""
@@ -103,6 +107,8 @@ class Owner:
             if self._shard is None:
                 return Failure(FailureKind.ENGINE, "No index is open.")
             return _answered(self._shard, request)
+        except MissingObjectsError as error:
+            return Failure(FailureKind.DAMAGED, str(error))
         except Exception as error:  # the engine raises nothing more specific
             return Failure(FailureKind.ENGINE, f"The index failed: {error}")
 
@@ -119,6 +125,12 @@ class Owner:
                     f"The index in {request.directory} is open in another process. Stop that one, or use its API "
                     "(index and search: --url).",
                 )
+            if shutil.disk_usage(request.directory.parent).free < request.reserve_bytes:
+                return Failure(
+                    FailureKind.STORAGE_FULL,
+                    f"The index in {request.directory} cannot be opened while less than the reserve of "
+                    f"{request.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room.",
+                )
             return Failure(FailureKind.DAMAGED, f"The index in {request.directory} cannot be opened: {error}")
         return None
 
@@ -128,7 +140,7 @@ class Owner:
             self._shard = None
 
 
-def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911 - one line for each kind of request
+def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911, PLR0912 - one line for each kind of request
     match request:
         case Write(changes):
             return shard.write(changes)
@@ -148,6 +160,10 @@ def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911 - one 
             return shard.reads.count(where)
         case CountLabels(where):
             return shard.reads.count_labels(where)
+        case FindOrphans(after, limit):
+            return shard.reads.orphans(after, limit)
+        case SweepObjects(ids):
+            return shard.sweep_objects(ids)
         case Describe():
             return shard.figures()
         case Optimize():

@@ -11,6 +11,7 @@ from adapters.repositories.edge.requests import (
     HEADER_BYTES,
     Close,
     Failure,
+    FailureKind,
     Open,
     Request,
     Write,
@@ -25,6 +26,12 @@ _LARGE_FRAME_BYTES = 64 * 1024
 
 _EXIT_PATIENCE_SECONDS = 30.0
 
+_ATTEMPTS = 3
+"""So many owners may die over one request, or over their start, before its caller hears of it."""
+
+_PAUSE_SECONDS = 1.0
+"""Where owners die over their start, as on a full disk, requests fail at once for so long instead of queueing."""
+
 
 class _OwnerDiedError(Exception):
     """The process ended before it answered."""
@@ -33,8 +40,8 @@ class _OwnerDiedError(Exception):
 class OwnerProcess:
     """One shard, opened by a process of its own.
 
-    Every request may be repeated without harm, so what is under way when the owner dies is asked once more of its
-    successor before anyone hears of it.
+    Every request may be repeated without harm, so what is under way when the owner dies is asked again of its successor
+    before anyone hears of it.
     """
 
     def __init__(
@@ -54,6 +61,8 @@ class OwnerProcess:
         self._connection: _Connection | None = None
         self._starting = asyncio.Lock()
         self._stopped = False
+        self._start_died: tuple[float, str] | None = None
+        """When owners last died over their start, and what there is to say about it."""
         self.restarts = 0
         self.longest_wait_seconds = 0.0
         """What a request has waited at most for its reply: where the engine optimized, about as long as that took."""
@@ -86,6 +95,8 @@ class OwnerProcess:
             raise
         if isinstance(failure, Failure):
             await connection.end()
+            if failure.kind is FailureKind.STORAGE_FULL:
+                raise RepositoryUnavailableError(failure.message)  # whoever opens need not have come to store anything
             raise failure.error()
         self._connection = connection
 
@@ -94,7 +105,7 @@ class OwnerProcess:
 
         Raises RepositoryUnavailableError, and what the reply's `Failure` stands for.
         """
-        for _ in range(2):
+        for _ in range(_ATTEMPTS):
             connection = await self._alive()
             asked = time.monotonic()
             try:
@@ -110,7 +121,7 @@ class OwnerProcess:
             if isinstance(reply, Failure):
                 raise reply.error()
             return reply
-        raise RepositoryUnavailableError("The process that owns the index died twice over one request.")
+        raise RepositoryUnavailableError(f"The process that owns the index died {_ATTEMPTS} times over one request.")
 
     async def stop(self) -> None:
         """Let the owner finish what it was asked, make it durable and end. Nothing restarts it."""
@@ -127,13 +138,26 @@ class OwnerProcess:
                 raise RepositoryUnavailableError("The index is closed.")
             if self._connection is None or self._connection.died:
                 self._connection = None
-                try:
-                    await self.start()
-                except LookalikeError as error:
-                    raise RepositoryUnavailableError(f"The index cannot be opened again: {error}") from error
-                self.restarts += 1
+                await self._restart()
             assert self._connection is not None  # noqa: S101 - start sets it, or raises
             return self._connection
+
+    async def _restart(self) -> None:
+        """Start a successor. Raises RepositoryUnavailableError."""
+        if self._start_died is not None and time.monotonic() < self._start_died[0] + _PAUSE_SECONDS:
+            raise RepositoryUnavailableError(self._start_died[1])
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await self.start()
+            except LookalikeError as error:
+                message = f"The index cannot be opened again: {error}"
+                if isinstance(error.__cause__, _OwnerDiedError):
+                    if attempt < _ATTEMPTS:
+                        continue
+                    self._start_died = time.monotonic(), message
+                raise RepositoryUnavailableError(message) from error
+            self.restarts += 1
+            return
 
 
 class _Connection:

@@ -144,6 +144,21 @@ class CountLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class FindOrphans:
+    """Of the next `limit` objects, answers a count by image of those that belong to none, and where to go on."""
+
+    after: UUID | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepObjects:
+    """Delete the orphans among the objects of these images. Answers how many, or a `Failure`."""
+
+    ids: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class Describe:
     """Answers how many `images` and `objects` there are, and the shard's own figures."""
 
@@ -158,8 +173,19 @@ class Close:
     """Make everything durable and end."""
 
 
-Read = Get | GetVectors | GetObjectVectors | Newest | Nearest | NearestObjects | Count | CountLabels | Describe
-Request = Open | Write | Read | Optimize | Close
+Read = (
+    Get
+    | GetVectors
+    | GetObjectVectors
+    | Newest
+    | Nearest
+    | NearestObjects
+    | Count
+    | CountLabels
+    | FindOrphans
+    | Describe
+)
+Request = Open | Write | SweepObjects | Read | Optimize | Close
 
 Figures = Mapping[str, int | float]
 

@@ -124,7 +124,7 @@ class Shard:
         failure = (
             self._store([point for points in objects.values() for point in points])
             or self._store(list(images.values()))
-            or self._delete(objects_of_other_generations(generations.values()))
+            or self._delete(objects_of_other_generations(generations, generations.values()))
         )
         return [failure] * len(upserts)
 
@@ -133,9 +133,12 @@ class Shard:
         return self._update(engine.UpdateOperation.upsert_points(points)) if points else None
 
     def _delete(self, which: engine.Filter) -> Failure | None:
-        count = self._shard.count(engine.CountRequest(exact=True, filter=which))
+        count = self._count(which)
         self.unoptimized += count
         return self._update(engine.UpdateOperation.delete_points_by_filter(which)) if count else None
+
+    def _count(self, which: engine.Filter) -> int:
+        return self._shard.count(engine.CountRequest(exact=True, filter=which))
 
     def _change(self, change: Change) -> Failure | None:
         match change:
@@ -166,6 +169,14 @@ class Shard:
             self.unoptimized += len(orphans)
             self._update(engine.UpdateOperation.delete_points(list(orphans)))
         return matches
+
+    def sweep_objects(self, images: Sequence[UUID]) -> int | Failure:
+        """Delete the orphans among the objects of these images, there or not; how many that was."""
+        orphans = objects_of_other_generations(images, self.reads.generations(images).values())
+        count = self._count(orphans)
+        failure = self._delete(orphans)
+        self._shard.flush()
+        return count if failure is None else failure
 
     def figures(self) -> Figures:
         """How many there are, and the engine's own."""

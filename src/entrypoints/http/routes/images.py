@@ -96,7 +96,7 @@ class LabelsQuery(BaseModel):
     response_description="It is indexed, and was not before. `Location` is its path.",
     responses={
         200: {"model": ImageOut, "description": "It was there; metadata given now replaces what was stored."},
-        **problem_responses(*ALWAYS, *PICTURE, "embedding_space_mismatch", "storage_full"),
+        **problem_responses(*ALWAYS, *PICTURE, "embedding_space_mismatch"),
     },
 )
 async def index_image(

@@ -8,6 +8,7 @@ import grpc as transport
 import pytest
 from qdrant_client import models
 
+from adapters.repositories import qdrant_live_collection
 from adapters.repositories.payload import microseconds
 from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
@@ -200,6 +201,22 @@ async def test_orphans_are_deleted_once_no_write_can_be_under_way(
     assert await object_points(server) == 6, "somebody may be about to commit them"
     await grow_old(server)
     await repository.nearest_objects(AXIS, limit=10)
+    assert await object_points(server) == 4
+    await assert_consistent(repository, BEFORE)
+
+
+async def test_orphans_are_told_and_swept_once_no_write_can_be_under_way(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qdrant_live_collection, "IDS_PER_REQUEST", 4)  # so that it takes several requests
+    await repository.upsert(BEFORE)
+    await leave_orphans(server, repository)
+    assert dict(await repository.orphaned_objects()) == {}
+    assert await repository.sweep_objects([an_id(1), an_id(9)]) == 0
+    await grow_old(server)
+    assert dict(await repository.orphaned_objects()) == {an_id(9): 2}
+    assert await repository.sweep_objects([an_id(1)]) == 0
+    assert await repository.sweep_objects([an_id(1), an_id(9)]) == 2
     assert await object_points(server) == 4
     await assert_consistent(repository, BEFORE)
 

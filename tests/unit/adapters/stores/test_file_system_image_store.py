@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from adapters.stores import change_notes
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
+from domain.errors import BusyError, ConfigurationError, ImageNotFoundError, StorageFullError
 from domain.images import ContentHash
 from tests.contracts.image_store import ImageStoreContract, an_id
 
 
 def files_below(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    """Without the notes of changes, and their locks."""
+    names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return {name for name in names if not name.startswith("changing/")}
 
 
 @pytest.fixture
@@ -66,6 +69,64 @@ async def test_open_leaves_what_another_process_is_writing(
     assert await store.thumbnail(an_id()) == b"small one"
 
 
+async def test_a_pause_is_of_every_process(store: FileSystemImageStore, root: Path) -> None:
+    other = FileSystemImageStore(root, reserve_bytes=0)
+    await other.open()
+    entered = asyncio.Event()
+
+    async def pause() -> None:
+        async with other.paused() as interrupted:
+            assert list(interrupted) == []
+            entered.set()
+
+    async with store.changing([an_id(1)]):
+        pausing = asyncio.create_task(pause())
+        await asyncio.sleep(0.05)
+        assert not entered.is_set()
+    await asyncio.wait_for(pausing, 10)
+
+
+async def test_a_change_may_count_as_cut_short_only_later(store: FileSystemImageStore, root: Path) -> None:
+    patient = FileSystemImageStore(root, reserve_bytes=0, settle_after=300)
+    with pytest.raises(RuntimeError):
+        async with patient.changing([an_id(1)]):
+            raise RuntimeError
+    async with patient.paused() as interrupted:
+        assert list(interrupted) == []
+        await patient.forget_interrupted()
+    [note] = (root / "changing").glob("*.note")
+    os.utime(note, (0, 0))
+    async with patient.paused() as interrupted:
+        assert list(interrupted) == [an_id(1)]
+
+
+async def test_who_never_lets_go_is_told_of(
+    store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_notes, "PATIENCE_SECONDS", 0.05)
+    async with store.paused():
+        with pytest.raises(BusyError, match="hangs and has"):
+            async with store.changing([an_id(1)]):
+                pass
+    async with store.changing([an_id(1)]):
+        with pytest.raises(BusyError):
+            async with store.paused():
+                pass
+
+
+async def test_without_any_room_changes_go_on_unnoted(
+    store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    await store.put(an_id(), original=b"one", thumbnail=b"small one")
+    monkeypatch.setattr(Path, "touch", full)
+    async with store.changing([an_id()]):
+        await store.delete(an_id())
+    assert files_below(root) == set()
+
+
 WRITER = """
     import asyncio, sys
     from pathlib import Path
@@ -105,7 +166,7 @@ async def test_a_killed_writer_loses_nothing_acknowledged_and_shows_nothing_part
         content = number.to_bytes(8, "big") * 20_000
         assert await store.original(ContentHash.of(content).image_id) == content
         assert await store.thumbnail(ContentHash.of(content).image_id) == content[:800]
-    sizes = {path.stat().st_size for path in root.rglob("*") if path.is_file()}
+    sizes = {(root / name).stat().st_size for name in files_below(root)}
     assert sizes == {160_000, 800}
 
 
@@ -115,6 +176,8 @@ class TestFullDisk:
         await store.open()
         with pytest.raises(StorageFullError, match=f"{2**62:,}.*reserve"):
             await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        with pytest.raises(StorageFullError):
+            await store.require_room(1)
         assert files_below(root) == set()
 
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

@@ -1,0 +1,273 @@
+"""Verify originals, thumbnails, records, vectors and objects against each other, and mend what can be mended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from application.settle_interrupted import SettleInterrupted
+from domain.embeddings import Embedding, Embeddings
+from domain.errors import ImageError, ImageNotFoundError, IndexDamagedError
+from domain.images import ContentHash, ImageId, ImageRecord
+from domain.ports.image_decoder import ImageDecoder
+from domain.ports.image_store import FileSizes, ImageStore
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.ports.thumbnail_renderer import ThumbnailRenderer
+
+PAGE = 200
+PAUSE = 20
+"""Images that are looked at, and mended, while everybody else waits."""
+
+THUMBNAIL_SOURCE_SIDE = 768
+"""Pixels of the shorter side that a thumbnail is rendered from: twice what it has at most."""
+
+LENGTH_TOLERANCE = 1e-2
+"""How far from 1 the length of a stored vector may be; int8 or half precision stay well below."""
+
+
+class FindingKind(StrEnum):
+    """What may be wrong."""
+
+    ORIGINAL_MISSING = "original missing"
+    ORIGINAL_ALTERED = "original altered"
+    THUMBNAIL_MISSING = "thumbnail missing"
+    VECTOR_UNFIT = "vector unfit"
+    OBJECTS_UNFIT = "objects unfit"
+    FILES_WITHOUT_RECORD = "files without record"
+    OBJECTS_WITHOUT_IMAGE = "objects without image"
+
+
+LOST = frozenset({FindingKind.ORIGINAL_MISSING, FindingKind.ORIGINAL_ALTERED})
+"""Nothing here can mend these."""
+
+_RENDER = "Render it anew with --repair."
+_REMOVE = "Remove them with --repair."
+_RESTORE = "Restore it with `lookalike restore`, or remove the image from the index too: --repair --forget-lost."
+_INDEX_AGAIN = "Delete the image and index it again, or restore it with `lookalike restore`."
+_WRONG_INDEX = (
+    "There are more of these than there are records: is this the right index? They stay, since it may have to be built "
+    "anew from them."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is wrong with an image, and a sentence that says what to do about it unless it is `mended`."""
+
+    kind: FindingKind
+    id: ImageId
+    reason: str
+    remedy: str
+    mended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """How many images have been looked at, of how many records there are, and what has newly been found."""
+
+    done: int
+    total: int
+    findings: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckIntegrity:
+    """Find what does not belong together: after a restored disk, a lost file, a bug.
+
+    What was merely cut short is settled first, as at every start. Others may write meanwhile: whatever looks wrong is
+    looked at once more, and mended, while nobody changes anything.
+    """
+
+    repository: SimilarityRepository
+    store: ImageStore
+    decoder: ImageDecoder
+    thumbnails: ThumbnailRenderer
+
+    async def __call__(
+        self, *, deep: bool = False, repair: bool = False, forget_lost: bool = False
+    ) -> AsyncIterator[CheckStep]:
+        """Steps, with findings that are still there after the repair or that it has mended.
+
+        `deep` reads all originals and compares their SHA-256, where otherwise their size has to do. `repair` mends
+        what follows from something else that is there; a record whose original is lost stays, unless `forget_lost`
+        asks to remove it too. Raises UnavailableError.
+        """
+        await SettleInterrupted(repository=self.repository, store=self.store)()
+        done, page = 0, await self.repository.list(limit=PAGE)
+        while page.items:
+            suspects = [finding.id for finding in await self._examined(page.items, deep=deep)]
+            done += len(page.items)
+            yield CheckStep(
+                done,
+                max(page.total, done),
+                await self._certain(suspects, deep=deep, repair=repair, forget_lost=repair and forget_lost),
+            )
+            if page.next_cursor is None:
+                break
+            page = await self.repository.list(limit=PAGE, after=page.next_cursor)
+        yield CheckStep(done, done, await self._files_without_record(repair=repair, records=done))
+        yield CheckStep(done, done, await self._objects_without_image(repair=repair))
+
+    # Records and what belongs to them
+
+    async def _certain(
+        self, suspects: Collection[ImageId], *, deep: bool, repair: bool, forget_lost: bool
+    ) -> list[Finding]:
+        """What is wrong with these images for certain, mended where that is asked for and possible."""
+        findings: list[Finding] = []
+        ids = list(dict.fromkeys(suspects))
+        for first in range(0, len(ids), PAUSE):
+            async with self.store.paused():
+                records = await self.repository.get(ids[first : first + PAUSE])
+                found = await self._examined(list(records.values()), deep=deep)
+                if forget_lost:
+                    lost = {finding.id for finding in found if finding.kind in LOST}
+                    await self._forget(lost)
+                    findings += [replace(finding, mended=True) for finding in found if finding.id in lost]
+                    found = [finding for finding in found if finding.id not in lost]
+                for finding in found:
+                    mended = repair and finding.kind is FindingKind.THUMBNAIL_MISSING
+                    findings.append(replace(finding, mended=mended and await self._render_anew(finding.id)))
+        return findings
+
+    async def _examined(self, records: Sequence[ImageRecord], *, deep: bool) -> list[Finding]:
+        ids = [record.id for record in records]
+        sizes, vectors = await self.store.sizes(ids), await self.repository.embeddings(ids)
+        objects = await self._object_embeddings(ids)
+        findings: list[Finding] = []
+        for record in records:
+            findings += self._wrong_files(record, sizes[record.id])
+            findings += self._wrong_vectors(record, vectors.get(record.id), objects.get(record.id))
+            if deep and sizes[record.id].original == record.size_bytes:
+                findings += await self._wrong_content(record)
+        return findings
+
+    @staticmethod
+    def _wrong_files(record: ImageRecord, sizes: FileSizes) -> list[Finding]:
+        findings = []
+        if sizes.original is None:
+            findings.append(_lost(FindingKind.ORIGINAL_MISSING, record, "is missing"))
+        elif sizes.original != record.size_bytes:
+            what = f"has {sizes.original:,} bytes instead of {record.size_bytes:,}"
+            findings.append(_lost(FindingKind.ORIGINAL_ALTERED, record, what))
+        if not sizes.thumbnail:
+            findings.append(
+                Finding(
+                    kind=FindingKind.THUMBNAIL_MISSING,
+                    id=record.id,
+                    reason=f"the thumbnail of {record.filename} is missing",
+                    remedy=_RENDER,
+                )
+            )
+        return findings
+
+    async def _wrong_content(self, record: ImageRecord) -> list[Finding]:
+        try:
+            content = await self.store.original(record.id)
+        except ImageNotFoundError:
+            return [_lost(FindingKind.ORIGINAL_MISSING, record, "is missing")]
+        if (await asyncio.to_thread(ContentHash.of, content)).sha256 == record.sha256:
+            return []
+        return [_lost(FindingKind.ORIGINAL_ALTERED, record, "has other bytes than were indexed")]
+
+    def _wrong_vectors(
+        self, record: ImageRecord, vector: Embedding | None, objects: Embeddings | None
+    ) -> list[Finding]:
+        findings = []
+        if vector is None:
+            findings.append(_unfit(FindingKind.VECTOR_UNFIT, record, "the vector", "is missing"))
+        elif fault := _fault(vector[np.newaxis], (1, self.repository.space.dimension)):
+            findings.append(_unfit(FindingKind.VECTOR_UNFIT, record, "the vector", fault))
+        if objects is None:
+            findings.append(_unfit(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", "is missing"))
+        elif fault := _fault(objects, (len(record.objects), self.repository.space.dimension)):
+            findings.append(_unfit(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", fault))
+        return findings
+
+    async def _object_embeddings(self, ids: Sequence[ImageId]) -> Mapping[ImageId, Embeddings]:
+        """Without those images of which some are missing."""
+        try:
+            return await self.repository.object_embeddings(ids)
+        except IndexDamagedError:
+            if len(ids) == 1:
+                return {}
+            half = len(ids) // 2
+            return {**await self._object_embeddings(ids[:half]), **await self._object_embeddings(ids[half:])}
+
+    async def _forget(self, ids: Collection[ImageId]) -> None:
+        await self.repository.delete(ids)
+        for id_ in ids:
+            await self.store.delete(id_)
+
+    async def _render_anew(self, id_: ImageId) -> bool:
+        """Whether that was possible: not from anything but the picture that was indexed."""
+        try:
+            content = await self.store.original(id_)
+            if ContentHash.of(content).image_id != id_:
+                return False
+            decoded = await self.decoder.decode(content, sufficient_side=THUMBNAIL_SOURCE_SIDE)
+        except (ImageNotFoundError, ImageError):
+            return False
+        await self.store.put_thumbnail(id_, await self.thumbnails.render(decoded.raster))
+        return True
+
+    # What belongs to no record
+
+    async def _files_without_record(self, *, repair: bool, records: int) -> list[Finding]:
+        orphans = [id_ async for ids in self.store.ids() for id_ in await self._unrecorded(ids)]
+        # Rather the index is the wrong one, or was lost: then the originals are all that is left to build it anew.
+        doubtful = len(orphans) > records
+        findings: list[Finding] = []
+        for first in range(0, len(orphans), PAUSE):
+            async with self.store.paused():
+                for id_ in await self._unrecorded(orphans[first : first + PAUSE]):
+                    if repair and not doubtful:
+                        await self.store.delete(id_)
+                    findings.append(
+                        Finding(
+                            kind=FindingKind.FILES_WITHOUT_RECORD,
+                            id=id_,
+                            reason="no record names these stored files",
+                            remedy=_WRONG_INDEX if doubtful else _REMOVE,
+                            mended=repair and not doubtful,
+                        )
+                    )
+        return findings
+
+    async def _unrecorded(self, ids: Sequence[ImageId]) -> list[ImageId]:
+        recorded = await self.repository.get(ids)
+        return [id_ for id_ in ids if id_ not in recorded]
+
+    async def _objects_without_image(self, *, repair: bool) -> list[Finding]:
+        orphans = await self.repository.orphaned_objects()
+        if repair:
+            await self.repository.sweep_objects(list(orphans))
+        return [
+            Finding(
+                kind=FindingKind.OBJECTS_WITHOUT_IMAGE,
+                id=id_,
+                reason=f"{count} of its stored objects belong to no image as it is now",
+                remedy=_REMOVE,
+                mended=repair,
+            )
+            for id_, count in orphans.items()
+        ]
+
+
+def _lost(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
+    return Finding(kind=kind, id=record.id, reason=f"the original of {record.filename} {what}", remedy=_RESTORE)
+
+
+def _unfit(kind: FindingKind, record: ImageRecord, vector: str, fault: str) -> Finding:
+    return Finding(kind=kind, id=record.id, reason=f"{vector} of {record.filename} {fault}", remedy=_INDEX_AGAIN)
+
+
+def _fault(vectors: Embeddings, shape: tuple[int, int]) -> str | None:
+    """What is wrong with some of these vectors, which are to be of this shape, finite and of length 1."""
+    if vectors.shape != shape:
+        return f"has shape {vectors.shape}, not {shape}"
+    lengths = np.linalg.norm(vectors, axis=1)
+    unfit = lengths[~(np.abs(lengths - 1.0) <= LENGTH_TOLERANCE)]  # NaN fails every comparison
+    return f"has length {unfit[0]:.3g}, not 1" if len(unfit) else None

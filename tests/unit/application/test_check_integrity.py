@@ -1,0 +1,171 @@
+from collections.abc import AsyncIterator, Collection, Mapping
+
+import numpy as np
+import pytest
+
+from application.check_integrity import CheckIntegrity, Finding, FindingKind
+from domain.embeddings import Embedding, Embeddings
+from domain.errors import IndexDamagedError
+from domain.images import ImageId
+from tests.builders import an_object
+from tests.fakes import FakeThumbnails, records_of
+from tests.unit.application.workshop import Workshop, id_of
+
+HAT = id_of(b"hat")
+
+
+@pytest.fixture
+async def workshop() -> AsyncIterator[Workshop]:
+    workshop = await Workshop().open()
+    workshop.detector.found = (an_object("dog"), an_object("cat"))
+    await workshop.index(b"hat", b"coat", b"shoe")
+    yield workshop
+    await workshop.repository.close()
+
+
+async def check(
+    workshop: Workshop, *, deep: bool = False, repair: bool = False, forget_lost: bool = False
+) -> list[Finding]:
+    check_integrity = CheckIntegrity(
+        repository=workshop.repository, store=workshop.store, decoder=workshop.decoder, thumbnails=FakeThumbnails()
+    )
+    steps = [step async for step in check_integrity(deep=deep, repair=repair, forget_lost=forget_lost)]
+    assert steps[-1].done == steps[-1].total
+    return [finding for step in steps for finding in step.findings]
+
+
+def kinds(findings: list[Finding]) -> list[tuple[ImageId, FindingKind, bool]]:
+    return [(finding.id, finding.kind, finding.mended) for finding in findings]
+
+
+async def test_a_whole_index_is_whole(workshop: Workshop) -> None:
+    before = dict(workshop.store.files)
+    assert await check(workshop, deep=True, repair=True, forget_lost=True) == []
+    assert workshop.store.files == before
+    assert len(await records_of(workshop.repository)) == 3
+
+
+async def test_a_lost_original_is_told_and_its_record_stays(workshop: Workshop) -> None:
+    del workshop.store.files[HAT]
+    for repair in (False, True):
+        assert kinds(await check(workshop, repair=repair)) == [
+            (HAT, FindingKind.ORIGINAL_MISSING, False),
+            (HAT, FindingKind.THUMBNAIL_MISSING, False),
+        ]
+    assert len(await records_of(workshop.repository)) == 3
+
+
+async def test_a_lost_original_is_forgotten_where_that_is_asked_for(workshop: Workshop) -> None:
+    del workshop.store.files[HAT]
+    assert all(finding.mended for finding in await check(workshop, repair=True, forget_lost=True))
+    assert {record.id for record in await records_of(workshop.repository)} == {id_of(b"coat"), id_of(b"shoe")}
+    assert await check(workshop) == []
+
+
+async def test_nothing_is_forgotten_without_repair(workshop: Workshop) -> None:
+    del workshop.store.files[HAT]
+    assert not any(finding.mended for finding in await check(workshop, forget_lost=True))
+    assert len(await records_of(workshop.repository)) == 3
+
+
+async def test_a_missing_thumbnail_is_rendered_anew(workshop: Workshop) -> None:
+    original, thumbnail = workshop.store.files[HAT]
+    workshop.store.files[HAT] = (original, b"")
+    assert kinds(await check(workshop)) == [(HAT, FindingKind.THUMBNAIL_MISSING, False)]
+    assert kinds(await check(workshop, repair=True)) == [(HAT, FindingKind.THUMBNAIL_MISSING, True)]
+    assert workshop.store.files[HAT] == (original, thumbnail)
+    assert await check(workshop) == []
+
+
+async def test_an_altered_original_is_seen_by_its_size_or_when_it_is_read(workshop: Workshop) -> None:
+    _, thumbnail = workshop.store.files[HAT]
+    workshop.store.files[HAT] = (b"ha", thumbnail)
+    assert kinds(await check(workshop)) == [(HAT, FindingKind.ORIGINAL_ALTERED, False)]
+    workshop.store.files[HAT] = (b"hut", thumbnail)
+    assert await check(workshop) == []
+    assert kinds(await check(workshop, deep=True)) == [(HAT, FindingKind.ORIGINAL_ALTERED, False)]
+
+
+async def test_no_thumbnail_is_rendered_from_another_picture(workshop: Workshop) -> None:
+    workshop.store.files[HAT] = (b"hut", b"")
+    assert kinds(await check(workshop, repair=True)) == [(HAT, FindingKind.THUMBNAIL_MISSING, False)]
+    assert workshop.store.files[HAT] == (b"hut", b"")
+
+
+async def test_files_without_a_record_are_told_and_removed(workshop: Workshop) -> None:
+    stray = id_of(b"stray")
+    await workshop.store.put(stray, original=b"stray", thumbnail=b"small")
+    assert kinds(await check(workshop)) == [(stray, FindingKind.FILES_WITHOUT_RECORD, False)]
+    assert stray in workshop.store.files
+    assert kinds(await check(workshop, repair=True)) == [(stray, FindingKind.FILES_WITHOUT_RECORD, True)]
+    assert stray not in workshop.store.files
+
+
+async def test_the_originals_of_a_lost_index_are_not_removed(workshop: Workshop) -> None:
+    await workshop.repository.delete([record.id for record in (await records_of(workshop.repository))[1:]])
+    [first, second] = await check(workshop, repair=True)
+    assert not first.mended
+    assert not second.mended
+    assert "right index?" in first.remedy
+    assert len(workshop.store.files) == 3
+
+
+async def test_what_was_cut_short_is_settled_and_no_finding(workshop: Workshop) -> None:
+    await workshop.store.put(id_of(b"stray"), original=b"stray", thumbnail=b"small")
+    workshop.store.noted.append(id_of(b"stray"))
+    assert await check(workshop) == []
+    assert len(workshop.store.files) == 3
+
+
+@pytest.mark.parametrize(
+    ("altered", "said"),
+    [
+        pytest.param(None, "missing", id="missing"),
+        pytest.param(np.zeros(16, np.float32), "length 0", id="zero"),
+        pytest.param(np.full(16, np.nan, np.float32), "length nan", id="not a number"),
+        pytest.param(np.ones(8, np.float32), "shape", id="another dimension"),
+    ],
+)
+async def test_an_unfit_vector(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, altered: Embedding | None, said: str
+) -> None:
+    read = workshop.repository.embeddings
+
+    async def embeddings(ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
+        found = {id_: vector for id_, vector in (await read(ids)).items() if id_ != HAT}
+        return found if altered is None else found | {HAT: altered}
+
+    monkeypatch.setattr(workshop.repository, "embeddings", embeddings)
+    [finding] = await check(workshop, repair=True)
+    assert (finding.id, finding.kind, finding.mended) == (HAT, FindingKind.VECTOR_UNFIT, False)
+    assert said in finding.reason
+
+
+async def test_missing_objects_are_of_the_image_that_lacks_them(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = workshop.repository.object_embeddings
+
+    async def object_embeddings(ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
+        if HAT in ids:
+            raise IndexDamagedError("objects are missing")
+        return await read(ids)
+
+    monkeypatch.setattr(workshop.repository, "object_embeddings", object_embeddings)
+    assert kinds(await check(workshop)) == [(HAT, FindingKind.OBJECTS_UNFIT, False)]
+
+
+async def test_orphaned_objects_are_told_and_swept(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    orphans = {id_of(b"gone"): 3}
+
+    async def orphaned_objects() -> Mapping[ImageId, int]:
+        return dict(orphans)
+
+    async def sweep_objects(ids: Collection[ImageId]) -> int:
+        return sum(orphans.pop(id_, 0) for id_ in ids)
+
+    monkeypatch.setattr(workshop.repository, "orphaned_objects", orphaned_objects)
+    monkeypatch.setattr(workshop.repository, "sweep_objects", sweep_objects)
+    assert kinds(await check(workshop)) == [(id_of(b"gone"), FindingKind.OBJECTS_WITHOUT_IMAGE, False)]
+    assert kinds(await check(workshop, repair=True)) == [(id_of(b"gone"), FindingKind.OBJECTS_WITHOUT_IMAGE, True)]
+    assert await check(workshop) == []
