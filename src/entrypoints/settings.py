@@ -37,6 +37,16 @@ class HttpSettings(Section):
     deadline_seconds: Annotated[float, Field(ge=0)] = 60.0
     root_path: str = ""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 20
+    shutdown_notice_seconds: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _notice_leaves_time_to_answer(self) -> Self:
+        if self.shutdown_notice_seconds >= self.shutdown_seconds:
+            raise ValueError(
+                f"LOOKALIKE_HTTP__SHUTDOWN_NOTICE_SECONDS={self.shutdown_notice_seconds:g} leaves nothing of "
+                f"LOOKALIKE_HTTP__SHUTDOWN_SECONDS={self.shutdown_seconds}, of which it is a part"
+            )
+        return self
 
 
 class DecodeSettings(Section):

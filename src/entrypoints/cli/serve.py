@@ -108,7 +108,8 @@ def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
         "log_config": None,
         "access_log": False,  # the application logs requests itself
         "server_header": False,
-        "timeout_graceful_shutdown": settings.http.shutdown_seconds,
+        # The application has drained by then (entrypoints.http.signals); this is for what it could not cut.
+        "timeout_graceful_shutdown": 2,
     }
 
 

@@ -9,12 +9,14 @@ from fastapi_offline import FastAPIOffline
 
 from domain.errors import LookalikeError
 from entrypoints.container import Container
+from entrypoints.http.draining import DrainedRequests, Draining
 from entrypoints.http.middleware import RequestContext
 from entrypoints.http.openapi import TAGS, describe, operation_id
 from entrypoints.http.problems import install_problem_handlers
 from entrypoints.http.redoc import ASSETS, serve_redoc
 from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.session import router as session_router
+from entrypoints.http.signals import drained_by_signals, ended_by_signals
 from entrypoints.http.uploads import BodiesInHand
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, load_settings
@@ -35,19 +37,24 @@ def create_app(settings: Settings) -> FastAPI:
     Where it may not start, the reason is on `app.state.start_failure`, and startup raises it.
     """
     container = Container(settings=settings)
+    draining = Draining(
+        limit_seconds=settings.http.shutdown_seconds, notice_seconds=settings.http.shutdown_notice_seconds
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = container.run_service()
-        try:
-            await service.open(keep_trying=True)
-        except LookalikeError as error:
-            app.state.start_failure = error
-            raise
-        try:
-            yield
-        finally:
-            await service.close()
+        with ended_by_signals():
+            try:
+                await service.open(keep_trying=True)
+            except LookalikeError as error:
+                app.state.start_failure = error
+                raise
+        with drained_by_signals(draining):
+            try:
+                yield
+            finally:
+                await service.close()
 
     app = FastAPIOffline(
         title="Lookalike",
@@ -66,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.container = container
     app.state.start_failure = None
+    app.state.draining = draining
     app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
     for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
@@ -75,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     serve_redoc(app)
     serve_page(app)
     describe(app)
+    app.add_middleware(DrainedRequests, draining=draining)
     app.add_middleware(RequestContext)
     return app
 
