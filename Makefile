@@ -69,7 +69,7 @@ sbom: $(VENV)/.installed $(VENV)/supply/.installed
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-COMPILE = $(VENV)/supply/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-package setuptools $(UPGRADE) \
+COMPILE = $(VENV)/supply/bin/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) \
     --custom-compile-command "make lock"
 
 # A file that this machine cannot have (another platform, a mirror without it) leaves the choice to the bounds.

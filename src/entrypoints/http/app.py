@@ -43,9 +43,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = container.run_service()
         with ended_by_signals():
             try:
+                service = container.run_service()
                 await service.open(keep_trying=True)
             except LookalikeError as error:
                 app.state.start_failure = error
