@@ -82,11 +82,7 @@ def test_the_image_is_built_with_what_the_project_asks_for() -> None:
 def test_every_dependency_has_bounds_and_a_reason() -> None:
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     project = PYPROJECT["project"]
-    everything = [
-        *project["dependencies"],
-        *(line for lines in project["optional-dependencies"].values() for line in lines),
-    ]
-    for line in everything:
+    for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
         specifier = Requirement(line).specifier
         operators = {part.operator for part in specifier}
         assert operators in ({"=="}, {">=", "<"}), f"{line} needs a lower and an upper bound"
