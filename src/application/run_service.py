@@ -2,10 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from domain.embeddings import EmbeddingSpace
-from domain.errors import EncoderUnavailableError, RepositoryUnavailableError, UnavailableError
+from domain.errors import (
+    ConfigurationError,
+    EncoderUnavailableError,
+    IndexDamagedError,
+    IndexInUseError,
+    RepositoryUnavailableError,
+    UnavailableError,
+)
 from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import ImageStore
@@ -34,13 +42,15 @@ class RunService:
     """Opens what the use cases work with, in the order in which each needs the other, and closes it.
 
     A mistake in the deployment (another embedding space, a missing weight) is raised by `open`. A repository that
-    does not answer is not one: the service starts, is not ready, and keeps trying.
+    does not answer is not one: the service starts, is not ready, and keeps trying. `on_hopeless` hears of what only
+    shows after that and never passes by itself.
     """
 
     encoder: ImageEncoder
     detector: ObjectDetector
     store: ImageStore
     repository: SimilarityRepository
+    on_hopeless: Callable[[ConfigurationError], None] | None = None
     _repository_open: bool = False
     _failure: BaseException | None = None
     _opening: asyncio.Task[None] | None = None
@@ -121,6 +131,11 @@ class RunService:
         while not self._repository_open:
             try:
                 await attempt
+            except (IndexDamagedError, IndexInUseError) as error:
+                log.error("The index cannot be opened: %s", error)
+                if self.on_hopeless is not None:
+                    self.on_hopeless(error)
+                return
             except Exception as error:
                 log.warning("The index cannot be opened yet: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -1,5 +1,6 @@
 """`lookalike serve`."""
 
+import errno
 import ipaddress
 import logging
 import socket
@@ -66,13 +67,15 @@ def _serve_here(settings: "Settings", listener: socket.socket) -> None:
     # A mistake in the deployment gets one line, below: no steps of starting before it, and no traceback by uvicorn.
     log.setLevel(logging.WARNING)
     log.addFilter(lambda _: app.state.start_failure is None)
-    config = uvicorn.Config(app, **_uvicorn_options(settings))
+    server = AnnouncingServer(uvicorn.Config(app, **_uvicorn_options(settings)))
+    app.state.end = lambda: setattr(server, "should_exit", True)
     try:
-        AnnouncingServer(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     except SystemExit:
-        if app.state.start_failure is not None:
-            raise app.state.start_failure from None
-        raise
+        if app.state.start_failure is None:
+            raise
+    if app.state.start_failure is not None:
+        raise app.state.start_failure from None
 
 
 def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
@@ -122,9 +125,13 @@ def _bound_socket(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
+        if error.errno == errno.EACCES:
+            way_out = "Ports below 1024 need rights that this process has not; choose a higher one"
+        else:
+            way_out = "Stop what listens there, or choose another --port or --host"
         raise ConfigurationError(
-            f"Cannot serve at {_address(host, port)}: {error.strerror}. Choose another --port or --host "
-            "(LOOKALIKE_HTTP__PORT, LOOKALIKE_HTTP__HOST), or stop what listens there."
+            f"Cannot serve at {_address(host, port)}: {error.strerror}. {way_out} (LOOKALIKE_HTTP__PORT, "
+            "LOOKALIKE_HTTP__HOST)."
         ) from error
     return listener
 

@@ -34,18 +34,24 @@ Boxes are pixels of the upright picture. Scores of matches are cosine similariti
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own: its container is on `app.state`.
 
-    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it.
+    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it; if it only shows later,
+    `app.state.end` is called.
     """
     container = Container(settings=settings)
     draining = Draining(
         limit_seconds=settings.http.shutdown_seconds, notice_seconds=settings.http.shutdown_notice_seconds
     )
 
+    def give_up(error: LookalikeError) -> None:
+        app.state.start_failure = error
+        app.state.end()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ended_by_signals():
             try:
                 service = container.run_service()
+                service.on_hopeless = give_up
                 await service.open(keep_trying=True)
             except LookalikeError as error:
                 app.state.start_failure = error
@@ -73,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.container = container
     app.state.start_failure = None
+    app.state.end = lambda: None
     app.state.draining = draining
     app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
     for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):

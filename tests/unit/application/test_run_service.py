@@ -4,7 +4,8 @@ import pytest
 
 from application import run_service
 from application.run_service import RunService
-from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, RepositoryUnavailableError
+from tests.eventually import eventually
 from tests.fakes import FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
 
 
@@ -82,6 +83,21 @@ async def test_what_is_wrong_when_it_is_back_is_told(service: RunService, reposi
     async with asyncio.timeout(10):
         while not any("another space" in reason for reason in await service.missing()):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
+    await service.close()
+
+
+async def test_who_waits_hears_of_a_damage_that_shows_late(
+    service: RunService, repository: JournalledRepository
+) -> None:
+    heard: list[ConfigurationError] = []
+    service.on_hopeless = heard.append
+    repository.failure = RepositoryUnavailableError("away")
+    await service.open(keep_trying=True)
+    damage = repository.failure = IndexDamagedError("no segments")
+    assert await eventually(lambda: bool(heard))
+    await asyncio.sleep(0.01)
+    assert heard == [damage]  # and nobody tries again
+    assert any("no segments" in reason for reason in await service.missing())
     await service.close()
 
 

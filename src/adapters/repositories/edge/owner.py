@@ -112,14 +112,14 @@ class Owner:
             self._shard = begin(
                 request.directory, request.dimension, request.indexes, reserve_bytes=request.reserve_bytes
             )
-        except Exception as error:  # the engine raises nothing more specific
+        except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
             if is_lock_error(error):
                 return Failure(
                     FailureKind.IN_USE,
                     f"The index in {request.directory} is open in another process. Stop that one, or use its API "
                     "(index and search: --url).",
                 )
-            return Failure(FailureKind.DAMAGED, f"The index in {request.directory} cannot be opened: {error}")
+            return Failure(FailureKind.DAMAGED, str(error))
         return None
 
     def _close(self) -> None:

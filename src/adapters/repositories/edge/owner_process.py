@@ -11,6 +11,7 @@ from adapters.repositories.edge.requests import (
     HEADER_BYTES,
     Close,
     Failure,
+    FailureKind,
     Open,
     Request,
     Write,
@@ -18,7 +19,7 @@ from adapters.repositories.edge.requests import (
     unframed,
 )
 from adapters.repositories.payload import PayloadIndex
-from domain.errors import LookalikeError, RepositoryUnavailableError
+from domain.errors import IndexDamagedError, LookalikeError, RepositoryUnavailableError
 
 _LARGE_FRAME_BYTES = 64 * 1024
 """Frames above this are unpickled on a thread, so that a deep page does not hold up the event loop."""
@@ -66,7 +67,7 @@ class OwnerProcess:
     async def start(self, *, create: bool = False) -> None:
         """Open the shard, or create it.
 
-        Raises IndexInUseError, IndexDamagedError, RepositoryUnavailableError.
+        Raises IndexInUseError, IndexDamagedError.
         """
         connection = await _Connection.spawn()
         request = Open(
@@ -80,14 +81,22 @@ class OwnerProcess:
             # Opening replays the log, and may take as long as it takes.
             failure = await connection.ask(request)
         except _OwnerDiedError as error:
-            raise RepositoryUnavailableError(f"The index in {self._directory} could not be opened: {error}") from error
+            raise self._damaged(str(error)) from error
         except asyncio.CancelledError:
             await connection.kill()
             raise
         if isinstance(failure, Failure):
             await connection.end()
-            raise failure.error()
+            raise self._damaged(failure.message) if failure.kind is FailureKind.DAMAGED else failure.error()
         self._connection = connection
+
+    def _damaged(self, reason: str) -> IndexDamagedError:
+        """The engine's reason in one line, and the ways out."""
+        first_line, *_ = [*reason.strip().splitlines(), "no reason is known"]
+        return IndexDamagedError(
+            f"The index in {self._directory} cannot be opened: {first_line[:300]}. Restore it from a backup (lookalike "
+            f"restore), or move {self._directory.parent} away and index the pictures anew."
+        )
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - each request says what it answers
         """The reply, from a successor if the owner dies over it.
