@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,6 +88,17 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
     from entrypoints.container import Container
     from entrypoints.logs import configure_logs
 
+    class Workers(Multiprocess):
+        def join_all(self) -> None:
+            # While it waits for them, it would keep a second signal to itself.
+            while alive := [worker for worker in self.processes if worker.process.is_alive()]:
+                if self.signal_queue:
+                    self.signal_queue.clear()
+                    for worker in alive:
+                        worker.process.terminate()
+                time.sleep(0.1)
+            super().join_all()
+
     async def try_out() -> None:
         service = Container(settings=settings).run_service()
         await service.open(keep_trying=True)
@@ -102,7 +114,7 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
         **_uvicorn_options(settings),
     )
     _announce(settings, listener)
-    Multiprocess(config, sockets=[listener]).run()
+    Workers(config, sockets=[listener]).run()
 
 
 def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
