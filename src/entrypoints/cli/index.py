@@ -29,7 +29,7 @@ def index(
 ) -> None:
     """Index pictures.
 
-    What is indexed already is skipped, whatever its name. Ctrl-C or SIGTERM finishes the pictures in hand; run the same command
+    What is indexed already is skipped, whatever its name. Ctrl-C finishes the pictures in hand; run the same command
     again to go on. Exits 1 if any picture failed, and names each with the reason.
 
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
