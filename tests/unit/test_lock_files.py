@@ -76,7 +76,7 @@ def test_the_image_is_built_with_what_the_project_asks_for() -> None:
     [backend] = [Requirement(line) for line in PYPROJECT["build-system"]["requires"]]
     [pin] = [pin for pin, _ in pins("build") if pin.name == backend.name]
     assert backend.specifier.contains(next(iter(pin.specifier)).version)
-    assert str(backend) in (ROOT / "requirements" / "build.in").read_text()
+    assert PYPROJECT["build-system"]["requires"][0] in (ROOT / "requirements" / "build.in").read_text()
 
 
 def test_every_dependency_has_bounds_and_a_reason() -> None:
