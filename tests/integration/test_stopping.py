@@ -43,9 +43,9 @@ class SlowUpload:
         self._socket.sendall(self._rest)
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
-        response = HTTPResponse(self._socket)
-        response.begin()
-        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+        with self._socket, HTTPResponse(self._socket) as response:
+            response.begin()
+            return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
 
 
 def until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:

@@ -26,7 +26,7 @@ LOCAL = ":memory:"
 OLDEST_SERVER = (1, 16)
 """Collections have metadata since then."""
 
-OPENING_SECONDS = 3.0
+OPENING_SECONDS = 2.0
 """How long a server may take to say its first word: whoever starts something should soon hear that it is away."""
 
 _BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)

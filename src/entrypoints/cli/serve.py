@@ -137,10 +137,10 @@ def _bound_socket(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        if error.errno == errno.EACCES:
-            way_out = "Ports below 1024 need rights that this process has not; choose a higher one"
-        else:
-            way_out = "Stop what listens there, or choose another --port or --host"
+        way_out = {
+            errno.EACCES: "Ports below 1024 need rights that this process has not; choose a higher --port",
+            errno.EADDRINUSE: "Stop what listens there, or choose another --port",
+        }.get(error.errno or 0, "Choose another --host")
         raise ConfigurationError(
             f"Cannot serve at {_address(host, port)}: {error.strerror}. {way_out} (LOOKALIKE_HTTP__PORT, "
             "LOOKALIKE_HTTP__HOST)."

@@ -48,12 +48,11 @@ class Manifest:
         except FileNotFoundError as error:
             if any(directory.glob(_SHARDS)):
                 raise IndexDamagedError(
-                    f"{path} is missing although there are shards beside it. Restore it, or move {directory} away to "
-                    "begin an empty index."
+                    f"{path} is missing although there are shards beside it: put it back. {way_out(directory)}"
                 ) from error
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise IndexDamagedError(f"{path} cannot be read: {error!r}. Restore the index from a backup.") from error
+            raise IndexDamagedError(f"{path} cannot be read: {error!r}. {way_out(directory)}") from error
         raise ConfigurationError(
             f"The index in {directory} has format {version}; this version reads format {FORMAT}. "
             + (
@@ -80,6 +79,11 @@ class Manifest:
         for shard in directory.glob(_SHARDS):
             if shard.name not in named:
                 shutil.rmtree(shard)
+
+
+def way_out(directory: Path) -> str:
+    """What to do about a damaged index."""
+    return f"Move {directory} away, and then restore a backup (lookalike restore) or index the pictures anew."
 
 
 def free_shard_name(directory: Path, space: EmbeddingSpace) -> str:

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from adapters.repositories.edge.manifest import way_out
 from adapters.repositories.edge.requests import (
     HEADER_BYTES,
     Close,
@@ -94,8 +95,7 @@ class OwnerProcess:
         """The engine's reason in one line, and the ways out."""
         first_line, *_ = [*reason.strip().splitlines(), "no reason is known"]
         return IndexDamagedError(
-            f"The index in {self._directory} cannot be opened: {first_line[:300]}. Restore it from a backup (lookalike "
-            f"restore), or move {self._directory.parent} away and index the pictures anew."
+            f"The index in {self._directory} cannot be opened: {first_line[:300]}. {way_out(self._directory.parent)}"
         )
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - each request says what it answers
