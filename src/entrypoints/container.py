@@ -202,6 +202,17 @@ def edge_repository(settings: Settings) -> SimilarityRepository:
     )
 
 
+def check_index(settings: Settings) -> None:
+    """Raise at once what opening the embedded index would raise when all models are loaded, seconds later.
+
+    Raises IndexInUseError, IndexDamagedError, ConfigurationError.
+    """
+    if settings.repository.backend == "edge":
+        from adapters.repositories.edge.manifest import check_directory
+
+        check_directory(settings.data_dir / "index")
+
+
 def qdrant_repository(settings: Settings) -> SimilarityRepository:
     """A Qdrant server or cluster."""
     from adapters.repositories.payload import MetadataType

@@ -33,7 +33,7 @@ def serve(
 
     Example: [bold]lookalike serve --port 9000[/]
     """
-    from entrypoints.container import bound_heaps
+    from entrypoints.container import bound_heaps, check_index
     from entrypoints.settings import load_settings
 
     bound_heaps()
@@ -42,6 +42,7 @@ def serve(
     settings = settings.model_copy(update={"http": settings.http.model_copy(update=given)})
     # Taken before models are loaded, so that a port in use is told at once.
     with _bound_socket(settings.http.host, settings.http.port) as listener:
+        check_index(settings)
         _warn_if_open_to_all(settings)
         if settings.http.workers > 1:
             _serve_by_workers(settings, listener)

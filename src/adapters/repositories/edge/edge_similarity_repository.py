@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from adapters.repositories.edge.directory_lock import DirectoryLock
-from adapters.repositories.edge.manifest import Manifest, ShardEntry, free_shard_name, way_out
+from adapters.repositories.edge.manifest import Manifest, ShardEntry, free_shard_name, unusable, way_out
 from adapters.repositories.edge.owner_process import OwnerProcess
 from adapters.repositories.edge.requests import (
     Change,
@@ -79,11 +79,7 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
             await self._open(space)
         except OSError as error:
             await self.close()
-            raise ConfigurationError(
-                f"The index directory {self._directory} cannot be used: {error.strerror or error} "
-                f"({error.filename or self._directory}). Name a data directory that this process may write to, or move "
-                "what is in the way."
-            ) from error
+            raise ConfigurationError(unusable(self._directory, error)) from error
         except BaseException:
             await self.close()
             raise

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from adapters.repositories.edge.directory_lock import DirectoryLock
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, IndexDamagedError
 
@@ -79,6 +80,27 @@ class Manifest:
         for shard in directory.glob(_SHARDS):
             if shard.name not in named:
                 shutil.rmtree(shard)
+
+
+def check_directory(directory: Path) -> None:
+    """Raise what shows of an index directory at a glance: that another process has it open, or its manifest is damaged.
+
+    Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format.
+    """
+    try:
+        if directory.is_dir():
+            DirectoryLock(directory).release()
+            Manifest.read(directory)
+    except OSError as error:
+        raise ConfigurationError(unusable(directory, error)) from error
+
+
+def unusable(directory: Path, error: OSError) -> str:
+    """What to do about a directory that the file system refuses."""
+    return (
+        f"The index directory {directory} cannot be used: {error.strerror or error} ({error.filename or directory}). "
+        "Name a data directory that this process may write to, or move what is in the way."
+    )
 
 
 def way_out(directory: Path) -> str:
