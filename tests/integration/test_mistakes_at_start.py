@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def test_secrets_stay_secret(refused: Run) -> None:
 )
 def test_models_and_devices(refused: Run, settings: dict[str, str], told: str) -> None:
     assert told in refused(*SEARCH, **settings)
+
+
+def test_torch_that_is_not_installed(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails, as where it is not installed
+    for module in [name for name in sys.modules if name.startswith("adapters.encoders")]:
+        monkeypatch.delitem(sys.modules, module)
+    told = refused(*SEARCH, ENCODER__RUNTIME="torch")
+    assert "LOOKALIKE_ENCODER__RUNTIME=torch needs torch" in told
+    assert "pip install '.[torch]' in the clone" in told
 
 
 def test_damaged_and_missing_weights(refused: Run, tmp_path: Path) -> None:
