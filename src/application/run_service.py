@@ -15,6 +15,7 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.models import ModelDescription, RepositoryStatus
+from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import ImageStore
 from domain.ports.object_detector import ObjectDetector
@@ -46,6 +47,7 @@ class RunService:
     shows after that and never passes by itself.
     """
 
+    decoder: ImageDecoder
     encoder: ImageEncoder
     detector: ObjectDetector
     store: ImageStore
@@ -62,7 +64,7 @@ class RunService:
         closed again what was opened.
         """
         try:
-            await asyncio.gather(self.store.open(), self.encoder.open(), self.detector.open())
+            await asyncio.gather(self.store.open(), self.decoder.open(), self.encoder.open(), self.detector.open())
             if keep_trying:
                 await self._open_patiently()
             else:
@@ -80,6 +82,7 @@ class RunService:
         await self.repository.close()
         await self.detector.close()
         await self.encoder.close()
+        await self.decoder.close()
 
     def require_open(self) -> None:
         """Raise RepositoryUnavailableError until the repository has been opened."""
