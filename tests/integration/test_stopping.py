@@ -1,6 +1,5 @@
 """SIGTERM to a real process: who is in hand is answered, who comes anew refused, and nothing stays behind."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 
 from tests.pictures import a_picture
@@ -55,20 +55,14 @@ def until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
     return holds()
 
 
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_sigterm_drains(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     service = start(tmp_path / "service", {"STORAGE__RESERVE_BYTES": "0"}, TMPDIR=str(scratch))
     try:
-        owner = httpx.get(f"{service.url}/v1/models").json()["repository"]["details"]["owner_pid"]
+        httpx.post(f"{service.url}/v1/search", files={"file": a_picture(3)})  # wakes whatever decodes pictures
+        helpers = psutil.Process(service.process.pid).children(recursive=True)
+        assert helpers  # the index's owner at least
         upload = SlowUpload(service, a_picture(1))
         with httpx.Client(base_url=service.url) as kept_alive:
             kept_alive.get("/health/live")
@@ -92,7 +86,7 @@ def test_sigterm_drains(tmp_path: Path) -> None:
 
     assert "Traceback" not in service.output()
     assert '"level": "error"' not in service.output()
-    assert not is_running(owner)
+    assert until(lambda: not any(helper.is_running() for helper in helpers))
     assert list(scratch.iterdir()) == []
     assert list((service.directory / "data").rglob("incoming/*")) == []
     listed = lookalike("list", "--json", data_dir=service.directory / "data")
@@ -127,7 +121,9 @@ def test_sigterm_during_start_ends_at_once(tmp_path: Path, seconds: float) -> No
         text=True,
     )
     time.sleep(seconds)
+    helpers = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     _, stderr = process.communicate(timeout=3)
     assert process.returncode == -signal.SIGTERM
     assert "Traceback" not in stderr
+    assert until(lambda: not any(helper.is_running() for helper in helpers))
