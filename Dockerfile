@@ -2,7 +2,7 @@
 #
 #   docker build --tag lookalike .
 #   docker run --detach --name lookalike --init --read-only --tmpfs /tmp --cap-drop ALL \
-#       --security-opt no-new-privileges --pids-limit 512 --stop-timeout 30 \
+#       --security-opt no-new-privileges --pids-limit 1024 --stop-timeout 30 \
 #       --volume lookalike:/data --publish 127.0.0.1:8000:8000 lookalike
 #
 # A directory of the host in place of the volume has to be writable for uid 10001, or for the one that --user names.

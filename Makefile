@@ -59,7 +59,7 @@ lock: $(VENV)/supply/.installed
 
 ## audit: known vulnerabilities in what the image installs; asks an advisory service, which has to be within reach
 audit: $(VENV)/supply/.installed
-	@$(VENV)/supply/bin/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement requirements/image.lock \
+	@$(VENV)/supply/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements/image.lock \
 	    || { echo "Either vulnerabilities are named above, or the advisory service could not be asked." >&2; exit 1; }
 
 ## sbom: sbom.cdx.json, a bill of materials (CycloneDX) of what is installed here and of the models; the image has its own
