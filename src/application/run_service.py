@@ -56,6 +56,7 @@ class RunService:
     _repository_open: bool = False
     _failure: BaseException | None = None
     _opening: asyncio.Task[None] | None = None
+    _attempt: asyncio.Task[None] | None = None
 
     async def open(self, *, keep_trying: bool = False) -> None:
         """Open all. Where `keep_trying` is set, a repository that does not answer soon is opened when it does.
@@ -75,9 +76,11 @@ class RunService:
 
     async def close(self) -> None:
         """Let go of all, the repository first, so that what was accepted is durable."""
-        if self._opening is not None and not self._opening.done():
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
+        # An attempt is nobody's yet where the service is closed before it has begun to wait for it.
+        tasks = [task for task in (self._opening, self._attempt) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._repository_open = False
         await self.repository.close()
         await self.detector.close()
@@ -124,7 +127,7 @@ class RunService:
         log.info("The index is open")
 
     async def _open_patiently(self) -> None:
-        first = self._opening = asyncio.create_task(self._open_repository())
+        first = self._attempt = asyncio.create_task(self._open_repository())
         await asyncio.wait([first], timeout=PATIENCE_SECONDS)
         if first.done() and not isinstance(first.exception(), RepositoryUnavailableError):
             first.result()
@@ -142,4 +145,4 @@ class RunService:
             except Exception as error:
                 log.warning("The index cannot be opened yet: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
-                attempt = asyncio.create_task(self._open_repository())
+                attempt = self._attempt = asyncio.create_task(self._open_repository())

@@ -108,6 +108,24 @@ async def test_without_patience_it_is_raised(service: RunService, repository: Jo
         await service.open()
 
 
+async def test_closing_at_once_ends_the_attempt_that_is_under_way(
+    service: RunService, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "PATIENCE_SECONDS", 0.001)
+    ended: list[str] = []
+
+    async def open_slowly(_: object) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("attempt")
+
+    monkeypatch.setattr(repository, "open", open_slowly)
+    await service.open(keep_trying=True)
+    await service.close()
+    assert ended == ["attempt"]
+
+
 async def test_closing_ends_the_attempts(
     service: RunService, repository: JournalledRepository, journal: Journal
 ) -> None:
