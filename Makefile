@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo install test e2e screenshots check format bench torture clean
+# Set, as in continuous integration: install the releases of requirements/dev.lock, each checked against its digest.
+LOCKED ?=
+# Of `make lock`: --upgrade takes the newest releases within the bounds of pyproject.toml.
+UPGRADE ?=
+
+.PHONY: demo install test e2e screenshots check format bench torture lock audit sbom clean
 
 ## demo: install, index the example photos, print one search, serve at http://127.0.0.1:8000
 demo: install
@@ -45,8 +50,36 @@ bench: $(VENV)/.installed-bench
 torture: $(VENV)/.installed-dev
 	$(BIN)/python -m torture.run $(TORTURE)
 
+## lock: requirements/*.lock anew, after a change of dependencies; UPGRADE=--upgrade takes the newest releases
+lock: $(VENV)/supply/.installed
+	$(COMPILE) pyproject.toml --extra bundled --extra torch --extra heif --extra dev --extra e2e --output-file requirements/dev.lock
+	$(COMPILE) pyproject.toml --extra bundled --extra heif --extra torch --constraint requirements/dev.lock --output-file requirements/torch.lock
+	$(COMPILE) pyproject.toml --extra bundled --extra heif --constraint requirements/dev.lock --output-file requirements/image.lock
+	$(COMPILE) requirements/build.in --output-file requirements/build.lock
+
+## audit: known vulnerabilities in what the image installs; asks an advisory service, which has to be within reach
+audit: $(VENV)/supply/.installed
+	@$(VENV)/supply/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements/image.lock \
+	    || { echo "Either vulnerabilities are named above, or the advisory service could not be asked." >&2; exit 1; }
+
+## sbom: sbom.cdx.json, a bill of materials (CycloneDX) of what is installed here and of the models; the image has its own
+sbom: $(VENV)/.installed $(VENV)/supply/.installed
+	$(VENV)/supply/bin/python deploy/sbom.py --python $(BIN)/python --out sbom.cdx.json
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+COMPILE = $(VENV)/supply/bin/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) \
+    --custom-compile-command "make lock"
+
+# A file that this machine cannot have (another platform, a mirror without it) leaves the choice to the bounds.
+INSTALL_LOCKED = $(BIN)/pip install --quiet --require-hashes --only-binary :all: --requirement requirements/dev.lock \
+    || echo "WARNING: not all of requirements/dev.lock can be had here; installing by the bounds of pyproject.toml." >&2
+
+$(VENV)/supply/.installed: requirements/build.in | $(BIN)/pip
+	$(PYTHON) -m venv $(VENV)/supply # in a place of its own: none of it belongs to the service
+	$(VENV)/supply/bin/pip install --quiet --requirement requirements/build.in 'uv>=0.13,<0.14' 'pip-audit>=2.10,<3'
+	touch $@
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +90,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/pip
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
+	$(if $(LOCKED),$(INSTALL_LOCKED))
 	$(BIN)/pip install --quiet --editable '.[bundled,torch,heif,dev]'
 	$(BIN)/lookalike models prepare
 	touch $@ $(VENV)/.installed

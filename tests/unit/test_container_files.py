@@ -4,15 +4,22 @@ They are read by machines that have a container registry, so a slip in them woul
 """
 
 import re
-import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from entrypoints.http.signals import CLOSING_SECONDS
 from entrypoints.settings import HttpSettings, Settings, setting_names
 
 ROOT = Path(__file__).parents[2]
 FILES = ("Dockerfile", "docker-compose.yml", "docker-compose.gpu.yml")
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return found
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -23,12 +30,40 @@ def test_settings_exist(file: str) -> None:
     assert named
 
 
-@pytest.mark.parametrize("file", ["Dockerfile", "docker-compose.gpu.yml"])
-def test_extras_exist(file: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    [extras] = re.findall(r"^\s*(?:ARG )?EXTRAS[=:]\s*(\S+)$", (ROOT / file).read_text(), flags=re.MULTILINE)
-    assert set(extras.split(",")) <= set(project["optional-dependencies"])
-    assert ("torch" in extras) == (file == "docker-compose.gpu.yml")
+def test_lock_files_exist() -> None:
+    for file, lock in {"Dockerfile": "image", "docker-compose.gpu.yml": "torch"}.items():
+        [named] = re.findall(r"^\s*(?:ARG )?LOCK[=:]\s*(\S+)$", (ROOT / file).read_text(), flags=re.MULTILINE)
+        assert named == f"requirements/{lock}.lock"
+        assert (ROOT / named).exists()
+
+
+def test_nothing_is_installed_unchecked() -> None:
+    instructions = re.findall(r"^RUN ((?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    commands = [command for instruction in instructions for command in instruction.replace("\\\n", " ").split("&&")]
+    installs = [words for words in map(str.split, commands) if words[0].endswith("/pip") and "install" in words]
+    assert len(installs) == 3
+    for words in installs:
+        # Either each file has its digest, or it is the wheel that has just been made of our own packages.
+        assert {"--require-hashes", "--only-binary"} <= set(words) or words[-1] == "wheel/*.whl"
+
+
+def test_the_service_gets_no_rights() -> None:
+    service = services()["api"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["tmpfs"].startswith("/tmp:")  # noqa: S108 - the container's
+    assert service["init"] is True
+    assert service["pids_limit"]
+    assert service["mem_limit"]
+    assert not {"privileged", "cap_add", "user", "pid", "network_mode", "devices"} & service.keys()
+    [user] = re.findall(r"^USER (\d+):\d+$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    assert int(user) > 0
+
+
+def test_each_service_is_bounded() -> None:
+    for service in services().values():
+        assert {"mem_limit", "pids_limit", "cap_drop", "security_opt", "stop_grace_period", "logging"} <= service.keys()
 
 
 def test_build_context_has_what_is_copied() -> None:
@@ -39,6 +74,7 @@ def test_build_context_has_what_is_copied() -> None:
     assert all((ROOT / source).exists() for source in sources)
 
 
-def test_service_may_drain_before_it_is_killed() -> None:
-    graces = re.findall(r"stop_grace_period: (\d+)s", (ROOT / "docker-compose.yml").read_text())
-    assert min(map(int, graces)) > HttpSettings().shutdown_seconds
+def test_service_may_drain_and_close_before_it_is_killed() -> None:
+    [documented] = re.findall(r"--stop-timeout (\d+)", (ROOT / "Dockerfile").read_text())
+    for grace in (services()["api"]["stop_grace_period"].removesuffix("s"), documented):
+        assert int(grace) > HttpSettings().shutdown_seconds + CLOSING_SECONDS

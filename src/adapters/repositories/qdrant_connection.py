@@ -26,6 +26,9 @@ LOCAL = ":memory:"
 OLDEST_SERVER = (1, 16)
 """Collections have metadata since then."""
 
+OPENING_SECONDS = 2.0
+"""How long a server may take to say its first word: whoever starts something should soon hear that it is away."""
+
 _BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 """Seconds, growing and random, so that replicas that lost the same server do not come back in step."""
 
@@ -77,15 +80,16 @@ class QdrantConnection:
             client, self._client = self._client, None
             await client.close()
 
-    async def call(self, request: Callable[[AsyncQdrantClient], Awaitable[R]]) -> R:
+    async def call(self, request: Callable[[AsyncQdrantClient], Awaitable[R]], *, within: float | None = None) -> R:
         """The answer to `request`, made again while that may help, for the connection's timeout in all.
 
-        Raises QdrantFault, DeadlinePassedError.
+        `within` is a shorter time, in seconds. Raises QdrantFault, DeadlinePassedError.
         """
+        timeout = min(self._timeout, within or self._timeout)
         attempts = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, QdrantFault) and error.may_pass),
             wait=_wait,
-            stop=stop_before_delay(self._timeout),
+            stop=stop_before_delay(timeout),
             reraise=True,
         )
         last: QdrantFault | None = None
@@ -104,16 +108,16 @@ class QdrantConnection:
                 raise last from error
 
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(timeout):
                 return await attempts(attempt)
         except TimeoutError as error:
-            message = f"no answer within {self._timeout:g} s" + (f"; before that: {last}" if last else "")
+            message = f"no answer within {timeout:g} s" + (f"; before that: {last}" if last else "")
             raise QdrantFault(FaultKind.AWAY, message) from error
 
     async def check_server(self) -> None:
         """Raises ConfigurationError for a server that is too old, QdrantFault for one that is away or refuses us."""
         ours = version("qdrant-client")
-        theirs = (await self.call(lambda client: client.info())).version
+        theirs = (await self.call(lambda client: client.info(), within=OPENING_SECONDS)).version
         numbers = tuple(int(part) for part in theirs.split(".")[:2] if part.isdigit())
         if numbers and numbers < OLDEST_SERVER:
             raise ConfigurationError(

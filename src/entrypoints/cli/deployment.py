@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from entrypoints.container import Container
+from entrypoints.container import Container, check_index
 from entrypoints.settings import load_settings
 
 
@@ -16,6 +16,7 @@ def load_container() -> Container:
 async def open_service() -> AsyncIterator[Container]:
     """Index, files and encoder. Raises ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError."""
     container = load_container()
+    check_index(container.settings())
     service = container.run_service()
     await service.open()
     try:

@@ -13,7 +13,7 @@ from application.index_images import Upload
 from domain.errors import BodyTooLargeError, ImageUnreadableError, StorageFullError, UnavailableError
 from domain.metadata import Metadata
 from entrypoints.cli.deployment import open_service
-from entrypoints.cli.interruption import INTERRUPTED, Interruption, finish_on_interrupt, say_how_to_go_on
+from entrypoints.cli.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
 from entrypoints.cli.pictures import Found, stored_name
 from entrypoints.cli.progress import progress
 
@@ -80,7 +80,7 @@ async def run_index(found: Sequence[Found], source: Source) -> int:
     _report(tally)
     if interruption.requested and tally.done < len(found):
         say_how_to_go_on(GO_ON)
-        return INTERRUPTED
+        return interruption.code
     if stopped is not None:
         print(f"lookalike: stopped after {tally.done} of {len(found)}: {stopped.reason} {GO_ON}", file=sys.stderr)
     return 1 if tally.failures else 0

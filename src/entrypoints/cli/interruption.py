@@ -1,4 +1,4 @@
-"""Ctrl-C as a request to finish what is in hand."""
+"""Ctrl-C and SIGTERM as a request to finish what is in hand."""
 
 import signal
 import sys
@@ -14,23 +14,31 @@ class Interruption:
     """Whether the user asked to stop."""
 
     requested: bool = False
+    code: int = INTERRUPTED
+    """What to exit with: 128 and the signal's number."""
 
 
 @contextmanager
 def finish_on_interrupt() -> Iterator[Interruption]:
-    """Within, the first Ctrl-C is only noted; a second one interrupts at once, as it would have without this."""
+    """Within, the first signal is only noted; a second one does at once what it would have done without this."""
     interruption = Interruption()
-    previous = signal.getsignal(signal.SIGINT)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(_signal: int, _frame: FrameType | None) -> None:
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _frame: FrameType | None) -> None:
         interruption.requested = True
-        signal.signal(signal.SIGINT, previous)
+        interruption.code = 128 + number
+        restore()
 
-    signal.signal(signal.SIGINT, note)
+    for number in previous:
+        signal.signal(number, note)
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
 
 def say_how_to_go_on(hint: str) -> None:

@@ -1,10 +1,12 @@
 """`lookalike serve`."""
 
+import errno
 import ipaddress
 import logging
 import socket
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +35,7 @@ def serve(
 
     Example: [bold]lookalike serve --port 9000[/]
     """
-    from entrypoints.container import bound_heaps
+    from entrypoints.container import bound_heaps, check_index
     from entrypoints.keys import read_keys_file
     from entrypoints.settings import load_settings
 
@@ -46,6 +48,7 @@ def serve(
     if settings.auth.keys_file is not None:
         read_keys_file(settings.auth.keys_file)  # a mistake in it is told here, and not by each worker
     with _bound_socket(settings.http.host, settings.http.port) as listener:
+        check_index(settings)
         _warn_if_open_to_all(settings)
         if settings.http.workers > 1:
             _serve_by_workers(settings, listener)
@@ -72,13 +75,15 @@ def _serve_here(settings: "Settings", listener: socket.socket) -> None:
     # A mistake in the deployment gets one line, below: no steps of starting before it, and no traceback by uvicorn.
     log.setLevel(logging.WARNING)
     log.addFilter(lambda _: app.state.start_failure is None)
-    config = uvicorn.Config(app, **_uvicorn_options(settings))
+    server = AnnouncingServer(uvicorn.Config(app, **_uvicorn_options(settings)))
+    app.state.end = lambda: setattr(server, "should_exit", True)
     try:
-        AnnouncingServer(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     except SystemExit:
-        if app.state.start_failure is not None:
-            raise app.state.start_failure from None
-        raise
+        if app.state.start_failure is None:
+            raise
+    if app.state.start_failure is not None:
+        raise app.state.start_failure from None
 
 
 def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
@@ -89,6 +94,17 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
 
     from entrypoints.container import Container
     from entrypoints.logs import configure_logs
+
+    class Workers(Multiprocess):
+        def join_all(self) -> None:
+            # While it waits for them, it would keep a second signal to itself.
+            while alive := [worker for worker in self.processes if worker.process.is_alive()]:
+                if self.signal_queue:
+                    self.signal_queue.clear()
+                    for worker in alive:
+                        worker.process.terminate()
+                time.sleep(0.1)
+            super().join_all()
 
     async def try_out() -> None:
         service = Container(settings=settings).run_service()
@@ -105,7 +121,7 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
         **_uvicorn_options(settings),
     )
     _announce(settings, listener)
-    Multiprocess(config, sockets=[listener]).run()
+    Workers(config, sockets=[listener]).run()
 
 
 def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
@@ -114,10 +130,11 @@ def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
         "log_config": None,
         "access_log": False,  # the application logs requests itself
         "server_header": False,
-        "timeout_graceful_shutdown": settings.http.shutdown_seconds,
         "forwarded_allow_ips": list(settings.http.trusted_proxies),
         "ssl_certfile": settings.http.tls_certificate,
         "ssl_keyfile": settings.http.tls_key,
+        # The application has drained by then (entrypoints.http.signals); this is for what it could not cut.
+        "timeout_graceful_shutdown": 2,
     }
 
 
@@ -148,9 +165,13 @@ def _bound_socket(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
+        way_out = {
+            errno.EACCES: "Ports below 1024 need rights that this process has not; choose a higher --port",
+            errno.EADDRINUSE: "Stop what listens there, or choose another --port",
+        }.get(error.errno or 0, "Choose another --host")
         raise ConfigurationError(
-            f"Cannot serve at {_address(host, port)}: {error.strerror}. Choose another --port or --host "
-            "(LOOKALIKE_HTTP__PORT, LOOKALIKE_HTTP__HOST), or stop what listens there."
+            f"Cannot serve at {_address(host, port)}: {error.strerror}. {way_out} (LOOKALIKE_HTTP__PORT, "
+            "LOOKALIKE_HTTP__HOST)."
         ) from error
     return listener
 

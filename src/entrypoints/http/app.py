@@ -10,6 +10,7 @@ from domain.errors import LookalikeError
 from entrypoints.container import Container
 from entrypoints.http.cross_origin import CrossOrigin
 from entrypoints.http.documentation import serve_documentation
+from entrypoints.http.draining import DrainedRequests, Draining
 from entrypoints.http.gate import Gate
 from entrypoints.http.key_ring import KeyRing, session_secret
 from entrypoints.http.middleware import RequestContext, RootPath
@@ -18,6 +19,7 @@ from entrypoints.http.problems import install_problem_handlers
 from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.security_headers import SecurityHeaders
 from entrypoints.http.session import router as session_router
+from entrypoints.http.signals import drained_by_signals, ended_by_signals
 from entrypoints.http.uploads import BodiesInHand
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, load_settings
@@ -35,23 +37,33 @@ Boxes are pixels of the upright picture. Scores of matches are cosine similariti
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own: its container is on `app.state`.
 
-    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it. Raises
-    ConfigurationError where the file of keys cannot be read.
+    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it; if it only shows later,
+    `app.state.end` is called. Raises ConfigurationError where the file of keys cannot be read.
     """
     container = Container(settings=settings)
+    draining = Draining(
+        limit_seconds=settings.http.shutdown_seconds, notice_seconds=settings.http.shutdown_notice_seconds
+    )
+
+    def give_up(error: LookalikeError) -> None:
+        app.state.start_failure = error
+        app.state.end()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = container.run_service()
-        try:
-            await service.open(keep_trying=True)
-        except LookalikeError as error:
-            app.state.start_failure = error
-            raise
-        try:
-            yield
-        finally:
-            await service.close()
+        with ended_by_signals():
+            try:
+                service = container.run_service()
+                service.on_hopeless = give_up
+                await service.open(keep_trying=True)
+            except LookalikeError as error:
+                app.state.start_failure = error
+                raise
+        with drained_by_signals(draining):
+            try:
+                yield
+            finally:
+                await service.close()
 
     app = FastAPI(
         title="Lookalike",
@@ -71,6 +83,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.keys = KeyRing(
         settings.auth.keys, settings.auth.keys_file, secret=lambda: session_secret(settings.data_dir)
     )
+    app.state.end = lambda: None
+    app.state.draining = draining
     app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
     for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
@@ -84,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Gate, keys=app.state.keys, limits=settings.limits, origins=settings.http.cors_origins)
     if settings.http.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.http.cors_origins)
+    app.add_middleware(DrainedRequests, draining=draining)
     app.add_middleware(RequestContext)
     if settings.http.root_path:
         app.add_middleware(RootPath, root_path=settings.http.root_path)

@@ -210,12 +210,21 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "detector_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "This deployment runs no object detector."),
     "busy": (HTTPStatus.SERVICE_UNAVAILABLE, "The requests in hand have all the bytes that are accepted at once."),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "repository: The index does not answer."),
+    "shutting_down": (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping, and takes no new requests."),
     "deadline_passed": (HTTPStatus.GATEWAY_TIMEOUT, "The caller's deadline passed before the work began."),
     "storage_full": (HTTPStatus.INSUFFICIENT_STORAGE, "Less than the reserve of 512 MiB is free."),
 }
 """One example of each code that operations document."""
 
-ALWAYS = ("unauthorized", "forbidden", "validation_failed", "rate_limited", "repository_unavailable", "deadline_passed")
+ALWAYS = (
+    "unauthorized",
+    "forbidden",
+    "validation_failed",
+    "rate_limited",
+    "repository_unavailable",
+    "shutting_down",
+    "deadline_passed",
+)
 PICTURE = (
     "malformed_request",
     "body_too_large",

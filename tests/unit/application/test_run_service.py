@@ -5,7 +5,7 @@ import pytest
 
 from application import run_service
 from application.run_service import RunService
-from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, RepositoryUnavailableError
 from domain.images import ImageId, ImageRecord
 from tests.builders import an_id
 from tests.eventually import eventually
@@ -90,10 +90,43 @@ async def test_what_is_wrong_when_it_is_back_is_told(service: RunService, reposi
     await service.close()
 
 
+async def test_who_waits_hears_of_a_damage_that_shows_late(
+    service: RunService, repository: JournalledRepository
+) -> None:
+    heard: list[ConfigurationError] = []
+    service.on_hopeless = heard.append
+    repository.failure = RepositoryUnavailableError("away")
+    await service.open(keep_trying=True)
+    damage = repository.failure = IndexDamagedError("no segments")
+    assert await eventually(lambda: bool(heard))
+    await asyncio.sleep(0.01)
+    assert heard == [damage]  # and nobody tries again
+    assert any("no segments" in reason for reason in await service.missing())
+    await service.close()
+
+
 async def test_without_patience_it_is_raised(service: RunService, repository: JournalledRepository) -> None:
     repository.failure = RepositoryUnavailableError("away")
     with pytest.raises(RepositoryUnavailableError):
         await service.open()
+
+
+async def test_closing_at_once_ends_the_attempt_that_is_under_way(
+    service: RunService, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "PATIENCE_SECONDS", 0.001)
+    ended: list[str] = []
+
+    async def open_slowly(_: object) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("attempt")
+
+    monkeypatch.setattr(repository, "open", open_slowly)
+    await service.open(keep_trying=True)
+    await service.close()
+    assert ended == ["attempt"]
 
 
 async def test_closing_ends_the_attempts(

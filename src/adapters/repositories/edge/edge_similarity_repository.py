@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from adapters.repositories.edge.directory_lock import DirectoryLock
-from adapters.repositories.edge.manifest import Manifest, ShardEntry, free_shard_name
+from adapters.repositories.edge.manifest import Manifest, ShardEntry, free_shard_name, unusable, way_out
 from adapters.repositories.edge.owner_process import OwnerProcess
 from adapters.repositories.edge.requests import (
     Change,
@@ -86,7 +86,7 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
             await self._open(space)
         except OSError as error:
             await self.close()
-            raise ConfigurationError(f"The index directory {self._directory} cannot be used: {error}") from error
+            raise ConfigurationError(unusable(self._directory, error)) from error
         except BaseException:
             await self.close()
             raise
@@ -319,7 +319,7 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
     async def _load(self, entry: ShardEntry) -> None:
         directory = self._directory / entry.directory
         if not directory.is_dir():
-            raise IndexDamagedError(f"The index's shard {directory} is missing. Restore the index from a backup.")
+            raise IndexDamagedError(f"The index's shard {directory} is missing. {way_out(self._directory)}")
         await self._start(entry)
 
     async def _create(self, space: EmbeddingSpace) -> None:

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from adapters.repositories.edge.directory_lock import DirectoryLock
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, IndexDamagedError
 
@@ -48,12 +49,11 @@ class Manifest:
         except FileNotFoundError as error:
             if any(directory.glob(_SHARDS)):
                 raise IndexDamagedError(
-                    f"{path} is missing although there are shards beside it. Restore it, or move {directory} away to "
-                    "begin an empty index."
+                    f"{path} is missing although there are shards beside it: put it back. {way_out(directory)}"
                 ) from error
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise IndexDamagedError(f"{path} cannot be read: {error!r}. Restore the index from a backup.") from error
+            raise IndexDamagedError(f"{path} cannot be read: {error!r}. {way_out(directory)}") from error
         raise ConfigurationError(
             f"The index in {directory} has format {version}; this version reads format {FORMAT}. "
             + (
@@ -80,6 +80,32 @@ class Manifest:
         for shard in directory.glob(_SHARDS):
             if shard.name not in named:
                 shutil.rmtree(shard)
+
+
+def check_directory(directory: Path) -> None:
+    """Raise what shows of an index directory at a glance: that another process has it open, or its manifest is damaged.
+
+    Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format.
+    """
+    try:
+        if directory.is_dir():
+            DirectoryLock(directory).release()
+            Manifest.read(directory)
+    except OSError as error:
+        raise ConfigurationError(unusable(directory, error)) from error
+
+
+def unusable(directory: Path, error: OSError) -> str:
+    """What to do about a directory that the file system refuses."""
+    return (
+        f"The index directory {directory} cannot be used: {error.strerror or error} ({error.filename or directory}). "
+        "Name a data directory that this process may write to, or move what is in the way."
+    )
+
+
+def way_out(directory: Path) -> str:
+    """What to do about a damaged index."""
+    return f"Move {directory} away, and then restore a backup (lookalike restore) or index the pictures anew."
 
 
 def free_shard_name(directory: Path, space: EmbeddingSpace) -> str:

@@ -118,7 +118,7 @@ class Owner:
             self._shard = begin(
                 request.directory, request.dimension, request.indexes, reserve_bytes=request.reserve_bytes
             )
-        except Exception as error:  # the engine raises nothing more specific
+        except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
             if is_lock_error(error):
                 return Failure(
                     FailureKind.IN_USE,
@@ -131,7 +131,7 @@ class Owner:
                     f"The index in {request.directory} cannot be opened while less than the reserve of "
                     f"{request.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room.",
                 )
-            return Failure(FailureKind.DAMAGED, f"The index in {request.directory} cannot be opened: {error}")
+            return Failure(FailureKind.DAMAGED, str(error))
         return None
 
     def _close(self) -> None:

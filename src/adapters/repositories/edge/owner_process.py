@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from adapters.repositories.edge.manifest import way_out
 from adapters.repositories.edge.requests import (
     HEADER_BYTES,
     Close,
@@ -19,7 +20,7 @@ from adapters.repositories.edge.requests import (
     unframed,
 )
 from adapters.repositories.payload import PayloadIndex
-from domain.errors import LookalikeError, RepositoryUnavailableError
+from domain.errors import IndexDamagedError, LookalikeError, RepositoryUnavailableError
 
 _LARGE_FRAME_BYTES = 64 * 1024
 """Frames above this are unpickled on a thread, so that a deep page does not hold up the event loop."""
@@ -75,7 +76,7 @@ class OwnerProcess:
     async def start(self, *, create: bool = False) -> None:
         """Open the shard, or create it.
 
-        Raises IndexInUseError, IndexDamagedError, RepositoryUnavailableError.
+        Raises IndexInUseError, IndexDamagedError.
         """
         connection = await _Connection.spawn()
         request = Open(
@@ -89,7 +90,7 @@ class OwnerProcess:
             # Opening replays the log, and may take as long as it takes.
             failure = await connection.ask(request)
         except _OwnerDiedError as error:
-            raise RepositoryUnavailableError(f"The index in {self._directory} could not be opened: {error}") from error
+            raise self._damaged(str(error)) from error
         except asyncio.CancelledError:
             await connection.kill()
             raise
@@ -97,8 +98,15 @@ class OwnerProcess:
             await connection.end()
             if failure.kind is FailureKind.STORAGE_FULL:
                 raise RepositoryUnavailableError(failure.message)  # whoever opens need not have come to store anything
-            raise failure.error()
+            raise self._damaged(failure.message) if failure.kind is FailureKind.DAMAGED else failure.error()
         self._connection = connection
+
+    def _damaged(self, reason: str) -> IndexDamagedError:
+        """The engine's reason in one line, and the ways out."""
+        first_line, *_ = [*reason.strip().splitlines(), "no reason is known"]
+        return IndexDamagedError(
+            f"The index in {self._directory} cannot be opened: {first_line[:300]}. {way_out(self._directory.parent)}"
+        )
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - each request says what it answers
         """The reply, from a successor if the owner dies over it.

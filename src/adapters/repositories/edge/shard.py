@@ -212,7 +212,7 @@ class Shard:
         self._shard.close()
 
 
-def is_lock_error(error: Exception) -> bool:
+def is_lock_error(error: BaseException) -> bool:
     """Whether the engine says that another process holds the shard. It has no typed errors."""
     return "WouldBlock" in str(error)
 

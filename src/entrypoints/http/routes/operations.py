@@ -31,8 +31,13 @@ async def live() -> HealthOut:
     dependencies=[NoQuery],
 )
 async def ready(request: Request, service: RunServiceOf) -> Response:
-    """200 once a real inference has succeeded and the index answers; else 503 naming what is missing."""
+    """200 once a real inference has succeeded and the index answers; else 503 naming what is missing.
+
+    From the moment that a stop is asked for it is 503 too, while requests in hand are still answered.
+    """
     missing = await service.missing()
+    if request.app.state.draining.stopping:
+        missing.append("service: it is stopping")
     if not missing:
         return JSONResponse(HealthOut(status="ready").model_dump())
     found = problem(

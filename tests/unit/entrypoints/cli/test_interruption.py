@@ -30,6 +30,17 @@ def test_the_first_ctrl_c_is_noted_and_the_second_interrupts() -> None:
     assert run(script).split() == ["False", "True", "interrupted"]
 
 
+def test_sigterm_is_noted_like_ctrl_c() -> None:
+    script = """
+        from entrypoints.cli.interruption import finish_on_interrupt
+
+        with finish_on_interrupt() as interruption:
+            signal.raise_signal(signal.SIGTERM)
+            print(interruption.requested, interruption.code)
+    """
+    assert run(script).split() == ["True", "143"]
+
+
 def test_ctrl_c_is_as_before_afterwards() -> None:
     script = """
         from entrypoints.cli.interruption import finish_on_interrupt

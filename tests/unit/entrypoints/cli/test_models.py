@@ -19,7 +19,7 @@ def test_without_torch_the_extra_to_install_is_named(
         main(["models", *arguments])
 
     assert ended.value.code == 2
-    assert "lookalike[torch]" in capsys.readouterr().err
+    assert ".[torch]" in capsys.readouterr().err
 
 
 def test_the_packaged_default_is_listed(

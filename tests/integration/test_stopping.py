@@ -1,0 +1,129 @@
+"""SIGTERM to a real process: who is in hand is answered, who comes anew refused, and nothing stays behind."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from http.client import HTTPResponse
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from tests.pictures import a_picture
+from tests.serving import Service, start
+from tests.unit.entrypoints.cli.command import LOOKALIKE, environment, lookalike
+
+BOUNDARY = "the-boundary"
+
+
+class SlowUpload:
+    """A picture of which only the first half has been sent: a request in hand for as long as the test likes."""
+
+    def __init__(self, service: Service, picture: bytes) -> None:
+        body = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'.encode()
+            + picture
+            + f"\r\n--{BOUNDARY}--\r\n".encode()
+        )
+        address = urlsplit(service.url)
+        self._socket = socket.create_connection((address.hostname, address.port), timeout=30)
+        head = (
+            f"POST /v1/images HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+        )
+        self._rest = body[len(body) // 2 :]
+        self._socket.sendall(head.encode() + body[: len(body) // 2])
+        time.sleep(0.2)  # for the service to have it in hand
+
+    def finish(self) -> None:
+        self._socket.sendall(self._rest)
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        with self._socket, HTTPResponse(self._socket) as response:
+            response.begin()
+            return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+
+
+def until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+    give_up = time.monotonic() + seconds
+    while not holds() and time.monotonic() < give_up:
+        time.sleep(0.02)
+    return holds()
+
+
+def test_sigterm_drains(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    service = start(tmp_path / "service", {"STORAGE__RESERVE_BYTES": "0"}, TMPDIR=str(scratch))
+    try:
+        httpx.post(f"{service.url}/v1/search", files={"file": a_picture(3)})  # wakes whatever decodes pictures
+        helpers = psutil.Process(service.process.pid).children(recursive=True)
+        assert helpers  # the index's owner at least
+        upload = SlowUpload(service, a_picture(1))
+        with httpx.Client(base_url=service.url) as kept_alive:
+            kept_alive.get("/health/live")
+            service.process.terminate()
+            assert until(lambda: httpx.get(f"{service.url}/health/ready").status_code == 503)
+            assert "it is stopping" in httpx.get(f"{service.url}/health/ready").json()["detail"]
+            for refused in (
+                kept_alive.get("/v1/images"),
+                httpx.post(f"{service.url}/v1/search", files={"file": a_picture(2)}),
+            ):
+                assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
+                assert refused.headers["connection"] == "close"
+                assert int(refused.headers["retry-after"]) > 0
+        assert service.process.poll() is None
+        upload.finish()
+        status, headers, _ = upload.answer()
+        assert (status, headers["connection"]) == (201, "close")
+        assert service.process.wait(10) == -signal.SIGTERM
+    finally:
+        service.process.kill()
+
+    assert "Traceback" not in service.output()
+    assert '"level": "error"' not in service.output()
+    assert until(lambda: not any(helper.is_running() for helper in helpers))
+    assert list(scratch.iterdir()) == []
+    assert list((service.directory / "data").rglob("incoming/*")) == []
+    listed = lookalike("list", "--json", data_dir=service.directory / "data")
+    assert '"filename": "a.png"' in listed.stdout
+
+
+def test_a_second_sigterm_cuts_what_is_in_hand(tmp_path: Path) -> None:
+    service = start(tmp_path, {"REPOSITORY__BACKEND": "memory", "HTTP__SHUTDOWN_SECONDS": "100"})
+    try:
+        upload = SlowUpload(service, a_picture(1))
+        service.process.terminate()
+        time.sleep(1.2)  # a signal that comes sooner is taken for an echo of the first one
+        assert service.process.poll() is None
+        service.process.terminate()
+        status, headers, body = upload.answer()
+        assert (status, headers["retry-after"]) == (503, "5")
+        assert b'"code":"shutting_down"' in body
+        assert service.process.wait(10) == -signal.SIGTERM
+    finally:
+        service.process.kill()
+    assert "Traceback" not in service.output()
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.2])
+def test_sigterm_during_start_ends_at_once(tmp_path: Path, seconds: float) -> None:
+    process = subprocess.Popen(
+        [LOOKALIKE, "serve", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "data"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(seconds)
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    _, stderr = process.communicate(timeout=3)
+    assert process.returncode == -signal.SIGTERM
+    assert "Traceback" not in stderr
+    assert until(lambda: not any(helper.is_running() for helper in helpers))
