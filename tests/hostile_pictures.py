@@ -465,8 +465,8 @@ _TOKENS = [
     b"\xff\xdd\0\4\0\1", b"IHDR", b"IDAT", b"IEND", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf", b"iCCP",
     b"zTXt", b"iTXt", b"sBIT", b"RIFF", b"WEBP", b"VP8 ", b"VP8L", b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"ICCP", b"EXIF",
     b"GIF87a", b"GIF89a", b"!\xf9\4", b"!\xfe", b"!\xff\x0bNETSCAPE2.0", b",", b";", b"BM", b"II*\0", b"MM\0*",
-    b"II+\0", b"ftyp", b"meta", b"iloc", b"iinf", b"iref", b"iprp", b"ipco", b"ipma", b"ispe", b"pixi", b"grid", b"iovl",
-    b"auxC", b"irot", b"imir", b"clap", b"colr", b"av1C", b"hvcC", b"avif", b"heic", b"mif1", b"msf1", b"avis",
+    b"II+\0", b"ftyp", b"meta", b"iloc", b"iinf", b"iref", b"iprp", b"ipco", b"ipma", b"ispe", b"pixi", b"grid",
+    b"iovl", b"auxC", b"irot", b"imir", b"clap", b"colr", b"av1C", b"hvcC", b"avif", b"heic", b"mif1", b"msf1", b"avis",
     b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1", b"\1\0\0\0", b"\xff\xff",
 ]  # fmt: skip
 """Names and numbers that mean something to some reader."""
