@@ -18,7 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from adapters.decoding.colour import WHITE, to_srgb
 from adapters.decoding.decode_budget import Claim, DecodeBudget
-from adapters.decoding.formats import ImageFormat, ends_early, identify, webp_canvas
+from adapters.decoding.formats import ImageFormat, check_structure, ends_early, identify, webp_canvas
 from adapters.inference.slots import Slots, SlotsClosedError
 from domain.errors import (
     BodyTooLargeError,
@@ -120,6 +120,7 @@ class PillowImageDecoder(ImageDecoder):
         with _pillow_errors_named(kind):
             if kind is ImageFormat.WEBP and (canvas := webp_canvas(content)):
                 self._check_size(*canvas)
+            check_structure(kind, content)
             image = self._openers[kind](io.BytesIO(content))
             header_size = image.size
             self._check_size(*header_size)

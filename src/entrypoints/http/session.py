@@ -42,7 +42,7 @@ async def sign_in(request: Request, response: Response, credentials: Credentials
             session_token(credentials.credentials),
             max_age=THIRTY_DAYS,
             path=f"{root}/",
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
             httponly=True,
             samesite="strict",
         )
