@@ -4,15 +4,17 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
-
 from tests import hostile_pictures as hostile
 from tests.contracts.api.conformance import Conformance
 from tests.serving import Service, running
+
 from torture.findings import Findings, seed
 from torture.memory import MEBIBYTE, MemoryWatch
 from torture.report import Row
@@ -72,12 +74,11 @@ def _slow(service: Service) -> Row:
     findings, ended = Findings("slow-picture"), threading.Event()
     prober = threading.Thread(target=_probe, args=(service, findings, ended))
     prober.start()
-    with service.client(timeout=SLOW_PATIENCE_SECONDS) as client:
-        check = _checked(client)
+    with Sender(service, findings, SLOW_PATIENCE_SECONDS) as sender:
         for name, make in hostile.SLOW.items():
             content = make()
             started = time.monotonic()
-            _post(client, check, "/v1/embeddings", [content], findings, name)
+            sender.post("/v1/embeddings", [content], name)
             print(f"  {name}: {time.monotonic() - started:.2f} s", flush=True)
     ended.set()
     prober.join()
@@ -104,12 +105,11 @@ def _probe(service: Service, findings: Findings, ended: threading.Event) -> None
 def _send_until(service: Service, chosen: str, findings: Findings, until: float) -> None:
     chance = random.Random(chosen)
     contents = _contents(chance)
-    with service.client(timeout=PATIENCE_SECONDS) as client:
-        check = _checked(client)
+    with Sender(service, findings, PATIENCE_SECONDS) as sender:
         while time.monotonic() < until:
             batch = chance.random() < 0.2
             path = "/v1/images/batch" if batch else chance.choice(SINGLE)
-            _post(client, check, path, list(itertools.islice(contents, BATCH if batch else 1)), findings, chosen)
+            sender.post(path, list(itertools.islice(contents, BATCH if batch else 1)), chosen)
 
 
 def _contents(chance: random.Random) -> Iterator[bytes]:
@@ -119,32 +119,36 @@ def _contents(chance: random.Random) -> Iterator[bytes]:
         yield hostile.concatenated(sound, chance) if chance.random() < 0.1 else next(chance.choice(damaged))
 
 
-def _checked(client: httpx.Client) -> Callable[[httpx.Response], None]:
-    return Conformance(client.get("/openapi.json").json()).check
+class Sender:
+    """Sends pictures, and says of each answer whether it is as the contract has it."""
+
+    def __init__(self, service: Service, findings: Findings, patience: float) -> None:
+        self._client = service.client(timeout=patience)
+        self._findings = findings
+        self._conformance = Conformance(self._client.get("/openapi.json").json())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._client.close()
+
+    def post(self, path: str, contents: list[bytes], origin: str) -> None:
+        """One picture, or several to the path of batches."""
+        name = "files" if path.endswith("batch") else "file"
+        started = time.monotonic()
+        try:
+            answer = self._client.post(path, files=[(name, ("a.jpg", content)) for content in contents])
+            self._conformance.check(answer)
+            for problem in _problems(answer):
+                assert REFUSALS.get(problem["code"]) == problem["status"], problem
+        except (httpx.HTTPError, AssertionError) as error:
+            self._findings.failed(b"".join(contents), f"{path} ({origin}): {error!r}")
+        else:
+            self._findings.passed(time.monotonic() - started)
 
 
-def _post(
-    client: httpx.Client,
-    check: Callable[[httpx.Response], None],
-    path: str,
-    contents: list[bytes],
-    findings: Findings,
-    origin: str,
-) -> None:
-    name = "files" if path.endswith("batch") else "file"
-    started = time.monotonic()
-    try:
-        answer = client.post(path, files=[(name, ("a.jpg", content)) for content in contents])
-        check(answer)
-        for problem in _problems(answer):
-            assert REFUSALS.get(problem["code"]) == problem["status"], problem
-    except (httpx.HTTPError, AssertionError) as error:
-        findings.failed(b"".join(contents), f"{path} ({origin}): {error!r}")
-    else:
-        findings.passed(time.monotonic() - started)
-
-
-def _problems(answer: httpx.Response) -> Iterator[dict[str, object]]:
+def _problems(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     if answer.status_code >= 400:
         yield answer.json()
     elif answer.status_code == 207:
