@@ -29,7 +29,7 @@ WRITERS: dict[str, Callable[[], bytes]] = {
     "GIF": lambda: a_picture(1, format_="GIF"),
     "animated GIF": lambda: animation("GIF", frames=3),
     "BMP": lambda: a_picture(1, format_="BMP", width=40, height=30),
-    "RLE BMP": lambda: bmp_rle(b"\x28\x07\0\0" * 30 + b"\0\1", width=40, height=30),
+    "RLE BMP": lambda: bmp_rle(b"\x14\x07\x14\xc0\0\0" * 30 + b"\0\1", width=40, height=30),
     "TIFF": lambda: a_picture(1, format_="TIFF", width=40, height=30),
     "LZW TIFF": lambda: a_picture(1, format_="TIFF", compression="tiff_lzw"),
     "deflate TIFF": lambda: a_picture(1, format_="TIFF", compression="tiff_adobe_deflate"),

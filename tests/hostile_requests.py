@@ -5,7 +5,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import httpx
+
+from tests.contracts.api.conformance import PROBLEM, Conformance
 from tests.pictures import a_picture
+from tests.raw_http import Answer
 
 PICTURE = a_picture(7)
 UPLOADS = ("/v1/images", "/v1/search", "/v1/embeddings", "/v1/detections")
@@ -64,6 +68,26 @@ def form(parts: Iterable[Part], boundary: bytes = b"B") -> bytes:
     return b"".join(b"--%s\r\n%s\r\n\r\n%s\r\n" % (boundary, *each) for each in parts) + b"--%s--\r\n" % boundary
 
 
+def complaint_about(answer: Answer, request: Hostile, conformance: Conformance) -> str | None:
+    """What is wrong with an answer, if anything."""
+    if answer.status not in request.statuses:
+        return f"{answer.status} instead of {request.statuses}: {answer.body[:300]!r}"
+    by_the_application = "x-request-id" in answer.headers
+    if answer.status >= 400 and by_the_application and request.method != "HEAD":
+        if answer.headers.get("content-type") != PROBLEM:
+            return f"{answer.status} is no problem: {answer.headers}"
+        if json.loads(answer.body)["status"] != answer.status or len(answer.body) > 100_000:
+            return f"a problem of {len(answer.body)} bytes: {answer.body[:300]!r}"
+    path = request.target.partition(b"?")[0].decode("latin-1")
+    if by_the_application and path.isascii() and path.isprintable() and path.startswith("/v1/"):
+        made = httpx.Request(request.method, f"http://t{path}")
+        try:
+            conformance.check(httpx.Response(answer.status, headers=answer.headers, content=answer.body, request=made))
+        except AssertionError as error:
+            return str(error)
+    return None
+
+
 def _posted(
     name: str,
     path: str,
@@ -84,7 +108,8 @@ def _forms() -> Iterator[Hostile]:
     nested = part(b'name="file"', inner, b"Content-Type: multipart/mixed; boundary=INNER")
     posted = [
         ("nested multipart", form([nested]), (422,)),
-        ("nested multipart as the file", form([(b'Content-Disposition: form-data; name="file"; filename=a', inner)]), (415,)),
+        ("nested multipart as the file", form([(b'Content-Disposition: form-data; name="file"; filename=a', inner)]),
+            (415,)),
         ("no end", form([FILE])[:-6], (400,)),
         ("no part", b"--B--\r\n", (422,)),
         ("nothing", b"", (400, 422)),
@@ -95,17 +120,21 @@ def _forms() -> Iterator[Hostile]:
         ("a file without a name", form([part(b'filename="a.png"', PICTURE)]), (400,)),
         ("a part without a name", form([FILE, part(b"x=y", b"abc")]), (400,)),
         ("a part without headers", b"--B\r\n\r\nabc" + b"\r\n" + form([FILE]), (400,)),
-        ("a part of another disposition", form([(b'Content-Disposition: attachment; name="file"; filename=a', PICTURE)]), (200, 201, 400)),
-        ("two dispositions", form([part(b'name="file"; filename=a', PICTURE, b'Content-Disposition: form-data; name="x"')]), (400, 422)),
+        ("a part of another disposition",
+            form([(b'Content-Disposition: attachment; name="file"; filename=a', PICTURE)]), (200, 201, 400)),
+        ("two dispositions", form([part(b'name="file"; filename=a', PICTURE,
+            b'Content-Disposition: form-data; name="x"')]), (400, 422)),
         ("a huge header of a part", form([part(b'name="file"; filename=a', PICTURE, b"X: " + b"x" * 100_000)]), (400,)),
         ("a thousand headers of a part", form([part(b'name="file"; filename=a', PICTURE, *[b"X: y"] * 1000)]), (400,)),
         ("thousands of fields", form([FILE, *[part(b'name="x"', b"")] * 5000]), (400,)),
         ("thousands of files", form([part(b'name="x"; filename=a', b"")] * 5000), (400,)),
-        ("a hundred unknown fields", form([FILE, *(part(b'name="x%d"' % number, b"") for number in range(100))]), (422,)),
+        ("a hundred unknown fields", form([FILE, *(part(b'name="x%d"' % number, b"") for number in range(100))]),
+            (422,)),
         ("a field of two megabytes", form([FILE, part(b'name="filter"', b"x" * 2_000_000)]), (400, 413)),
         ("a field whose name is long", form([FILE, part(b'name="%s"' % (b"x" * 4000), b"")]), (422,)),
         ("a field whose name is no text", form([FILE, part(b'name="\xff\xfe\0\x1b"', b"")]), (422,)),
-        ("an encoded file", form([part(b'name="file"; filename=a', base64.b64encode(PICTURE), b"Content-Transfer-Encoding: base64")]), (415,)),
+        ("an encoded file", form([part(b'name="file"; filename=a', base64.b64encode(PICTURE),
+            b"Content-Transfer-Encoding: base64")]), (415,)),
         ("an empty file", form([part(b'name="file"; filename="a.png"', b"")]), (415,)),
     ]  # fmt: skip
     for path in UPLOADS:
@@ -154,9 +183,12 @@ def _fields() -> Iterator[Hostile]:
     """Values of the fields of forms."""
     metadata = [
         DEEP, b'{"a":' + b"[" * 5000, b'{"a":1e400}', b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":' + b"9" * 5000 + b"}",
-        b'{"a":18446744073709551616}', b'{"a":-9223372036854775809}', b'{"a":"\\ud800"}', b'{"\\ud800":1}', b'{"\\u0000":1}',
-        b'{"":1}', b'{"a":null}', b'{"a":{}}', b'{"a":[1]}', b"null", b"1", b'"x"', b"{", b"\xff", b'{"a":"' + b"x" * 20_000 + b'"}',
-        b'{"%s":1}' % (b"x" * 300_000), b"{" + b",".join(b'"k%d":1' % number for number in range(100)) + b"}", b"\xef\xbb\xbf{}",
+        b'{"a":18446744073709551616}', b'{"a":-9223372036854775809}', b'{"a":"\\ud800"}', b'{"\\ud800":1}',
+        b'{"\\u0000":1}',
+        b'{"":1}', b'{"a":null}', b'{"a":{"b":{}},"b":1}', b'{"a":[1]}', b"null", b"1", b'"x"', b"{", b"\xff",
+        b'{"a":"' + b"x" * 20_000 + b'"}',
+        b'{"%s":1}' % (b"x" * 300_000), b"{" + b",".join(b'"k%d":1' % number for number in range(100)) + b"}",
+        b"\xef\xbb\xbf{}",
     ]  # fmt: skip
     for value in metadata:
         for path, file in (("/v1/images", FILE), ("/v1/images/batch", part(b'name="files"; filename=a', PICTURE))):
@@ -173,31 +205,41 @@ def _fields() -> Iterator[Hostile]:
         body = form([FILE, part(b'name="metadata"', value)])
         yield _posted(f"metadata {value!r}", "/v1/images", body, 200, 201)
     fields = [
-        *(("limit", value, (422,)) for value in ("0", "-1", "501", "1.5", "1e2", "9" * 5000, "NaN", "0x10", "a", "None")),
-        *(("limit", value, (200, 422)) for value in ("\uff11\uff10", "\u0663", " 10 ", "+5", "1_0", "5.0", "-0", "0010", "")),
+        *(("limit", value, (422,)) for value in ("0", "-1", "501", "1.5", "1e2", "9" * 5000, "NaN", "0x10", "a",
+            "None")),
+        *(("limit", value, (200, 422)) for value in ("\uff11\uff10", "\u0663", " 10 ", "+5", "1_0", "5.0", "-0", "0010",
+            "")),
         *(("score_threshold", value, (422,)) for value in ("2", "nan", "inf", "1e400", "-1.1", "a")),
         *(("score_threshold", value, (200, 422)) for value in ("-0", "1e-400", "\uff10.5", "")),
         *(("region", value, (422,)) for value in (
-            "nan,nan,nan,nan", "inf,0,1,1", "-1e400,0,1e400,1", "1,1,1,1", "5,5,1,1", "0,0,1", "0,0,1,1,1", ",,,", "a,b,c,d",
+            "nan,nan,nan,nan", "inf,0,1,1", "-1e400,0,1e400,1", "1,1,1,1", "5,5,1,1", "0,0,1", "0,0,1,1,1", ",,,",
+            "a,b,c,d",
             "1e30,1e30,2e30,2e30", "0," * 200_000, "9" * 300_000 + ",0,1,1", "\0", "0,0,1,1;",
         )),
-        *(("region", value, (200, 422)) for value in ("-1e300,-1e300,1e300,1e300", "0,0,1e-300,1e-300", "1_0,0,20,20", " 0, 0, 9, 9 ", "\uff10,0,9,9", "")),
+        *(("region", value, (200, 422)) for value in ("-1e300,-1e300,1e300,1e300", "0,0,1e-300,1e-300", "1_0,0,20,20",
+            " 0, 0, 9, 9 ", "\uff10,0,9,9", "")),
         *(("target", value, (422,)) for value in ("IMAGES", "objects\0", "image")),
         *(("exact", value, (422,)) for value in ("2", "maybe", "\0")),
         *(("filter", value, (422,)) for value in (
             "[", "[]", "null", "1", "{", '{"a":1}', '{"all":{}}', '{"all":[{}]}', '{"all":[{"field":"x","eq":1}]}',
-            '{"all":[{"field":"width","eq":NaN}]}', '{"all":[{"field":"width","eq":1e400}]}', '{"all":[{"field":"width","gt":"1"}]}',
+            '{"all":[{"field":"width","eq":NaN}]}', '{"all":[{"field":"width","eq":1e400}]}',
+            '{"all":[{"field":"width","gt":"1"}]}',
             '{"all":[{"field":"metadata.\\ud800","eq":1}]}', '{"all":[{"field":"metadata.a","eq":"\\ud800"}]}',
-            '{"all":[{"field":"metadata.","eq":1}]}', '{"all":[{"field":"__class__","eq":1}]}', '{"all":[{"field":"width","eq":18446744073709551616}]}',
+            '{"all":[{"field":"metadata.","eq":1}]}', '{"all":[{"field":"__class__","eq":1}]}',
+            '{"all":[{"field":"width","eq":18446744073709551616}]}',
             '{"all":[{"field":"created_at","gte":1}]}', '{"all":[{"field":"created_at","gte":"yesterday"}]}',
-            '{"all":[{"field":"created_at","gte":"9999-12-31T23:59:60Z"}]}', '{"all":[{"field":"created_at","gte":"2026-02-30T00:00:00Z"}]}',
-            '{"all":[{"field":"%s","eq":1}]}' % ("x" * 100_000), '{"all":' * 5000, '{"all":[' + '{"all":[' * 5000, DEEP.decode(),
-            json.dumps({"all": [{"field": "width", "eq": 1}] * 5000}), json.dumps({"any": [{"field": "labels", "in": ["x"] * 5000}]}),
+            '{"all":[{"field":"created_at","gte":"9999-12-31T23:59:60Z"}]}',
+            '{"all":[{"field":"created_at","gte":"2026-02-30T00:00:00Z"}]}',
+            '{"all":[{"field":"%s","eq":1}]}' % ("x" * 100_000), '{"all":' * 5000, '{"all":[' + '{"all":[' * 5000,
+            DEEP.decode(),
+            json.dumps({"all": [{"field": "width", "eq": 1}] * 5000}),
+            json.dumps({"any": [{"field": "labels", "in": ["x"] * 5000}]}),
         )),
         *(("filter", value, (200,)) for value in (
             "", "{}", '{"all":[],"any":[],"none":[]}', '{"all":[{"field":"metadata.\\u0000","eq":1}]}',
             '{"all":[{"field":"metadata.a\\"].b[0]","exists":false}]}', '{"all":[{"field":"metadata.a","eq":-0.0}]}',
-            '{"all":[{"field":"created_at","lt":"0001-01-01T00:00:00+23:59"}]}', '{"all":[{"field":"created_at","gte":"9999-12-31T23:59:59.999999-23:59"}]}',
+            '{"all":[{"field":"created_at","lt":"0001-01-01T00:00:00+23:59"}]}',
+            '{"all":[{"field":"created_at","gte":"9999-12-31T23:59:59.999999-23:59"}]}',
             '{"all":[{"field":"metadata.a","gt":5e-324,"lt":-5e-324}]}', '{"any":[{"field":"width","in":[]}]}',
             json.dumps({"any": [{"field": "metadata.k", "in": list(range(1000))}] * 60}),
         )),
@@ -217,10 +259,14 @@ def _fields() -> Iterator[Hostile]:
 
 def _filenames() -> Iterator[Hostile]:
     for name in (
-        b'"../../etc/passwd"', b'"C:\\\\Windows\\\\a.png"', b'"%2e%2e/%2e%2e/a.png"', b'""', b'"."', b'".."', b'"/"', b'"a\0b.png"',
-        b'"' + b"n" * 3000 + b'.png"', "\"\u202egnp.exe\"".encode(), '"\u2028\u2029.png"'.encode(), b'"\xff\xfe.png"', b'"a.png\x1b[31m"',
-        b'"<script>alert(1)</script>.png"', b'"CON"', b'"a.png"; filename*=utf-8\'\'%e2%82%ac.png', b"*=utf-8''..%2f..%2fetc%2fpasswd",
-        b"*=utf-16''%ff%fe", b"*0=a; filename*1=b", b"*=x'y", b"\"unended", b"=?utf-8?q?=00?=", b"$(reboot)", b'"a";"b"', b"'" * 100,
+        b'"../../etc/passwd"', b'"C:\\\\Windows\\\\a.png"', b'"%2e%2e/%2e%2e/a.png"', b'""', b'"."', b'".."', b'"/"',
+        b'"a\0b.png"',
+        b'"' + b"n" * 3000 + b'.png"', "\"\u202egnp.exe\"".encode(), '"\u2028\u2029.png"'.encode(), b'"\xff\xfe.png"',
+        b'"a.png\x1b[31m"',
+        b'"<script>alert(1)</script>.png"', b'"CON"', b'"a.png"; filename*=utf-8\'\'%e2%82%ac.png',
+        b"*=utf-8''..%2f..%2fetc%2fpasswd",
+        b"*=utf-16''%ff%fe", b"*0=a; filename*1=b", b"*=x'y", b"\"unended", b"=?utf-8?q?=00?=", b"$(reboot)",
+        b'"a";"b"', b"'" * 100,
     ):  # fmt: skip
         # Where it is not understood as a filename at all, the part is text.
         disposition = b'name="file"; filename' + (name if name.startswith(b"*") else b"=" + name)
@@ -287,7 +333,7 @@ def _json() -> Iterator[Hostile]:
         ("/v1/search/examples", {"positive": ["0a4d55a8"]}, (422,)),
         ("/v1/search/examples", {"positive": [1, None, {}, []]}, (422,)),
         ("/v1/search/examples", {"positive": ["0a4d55a8-d778-5022-abab-977f9a1b3f7c"] * 101}, (422,)),
-        ("/v1/search/examples", {"positive": ["x\ud800" * 1000] * 5000}, (422,)),
+        ("/v1/search/examples", {"positive": ["x\ud800" * 1000] * 90}, (422,)),
         ("/v1/search/examples", {"positive": [], "negative": []}, (422,)),
         ("/v1/search/examples", {"positive": [], "limit": 1.5}, (422,)),
         ("/v1/search/examples", {"positive": [], "limit": 10**30}, (422,)),
@@ -309,32 +355,44 @@ def _queries() -> Iterator[Hostile]:
         return Hostile(name=f"GET {target[:70]!r}", method="GET", target=target, statuses=statuses)
 
     for query in (
-        b"limit=0", b"limit=201", b"limit=1.5", b"limit=9" * 1, b"limit=" + b"9" * 5000, b"limit=1&limit=2", b"limit=NaN", b"limit=%00",
-        b"nope=1", b"limit=1;cursor=2", b"limit[]=1", b"filter={", b"filter=%ff", b"filter=" + b"[" * 20_000, b"cursor=", b"cursor=AAAA",
+        b"limit=0", b"limit=201", b"limit=1.5", b"limit=9" * 1, b"limit=" + b"9" * 5000, b"limit=1&limit=2",
+        b"limit=NaN", b"limit=%00",
+        b"nope=1", b"limit=1;cursor=2", b"limit[]=1", b"filter={", b"filter=%ff", b"filter=" + b"[" * 20_000,
+        b"cursor=", b"cursor=AAAA",
         b"cursor=" + b"A" * 32, b"cursor=" + b"A" * 20_000, b"cursor=%00", b"cursor=////////////////////////////////",
-        b"cursor=" + base64.urlsafe_b64encode(b"\x7f" + b"\xff" * 23), b"cursor=" + base64.urlsafe_b64encode(b"\x80" + b"\0" * 23),
-        b"%ff=1", b"\xff=1", b"limit=%zz", b"&&&&", b"=", b"limit=1%26limit=2", b"x" * 30_000, b"&a=1" * 5000, b"limit=%EF%BC%91",
+        b"cursor=" + base64.urlsafe_b64encode(b"\x7f" + b"\xff" * 23),
+        b"cursor=" + base64.urlsafe_b64encode(b"\x80" + b"\0" * 23),
+        b"%ff=1", b"\xff=1", b"limit=%zz", b"&&&&", b"=", b"limit=1%26limit=2", b"x" * 30_000, b"&a=1" * 5000,
+        b"limit=%EF%BC%91",
     ):  # fmt: skip
-        yield asked(b"/v1/images?" + query, 200, 422)
+        yield asked(b"/v1/images?" + query, 200, 422, 400)
     for query in (b"a=1", b"\xff\xfe", b"%ff", b"filter="):
-        yield asked(b"/v1/labels?" + query, 200, 422)
-        yield asked(b"/v1/models?" + query, 422)
-        yield asked(b"/health/live?" + query, 422)
-        yield asked(b"/nowhere?" + query, 404)
-        yield asked(ABSENT.encode() + b"?" + query, 404, 422)
-        yield asked(ABSENT.encode() + b"/similar?" + query, 404, 422)
+        yield asked(b"/v1/labels?" + query, 200, 422, 400)
+        yield asked(b"/v1/models?" + query, 422, 400)
+        yield asked(b"/health/live?" + query, 422, 400)
+        yield asked(b"/nowhere?" + query, 404, 400)
+        yield asked(ABSENT.encode() + b"?" + query, 404, 422, 400)
+        yield asked(ABSENT.encode() + b"/similar?" + query, 404, 422, 400)
 
 
 def _paths() -> Iterator[Hostile]:
     for target in (
-        b"/v1/images/", b"/v1//images", b"//v1/images", b"/v1/images/x", b"/V1/images", b"/v1/images%00", b"/v1/images/%2e%2e/models", b"/..",
-        b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd", b"/v1/images/0a4d55a8-d778-5022-abab-977f9a1b3f7", b"/v1/images/0a4d55a8d7785022abab977f9a1b3f7c",
-        b"/v1/images/%7b0a4d55a8-d778-5022-abab-977f9a1b3f7c%7d", b"/v1/images/urn:uuid:0a4d55a8-d778-5022-abab-977f9a1b3f7c",
-        b"/v1/images/0a4d55a8-d778-5022-abab-977f9a1b3f7g", ABSENT.encode() + b"/", ABSENT.encode() + b"/content/../../..", ABSENT.encode() + b"%00",
-        ABSENT.encode() + b"/content%2f", ABSENT.upper().encode().replace(b"/V1/IMAGES", b"/v1/images"), b"/" + b"a" * 30_000, b"/" + b"a/" * 10_000,
-        b"/static-offline-docs/", b"/static-offline-docs/%00", b"/static-offline-docs/../../../etc/passwd", b"/static-offline-docs/%2e%2e/%2e%2e/pyproject.toml",
-        b"/static-offline-docs/" + b"a" * 5000, b"/static-offline-docs/..%5c..%5cx", b"/static-offline-docs//etc/passwd", b"/assets/x/%00", b"/assets/%2e%2e/",
-        b"/%ff%fe", b"/%00", b"/%0d%0aSet-Cookie:%20a=b", b"/%1b[31m", b"/%u0041", b"/%", b"/%zz", b"/session/x", b"/metrics/../x", b"/.env", b"/.git/config",
+        b"/v1/images/", b"/v1//images", b"//v1/images", b"/v1/images/x", b"/V1/images", b"/v1/images%00",
+        b"/v1/images/%2e%2e/models", b"/..",
+        b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd", b"/v1/images/0a4d55a8-d778-5022-abab-977f9a1b3f7",
+        b"/v1/images/0a4d55a8d7785022abab977f9a1b3f7c",
+        b"/v1/images/%7b0a4d55a8-d778-5022-abab-977f9a1b3f7c%7d",
+        b"/v1/images/urn:uuid:0a4d55a8-d778-5022-abab-977f9a1b3f7c",
+        b"/v1/images/0a4d55a8-d778-5022-abab-977f9a1b3f7g", ABSENT.encode() + b"/",
+        ABSENT.encode() + b"/content/../../..", ABSENT.encode() + b"%00",
+        ABSENT.encode() + b"/content%2f", ABSENT.upper().encode().replace(b"/V1/IMAGES", b"/v1/images"),
+        b"/" + b"a" * 30_000, b"/" + b"a/" * 10_000,
+        b"/static-offline-docs/", b"/static-offline-docs/%00", b"/static-offline-docs/../../../etc/passwd",
+        b"/static-offline-docs/%2e%2e/%2e%2e/pyproject.toml",
+        b"/static-offline-docs/" + b"a" * 5000, b"/static-offline-docs/..%5c..%5cx",
+        b"/static-offline-docs//etc/passwd", b"/assets/x/%00", b"/assets/%2e%2e/",
+        b"/%ff%fe", b"/%00", b"/%0d%0aSet-Cookie:%20a=b", b"/%1b[31m", b"/%u0041", b"/%", b"/%zz", b"/session/x",
+        b"/metrics/../x", b"/.env", b"/.git/config",
     ):  # fmt: skip
         yield Hostile(name=f"GET {target[:70]!r}", method="GET", target=target, statuses=(404, 400))
     for target in (b"http://evil.example/health/live", b"/health/live#fragment", b"*", b"health/live", b"/\xff", b""):
@@ -353,11 +411,16 @@ def _headers() -> Iterator[Hostile]:
     for deadline in (b"-1", b"1.5", b"9" * 5000, b"a", b"", "\u0661".encode(), b"\xff"):
         yield asked("/v1/images", b"X-Request-Deadline-Ms: " + deadline, statuses=(422,))
     for header in (
-        b"X-Request-ID: " + b"x" * 10_000, b"X-Request-ID: \xff", b'X-Request-ID: a"b', b"Range: bytes=0-0,5-,-1", b"Range: bytes=" + b"0-0," * 5000,
-        b"If-None-Match: " + b'"' * 10_000, b"If-None-Match: W/,,*x\xff", b"If-Modified-Since: yesterday", b"Accept: " + b"*/*," * 5000, b"Accept-Encoding: \xff",
-        b"Cookie: " + b"a=b;" * 5000, b"Cookie: lookalike_session=\xff\xfe; lookalike_session", b"Authorization: Bearer \xff\xfe", b"Authorization: " + b"x" * 10_000,
-        b"X-Forwarded-For: \xff, 999.999.999.999", b"X-Forwarded-Proto: javascript", b"Forwarded: for=\"_\x7f\"", b"Expect: 100-continue", b"Expect: miracles",
-        b"Connection: close, keep-alive, x", b"Upgrade: h2c", b"Connection: Upgrade\r\nUpgrade: websocket", b"TE: trailers", b"Origin: null", b"X: y\r\n" * 3000 + b"Z: z",
+        b"X-Request-ID: " + b"x" * 10_000, b"X-Request-ID: \xff", b'X-Request-ID: a"b', b"Range: bytes=0-0,5-,-1",
+        b"Range: bytes=" + b"0-0," * 5000,
+        b"If-None-Match: " + b'"' * 10_000, b"If-None-Match: W/,,*x\xff", b"If-Modified-Since: yesterday",
+        b"Accept: " + b"*/*," * 5000, b"Accept-Encoding: \xff",
+        b"Cookie: " + b"a=b;" * 5000, b"Cookie: lookalike_session=\xff\xfe; lookalike_session",
+        b"Authorization: Bearer \xff\xfe", b"Authorization: " + b"x" * 10_000,
+        b"X-Forwarded-For: \xff, 999.999.999.999", b"X-Forwarded-Proto: javascript", b"Forwarded: for=\"_\x7f\"",
+        b"Expect: 100-continue", b"Expect: miracles",
+        b"Connection: close, keep-alive, x", b"Upgrade: h2c", b"Connection: Upgrade\r\nUpgrade: websocket",
+        b"TE: trailers", b"Origin: null", b"X: y\r\n" * 3000 + b"Z: z",
     ):  # fmt: skip
         yield asked("/v1/images", header, statuses=(200, 400))
         yield asked("/", header, statuses=(200, 400))

@@ -1,6 +1,7 @@
 """Decoding with Pillow, by the contract in docs/decode-contract.md."""
 
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -78,6 +79,8 @@ class PillowImageDecoder(ImageDecoder):
         max_bytes_in_flight: int = 256 * 1024 * 1024,
         max_bytes_at_once: int = 48 * 1024 * 1024,
     ) -> None:
+        # Of each picture that is odd it warns in other words, to which Python listens by remembering them for ever.
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         self._budget = DecodeBudget(admitted=max_bytes_in_flight, at_once=max_bytes_at_once)
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels

@@ -113,9 +113,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus) -> None:
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # this would get into the middle of an answer
-            return
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # what is wrong is behind a whole request, which is answered first
+                cycle.keep_alive = False
+                return
+            if cycle.response_started:
+                self.transport.close()
+                return
+            cycle.disconnected = True  # whoever waits for the body
+            cycle.message_event.set()
         reason = status.phrase.encode()
         self.transport.write(
             b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
@@ -123,7 +131,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         )
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._refused = True
         self._stop_waiting()
         self._waiting = self.loop.call_later(LINGERING_SECONDS, self.transport.close)
 

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from torture.requests import complaint_about
 
 from tests.contracts.api.conformance import Conformance
-from tests.hostile_requests import Hostile, hostile_requests
+from tests.hostile_requests import Hostile, complaint_about, hostile_requests
 from tests.raw_http import Answer, exchange
 from tests.unit.entrypoints.application import an_app, listening
 

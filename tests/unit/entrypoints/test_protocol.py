@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -131,3 +132,25 @@ async def test_a_request_for_another_protocol_is_answered_in_this_one() -> None:
 async def test_what_is_no_request_is_refused(junk: bytes) -> None:
     async with listening(app) as address:
         assert (await said(address, junk)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_body_that_breaks_off_its_framing_is_refused() -> None:
+    post = b"POST /body HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    async with listening(reader) as address:
+        assert (await said(address, post, b"no chunk\r\n", pause=0.05)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_what_comes_behind_a_request_does_not_take_its_answer_away() -> None:
+    post = b"POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
+    async with listening(reader) as address:
+        answer = await said(address, post + b"this is no request\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"5 bytes")
+    assert b"connection: close" in answer
+
+
+async def reader(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says how long the body was, after a while."""
+    size = len(await Request(scope, receive).body())
+    await asyncio.sleep(0.05)
+    await PlainTextResponse(f"{size} bytes")(scope, receive, send)

@@ -17,6 +17,8 @@ LIMIT = 512 * 1024
 SIDE = 640
 ENOUGH_SECONDS = 5.0
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # as the decoder sets it outside of tests
+
 
 @pytest.fixture
 async def decoder() -> AsyncIterator[PillowImageDecoder]:
@@ -63,19 +65,24 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[ImageError], str]] = {
     "PNG of texts": (lambda: hostile.png_with_many_text_bombs(70), ImageUnreadableError, "Too much memory"),
     "PNG of pixels": (lambda: hostile.png_of_zeros(1, 30_001), ImageTooLargeError, "a side"),
     "WebP of pixels": (lambda: hostile.webp_animated(1, width=2**24, height=2**24), ImageTooLargeError, "a side"),
+    "TIFF with a long resolution": (
+        lambda: hostile.tiff_with_long_resolution(LIMIT),
+        ImageUnreadableError,
+        "too many values",
+    ),
     "AVIF of pixels": (
         lambda: hostile.heif_with_size(hostile.WRITERS["AVIF"](), 20_000, 20_000),
         ImageError,
-        "",
+        ".",
     ),
     "HEIC of pixels": (
         lambda: hostile.heif_with_size(hostile.WRITERS["HEIC"](), 20_000, 20_000),
         ImageError,
-        "",
+        ".",
     ),
-    "AVIF that is smaller": (lambda: hostile.heif_with_size(hostile.WRITERS["AVIF"](), 1000, 1000), ImageError, ""),
-    "AVIF of a grid": (lambda: hostile.heif_with_grid(hostile.WRITERS["AVIF"]()), ImageError, ""),
-    "HEIC of a grid": (lambda: hostile.heif_with_grid(hostile.WRITERS["HEIC"]()), ImageError, ""),
+    "AVIF that is smaller": (lambda: hostile.heif_with_size(hostile.WRITERS["AVIF"](), 1000, 1000), ImageError, "."),
+    "AVIF of a grid": (lambda: hostile.heif_with_grid(hostile.WRITERS["AVIF"]()), ImageError, "."),
+    "HEIC of a grid": (lambda: hostile.heif_with_grid(hostile.WRITERS["HEIC"]()), ImageError, "."),
 }
 
 SHOWN: dict[str, Callable[[], bytes]] = {
@@ -98,7 +105,6 @@ SHOWN: dict[str, Callable[[], bytes]] = {
     "TIFF of directories": lambda: hostile.tiff_with_directories(50_000),
     "TIFF of endless directories": hostile.tiff_with_endless_directories,
     "TIFF with a huge tag": hostile.tiff_with_huge_tag,
-    "TIFF with a long resolution": lambda: hostile.tiff_with_long_resolution(LIMIT),
     "TIFF of overlapping tags": lambda: hostile.tiff_with_overlapping_tags(LIMIT, 10_000),
     **{
         f"{carrier.__name__}, {exif.__name__}": lambda carrier=carrier, exif=exif: carrier(exif())  # type: ignore[misc]
@@ -159,7 +165,7 @@ async def test_two_formats_in_one_are_an_image_error_or_no_matter(decoder: Pillo
             )
         except ImageError as error:
             outcomes.add(error.code)
-    assert {"image_unreadable", "image/jpeg", "image/png"} <= outcomes
+    assert {"image_unreadable", "image/jpeg"} <= outcomes
 
 
 def test_counting_scans_costs_a_sound_picture_nothing() -> None:
