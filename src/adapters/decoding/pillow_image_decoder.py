@@ -19,7 +19,16 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from adapters.decoding.colour import WHITE, to_srgb
 from adapters.decoding.decode_budget import Claim, DecodeBudget
-from adapters.decoding.formats import ImageFormat, check_structure, ends_early, identify, webp_canvas
+from adapters.decoding.formats import (
+    MAX_EXIF,
+    MAX_RUN_LENGTH_PIXELS,
+    ImageFormat,
+    check_structure,
+    ends_early,
+    identify,
+    is_run_length_encoded,
+    webp_canvas,
+)
 from adapters.inference.slots import Slots, SlotsClosedError
 from domain.errors import (
     BodyTooLargeError,
@@ -127,6 +136,8 @@ class PillowImageDecoder(ImageDecoder):
             image = self._openers[kind](io.BytesIO(content))
             header_size = image.size
             self._check_size(*header_size)
+            if kind is ImageFormat.BMP and is_run_length_encoded(content):
+                _check_run_length(*header_size)
             if ends_early(kind, content):
                 raise ImageUnreadableError(f"The {kind.name} ends too early. Send the whole file.")
             if isinstance(image, JpegImageFile):
@@ -163,6 +174,14 @@ class PillowImageDecoder(ImageDecoder):
             raise ImageTooLargeError(f"{found}a side may have at most {self._max_side:,}.")
         if width * height > self._max_pixels:
             raise ImageTooLargeError(f"{found}at most {self._max_pixels:,} pixels in all are accepted.")
+
+
+def _check_run_length(width: int, height: int) -> None:
+    if width * height > MAX_RUN_LENGTH_PIXELS:
+        raise ImageTooLargeError(
+            f"The picture has {width:,} x {height:,} pixels; a run-length encoded BMP may have "
+            f"{MAX_RUN_LENGTH_PIXELS:,}. Save it as PNG."
+        )
 
 
 class _Opened(NamedTuple):
@@ -238,9 +257,11 @@ def _turn(image: ImageFile.ImageFile) -> Image.Transpose | None:
 
     TIFF, and HEIC's own rotation, are turned upright by their readers, which leave no orientation here.
     """
-    exif = Image.Exif()
+    exif, stored = Image.Exif(), image.info.get("exif") or b""
+    if len(stored) > MAX_EXIF:
+        return None
     try:
-        exif.load(image.info.get("exif", b""))
+        exif.load(stored)
         return _TURNS.get(exif.get(_ORIENTATION, 1))
     except Exception:  # the same variety as for pictures
         return None

@@ -201,8 +201,7 @@ def _too_large(limit: int) -> HTTPException:
 
 
 def _too_slow(received: int, seconds: float) -> HTTPException:
+    # The connection is not closed with it: who still sends would not see the answer. The protocol bounds what follows.
     return HTTPException(
-        408,
-        f"Of the body only {received:,} bytes came in {seconds:.0f} s. Send it again, faster or in smaller parts.",
-        {"Connection": "close"},  # what is left of it would be taken for the next request
+        408, f"Of the body only {received:,} bytes came in {seconds:.0f} s. Send it again, faster or in smaller parts."
     )

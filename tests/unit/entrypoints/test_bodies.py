@@ -37,7 +37,7 @@ async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path, framing: byt
     app = an_app(tmp_path, http={"body_seconds": 0.2})
     begun = BODY[:100] if framing is LENGTH else b"%x\r\n%s\r\n" % (100, BODY[:100])
     status, headers, problem = await sent(app, HEAD + framing + begun, pause=0)
-    assert (status, headers["content-type"], headers["connection"]) == (408, "application/problem+json", "close")
+    assert (status, headers["content-type"]) == (408, "application/problem+json")
     assert (problem["code"], problem["instance"]) == ("body_too_slow", "/v1/embeddings")
     assert "100 bytes" in problem["detail"]
     assert app.state.bodies_in_hand.in_hand == 0
@@ -45,7 +45,8 @@ async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path, framing: byt
 
 async def test_a_body_that_drips_is_given_up(tmp_path: Path) -> None:
     app = an_app(tmp_path, http={"body_seconds": 0.2, "body_bytes_per_second": 1_000_000})
-    status, _, problem = await sent(app, HEAD + LENGTH, *([b"x"] * 30), pause=0.02)
+    drops = [BODY[at : at + 1] for at in range(30)]
+    status, _, problem = await sent(app, HEAD + LENGTH, *drops, pause=0.02)
     assert (status, problem["code"]) == (408, "body_too_slow")
 
 

@@ -89,9 +89,10 @@ async def test_what_was_sent_is_not_repeated_at_length(tmp_path: Path) -> None:
             "/v1/images", files={"file": a_picture(1)}, data={"metadata": json.dumps({"\n" * 100_000: 1})}
         )
     problem = unknown.json()
-    assert (unknown.status_code, len(problem["errors"]), len(problem["detail"])) == (422, 50, MAX_DETAIL)
+    assert (unknown.status_code, len(problem["errors"])) == (422, 50)
+    assert len(problem["detail"]) <= MAX_DETAIL
     assert all(len(error["loc"][1]) == MAX_PLACE for error in problem["errors"])
-    assert (metadata.status_code, len(metadata.content) < 3 * MAX_DETAIL) == (422, True)
+    assert (metadata.status_code, len(metadata.content) < 5 * MAX_DETAIL) == (422, True)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[ImageError], str]] = {
     ),
     "JPEG of comments": (lambda: hostile.jpeg_with_comments(LIMIT), ImageUnreadableError, "2,000 segments"),
     "JPEG of EXIF": (lambda: hostile.jpeg_with_exif_in_pieces(LIMIT), ImageUnreadableError, "2,000 segments"),
+    "JPEG of one EXIF": (
+        lambda: hostile.jpeg_with_exif(hostile.exif_with_long_orientation(1_200_000)),
+        ImageUnreadableError,
+        "bytes of EXIF",
+    ),
     "JPEG of padding": (lambda: hostile.jpeg_with_padding(1_100_000), ImageUnreadableError, "bytes between"),
     "JPEG cut off": (lambda: hostile.jpeg_cut_off(1000, 1000), ImageUnreadableError, "truncated"),
     "PNG of chunks": (lambda: hostile.png_with_chunks(total=1_300_000), ImageUnreadableError, "100,000 chunks"),
@@ -66,10 +71,19 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[ImageError], str]] = {
     "PNG of pixels": (lambda: hostile.png_of_zeros(1, 30_001), ImageTooLargeError, "a side"),
     "WebP of pixels": (lambda: hostile.webp_animated(1, width=2**24, height=2**24), ImageTooLargeError, "a side"),
     "TIFF with a long resolution": (
-        lambda: hostile.tiff_with_long_resolution(LIMIT),
+        lambda: hostile.tiff_with_long_resolution(2_000_000),
         ImageUnreadableError,
-        "too many values",
+        "200,000 values",
     ),
+    "TIFF with a long tag of EXIF": (
+        lambda: hostile.tiff_with_long_exif(2_000_000),
+        ImageUnreadableError,
+        "200,000 values",
+    ),
+    "TIFF with a huge tag": (hostile.tiff_with_huge_tag, ImageUnreadableError, "200,000 values"),
+    "TIFF of strips": (lambda: hostile.tiff_of_tiny_strips(1, 200_001), ImageUnreadableError, "200,000 values"),
+    "TIFF of tiles": (lambda: hostile.tiff_of_tiny_tiles(500), ImageUnreadableError, "200,000 values"),
+    "BMP of short lines": (lambda: hostile.bmp_of_short_lines(2001, 2000), ImageTooLargeError, "run-length"),
     "AVIF of pixels": (
         lambda: hostile.heif_with_size(hostile.WRITERS["AVIF"](), 20_000, 20_000),
         ImageError,
@@ -80,12 +94,14 @@ REFUSED: dict[str, tuple[Callable[[], bytes], type[ImageError], str]] = {
         ImageError,
         ".",
     ),
-    "AVIF that is smaller": (lambda: hostile.heif_with_size(hostile.WRITERS["AVIF"](), 1000, 1000), ImageError, "."),
+    "HEIC that is smaller": (lambda: hostile.heif_with_size(hostile.WRITERS["HEIC"](), 1000, 1000), ImageError, "."),
     "AVIF of a grid": (lambda: hostile.heif_with_grid(hostile.WRITERS["AVIF"]()), ImageError, "."),
     "HEIC of a grid": (lambda: hostile.heif_with_grid(hostile.WRITERS["HEIC"]()), ImageError, "."),
 }
 
 SHOWN: dict[str, Callable[[], bytes]] = {
+    "PNG of EXIF": lambda: hostile.png_with_exif(hostile.exif_with_long_orientation(20_000_000)),
+    "WebP of EXIF": lambda: hostile.webp_with_exif(hostile.exif_with_long_orientation(20_000_000)),
     "1 x 30,000": lambda: hostile.png_of_zeros(1, 30_000),
     "30,000 x 1": lambda: hostile.png_of_zeros(30_000, 1),
     "interlaced, 16 bits": lambda: hostile.png_of_zeros(600, 500, depth=16, colour_type=6, interlaced=True),
@@ -104,7 +120,6 @@ SHOWN: dict[str, Callable[[], bytes]] = {
     "TIFF of tiny tiles": lambda: hostile.tiff_of_tiny_tiles(50),
     "TIFF of directories": lambda: hostile.tiff_with_directories(50_000),
     "TIFF of endless directories": hostile.tiff_with_endless_directories,
-    "TIFF with a huge tag": hostile.tiff_with_huge_tag,
     "TIFF of overlapping tags": lambda: hostile.tiff_with_overlapping_tags(LIMIT, 10_000),
     **{
         f"{carrier.__name__}, {exif.__name__}": lambda carrier=carrier, exif=exif: carrier(exif())  # type: ignore[misc]
@@ -117,8 +132,9 @@ SHOWN: dict[str, Callable[[], bytes]] = {
             ),
         )
     },
+    "AVIF that is smaller": lambda: hostile.heif_with_size(hostile.WRITERS["AVIF"](), 1000, 1000),
     "AVIF of boxes": lambda: hostile.heif_with_boxes(hostile.WRITERS["AVIF"](), 50_000),
-    "HEIC of boxes": lambda: hostile.heif_with_boxes(hostile.WRITERS["HEIC"](), 50_000),
+    "HEIC of boxes": lambda: hostile.heif_with_boxes(hostile.WRITERS["HEIC"](), 2_000),
 }
 
 
