@@ -27,8 +27,8 @@ class Service:
     url: str
     directory: Path
 
-    def client(self, **options: object) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, **options)  # type: ignore[arg-type]
+    def client(self, *, timeout: float = 60, **options: object) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=timeout, **options)  # type: ignore[arg-type]
 
     def kill(self, *, group: bool) -> None:
         """Kill -9: the process alone, or with everything that it started."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from torture import crashes, disk, report
+from torture import crashes, disk, images, report, requests
 from torture.report import Row
 
 
@@ -21,7 +21,12 @@ class Section(Protocol):
     def __call__(self, directory: Path, *, short: bool) -> Iterable[Row]: ...
 
 
-SECTIONS: dict[str, Section] = {"crashes": crashes.run, "disk": disk.run}
+SECTIONS: dict[str, Section] = {
+    "images": images.run,
+    "requests": requests.run,
+    "crashes": crashes.run,
+    "disk": disk.run,
+}
 
 
 def main() -> None:

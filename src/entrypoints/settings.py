@@ -41,6 +41,8 @@ class HttpSettings(Section):
     max_batch_files: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_bytes_in_flight: Annotated[int, Field(ge=1024)] = 1024 * MEBIBYTE
     deadline_seconds: Annotated[float, Field(ge=0)] = 60.0
+    body_seconds: Annotated[float, Field(ge=0)] = 20.0
+    body_bytes_per_second: Annotated[int, Field(ge=1)] = 32 * 1024
     root_path: str = ""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 20
     shutdown_notice_seconds: Annotated[float, Field(ge=0)] = 0.0

@@ -1,7 +1,10 @@
 """What some bytes are, by their content alone, and whether all of them are there."""
 
+import re
 import struct
 from enum import Enum
+
+from domain.errors import ImageUnreadableError
 
 
 class ImageFormat(Enum):
@@ -28,12 +31,41 @@ _SIGNATURES = {
     b"MM\0+": ImageFormat.TIFF,
 }
 
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
+"""JPEG markers that no segment follows."""
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""There, a zero makes the byte before it one of the data, and restart markers stand where they like."""
+
+_TIFF_BYTES = frozenset({1, 2, 6, 7})
+"""TIFF types whose values are read as one piece."""
+_TIFF_DIRECTORIES = frozenset({0x8769, 0x8825, 0xA005})
+"""TIFF tags that point to further tags: of EXIF, GPS and interoperability."""
+
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _STRUCTURAL_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
 """HEIF brands that leave the codec to the compatible brands."""
+
+
+MAX_SCANS, MAX_SEGMENTS, MAX_PADDING = 100, 2_000, 1_000_000
+"""Of a JPEG: scans (cameras and programs write up to a dozen), and before the first one segments and bytes between
+them. libjpeg goes over all blocks for each scan, were there nothing in it: 200,000 scans, of 2 MB, take it days."""
+
+MAX_EXIF = 1024 * 1024
+"""Bytes. The standard allows 64 KiB; an orientation of millions of numbers, in 25 MB, takes Pillow 10 s and 400 MB."""
+
+MAX_TAGS, MAX_VALUES = 65_536, 200_000
+"""Of a TIFF: tags, and numbers of one tag (a palette of 16 bits has 196,608); among these are its strips and tiles."""
+
+MAX_RUN_LENGTH_PIXELS = 4_000_000
+"""Of a run-length encoded BMP, which Pillow reads in Python: .2 s a megapixel, in a file of a few bytes."""
+
+MAX_CHUNKS, MAX_BLOCKS = 100_000, 1_000_000
+"""Of a PNG and of a GIF. Pillow takes microseconds for each, were it empty."""
 
 
 def identify(content: bytes) -> ImageFormat | None:
@@ -80,8 +112,26 @@ def webp_canvas(content: bytes) -> tuple[int, int] | None:
     return None
 
 
+def check_structure(kind: ImageFormat, content: bytes) -> None:
+    """Raise ImageUnreadableError for a picture of so many pieces that it was made to keep a reader busy."""
+    if kind is ImageFormat.JPEG:
+        _walk_jpeg(content)
+    elif kind is ImageFormat.TIFF:
+        _walk_tiff(content)
+    else:
+        ends_early(kind, content)
+
+
+def is_run_length_encoded(content: bytes) -> bool:
+    """Whether a BMP is."""
+    return int.from_bytes(content[14:18], "little") >= 40 and content[30:34] in {b"\1\0\0\0", b"\2\0\0\0"}
+
+
 def ends_early(kind: ImageFormat, content: bytes) -> bool:
-    """Whether a PNG or GIF lacks its end. The other formats' decoders notice themselves, these stop looking sooner."""
+    """Whether a PNG or GIF lacks its end. The other formats' decoders notice themselves, these stop looking sooner.
+
+    Raises ImageUnreadableError where it has too many pieces.
+    """
     try:
         if kind is ImageFormat.PNG:
             _walk_png(content)
@@ -92,10 +142,68 @@ def ends_early(kind: ImageFormat, content: bytes) -> bool:
     return False
 
 
+def _walk_jpeg(content: bytes) -> None:
+    """Reach the first scan, and count those that follow."""
+    at, padding, segments, exif, marker = 2, 0, 0, 0, 0
+    while marker != _START_OF_SCAN:
+        if (found := _MARKER.search(content, at)) is None:
+            return
+        marker, padding, segments = content[found.end() - 1], padding + found.start() - at, segments + 1
+        if segments > MAX_SEGMENTS or padding > MAX_PADDING:
+            raise _excess("JPEG", f"{MAX_SEGMENTS:,} segments, or {MAX_PADDING:,} bytes between them")
+        at = _after_segment(content, found.end())
+        if content.startswith(b"Exif", found.end() + 2):
+            exif += at - found.end()
+            if exif > MAX_EXIF:
+                raise _excess("JPEG", f"{MAX_EXIF:,} bytes of EXIF")
+    # A count without regard to where these bytes stand is too high if anything, and takes no time.
+    if content.count(bytes([0xFF, _START_OF_SCAN]), at) < MAX_SCANS:
+        return
+    scans = 1
+    while (found := _MARKER_IN_SCAN.search(content, at)) and (marker := content[found.end() - 1]) != _END_OF_IMAGE:
+        scans += marker == _START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise _excess("JPEG", f"{MAX_SCANS} scans")
+        at = _after_segment(content, found.end())
+
+
+def _after_segment(content: bytes, at: int) -> int:
+    """Behind a segment whose marker ends at `at`."""
+    return at if content[at - 1] in _BARE_MARKERS else at + int.from_bytes(content[at : at + 2], "big")
+
+
+def _walk_tiff(content: bytes) -> None:
+    """Look at every tag of the first picture and of its EXIF."""
+    order = "<" if content.startswith(b"II") else ">"
+    if b"+" in content[2:4]:  # BigTIFF
+        first, number, entry, value = (struct.Struct(order + form) for form in ("8xQ", "Q", "HHQ8x", "Q"))
+    else:
+        first, number, entry, value = (struct.Struct(order + form) for form in ("4xI", "H", "HHI4x", "I"))
+    if len(content) < first.size:
+        return  # cut off, as will be noticed
+    directories, seen, tags = list(first.unpack_from(content)), set[int](), 0
+    while directories:
+        at = directories.pop()
+        if at in seen or at + number.size > len(content):
+            continue
+        seen.add(at)
+        (count,) = number.unpack_from(content, at)
+        at += number.size
+        for place in range(at, min(at + count * entry.size, len(content) - entry.size + 1), entry.size):
+            tag, kind, values = entry.unpack_from(content, place)
+            tags += 1
+            if tags > MAX_TAGS or (values > MAX_VALUES and kind not in _TIFF_BYTES):
+                raise _excess("TIFF", f"{MAX_TAGS:,} tags, or {MAX_VALUES:,} values of one")
+            if tag in _TIFF_DIRECTORIES:
+                directories += value.unpack_from(content, place + entry.size - value.size)
+
+
 def _walk_png(content: bytes) -> None:
     """Reach the IEND chunk and its checksum, or raise."""
-    at, name = 8, b""
+    at, name, chunks = 8, b"", 0
     while name != b"IEND":
+        if (chunks := chunks + 1) > MAX_CHUNKS:
+            raise _excess("PNG", f"{MAX_CHUNKS:,} chunks")
         length, name = struct.unpack_from(">I4s", content, at)
         at += 12 + length
     if at > len(content):
@@ -104,20 +212,26 @@ def _walk_png(content: bytes) -> None:
 
 def _walk_gif(content: bytes) -> None:
     """Reach the trailer, or raise."""
-    at = 13 + _colour_table(content[10])
+    at, blocks = 13 + _colour_table(content[10]), 0
     while (introducer := content[at]) != 0x3B:
         at += 1
         if introducer == 0x21:  # an extension
-            at = _after_blocks(content, at + 1)
+            at += 1
         elif introducer == 0x2C:  # a frame
-            at = _after_blocks(content, at + 10 + _colour_table(content[at + 8]))
+            at += 10 + _colour_table(content[at + 8])
+        else:
+            continue
+        while size := content[at]:
+            at += size + 1
+            blocks += 1
+            if blocks > MAX_BLOCKS:
+                raise _excess("GIF", f"{MAX_BLOCKS:,} blocks")
+        at += 1
 
 
 def _colour_table(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _after_blocks(content: bytes, at: int) -> int:
-    while size := content[at]:
-        at += size + 1
-    return at + 1
+def _excess(kind: str, most: str) -> ImageUnreadableError:
+    return ImageUnreadableError(f"The {kind} has more than {most}: more than any picture needs. Save it anew.")

@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,16 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from adapters.decoding.colour import WHITE, to_srgb
-from adapters.decoding.formats import ImageFormat, ends_early, identify, webp_canvas
+from adapters.decoding.formats import (
+    MAX_EXIF,
+    MAX_RUN_LENGTH_PIXELS,
+    ImageFormat,
+    check_structure,
+    ends_early,
+    identify,
+    is_run_length_encoded,
+    webp_canvas,
+)
 from domain.errors import ImageTooLargeError, ImageUnreadableError, LookalikeError, UnsupportedImageError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
@@ -82,6 +92,8 @@ class PictureReader:
     """
 
     def __init__(self, limits: HeaderLimits) -> None:
+        # Of each odd picture Pillow warns in other words, which Python would remember for ever, to say each once.
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         self._limits = limits
         self._openers = _OPENERS | _heic_opener()
         self._accepted = ", ".join(kind.name for kind in self._openers)
@@ -94,9 +106,12 @@ class PictureReader:
         with _pillow_errors_named(kind):
             if kind is ImageFormat.WEBP and (canvas := webp_canvas(content)):
                 self._check_size(*canvas)
+            check_structure(kind, content)
             image = self._openers[kind](io.BytesIO(content))
             header_size = image.size
             self._check_size(*header_size)
+            if kind is ImageFormat.BMP and is_run_length_encoded(content):
+                _check_run_length(*header_size)
             if ends_early(kind, content):
                 raise ImageUnreadableError(f"The {kind.name} ends too early. Send the whole file.")
             if isinstance(image, JpegImageFile):
@@ -138,6 +153,14 @@ class PictureReader:
             raise ImageTooLargeError(f"{found}a side may have at most {self._limits.max_side:,}.")
         if width * height > self._limits.max_pixels:
             raise ImageTooLargeError(f"{found}at most {self._limits.max_pixels:,} pixels in all are accepted.")
+
+
+def _check_run_length(width: int, height: int) -> None:
+    if width * height > MAX_RUN_LENGTH_PIXELS:
+        raise ImageTooLargeError(
+            f"The picture has {width:,} x {height:,} pixels; a run-length encoded BMP may have "
+            f"{MAX_RUN_LENGTH_PIXELS:,}. Save it as PNG."
+        )
 
 
 def _heic_opener() -> dict[ImageFormat, Opener]:
@@ -203,9 +226,11 @@ def _turn(image: ImageFile.ImageFile) -> Image.Transpose | None:
 
     TIFF, and HEIC's own rotation, are turned upright by their readers, which leave no orientation here.
     """
-    exif = Image.Exif()
+    exif, stored = Image.Exif(), image.info.get("exif") or b""
+    if len(stored) > MAX_EXIF:
+        return None
     try:
-        exif.load(image.info.get("exif", b""))
+        exif.load(stored)
         return _TURNS.get(exif.get(_ORIENTATION, 1))
     except Exception:  # the same variety as for pictures
         return None

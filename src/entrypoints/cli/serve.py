@@ -125,7 +125,11 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
 
 
 def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
+    from entrypoints.http.protocol import BoundedHttpProtocol
+
     return {
+        "http": BoundedHttpProtocol,
+        "ws": "none",
         "lifespan": "on",
         "log_config": None,
         "access_log": False,  # the application logs requests itself

@@ -72,8 +72,9 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,
-        # Above our own limit, which answers with a reason; the parser's default is below what may be configured.
-        form_limits={"max_files": 4 * settings.http.max_batch_files},
+        # Files: above our own limit, which answers with a reason; the parser's default is below what may be configured.
+        # Fields, which are kept in memory: above what any operation takes; a megabyte each, they would add up.
+        form_limits={"max_files": 4 * settings.http.max_batch_files, "max_fields": 128},
         openapi_url=None,  # documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,

@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+MAX_DETAIL, MAX_PLACE, MAX_ERRORS = 10_000, 100, 50
+"""Characters of a detail (a list of 200 ids that are unknown fits) and of a parameter's name, and errors that are told:
+callers' own words are in them, and they may send a megabyte of these."""
+
 STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidRegionError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -51,6 +55,7 @@ CODES = {
     HTTPStatus.FORBIDDEN: "forbidden",
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_TIMEOUT: "body_too_slow",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
     HTTPStatus.UNPROCESSABLE_ENTITY: "validation_failed",
@@ -89,12 +94,18 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
         type=f"urn:lookalike:problem:{code}",
         title=status.phrase,
         status=status,
-        detail=detail,
+        detail=_shown(detail, MAX_DETAIL),
         instance=instance,
         code=code,
         request_id=request_id,
         **more,
     )
+
+
+def _shown(text: str, most: int) -> str:
+    """Cut to at most so many characters, and lone surrogates, which JSON can spell but UTF-8 cannot, spelt out."""
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return cut.encode(errors="backslashreplace").decode()
 
 
 def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut:
@@ -119,7 +130,7 @@ def request_id_of(request: Request) -> str:
 
 def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.LookalikeError)  # noqa: S101 - registered for this type
-    found = problem_of(error, instance=request.url.path, request_id=request_id_of(request))
+    found = problem_of(error, instance=request.scope["path"], request_id=request_id_of(request))
     if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("%s: %s", error.code, error)
     headers = {}
@@ -128,12 +139,21 @@ def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
     return problem_response(found, headers)
 
 
+_UNREADABLE = "There was an error parsing the body"
+"""What FastAPI says where JSON fails to parse in any other way than by its syntax."""
+
+
 def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
     if status is HTTPStatus.NOT_FOUND and detail == status.phrase:
-        detail = f"There is nothing at {request.url.path}. The API's operations are listed at /docs."
+        detail = f"There is nothing at {request.scope['path']}. The API's operations are listed at /docs."
+    elif status is HTTPStatus.BAD_REQUEST and detail == _UNREADABLE:
+        detail = (
+            "The body cannot be read: JSON is in UTF-8, is not nested hundreds of levels deep, and holds no numbers of "
+            "thousands of digits."
+        )
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
         detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}."
@@ -141,7 +161,7 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
         status,
         CODES.get(status, status.name.lower()),
         detail,
-        instance=request.url.path,
+        instance=request.scope["path"],
         request_id=request_id_of(request),
     )
     return problem_response(found, headers)
@@ -158,15 +178,20 @@ def _allowed_methods(request: Request) -> Iterable[str]:
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
-    found = [FieldErrorOut(loc=list(item["loc"]), msg=_message(item), type=item["type"]) for item in error.errors()]
+    found = [_field_error(item) for item in error.errors()[:MAX_ERRORS]]
     if any(item.type == "json_invalid" for item in found):
         status, code = HTTPStatus.BAD_REQUEST, "malformed_json"
     else:
         status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
     detail = "; ".join(f"{'.'.join(map(str, item.loc[1:])) or item.loc[0]}: {item.msg}" for item in found)
     return problem_response(
-        problem(status, code, detail, instance=request.url.path, request_id=request_id_of(request), errors=found)
+        problem(status, code, detail, instance=request.scope["path"], request_id=request_id_of(request), errors=found)
     )
+
+
+def _field_error(item: Mapping[str, Any]) -> FieldErrorOut:
+    places = [_shown(place, MAX_PLACE) if isinstance(place, str) else place for place in item["loc"]]
+    return FieldErrorOut(loc=places, msg=_shown(_message(item), MAX_DETAIL), type=item["type"])
 
 
 def _message(item: Mapping[str, Any]) -> str:
@@ -194,10 +219,12 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "unauthorized": (HTTPStatus.UNAUTHORIZED, "Send a key: Authorization: Bearer <key>."),
     "forbidden": (HTTPStatus.FORBIDDEN, "This needs a key with the role write."),
     "image_not_found": (HTTPStatus.NOT_FOUND, "No image is stored under 0a4d55a8-d778-5022-abab-977f9a1b3f7c."),
+    "body_too_slow": (HTTPStatus.REQUEST_TIMEOUT, "Of the body only 4,096 bytes came in 20 s."),
     "embedding_space_mismatch": (HTTPStatus.CONFLICT, "The index was replaced by one of another embedding space."),
     "body_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The picture has more than 26214400 bytes."),
     "image_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The picture has 144 megapixels; at most 100 are taken."),
     "unsupported_image_format": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content is not an accepted image format."),
+    "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is: no Content-Encoding."),
     "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "limit: Input should be less than or equal to 500"),
     "image_unreadable": (HTTPStatus.UNPROCESSABLE_ENTITY, "The JPEG ends early: it cannot be decoded whole."),
     "invalid_region": (HTTPStatus.UNPROCESSABLE_ENTITY, "The region lies outside the picture."),
@@ -225,14 +252,14 @@ ALWAYS = (
     "shutting_down",
     "deadline_passed",
 )
+BODY = ("body_too_large", "body_too_slow", "unsupported_media_type", "busy")
 PICTURE = (
+    *BODY,
     "malformed_request",
-    "body_too_large",
     "image_too_large",
     "unsupported_image_format",
     "image_unreadable",
     "encoder_unavailable",
-    "busy",
     "storage_full",
 )
 

@@ -46,7 +46,7 @@ async def sign_in(request: Request, response: Response, root: Root) -> None:
             keys.token_of(key),
             max_age=THIRTY_DAYS,
             path=f"{root}/",
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
             httponly=True,
             samesite="strict",
         )

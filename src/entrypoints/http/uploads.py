@@ -1,7 +1,9 @@
 """Pictures on their way in: counted while they stream, read when their turn comes."""
 
+import asyncio
 import errno
 import tempfile
+import time
 import unicodedata
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -40,21 +42,22 @@ class BodiesInHand:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._in_hand = 0
+        self.in_hand = 0
+        """Bytes."""
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
         """Raises BusyError, before anything is read, where there is no room now."""
-        if size and self._in_hand and self._in_hand + size > self._most:
+        if size and self.in_hand and self.in_hand + size > self._most:
             raise BusyError(
-                f"The requests in hand have {self._in_hand:,} bytes, and together with this one's {size:,} they would "
+                f"The requests in hand have {self.in_hand:,} bytes, and together with this one's {size:,} they would "
                 f"have more than the {self._most:,} that are accepted at once. Send it again."
             )
-        self._in_hand += size
+        self.in_hand += size
         try:
             yield
         finally:
-            self._in_hand -= size
+            self.in_hand -= size
 
 
 class CountedRoute(APIRoute):
@@ -73,6 +76,7 @@ class CountedRoute(APIRoute):
             # FastAPI reads the body before it solves dependencies: first ask whether this caller may send one.
             for role in roles:
                 role.check(request)
+            _check_codings(request)
             http = request.app.state.container.settings().http
             limit = self.limit(http, request)
             declared = request.headers.get("content-length", "")
@@ -100,16 +104,24 @@ class CountedRoute(APIRoute):
     def _watched(self, request: Request, limit: int, http: HttpSettings) -> Receive:
         """Counts the body, sees that a multipart body has its end (Starlette does not); the wait begins there."""
         received, tail, closing = 0, b"", _closing_delimiter(request)
+        started, complete = time.monotonic(), False
 
         async def watched() -> Message:
-            nonlocal received, tail
-            message = await request.receive()
+            nonlocal received, tail, complete
+            given = http.body_seconds + received / http.body_bytes_per_second
+            bounded = http.body_seconds and not complete
+            try:
+                async with asyncio.timeout(started + given - time.monotonic() if bounded else None):
+                    message = await request.receive()
+            except TimeoutError:
+                raise _too_slow(received, given) from None
             body = message.get("body", b"")
             received += len(body)
             if received > limit:
                 raise _too_large(limit)
             tail = (tail + body)[-EPILOGUE_BYTES:]
             if message["type"] == "http.request" and not message.get("more_body", False):
+                complete = True
                 if closing not in tail:
                     raise HTTPException(400, f"The multipart body is cut off: it has no {closing.decode('latin-1')!r}.")
                 self.bound_wait(http)
@@ -172,6 +184,24 @@ def _full_disk_named() -> Iterator[None]:
         raise
 
 
+def _check_codings(request: Request) -> None:
+    """Raises HTTPException for a body that is compressed, or a form that is not in UTF-8.
+
+    Neither would be understood; and of the text encodings that Python knows, some take their time.
+    """
+    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in {"", "identity"}:
+        raise HTTPException(
+            415,
+            f"Send the body as it is: Content-Encoding {coding[:40]!r} is not accepted.",
+            {"Accept-Encoding": "identity"},
+        )
+    if _is_multipart(request):
+        _, options = parse_options_header(request.headers["content-type"])
+        charset = options.get(b"charset", b"utf-8").lower()
+        if charset not in {b"utf-8", b"utf8", b"us-ascii"}:
+            raise HTTPException(415, f"Send the form's text in UTF-8, not in {charset[:40].decode('latin-1')!r}.")
+
+
 def _is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("multipart/")
 
@@ -186,3 +216,10 @@ def _closing_delimiter(request: Request) -> bytes:
 # HTTPExceptions, since FastAPI turns any other error while it reads a body into a 400 without its reason.
 def _too_large(limit: int) -> HTTPException:
     return HTTPException(413, f"The request has more than the {limit} bytes that are accepted here.")
+
+
+def _too_slow(received: int, seconds: float) -> HTTPException:
+    # The connection is not closed with it: who still sends would not see the answer. The protocol bounds what follows.
+    return HTTPException(
+        408, f"Of the body only {received:,} bytes came in {seconds:.0f} s. Send it again, faster or in smaller parts."
+    )

@@ -1,3 +1,4 @@
+import json
 from http import HTTPStatus
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 
 from domain import errors
 from domain.errors import LookalikeError
-from entrypoints.http.problems import CODES, STATUS, problem_of
+from entrypoints.http.problems import CODES, MAX_DETAIL, MAX_PLACE, STATUS, problem_of
 from tests.pictures import a_picture
 from tests.unit.domain.test_errors import NAMED
 from tests.unit.entrypoints.application import an_app, serving
@@ -78,3 +79,42 @@ async def test_a_mistake_in_the_deployment_ends_the_start(tmp_path: Path) -> Non
         async with serving(app):
             pass
     assert isinstance(app.state.start_failure, errors.EmbeddingSpaceError)
+
+
+async def test_what_was_sent_is_not_repeated_at_length(tmp_path: Path) -> None:
+    long = {f"{'k' * 500}{number}": 1 for number in range(1000)}
+    async with serving(an_app(tmp_path)) as client:
+        unknown = await client.post("/v1/search/examples", json=long)
+        metadata = await client.post(
+            "/v1/images", files={"file": a_picture(1)}, data={"metadata": json.dumps({"\n" * 100_000: 1})}
+        )
+    problem = unknown.json()
+    assert (unknown.status_code, len(problem["errors"])) == (422, 50)
+    assert len(problem["detail"]) <= MAX_DETAIL
+    assert all(len(error["loc"][1]) == MAX_PLACE for error in problem["errors"])
+    assert (metadata.status_code, len(metadata.content) < 5 * MAX_DETAIL) == (422, True)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"\\ud800": 1}', b'{"positive": ["\\ud800"]}', b'{"filter": {"all": [{"field": "\\ud800", "eq": 1}]}}']
+)
+async def test_what_utf_8_cannot_spell_is_spelt_out(tmp_path: Path, body: bytes) -> None:
+    async with serving(an_app(tmp_path)) as client:
+        answer = await client.post("/v1/search/examples", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"9" * 5000, b"\xff{}"], ids=["deep", "long number", "no UTF-8"])
+async def test_json_that_cannot_be_read_is_told_why(tmp_path: Path, body: bytes) -> None:
+    async with serving(an_app(tmp_path)) as client:
+        answer = await client.post("/v1/search/examples", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+    assert "UTF-8" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("host", [b"[::1", b"\xff", b"a/b?c#d", b""])
+async def test_the_instance_is_the_path_whatever_the_host(tmp_path: Path, host: bytes) -> None:
+    async with serving(an_app(tmp_path)) as client:
+        answer = await client.get("/nowhere", headers={"host": host})
+        session = await client.post("/session", headers={"host": host})
+    assert (answer.status_code, answer.json()["instance"], session.status_code) == (404, "/nowhere", 204)

@@ -27,7 +27,7 @@ from entrypoints.http.dependencies import (
 from entrypoints.http.files import file_response, not_modified
 from entrypoints.http.filter_schema import FilterText
 from entrypoints.http.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
-from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses, request_id_of
+from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
 from entrypoints.http.schemas import (
     BatchOut,
     DeletedOut,
@@ -121,9 +121,8 @@ async def index_image(
     response_description="What became of each, in the order sent.",
     responses=problem_responses(
         *ALWAYS,
+        *BODY,
         "malformed_request",
-        "body_too_large",
-        "busy",
         "invalid_metadata",
         "embedding_space_mismatch",
         "storage_full",
@@ -141,7 +140,7 @@ async def index_batch(
     metadata = _metadata_of_each(form)
     uploads = [upload_of(file, item, http.max_upload_bytes) for file, item in zip(form.files, metadata, strict=True)]
     outcomes = [outcome async for outcome in index(uploads)]
-    return BatchOut.of(outcomes, root=root, instance=request.url.path, request_id=request_id_of(request))
+    return BatchOut.of(outcomes, root=root, instance=request.scope["path"], request_id=request_id_of(request))
 
 
 @reads.get(
@@ -178,7 +177,7 @@ async def get_image(id: IdInPath, browse: BrowseImagesOf, root: Root) -> ImageOu
     "/images/{id:uuid}",
     summary="Change an image's metadata",
     responses=problem_responses(
-        *ALWAYS, "malformed_json", "body_too_large", "busy", "image_not_found", "invalid_metadata", "storage_full"
+        *ALWAYS, *BODY, "malformed_json", "image_not_found", "invalid_metadata", "storage_full"
     ),
     openapi_extra={
         "requestBody": {
@@ -206,7 +205,7 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
 @deletions.post(
     "/images/delete",
     summary="Delete all images that match a filter",
-    responses=problem_responses(*ALWAYS, "malformed_json", "body_too_large", "busy", "invalid_filter"),
+    responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter"),
 )
 async def delete_matching(body: DeleteIn, delete: DeleteImagesOf) -> DeletedOut:
     """Delete every image that the filter names. An empty filter is refused: it would name them all."""

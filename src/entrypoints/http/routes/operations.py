@@ -44,7 +44,7 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         HTTPStatus.SERVICE_UNAVAILABLE,
         "not_ready",
         "; ".join(missing),
-        instance=request.url.path,
+        instance=request.scope["path"],
         request_id=request_id_of(request),
         missing=missing,
     )

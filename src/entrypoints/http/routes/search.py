@@ -12,7 +12,7 @@ from entrypoints.http.auth import require
 from entrypoints.http.dependencies import Http, NoQuery, Once, Open, Root, SearchByExamplesOf, SearchSimilarOf
 from entrypoints.http.filter_schema import FilterText
 from entrypoints.http.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
-from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
+from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses
 from entrypoints.http.schemas import ExamplesIn, SearchResultOut
 from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
 from entrypoints.keys import Role
@@ -81,9 +81,8 @@ async def search(
     summary="Find images like some stored images and unlike others",
     responses=problem_responses(
         *ALWAYS,
+        *BODY,
         "malformed_json",
-        "body_too_large",
-        "busy",
         "image_not_found",
         "invalid_examples",
         "embedding_space_mismatch",

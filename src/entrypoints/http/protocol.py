@@ -1,0 +1,155 @@
+"""How a connection may behave: uvicorn's protocol bounds neither the size nor the time of what it waits for."""
+
+import asyncio
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of the request line and all headers; what uvicorn's other protocol takes too."""
+
+HEAD_SECONDS = 20.0
+"""From the connection, or the first byte of a further request, to the end of its headers."""
+
+READING_SECONDS, READING_BYTES = 20.0, 160 * 1024
+"""Who reads an answer more slowly than that many bytes in that time is hung up on: what they leave is in memory."""
+
+LINGERING_SECONDS = 2.0
+"""How long what still comes is taken in after a refusal: to close at once would reset the connection, and the caller
+might never see the answer."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """HTTP/1.1 over one connection. Bodies are bounded by their routes (CountedRoute).
+
+    A head that is too large is answered 431, one that takes too long 408; as plain text, since no request is there yet.
+    """
+
+    max_head_bytes = MAX_HEAD_BYTES
+    head_seconds = HEAD_SECONDS
+    reading_seconds = READING_SECONDS
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._in_head = self._refused = False
+        self._head_bytes = self._unparsed_bytes = 0
+        self._reading: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._waited_enough)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing."""
+        self._stop_waiting()
+        self._stop_reading()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Of a head, of a body, or of what nobody asked for."""
+        if self._refused:
+            return
+        at_work = self.cycle is not None and not self.cycle.response_complete
+        if not at_work and self._waiting is None:
+            self._waiting = self.loop.call_later(self.head_seconds, self._waited_enough)
+        began_before = self._in_head
+        super().data_received(data)
+        if began_before and self._in_head:
+            # The parser keeps a header to itself until it has the whole of it.
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > self.max_head_bytes:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = self._unparsed_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, whole."""
+        self._count(len(name) + len(value) + len(": \r\n"))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there in time."""
+        self._in_head = False
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses."""
+        too_large = self._head_bytes > self.max_head_bytes
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
+
+    def pause_writing(self) -> None:
+        """The caller does not read as fast as we answer."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """They have read nearly all."""
+        self._stop_reading()
+        super().resume_writing()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """There is no other protocol here, and a request to change to one may be ignored (RFC 9110, section 7.8)."""
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self.max_head_bytes:
+            raise ValueError("The head is too large.")  # which ends the parsing, in send_400_response
+
+    def _waited_enough(self) -> None:
+        self._waiting = None
+        if self._in_head:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # what is wrong is behind a whole request, which is answered first
+                cycle.keep_alive = False
+                return
+            if cycle.response_started:
+                self.transport.close()
+                return
+            cycle.disconnected = True  # whoever waits for the body
+            cycle.message_event.set()
+        reason = status.phrase.encode()
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%s" % (status, reason, len(reason), reason)
+        )
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._stop_waiting()
+        self._waiting = self.loop.call_later(LINGERING_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _expect_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self.reading_seconds, self._check_reading, unread)
+
+    def _check_reading(self, unread: int) -> None:
+        if self.transport.get_write_buffer_size() > unread - READING_BYTES:
+            self.transport.abort()
+        else:
+            self._expect_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None

@@ -1,0 +1,86 @@
+"""How long a body may take, and in which form it may come, on a real server with fakes behind it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.pictures import a_picture
+from tests.unit.entrypoints.application import an_app, listening, serving
+
+BODY = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + a_picture(1) + b"\r\n--B--\r\n"
+HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: t\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY)
+
+
+async def sent(app: FastAPI, *pieces: bytes, pause: float) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Status, headers and JSON of the answer to these pieces, one after the other."""
+    async with app.router.lifespan_context(app), listening(app) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(pause)
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode().splitlines()
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        body = await reader.readexactly(int(headers["content-length"]))
+        writer.close()
+    return int(head[0].split()[1]), headers, json.loads(body)
+
+
+@pytest.mark.parametrize("framing", [LENGTH, b"Transfer-Encoding: chunked\r\n\r\n"], ids=["length", "chunks"])
+async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path, framing: bytes) -> None:
+    app = an_app(tmp_path, http={"body_seconds": 0.2})
+    begun = BODY[:100] if framing is LENGTH else b"%x\r\n%s\r\n" % (100, BODY[:100])
+    status, headers, problem = await sent(app, HEAD + framing + begun, pause=0)
+    assert (status, headers["content-type"]) == (408, "application/problem+json")
+    assert (problem["code"], problem["instance"]) == ("body_too_slow", "/v1/embeddings")
+    assert "100 bytes" in problem["detail"]
+    assert app.state.bodies_in_hand.in_hand == 0
+
+
+async def test_a_body_that_drips_is_given_up(tmp_path: Path) -> None:
+    app = an_app(tmp_path, http={"body_seconds": 0.2, "body_bytes_per_second": 1_000_000})
+    drops = [BODY[at : at + 1] for at in range(30)]
+    status, _, problem = await sent(app, HEAD + LENGTH, *drops, pause=0.02)
+    assert (status, problem["code"]) == (408, "body_too_slow")
+
+
+async def test_a_body_at_the_least_pace_is_taken(tmp_path: Path) -> None:
+    app = an_app(tmp_path, http={"body_seconds": 0.2, "body_bytes_per_second": 50})
+    pieces = [BODY[at : at + 60] for at in range(0, len(BODY), 60)]
+    assert len(pieces) * 0.05 > 0.4
+    assert (await sent(app, HEAD + LENGTH, *pieces, pause=0.05))[0] == 200
+
+
+async def test_a_body_may_take_for_ever_where_that_is_set(tmp_path: Path) -> None:
+    app = an_app(tmp_path, http={"body_seconds": 0})
+    assert (await sent(app, HEAD + LENGTH, BODY[:100], BODY[100:], pause=0.3))[0] == 200
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(an_app(tmp_path)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "x" * 1000])
+@pytest.mark.parametrize("path", ["/v1/images", "/v1/images/batch", "/v1/search/examples"])
+async def test_compressed_bodies_are_refused(client: httpx.AsyncClient, path: str, coding: str) -> None:
+    answer = await client.post(path, content=b"\x1f\x8b", headers={"content-encoding": coding})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("charset", "status"),
+    [("utf-8", 200), ("UTF8", 200), ('"us-ascii"', 200), ("utf-7", 415), ("idna", 415), ("unicode_escape", 415)],
+)
+async def test_forms_are_in_utf_8(client: httpx.AsyncClient, charset: str, status: int) -> None:
+    content_type = f"multipart/form-data; boundary=B; charset={charset}"
+    answer = await client.post("/v1/embeddings", content=BODY, headers={"content-type": content_type})
+    assert answer.status_code == status

@@ -1,0 +1,168 @@
+"""What a connection may do, spoken over bare sockets."""
+
+import asyncio
+import contextlib
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from entrypoints.http.protocol import MAX_HEAD_BYTES
+from tests.unit.entrypoints.application import listening
+
+GET = b"GET /%s HTTP/1.1\r\nHost: t\r\n"
+LARGE = 40 * 1024 * 1024
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says which path it was asked for, or a great deal."""
+    answer = Response(bytes(LARGE)) if scope["path"] == "/large" else PlainTextResponse(f"at {scope['path'][:20]}")
+    await answer(scope, receive, send)
+
+
+async def said(address: tuple[str, int], *pieces: bytes, pause: float = 0.0) -> bytes:
+    """What is answered, until the server hangs up."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        return await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [GET % (b"x" * MAX_HEAD_BYTES) + b"\r\n"],
+        [GET % b"" + b"X: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n"],
+        [GET % b"" + b"X: 1\r\n" * (MAX_HEAD_BYTES // 6) + b"\r\n"],
+        [GET % b"" + b"X: ", *[b"x" * 4096] * 40],
+        [GET % b"", *[b"X: 1\r\n" * 1000] * 20],
+        [b"GET /", *[b"x" * 4096] * 40],
+    ],
+    ids=["long path", "long header", "many headers", "endless header", "endless headers", "endless path"],
+)
+async def test_a_head_that_is_too_large_is_refused(pieces: list[bytes]) -> None:
+    async with listening(app) as address:
+        assert (await said(address, *pieces, pause=0.001)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_large_head_is_taken() -> None:
+    head = GET % (b"x" * 20_000) + b"X: 1\r\n" * 1000 + b"Y: " + b"y" * 30_000 + b"\r\nConnection: close\r\n\r\n"
+    async with listening(app) as address:
+        for pieces in ([head], [head[at : at + 1000] for at in range(0, len(head), 1000)]):
+            assert (await said(address, *pieces)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("begun", [b"G", GET % b"", GET % b"" + b"X: 1"])
+async def test_a_head_that_does_not_end_is_given_up(begun: bytes) -> None:
+    async with listening(app, head_seconds=0.2) as address:
+        assert (await said(address, begun)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_the_head_of_a_further_request_has_its_time_too() -> None:
+    async with listening(app, head_seconds=0.2) as address:
+        answers = await said(address, GET % b"first" + b"\r\n", GET % b"second", pause=0.05)
+    assert [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"408"]
+
+
+@pytest.mark.parametrize("piece", [b"", b"\r\n"], ids=["silence", "empty lines"])
+async def test_who_asks_for_nothing_is_hung_up_on(piece: bytes) -> None:
+    async with listening(app, head_seconds=0.2) as address:
+        assert await said(address, *[piece] * 8, pause=0.05) == b""
+
+
+async def test_a_body_that_nobody_reads_does_not_hold_the_connection() -> None:
+    post = b"POST /early HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n"
+    async with listening(app, head_seconds=0.2) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(post)
+        await asyncio.wait_for(reader.readuntil(b"at /early"), 5)
+        until = asyncio.get_running_loop().time() + 5
+        while not reader.at_eof() and asyncio.get_running_loop().time() < until:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                writer.write(b"x")
+                await asyncio.wait_for(reader.read(1), 0.02)
+        assert reader.at_eof()
+        writer.close()
+
+
+async def test_who_does_not_read_their_answer_is_hung_up_on() -> None:
+    async with listening(app, reading_seconds=0.1) as address:
+        reader, writer = await asyncio.open_connection(*address, limit=1)
+        writer.write(GET % b"large" + b"\r\n")
+        await asyncio.sleep(0.5)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(reader.readexactly(LARGE), 10)
+        writer.close()
+
+
+async def test_who_reads_gets_all_of_a_large_answer() -> None:
+    async with listening(app, reading_seconds=0.1) as address:
+        assert len(await said(address, GET % b"large" + b"Connection: close\r\n\r\n")) > LARGE
+
+
+async def test_requests_in_a_row_are_answered_in_order() -> None:
+    requests = [GET % b"%d" % number + b"\r\n" for number in range(50)]
+    last = GET % b"last" + b"Connection: close\r\n\r\n"
+    async with listening(app) as address:
+        answers = await said(address, b"".join(requests) + last)
+    assert [part.split(b"\r\n")[0] for part in answers.split(b"at /")[1:]] == [
+        *(b"%d" % number + b"HTTP/1.1 200 OK" for number in range(50)),
+        b"last",
+    ]
+
+
+async def test_a_request_for_another_protocol_is_answered_in_this_one() -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    async with listening(app) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(GET % b"page" + upgrade)
+        assert (await asyncio.wait_for(reader.readuntil(b"at /page"), 5)).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: t\r\nX\x00: 1\r\n\r\n",
+        b"CONNECT t:80 HTTP/1.1\r\nHost: t\r\n\r\n",
+    ],
+    ids=["TLS", "HTTP/2", "two lengths", "negative length", "two framings", "NUL", "CONNECT"],
+)
+async def test_what_is_no_request_is_refused(junk: bytes) -> None:
+    async with listening(app) as address:
+        assert (await said(address, junk)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_body_that_breaks_off_its_framing_is_refused() -> None:
+    post = b"POST /body HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    async with listening(reader) as address:
+        assert (await said(address, post, b"no chunk\r\n", pause=0.05)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_what_comes_behind_a_request_does_not_take_its_answer_away() -> None:
+    post = b"POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
+    async with listening(reader) as address:
+        answer = await said(address, post + b"this is no request\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"5 bytes")
+    assert b"connection: close" in answer
+
+
+async def reader(scope: Scope, receive: Receive, send: Send) -> None:
+    """Says how long the body was, after a while."""
+    size = len(await Request(scope, receive).body())
+    await asyncio.sleep(0.05)
+    await PlainTextResponse(f"{size} bytes")(scope, receive, send)
