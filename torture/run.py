@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from torture import report
+from torture import report, server
 from torture.report import Row
 
 
@@ -21,7 +21,7 @@ class Section(Protocol):
     def __call__(self, directory: Path, *, short: bool) -> Iterable[Row]: ...
 
 
-SECTIONS: dict[str, Section] = {}
+SECTIONS: dict[str, Section] = {"server": server.run}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from application.keyed_locks import KeyedLocks
+from domain.callers import Caller, acting_for, raise_if_over
 from domain.errors import ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
 from domain.images import ImageId
@@ -41,6 +42,8 @@ class DeleteImages:
     async def _delete(self, ids: Sequence[ImageId], where: Filter = EVERYTHING) -> int:
         async with self.locks.hold(ids):
             present = [id_ for id_, record in (await self.repository.get(ids)).items() if where.matches(record)]
-            await self.repository.delete(present)
-            await asyncio.gather(*(self.store.delete(id_) for id_ in present))
+            raise_if_over()
+            with acting_for(Caller()):  # as when indexing: what has begun is finished, whoever asked for it
+                await self.repository.delete(present)
+                await asyncio.gather(*(self.store.delete(id_) for id_ in present))
         return len(present)

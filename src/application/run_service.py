@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 
 from domain.embeddings import EmbeddingSpace
-from domain.errors import EncoderUnavailableError, RepositoryUnavailableError, UnavailableError
+from domain.errors import EncoderUnavailableError, LookalikeError, RepositoryUnavailableError
 from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import ImageStore
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 2.0
 """How long a start waits for the repository, so that a mistake in the deployment still stops it."""
+PROBE_SECONDS = 3.0
+"""How long readiness waits for the repository: whoever probes gives up soon after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,11 @@ class RunService:
             missing.append(f"encoder: {error}")
         try:
             self.require_open()
-            await self.repository.status()
-        except UnavailableError as error:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.repository.status()
+        except TimeoutError:
+            missing.append(f"repository: The index has not answered within {PROBE_SECONDS:g} s.")
+        except LookalikeError as error:  # whatever it is, work on the index would fail with it too
             missing.append(f"repository: {error}")
         return missing
 

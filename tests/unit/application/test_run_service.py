@@ -4,7 +4,8 @@ import pytest
 
 from application import run_service
 from application.run_service import RunService
-from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
+from domain.errors import EmbeddingSpaceError, LookalikeError, RepositoryUnavailableError
+from domain.models import RepositoryStatus
 from tests.fakes import FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
 
 
@@ -100,3 +101,27 @@ async def test_closing_ends_the_attempts(
     repository.failure = None
     await asyncio.sleep(0.02)
     assert "repository open" not in journal
+
+
+@pytest.mark.parametrize("failure", [RepositoryUnavailableError("away"), EmbeddingSpaceError("another space")])
+async def test_whatever_keeps_the_index_from_working_makes_the_service_unready(
+    service: RunService, repository: JournalledRepository, failure: LookalikeError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.open()
+
+    async def fails() -> RepositoryStatus:
+        raise failure
+
+    monkeypatch.setattr(repository, "status", fails)
+    assert await service.missing() == [f"repository: {failure}"]
+    await service.close()
+
+
+async def test_readiness_does_not_wait_for_long(
+    service: RunService, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "PROBE_SECONDS", 0.01)
+    await service.open()
+    monkeypatch.setattr(repository, "status", asyncio.Event().wait)
+    assert await service.missing() == ["repository: The index has not answered within 0.01 s."]
+    await service.close()
