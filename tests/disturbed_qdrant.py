@@ -15,10 +15,11 @@ from dependency_injector import providers
 from fastapi import FastAPI
 from qdrant_client import AsyncQdrantClient
 
-from domain.images import ContentHash
+from domain.geometry import BoundingBox
+from domain.images import ContentHash, DetectedObject
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
-from tests.builders import a_space, an_object
+from tests.builders import a_space
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeThumbnails
 from tests.qdrant_stand_in import QdrantStandIn
 from tests.tcp_proxy import TcpProxy
@@ -78,7 +79,10 @@ def an_app(qdrant: Qdrant, directory: Path, **repository: Any) -> FastAPI:
         Settings(_env_file=None, data_dir=directory, repository=values | repository, storage={"reserve_bytes": 0})
     )
     detector = FakeDetector()
-    detector.found = (an_object(), an_object("cat", x=200.0))
+    detector.found = [
+        DetectedObject(label="dog", score=0.75, box=BoundingBox(x_min=x, y_min=2.0, x_max=x + 15.0, y_max=20.0))
+        for x in (1.0, 14.0)
+    ]
     container = app.state.container
     container.decoder.override(providers.Object(FakeDecoder()))
     container.thumbnails.override(providers.Object(FakeThumbnails()))

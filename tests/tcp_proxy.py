@@ -30,6 +30,7 @@ class TcpProxy:
         self._lines: set[_Line] = set()
         self._asking = _open_gate()
         self._answering = _open_gate()
+        self._mended = asyncio.Event()
         self.latency = 0.0
         """Seconds by which each chunk is late, either way."""
         self.bytes_per_second: float | None = None
@@ -82,6 +83,8 @@ class TcpProxy:
     async def mend(self) -> None:
         """End every fault. What was dropped stays so."""
         self.latency, self.bytes_per_second, self.reset_after, self.garbles = 0.0, None, None, False
+        self._mended.set()
+        self._mended = asyncio.Event()
         self.flow()
         if self._server is None:
             await self.start()
@@ -115,7 +118,7 @@ class TcpProxy:
         with suppress(OSError):
             while chunk := await source.read(CHUNK):
                 await gate.wait()
-                await asyncio.sleep(self.latency + (len(chunk) / self.bytes_per_second if self.bytes_per_second else 0))
+                await self._delay(len(chunk))
                 if line.silent:
                     continue
                 if answers and self.garbles:
@@ -132,6 +135,13 @@ class TcpProxy:
                 await sink.drain()
         if not (line.silent and answers):  # the near end of a dropped connection does not hear that the far one left
             sink.transport.abort()
+
+    async def _delay(self, size: int) -> None:
+        """Wait as long as so many bytes take, or until the line is mended."""
+        seconds = self.latency + (size / self.bytes_per_second if self.bytes_per_second else 0.0)
+        if seconds:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._mended.wait(), seconds)
 
 
 def _open_gate() -> asyncio.Event:

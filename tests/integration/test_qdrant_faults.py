@@ -41,7 +41,7 @@ FAULTS: dict[str, Callable[[TcpProxy], object]] = {
     "it refuses connections": TcpProxy.cut,
     "it accepts and never answers": TcpProxy.stall,
     "its answers are lost": TcpProxy.hold_answers,
-    "it answers too late": lambda line: setattr(line, "latency", 2.5),
+    "it answers too late": lambda line: setattr(line, "latency", 2.2),
     "it trickles": lambda line: setattr(line, "bytes_per_second", 20.0),
     "it resets in the middle of an answer": lambda line: setattr(line, "reset_after", 150),
     "it answers garbage": lambda line: setattr(line, "garbles", True),
@@ -63,15 +63,14 @@ async def qdrant(request: pytest.FixtureRequest) -> AsyncIterator[Qdrant]:
         yield qdrant
 
 
-OVER_REST_TOO = pytest.mark.parametrize(
-    "qdrant", ["stand-in", "stand-in over REST", "server", "server over REST"], indirect=True
-)
+OVER_REST = ["it refuses connections", "it accepts and never answers", "it answers garbage"]
+PLACES = ["stand-in", "server"]
 
 
 @asynccontextmanager
 async def stand_in() -> AsyncIterator[Qdrant]:
     async with qdrant_stand_in() as server, line_to("127.0.0.1", server.port) as proxy:
-        yield Qdrant(proxy=proxy, stand_in=server, url=BY_GRPC_ONLY, api_key=None, collection="lookalike", timeout=0.6)
+        yield Qdrant(proxy=proxy, stand_in=server, url=BY_GRPC_ONLY, api_key=None, collection="lookalike", timeout=0.4)
 
 
 @asynccontextmanager
@@ -83,7 +82,7 @@ async def rest_stand_in() -> AsyncIterator[Qdrant]:
             url=f"http://127.0.0.1:{proxy.port}",
             api_key=None,
             collection="lookalike",
-            timeout=0.6,
+            timeout=0.4,
             prefer_grpc=False,
         )
 
@@ -133,8 +132,14 @@ async def is_released(before: tuple[int, int]) -> bool:
     return await eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
 
 
-@OVER_REST_TOO
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("qdrant", "fault"),
+    [
+        *((place, fault) for place in PLACES for fault in FAULTS),
+        *((f"{place} over REST", fault) for place in PLACES for fault in OVER_REST),
+    ],
+    indirect=["qdrant"],
+)
 async def test_every_answer_comes_in_time_and_names_the_index_and_all_is_well_afterwards(
     qdrant: Qdrant, service: Service, fault: str
 ) -> None:
@@ -184,21 +189,21 @@ async def test_a_restart_within_the_timeout_is_waited_for(qdrant: Qdrant, tmp_pa
         await service.prepare()
         await qdrant.proxy.cut()
         answers = asyncio.create_task(all_is_well(service))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.4)
         await qdrant.proxy.mend()
         await answers
 
 
 async def test_a_connection_that_vanished_is_replaced_while_a_request_waits(qdrant: Qdrant, tmp_path: Path) -> None:
     """Nobody was told that it is gone: as when a server loses its power, or a gateway its memory."""
-    async with serving(an_app(qdrant, tmp_path, timeout_seconds=3.0)) as service:
+    async with serving(an_app(qdrant, tmp_path, timeout_seconds=1.8)) as service:
         await service.until_ready(within=30)
         await service.prepare()
         before = held()
         qdrant.proxy.drop()
         began = time.monotonic()
         await all_is_well(service)
-        assert time.monotonic() - began < 3.0 + SLACK_SECONDS
+        assert time.monotonic() - began < 1.8 + SLACK_SECONDS
         assert await is_released(before), (held(), before)
 
 

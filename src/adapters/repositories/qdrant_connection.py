@@ -210,6 +210,8 @@ def _grpc_patience(timeout: float) -> dict[str, Any]:
     return {
         "grpc.keepalive_time_ms": third,
         "grpc.keepalive_timeout_ms": third,
+        # Of pings by which gRPC measures the line: 60 s else, and none other is sent before that.
+        "grpc.http2.ping_timeout_ms": third,
         # For one attempt to connect; gRPC's own is 20 s, for which a listener that never speaks would be waited for.
         "grpc.min_reconnect_backoff_ms": third,
         # gRPC backs off for up to two minutes from a server that was away; attempts here are far between already.

@@ -96,6 +96,8 @@ _STATUSES = {
 _NO_ROOM = ("out of disk", "out of memory", "no space left", "disk space", "disk quota")
 """The server reports a lack of room as an internal error; only its text tells."""
 
+_NO_ANSWER_OF_QDRANTS = "the answer is none of Qdrant's"
+
 
 def fault_of(error: Exception) -> QdrantFault | None:  # noqa: PLR0911 - one for each library
     """`error` sorted; None if it comes neither from Qdrant nor from the way there."""
@@ -113,7 +115,9 @@ def fault_of(error: Exception) -> QdrantFault | None:  # noqa: PLR0911 - one for
             message = f"{error.content.decode(errors='replace')} (status {error.status_code})"
             return QdrantFault(_by_text(_STATUSES.get(error.status_code or 0, FaultKind.AWAY), message), message)
         case json.JSONDecodeError() | UnicodeDecodeError() | ResponseHandlingException(source=ValidationError()):
-            return QdrantFault(FaultKind.INVALID, "the answer is none of Qdrant's")
+            return QdrantFault(FaultKind.INVALID, _NO_ANSWER_OF_QDRANTS)
+        case AssertionError() if "returned None" in str(error):  # of the client, to an answer that lacks its result
+            return QdrantFault(FaultKind.INVALID, _NO_ANSWER_OF_QDRANTS)
         case ResponseHandlingException():
             return QdrantFault(FaultKind.AWAY, f"{type(error.source).__name__}: {error.source}")
         case TimeoutError() | grpc.aio.BaseError() | OSError():

@@ -70,6 +70,7 @@ def a_date_to_come_back() -> Exception:
         (ResponseHandlingException(httpx.ReadTimeout("slow")), FaultKind.AWAY),
         (ResourceExhaustedResponse("slow down", 3), FaultKind.BUSY),
         (a_date_to_come_back(), FaultKind.BUSY),
+        (AssertionError("Retrieve API returned None result"), FaultKind.INVALID),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), FaultKind.INVALID),
         (json.JSONDecodeError("Expecting value", "<html>", 0), FaultKind.INVALID),
         (ResponseHandlingException(no_such_answer()), FaultKind.INVALID),

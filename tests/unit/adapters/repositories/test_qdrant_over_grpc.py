@@ -51,7 +51,7 @@ class TestQdrantOverGrpc(SimilarityRepositoryContract):
 
     @pytest.fixture
     async def fresh(self, server: QdrantStandIn) -> QdrantSimilarityRepository:
-        return connected(server)
+        return connected(server, timeout=20.0)  # brute force in Python, on a machine that does other things
 
 
 # Opening

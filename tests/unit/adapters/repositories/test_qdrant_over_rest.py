@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 from tests.builders import an_image
-from tests.contracts.similarity_repository import SPACE, SimilarityRepositoryContract
+from tests.contracts.similarity_repository import SPACE
 from tests.qdrant_rest_stand_in import QdrantRestStandIn, qdrant_rest_stand_in
 
 
@@ -22,14 +22,6 @@ async def server() -> AsyncIterator[QdrantRestStandIn]:
 def connected(server: QdrantRestStandIn, **changes: Any) -> QdrantSimilarityRepository:
     values = {"url": f"http://127.0.0.1:{server.port}", "prefer_grpc": False, "timeout": 1.5}
     return QdrantSimilarityRepository(**(values | changes))
-
-
-class TestQdrantOverRest(SimilarityRepositoryContract):
-    score_tolerance = 1e-4
-
-    @pytest.fixture
-    async def fresh(self, server: QdrantRestStandIn) -> QdrantSimilarityRepository:
-        return connected(server, timeout=5.0)
 
 
 def an_error(text: str, status: int, **headers: str) -> Response:
