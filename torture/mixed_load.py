@@ -60,7 +60,7 @@ class MixedLoad:
         self._client = httpx.AsyncClient(
             base_url=url,
             timeout=answer_seconds,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=WORKERS),
         )
         self._pictures: list[_Picture] = []
         self._numbers = itertools.count()

@@ -22,7 +22,7 @@ from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
 from torture.mixed_load import MixedLoad
 from torture.report import Row
 
-TIMEOUT_SECONDS = 1.5
+TIMEOUT_SECONDS = 1.2
 """How long the service waits for each answer of Qdrant's."""
 
 CALLS_AT_MOST = 5
@@ -139,11 +139,11 @@ async def _harm(service: serving.Service, qdrant: Qdrant, *, short: bool) -> lis
         await load.run_for(CALM_SECONDS)
         descriptors, memory = process.num_fds(), process.memory_info().rss
         rows = [
-            await _inject(fault, load, qdrant, times=1 if short else 2, seconds=1.6 if short else 2.0)
+            await _inject(fault, load, qdrant, times=1 if short else 3, seconds=1.4 if short else 2.0)
             for fault in FAULTS
             if (fault.in_short or not short) and not (fault.needs_stand_in and qdrant.stand_in is None)
         ]
-        rows.append(await _crowd(load, qdrant, callers=128))
+        rows.append(await _crowd(load, qdrant, callers=32 if short else 128))
         growth = process.memory_info().rss - memory
         await asyncio.sleep(CALM_SECONDS)
         assert process.num_fds() <= descriptors + DESCRIPTORS_TO_SPARE, (descriptors, process.num_fds())
