@@ -61,7 +61,7 @@ def bound_heaps() -> None:
 
 
 def pillow_decoder(settings: Settings) -> ImageDecoder:
-    """Decoding by Pillow, within the header limits."""
+    """Decoding by Pillow, within the limits."""
     from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 
     return PillowImageDecoder(
@@ -71,6 +71,8 @@ def pillow_decoder(settings: Settings) -> ImageDecoder:
         threads=settings.decode.threads or cores(),
         max_bytes_in_flight=settings.decode.max_bytes_in_flight,
         max_bytes_at_once=settings.decode.max_bytes_at_once,
+        isolated=settings.decode.isolated,
+        max_seconds=settings.decode.max_seconds,
     )
 
 
@@ -323,7 +325,7 @@ class Container(containers.DeclarativeContainer):
     originals = providers.Factory(StoredOriginals, store=store, decoder=decoder, describe=describe)
 
     run_service = providers.Singleton(
-        RunService, encoder=encoder, detector=detector, store=store, repository=repository
+        RunService, decoder=decoder, encoder=encoder, detector=detector, store=store, repository=repository
     )
     index_images = providers.Factory(
         IndexImages,

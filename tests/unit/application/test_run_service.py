@@ -6,7 +6,7 @@ from application import run_service
 from application.run_service import RunService
 from domain.errors import EmbeddingSpaceError, LookalikeError, RepositoryUnavailableError
 from domain.models import RepositoryStatus
-from tests.fakes import FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
+from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def repository(journal: Journal) -> JournalledRepository:
 def service(journal: Journal, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch) -> RunService:
     monkeypatch.setattr(run_service, "RETRY_SECONDS", 0.001)
     return RunService(
+        decoder=FakeDecoder(),
         encoder=FakeEncoder(journal=journal),
         detector=FakeDetector(journal=journal),
         store=FakeStore(journal=journal),
