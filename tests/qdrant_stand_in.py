@@ -47,6 +47,27 @@ class QdrantStandIn:
         self.requests: list[Any] = []
         self.indexes: dict[str, dict[str, models.PayloadSchemaType]] = {}
         self.port = 0
+        self._server: Any = None
+
+    async def start(self) -> None:
+        """Listen, at the same port as before if there was one, with what was stored."""
+        self._server = transport.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+                ("grpc.http2.max_ping_strikes", 0),  # a Qdrant server counts no pings, gRPC's own servers do
+            ]
+        )
+        grpc.add_QdrantServicer_to_server(_Root(self), self._server)
+        grpc.add_CollectionsServicer_to_server(_Collections(self), self._server)
+        grpc.add_PointsServicer_to_server(_Points(self), self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """End at once, as a process does that is killed; what is stored stays."""
+        await self._server.stop(grace=None)
 
     @property
     def url(self) -> str:
@@ -55,6 +76,20 @@ class QdrantStandIn:
     def named(self, type_: type) -> list[Any]:
         """The requests of one type, in the order of their arrival."""
         return [request for request in self.requests if isinstance(request, type_)]
+
+    async def collection_info(self, name: str) -> models.CollectionInfo:
+        """With what a server tells and the local mode does not."""
+        info = await self.client.get_collection(name)
+        info.config.params.shard_number = 1
+        info.config.params.replication_factor = 1
+        info.config.params.write_consistency_factor = 1
+        info.config.params.on_disk_payload = True
+        aliases = {alias.alias_name: alias.collection_name for alias in (await self.client.get_aliases()).aliases}
+        info.payload_schema = {
+            path: models.PayloadIndexInfo(data_type=type_, points=0)
+            for path, type_ in self.indexes[aliases.get(name, name)].items()
+        }
+        return info
 
     async def answer(self, name: str, request: Any, context: Any, work: Callable[[], Awaitable[Any]]) -> Any:
         self.requests.append(request)
@@ -115,19 +150,7 @@ class _Collections(grpc.CollectionsServicer):  # type: ignore[misc]
 
     async def Get(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def work() -> Any:
-            info = await self._client.get_collection(request.collection_name)
-            info.config.params.shard_number = 1
-            info.config.params.replication_factor = 1
-            info.config.params.write_consistency_factor = 1
-            info.config.params.on_disk_payload = True
-            aliases = (await self._client.get_aliases()).aliases
-            named = {alias.alias_name: alias.collection_name for alias in aliases}.get(
-                request.collection_name, request.collection_name
-            )
-            info.payload_schema = {
-                path: models.PayloadIndexInfo(data_type=type_, points=0)
-                for path, type_ in self._server.indexes[named].items()
-            }
+            info = await self._server.collection_info(request.collection_name)
             return grpc.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
 
         return await self._server.answer("GetCollection", request, context, work)
@@ -306,16 +329,9 @@ def _done(result: models.UpdateResult) -> Any:
 async def qdrant_stand_in() -> AsyncIterator[QdrantStandIn]:
     """The stand-in, listening on a free port of the loopback."""
     stand_in = QdrantStandIn()
-    server = transport.aio.server(
-        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    )
-    grpc.add_QdrantServicer_to_server(_Root(stand_in), server)
-    grpc.add_CollectionsServicer_to_server(_Collections(stand_in), server)
-    grpc.add_PointsServicer_to_server(_Points(stand_in), server)
-    stand_in.port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    await stand_in.start()
     try:
         yield stand_in
     finally:
-        await server.stop(grace=None)
+        await stand_in.stop()
         await stand_in.client.close()

@@ -1,57 +1,158 @@
-"""A TCP proxy in this process whose line tests can cut, stall and mend."""
+"""A TCP proxy in this process whose line can be slowed, cut, stalled, garbled and mended."""
 
 import asyncio
+import random
+import socket
+import struct
 from contextlib import suppress
+from dataclasses import dataclass, field
+
+CHUNK = 16_384
+
+
+@dataclass(eq=False)
+class _Line:
+    """One connection through the proxy: its two ends, and whether it has gone silent for good."""
+
+    ends: set[asyncio.StreamWriter] = field(default_factory=set)
+    silent: bool = False
 
 
 class TcpProxy:
-    """Passes bytes between its own port on the loopback and a target."""
+    """Passes bytes between its own port on the loopback and a target; one fault at a time, until `mend`.
+
+    What is set applies to connections that are open and to new ones, unless it says otherwise.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._lines: set[_Line] = set()
+        self._asking = _open_gate()
+        self._answering = _open_gate()
+        self._mended = asyncio.Event()
+        self.latency = 0.0
+        """Seconds by which each chunk is late, either way."""
+        self.bytes_per_second: float | None = None
+        """Either way; None for no bound."""
+        self.reset_after: int | None = None
+        """How many more bytes of an answer a connection passes on before it is reset; None for no end."""
+        self.garbles = False
+        """Answers are random bytes."""
         self.port = 0
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._lines)
+
     async def start(self) -> None:
+        """Listen, at the same port as before if there was one."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Refuse connections, and close those that are open."""
-        self._flowing.set()
+        """Refuse connections, and reset those that are open: the server is down until `start`."""
+        self.flow()
         if self._server is not None:
             self._server.close()
-            for writer in list(self._open):
-                writer.transport.abort()
+            for line in list(self._lines):
+                _reset(line)
             await self._server.wait_closed()
             self._server = None
 
     def stall(self) -> None:
-        """Take everything and pass nothing on."""
-        self._flowing.clear()
+        """Take everything and pass nothing on: half-open. New connections are accepted and never answered."""
+        self._asking.clear()
+        self._answering.clear()
+
+    def hold_answers(self) -> None:
+        """Pass on what is asked, and nothing of what is answered."""
+        self._answering.clear()
 
     def flow(self) -> None:
-        self._flowing.set()
+        """Pass on again, what has waited first."""
+        self._asking.set()
+        self._answering.set()
+
+    def drop(self) -> None:
+        """Let go of what is open without telling either end: nothing passes on it any more. New connections work."""
+        for line in self._lines:
+            line.silent = True
+
+    async def mend(self) -> None:
+        """End every fault. What was dropped stays so."""
+        self.latency, self.bytes_per_second, self.reset_after, self.garbles = 0.0, None, None, False
+        self._mended.set()
+        self._mended = asyncio.Event()
+        self.flow()
+        if self._server is None:
+            await self.start()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        line = _Line({writer})
+        self._lines.add(line)
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-            self._open.add(far_writer)
-            await asyncio.gather(self._pass_on(reader, far_writer), self._pass_on(far_reader, writer))
-            self._open.discard(far_writer)
+            line.ends.add(far_writer)
+            await asyncio.gather(
+                self._pass_on(line, reader, far_writer, self._asking, answers=False),
+                self._pass_on(line, far_reader, writer, self._answering, answers=True),
+            )
         except OSError:
-            writer.transport.abort()
+            _reset(line)  # nobody is there
         finally:
-            self._open.discard(writer)
+            for end in line.ends:
+                end.transport.abort()
+            self._lines.discard(line)
 
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self,
+        line: _Line,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        gate: asyncio.Event,
+        *,
+        answers: bool,
+    ) -> None:
         with suppress(OSError):
-            while chunk := await source.read(65_536):
-                await self._flowing.wait()
+            while chunk := await source.read(CHUNK):
+                await gate.wait()
+                await self._delay(len(chunk))
+                if line.silent:
+                    continue
+                if answers and self.garbles:
+                    chunk = random.randbytes(len(chunk))
+                if answers and self.reset_after is not None:
+                    passed, self.reset_after = chunk[: self.reset_after], max(0, self.reset_after - len(chunk))
+                    sink.write(passed)
+                    if not self.reset_after:
+                        await asyncio.sleep(0)  # what was written leaves first
+                        _reset(line)
+                        return
+                    continue
                 sink.write(chunk)
                 await sink.drain()
-        sink.transport.abort()
+        if not (line.silent and answers):  # the near end of a dropped connection does not hear that the far one left
+            sink.transport.abort()
+
+    async def _delay(self, size: int) -> None:
+        """Wait as long as so many bytes take, or until the line is mended."""
+        seconds = self.latency + (size / self.bytes_per_second if self.bytes_per_second else 0.0)
+        if seconds:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._mended.wait(), seconds)
+
+
+def _open_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+def _reset(line: _Line) -> None:
+    """Close both ends by RST."""
+    for end in line.ends:
+        with suppress(OSError):
+            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        end.transport.abort()

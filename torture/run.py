@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from torture import crashes, disk, images, report, requests
+from torture import crashes, disk, images, report, requests, server
 from torture.report import Row
 
 
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Section] = {
     "requests": requests.run,
     "crashes": crashes.run,
     "disk": disk.run,
+    "server": server.run,
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from application.keyed_locks import KeyedLocks
+from domain.callers import Caller, acting_for, raise_if_over
 from domain.errors import ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
 from domain.images import ImageId
@@ -45,7 +46,9 @@ class DeleteImages:
         async with self.locks.hold(ids):
             present = [id_ for id_, record in (await self.repository.get(ids)).items() if where.matches(record)]
             if present:
-                async with self.store.changing(present):
-                    await self.repository.delete(present)
-                    await asyncio.gather(*(self.store.delete(id_) for id_ in present))
+                raise_if_over()
+                with acting_for(Caller()):  # as when indexing: what has begun is finished, whoever asked for it
+                    async with self.store.changing(present):
+                        await self.repository.delete(present)
+                        await asyncio.gather(*(self.store.delete(id_) for id_ in present))
         return len(present)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from application.keyed_locks import KeyedLocks
+from domain.callers import Caller, acting_for, raise_if_over
 from domain.errors import ImageNotFoundError
 from domain.images import ImageId, ImageRecord
 from domain.metadata import merged
@@ -25,5 +26,7 @@ class EditMetadata:
             if id_ not in found:
                 raise ImageNotFoundError([id_])
             metadata = merged(found[id_].metadata, patch)
-            await self.repository.set_metadata(id_, metadata)
+            raise_if_over()
+            with acting_for(Caller()):  # what has begun is finished, whoever asked for it
+                await self.repository.set_metadata(id_, metadata)
             return replace(found[id_], metadata=metadata)

@@ -14,7 +14,6 @@ from domain.errors import (
     IndexInUseError,
     LookalikeError,
     RepositoryUnavailableError,
-    UnavailableError,
 )
 from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_decoder import ImageDecoder
@@ -28,6 +27,8 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 2.0
 """How long a start waits for the repository, so that a mistake in the deployment still stops it."""
+PROBE_SECONDS = 3.0
+"""How long readiness waits for the repository: whoever probes gives up soon after."""
 
 SETTLE_SECONDS = 600.0
 """How often what was cut short while the service goes on is put right: here by a repository that was away, or in other
@@ -110,8 +111,11 @@ class RunService:
             missing.append(f"encoder: {error}")
         try:
             self.require_open()
-            await self.repository.status()
-        except UnavailableError as error:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.repository.status()
+        except TimeoutError:
+            missing.append(f"repository: The index has not answered within {PROBE_SECONDS:g} s.")
+        except LookalikeError as error:  # whatever it is, work on the index would fail with it too
             missing.append(f"repository: {error}")
         return missing
 

@@ -63,6 +63,12 @@ def raise_if_over() -> None:
         caller.raise_if_over()
 
 
+def seconds_left() -> float | None:
+    """Seconds until the present caller's deadline, 0 where it has passed; None where there is none."""
+    caller = _caller.get()
+    return None if caller is None or caller.deadline is None else max(0.0, caller.deadline - time.monotonic())
+
+
 def begin_bulk() -> None:
     """What the present task does, and those that it starts, is bulk work: callers who wait for one answer go first."""
     _bulk.set(True)

@@ -185,7 +185,10 @@ class QdrantCollections:
                 )
 
     async def _describe(self, name: str) -> Collection:
-        info = await self._connection.call(lambda client: client.get_collection(name))
+        return self.described(name, await self._connection.call(lambda client: client.get_collection(name)))
+
+    def described(self, name: str, info: models.CollectionInfo) -> Collection:
+        """The collection of which the server says this. Raises ConfigurationError, IndexDamagedError."""
         ours = (info.config.metadata or {}).get(METADATA_KEY)
         if not ours:
             raise ConfigurationError(
@@ -205,6 +208,12 @@ class QdrantCollections:
             space = EmbeddingSpace.from_mapping(ours["space"])
         except KeyError as error:
             raise IndexDamagedError(f"The metadata of the collection {name!r} lacks the field {error}.") from error
+        sizes = _vector_sizes(info)
+        if sizes != {VECTOR_NAME: space.dimension, OBJECT_VECTOR_NAME: space.dimension}:
+            raise IndexDamagedError(
+                f"The metadata of the collection {name!r} tells of embeddings of dimension {space.dimension}, but its "
+                f"vectors are {sizes}. Restore it from a snapshot, or delete it and index the pictures anew."
+            )
         replicas = info.config.params.replication_factor or 1
         if (info.config.params.write_consistency_factor or 1) < replicas:
             _log.warning(
@@ -261,6 +270,13 @@ async def _add_index(
 
 async def _delete(client: AsyncQdrantClient, *, name: str) -> bool:
     return await client.delete_collection(name)
+
+
+def _vector_sizes(info: models.CollectionInfo) -> dict[str, int]:
+    """The dimension of each named vector; a nameless one has an empty name."""
+    vectors = info.config.params.vectors or {}
+    named = vectors if isinstance(vectors, dict) else {"": vectors}
+    return {name: params.size for name, params in named.items()}
 
 
 def _plain(path: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,9 @@ from qdrant_client.common.version_check import is_compatible
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from adapters.repositories.qdrant_errors import FaultKind, QdrantFault, fault_of
-from domain.callers import raise_if_over
-from domain.errors import ConfigurationError, LookalikeError, RepositoryUnavailableError
+from adapters.repositories.qdrant_signs_of_life import SignsOfLife
+from domain.callers import is_bulk, raise_if_over, seconds_left
+from domain.errors import ConfigurationError, DeadlinePassedError, LookalikeError, RepositoryUnavailableError
 
 R = TypeVar("R")
 
@@ -31,15 +33,6 @@ OPENING_SECONDS = 2.0
 
 _BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 """Seconds, growing and random, so that replicas that lost the same server do not come back in step."""
-
-_GRPC_OPTIONS = {
-    # gRPC backs off for up to two minutes from a server that was away; attempts here are far between already.
-    "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 2_000,
-    # A peer that vanished without closing is noticed while a request waits for it.
-    "grpc.keepalive_time_ms": 30_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-}
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +59,7 @@ class QdrantConnection:
         self._ca_certificate = ca_certificate
         self._client: AsyncQdrantClient | None = None
         self._users = 0
+        self._signs_of_life = SignsOfLife(url, lambda: self._open_client().info(), timeout=timeout)
 
     def acquire(self) -> None:
         """Use the client, which is made if nobody has it yet. Raises ConfigurationError for a url that is none."""
@@ -78,41 +72,64 @@ class QdrantConnection:
         self._users -= 1
         if self._users == 0 and not self.is_local and self._client is not None:
             client, self._client = self._client, None
+            self._signs_of_life.forget()
             await client.close()
 
     async def call(self, request: Callable[[AsyncQdrantClient], Awaitable[R]], *, within: float | None = None) -> R:
-        """The answer to `request`, made again while that may help, for the connection's timeout in all.
+        """The answer to `request`, made again while that may help, within the timeout and the caller's deadline.
+
+        `within` is a shorter time, in seconds. A silent server is not waited for (see SignsOfLife), except by bulk
+        work, which loses more by failing.
 
         `within` is a shorter time, in seconds. Raises QdrantFault, DeadlinePassedError.
         """
+        raise_if_over()
         timeout = min(self._timeout, within or self._timeout)
+        left = seconds_left()
+        bound = timeout if left is None else min(left, timeout)
+        began = time.monotonic()
+        last: QdrantFault | None = None
         attempts = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, QdrantFault) and error.may_pass),
             wait=_wait,
-            stop=stop_before_delay(timeout),
+            stop=stop_before_delay(bound),
             reraise=True,
         )
-        last: QdrantFault | None = None
 
         async def attempt() -> R:
             nonlocal last
             raise_if_over()
-            if self._client is None:
-                raise RuntimeError("The repository is used before it was opened, or after it was closed.")
             try:
-                return await request(self._client)
+                answer = await request(self._open_client())
             except Exception as error:
                 last = fault_of(error)
                 if last is None:
                     raise
+                if last.kind is not FaultKind.AWAY:
+                    self._signs_of_life.note_answer()
                 raise last from error
+            self._signs_of_life.note_answer()
+            return answer
 
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(bound):
+                if not is_bulk():
+                    await self._signs_of_life.require()
                 return await attempts(attempt)
         except TimeoutError as error:
-            message = f"no answer within {timeout:g} s" + (f"; before that: {last}" if last else "")
-            raise QdrantFault(FaultKind.AWAY, message) from error
+            so_far = f"; before that: {last}" if last else ""
+            if bound < timeout:
+                raise DeadlinePassedError(
+                    f"The caller's deadline passed before the Qdrant server at {self.url} answered{so_far}."
+                ) from error
+            silence = QdrantFault(FaultKind.AWAY, f"no answer within {timeout:g} s{so_far}")
+            if timeout == self._timeout:
+                self._signs_of_life.note_silence(silence, since=began)
+            raise silence from error
+        except QdrantFault as fault:
+            if fault.kind is FaultKind.AWAY and bound == self._timeout:
+                self._signs_of_life.note_silence(fault, since=began)
+            raise
 
     async def check_server(self) -> None:
         """Raises ConfigurationError for a server that is too old, QdrantFault for one that is away or refuses us."""
@@ -147,6 +164,11 @@ class QdrantConnection:
             case _:
                 return ConfigurationError(f"What answers at {self.url} cannot serve the index: {fault}")
 
+    def _open_client(self) -> AsyncQdrantClient:
+        if self._client is None:
+            raise RuntimeError("The repository is used before it was opened, or after it was closed.")
+        return self._client
+
     def _new_client(self) -> AsyncQdrantClient:
         if self.is_local:
             return AsyncQdrantClient(location=LOCAL)
@@ -162,7 +184,7 @@ class QdrantConnection:
             timeout=math.ceil(self._timeout),
             grpc_port=self._grpc_port,
             prefer_grpc=self._prefer_grpc,
-            grpc_options=dict(_GRPC_OPTIONS) | self._grpc_trust(),
+            grpc_options=_grpc_patience(self._timeout) | self._grpc_trust(),
             check_compatibility=False,  # it asks on a thread and warns; `check_server` does so in order
             verify=self._trust() if parts.scheme == "https" else False,  # nothing to verify: spare 0.1 s of loading CAs
         )
@@ -182,6 +204,26 @@ class QdrantConnection:
             return ssl.create_default_context(cafile=self._ca_certificate)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"{self._ca_certificate} holds no CA certificate in PEM: {error}") from error
+
+
+def _grpc_patience(timeout: float) -> dict[str, Any]:
+    """Channel options by which a dead connection is replaced within `timeout` seconds.
+
+    A peer that vanished without closing is pinged after a third of it, and given up after another, so that the request
+    that waits is made again over a new connection while there is time. Nothing is pinged while nobody waits.
+    """
+    third = max(100, int(timeout * 1_000 / 3))
+    return {
+        "grpc.keepalive_time_ms": third,
+        "grpc.keepalive_timeout_ms": third,
+        # Of pings by which gRPC measures the line: 60 s else, and none other is sent before that.
+        "grpc.http2.ping_timeout_ms": third,
+        # For one attempt to connect; gRPC's own is 20 s, for which a listener that never speaks would be waited for.
+        "grpc.min_reconnect_backoff_ms": third,
+        # gRPC backs off for up to two minutes from a server that was away; attempts here are far between already.
+        "grpc.initial_reconnect_backoff_ms": 100,
+        "grpc.max_reconnect_backoff_ms": 1_000,
+    }
 
 
 def _wait(state: RetryCallState) -> float:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 import grpc
 from pydantic import ValidationError
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from domain.errors import InvalidFilterError, LookalikeError, RepositoryUnavailableError, StorageFullError
@@ -93,8 +93,10 @@ _STATUSES = {
     429: FaultKind.BUSY,
     507: FaultKind.FULL,
 }
-_NO_ROOM = ("out of disk", "out of memory", "no space left", "disk space")
+_NO_ROOM = ("out of disk", "out of memory", "no space left", "disk space", "disk quota")
 """The server reports a lack of room as an internal error; only its text tells."""
+
+_NO_ANSWER_OF_QDRANTS = "the answer is none of Qdrant's"
 
 
 def fault_of(error: Exception) -> QdrantFault | None:  # noqa: PLR0911 - one for each library
@@ -104,17 +106,21 @@ def fault_of(error: Exception) -> QdrantFault | None:  # noqa: PLR0911 - one for
             return error
         case ResourceExhaustedResponse():
             return QdrantFault(FaultKind.BUSY, str(error), retry_after=float(error.retry_after_s))
+        case QdrantException():  # of a Retry-After that is a date, as gateways write it
+            return QdrantFault(FaultKind.BUSY, str(error))
         case grpc.aio.AioRpcError():
             message = f"{error.details() or 'no details'} ({error.code().name})"
             return QdrantFault(_by_text(_CODES.get(error.code(), FaultKind.AWAY), message), message)
         case UnexpectedResponse():
             message = f"{error.content.decode(errors='replace')} (status {error.status_code})"
             return QdrantFault(_by_text(_STATUSES.get(error.status_code or 0, FaultKind.AWAY), message), message)
-        case json.JSONDecodeError() | ResponseHandlingException(source=ValidationError()):
-            return QdrantFault(FaultKind.INVALID, "the answer is none of Qdrant's")
+        case json.JSONDecodeError() | UnicodeDecodeError() | ResponseHandlingException(source=ValidationError()):
+            return QdrantFault(FaultKind.INVALID, _NO_ANSWER_OF_QDRANTS)
+        case AssertionError() if "returned None" in str(error):  # of the client, to an answer that lacks its result
+            return QdrantFault(FaultKind.INVALID, _NO_ANSWER_OF_QDRANTS)
         case ResponseHandlingException():
             return QdrantFault(FaultKind.AWAY, f"{type(error.source).__name__}: {error.source}")
-        case TimeoutError() | grpc.aio.UsageError() | OSError():
+        case TimeoutError() | grpc.aio.BaseError() | OSError():
             return QdrantFault(FaultKind.AWAY, str(error) or "no answer in time")
         case ValueError() if "not found" in str(error):  # local mode
             return QdrantFault(FaultKind.MISSING, str(error))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,7 +14,7 @@ from adapters.repositories.qdrant_collections import Collection, QdrantCollectio
 from adapters.repositories.qdrant_connection import QdrantConnection
 from adapters.repositories.qdrant_errors import FaultKind, QdrantFault
 from domain.embeddings import Embedding, normalised
-from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -30,8 +31,11 @@ _log = logging.getLogger(__name__)
 class LiveCollection:
     """What a repository is bound to. When another process replaces the index, it follows to one of the same space."""
 
-    def __init__(self, connection: QdrantConnection, collections: QdrantCollections, *, upsert_batch: int) -> None:
+    def __init__(
+        self, connection: QdrantConnection, collections: QdrantCollections, *, upsert_batch: int, live: bool = True
+    ) -> None:
         self._connection = connection
+        self._is_live = live
         self._collections = collections
         self._upsert_batch = upsert_batch
         self._bound: Collection | None = None
@@ -42,7 +46,7 @@ class LiveCollection:
 
     def beside(self, collection: Collection) -> "LiveCollection":
         """Another one over the same connection, bound to `collection`."""
-        other = LiveCollection(self._connection, self._collections, upsert_batch=self._upsert_batch)
+        other = LiveCollection(self._connection, self._collections, upsert_batch=self._upsert_batch, live=False)
         other.bind(collection)
         return other
 
@@ -59,16 +63,24 @@ class LiveCollection:
         return self._bound
 
     async def ask(self, request: Callable[[AsyncQdrantClient, Collection], Awaitable[R]]) -> R:
-        """The answer of the bound collection, or of the one that took its place."""
+        """The answer of the bound collection, or of the one that took its place.
+
+        Raises RepositoryUnavailableError, StorageFullError, InvalidFilterError, DeadlinePassedError, and
+        EmbeddingSpaceError if what took its place holds other embeddings.
+        """
         bound = self.bound
         try:
             try:
                 return await self._connection.call(lambda client: request(client, bound))
             except QdrantFault as fault:
-                if fault.kind is not FaultKind.MISSING:
+                # A request that was valid before may be invalid now, because the collection was made anew.
+                suspect = fault.kind is FaultKind.INVALID and self._is_live
+                if fault.kind is not FaultKind.MISSING and not suspect:
                     raise
-                bound = await self._follow(bound)
-                return await self._connection.call(lambda client: request(client, bound))
+                current = await self._follow(bound)
+                if suspect and current == bound:
+                    raise
+                return await self._connection.call(lambda client: request(client, current))
         except QdrantFault as fault:
             raise fault.translated(self._connection.url) from fault
 
@@ -118,6 +130,13 @@ class LiveCollection:
             if offset is None:
                 return
 
+    async def info(self) -> models.CollectionInfo:
+        """What the server says of the collection. Raises EmbeddingSpaceError if another one has its name by now."""
+        name, info = await self.ask(_named_info)
+        with _told_as_a_replacement():
+            _require_same_space(self._collections.described(name, info), self.bound)
+        return info
+
     async def facet(self, key: str, where: models.Filter) -> Mapping[str | int, int]:
         """How many of the points that pass have each value of `key`, exactly."""
         limit = 1_000
@@ -153,19 +172,41 @@ class LiveCollection:
         )
         return answer.hits
 
-    async def _follow(self, gone: Collection) -> Collection:
-        """Bind to what took the place of a collection that is gone."""
-        live = await self._collections.live()
+    async def _follow(self, before: Collection) -> Collection:
+        """Bind to what the index is now."""
+        with _told_as_a_replacement():
+            live = await self._collections.live()
         if live is None:
-            raise RepositoryUnavailableError(f"The collection {gone.name!r} was deleted from the Qdrant server.")
-        if live.space != gone.space:
-            raise EmbeddingSpaceError(
-                "The index was replaced by one of another space while this process served it: "
-                f"{live.space.differences(gone.space)}. Start again with the encoder that it was rebuilt for."
+            raise RepositoryUnavailableError(
+                f"The collection {before.name!r} was deleted from the Qdrant server. Restore it from a snapshot; or "
+                "start again, with an empty index, and index the pictures anew."
             )
-        _log.info("The index was replaced by %s; following.", live.name)
-        self._bound = live
+        _require_same_space(live, before)
+        if live != before:
+            _log.info("The index was replaced by %s; following.", live.name)
+            self._bound = live
         return live
+
+
+@contextmanager
+def _told_as_a_replacement() -> Iterator[None]:
+    """What would be a mistake in the deployment at a start was right then, so that it must have come since."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
+
+
+def _require_same_space(now: Collection, before: Collection) -> None:
+    if now.space != before.space:
+        raise EmbeddingSpaceError(
+            "The index was replaced by one of another space while this process served it: "
+            f"{now.space.differences(before.space)}. Start again with the encoder that it was rebuilt for."
+        )
+
+
+async def _named_info(client: AsyncQdrantClient, to: Collection) -> tuple[str, models.CollectionInfo]:
+    return to.name, await client.get_collection(to.name)
 
 
 def point_id(point: models.Record | models.ScoredPoint) -> UUID:

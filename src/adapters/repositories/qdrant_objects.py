@@ -93,9 +93,15 @@ class QdrantObjects:
         payloads = await self._collection.payloads(ids, GENERATION_FIELDS)
         return {id_: Generation.of(id_, payload) for id_, payload in payloads.items() if payload[KIND] == KIND_IMAGE}
 
-    async def delete(self, generations: Iterable[Generation]) -> None:
-        """Remove the objects of generations that do not count."""
-        await self._collection.delete(id_ for generation in generations for id_ in generation.point_ids)
+    async def discard(self, generations: Iterable[Generation]) -> None:
+        """Remove the objects of generations that do not count.
+
+        Comes after a write is committed, hence does not fail it: what is left are orphans.
+        """
+        try:
+            await self._delete(generations)
+        except LookalikeError as error:
+            _log.warning("Objects that a write has replaced or deleted are left for later: %s", error)
 
     async def copy(self, record: ImageRecord, *, before: Generation, after: Generation) -> None:
         """Write the objects of `before` again, as those of `record` and of `after`."""
@@ -209,10 +215,13 @@ class QdrantObjects:
         if not old:
             return
         try:
-            await self.delete(old)
+            await self._delete(old)
             _log.info("Deleted the objects that %d interrupted writes left.", len(old))
         except LookalikeError as error:
             _log.warning("The objects that %d interrupted writes left could not be deleted: %s", len(old), error)
+
+    async def _delete(self, generations: Iterable[Generation]) -> None:
+        await self._collection.delete(id_ for generation in generations for id_ in generation.point_ids)
 
     def _stacked(self, vectors: Sequence[Embedding]) -> Embeddings:
         dimension = self._collection.bound.space.dimension

@@ -150,7 +150,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
                 )
                 for (record, vector, _), generation in zip(some, written, strict=True)
             )
-            await self._objects.delete(replaced.values())
+            await self._objects.discard(replaced.values())
 
     async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
         """See the port."""
@@ -160,7 +160,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
             await self._objects.copy(record, before=before, after=after)
             await self._take_up(after, {**metadata_payload(metadata), GENERATION: after.name}, instead_of=before)
             current = (await self._objects.generations([id_])).get(id_)
-            await self._objects.delete(generation for generation in (before, after) if generation != current)
+            await self._objects.discard(generation for generation in (before, after) if generation != current)
             if current == after:
                 return
         raise ImageNotFoundError([id_])
@@ -170,7 +170,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
         for some in chunks(ids, IDS_PER_REQUEST):
             generations = await self._objects.generations(some)
             await self._collection.delete(some)
-            await self._objects.delete(generations.values())
+            await self._objects.discard(generations.values())
 
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         """See the port."""
@@ -291,7 +291,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
         images, images_by_objects, info = await asyncio.gather(
             self.count(),
             self._collection.facet(OBJECT_COUNT, compile_image_filter(EVERYTHING, QDRANT)),
-            self._collection.ask(lambda client, to: client.get_collection(to.name)),
+            self._collection.info(),
         )
         objects = sum(int(number) * having for number, having in images_by_objects.items())
         details: dict[str, str | int | float | bool] = {

@@ -1,8 +1,10 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from domain.errors import ImageNotFoundError, InvalidMetadataError
+from domain.callers import Caller, acting_for, raise_if_over
+from domain.errors import DeadlinePassedError, ImageNotFoundError, InvalidMetadataError
 from domain.filters import AnyOf, Field, Filter
 from tests.fakes import records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -63,3 +65,28 @@ async def test_a_bad_patch_changes_nothing(workshop: Workshop) -> None:
     assert record.metadata == {"brand": "acme"}
     with pytest.raises(ImageNotFoundError):
         await workshop.edit(id_of(b"other"), {})
+
+
+async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(b"hat")
+    caller = Caller()
+
+    def deadline_passing_before(write: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def late(*arguments: object) -> None:
+            caller.deadline = 0.0
+            raise_if_over()
+            await write(*arguments)
+
+        return late
+
+    for name in ("set_metadata", "delete"):
+        monkeypatch.setattr(workshop.repository, name, deadline_passing_before(getattr(workshop.repository, name)))
+    with acting_for(caller):
+        assert (await workshop.edit(id_of(b"hat"), {"new": True})).metadata == {"new": True}
+        with pytest.raises(DeadlinePassedError):
+            await workshop.delete.one(id_of(b"hat"))
+        caller.deadline = None
+        await workshop.delete.one(id_of(b"hat"))
+    assert workshop.store.files == {}

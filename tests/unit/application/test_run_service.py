@@ -5,8 +5,15 @@ import pytest
 
 from application import run_service
 from application.run_service import RunService
-from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, RepositoryUnavailableError
+from domain.errors import (
+    ConfigurationError,
+    EmbeddingSpaceError,
+    IndexDamagedError,
+    LookalikeError,
+    RepositoryUnavailableError,
+)
 from domain.images import ImageId, ImageRecord
+from domain.models import RepositoryStatus
 from tests.builders import an_id
 from tests.eventually import eventually
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
@@ -173,4 +180,28 @@ async def test_a_repository_that_goes_away_amid_settling_stops_no_start(
     monkeypatch.setattr(repository, "get", away)
     await service.open()
     service.require_open()
+    await service.close()
+
+
+@pytest.mark.parametrize("failure", [RepositoryUnavailableError("away"), EmbeddingSpaceError("another space")])
+async def test_whatever_keeps_the_index_from_working_makes_the_service_unready(
+    service: RunService, repository: JournalledRepository, failure: LookalikeError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.open()
+
+    async def fails() -> RepositoryStatus:
+        raise failure
+
+    monkeypatch.setattr(repository, "status", fails)
+    assert await service.missing() == [f"repository: {failure}"]
+    await service.close()
+
+
+async def test_readiness_does_not_wait_for_long(
+    service: RunService, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "PROBE_SECONDS", 0.01)
+    await service.open()
+    monkeypatch.setattr(repository, "status", asyncio.Event().wait)
+    assert await service.missing() == ["repository: The index has not answered within 0.01 s."]
     await service.close()

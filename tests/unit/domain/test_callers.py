@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from domain.callers import raise_if_over, set_deadline
+from domain.callers import raise_if_over, seconds_left, set_deadline
 from domain.errors import DeadlinePassedError
 
 
@@ -27,3 +27,13 @@ async def test_a_deadline_holds_for_the_task_and_those_it_starts() -> None:
 
     await asyncio.gather(asyncio.create_task(late()), asyncio.create_task(early()))
     raise_if_over()
+
+
+async def test_the_seconds_that_are_left() -> None:
+    async def bounded(seconds: float) -> float | None:
+        set_deadline(seconds)
+        return seconds_left()
+
+    assert seconds_left() is None
+    assert await asyncio.create_task(bounded(60)) == pytest.approx(60, abs=1)
+    assert await asyncio.create_task(bounded(0)) == 0

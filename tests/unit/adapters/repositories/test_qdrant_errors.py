@@ -6,7 +6,7 @@ import grpc
 import httpx
 import pytest
 from pydantic import ValidationError
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 from qdrant_client.models import CountResult
 
@@ -28,6 +28,12 @@ def response(status: int, error: str = "") -> ApiException:
 def no_such_answer() -> ValidationError:
     with pytest.raises(ValidationError) as caught:
         CountResult.model_validate({"error": "no Qdrant"})
+    return caught.value
+
+
+def a_date_to_come_back() -> Exception:
+    with pytest.raises(QdrantException) as caught:
+        ResourceExhaustedResponse("slow down", "Wed, 21 Oct 2026 07:28:00 GMT")  # type: ignore[arg-type]
     return caught.value
 
 
@@ -63,6 +69,9 @@ def no_such_answer() -> ValidationError:
         (ResponseHandlingException(httpx.ConnectError("refused")), FaultKind.AWAY),
         (ResponseHandlingException(httpx.ReadTimeout("slow")), FaultKind.AWAY),
         (ResourceExhaustedResponse("slow down", 3), FaultKind.BUSY),
+        (a_date_to_come_back(), FaultKind.BUSY),
+        (AssertionError("Retrieve API returned None result"), FaultKind.INVALID),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), FaultKind.INVALID),
         (json.JSONDecodeError("Expecting value", "<html>", 0), FaultKind.INVALID),
         (ResponseHandlingException(no_such_answer()), FaultKind.INVALID),
         (ValueError("Collection x not found"), FaultKind.MISSING),

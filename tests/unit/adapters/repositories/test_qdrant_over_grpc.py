@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,8 +12,10 @@ from qdrant_client import grpc, models
 
 from adapters.repositories.payload import MetadataType
 from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
+from domain.callers import Caller, acting_for, begin_bulk
 from domain.errors import (
     ConfigurationError,
+    DeadlinePassedError,
     EmbeddingSpaceError,
     ImageNotFoundError,
     RepositoryUnavailableError,
@@ -48,7 +51,7 @@ class TestQdrantOverGrpc(SimilarityRepositoryContract):
 
     @pytest.fixture
     async def fresh(self, server: QdrantStandIn) -> QdrantSimilarityRepository:
-        return connected(server)
+        return connected(server, timeout=20.0)  # brute force in Python, on a machine that does other things
 
 
 # Opening
@@ -218,6 +221,59 @@ async def test_no_answer_in_time(server: QdrantStandIn, repository: QdrantSimila
     server.delays["Count"] = 60.0
     with pytest.raises(RepositoryUnavailableError, match=r"within 1\.5 s"):
         await repository.count()
+
+
+async def test_the_callers_deadline_ends_the_wait(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    server.delays["Count"] = 60.0
+    began = time.monotonic()
+    with acting_for(Caller(began + 0.1)), pytest.raises(DeadlinePassedError, match="before the Qdrant server"):
+        await repository.count()
+    assert time.monotonic() - began < 1.0
+    with acting_for(Caller(began)), pytest.raises(DeadlinePassedError):
+        await repository.count()
+
+
+async def test_a_silent_server_is_asked_for_a_sign_of_life_before_anything_else(server: QdrantStandIn) -> None:
+    repository = connected(server, timeout=0.5)
+    await repository.open(SPACE)
+    server.delays |= {"Count": 60.0, "HealthCheck": 60.0}
+    with pytest.raises(RepositoryUnavailableError, match=r"within 0\.5 s"):
+        await repository.count()
+    asked = len(server.named(grpc.CountPoints))
+    failures = await asyncio.gather(*(repository.count() for _ in range(20)), return_exceptions=True)
+    assert {type(failure) for failure in failures} == {RepositoryUnavailableError}
+    assert len(server.named(grpc.CountPoints)) == asked
+    assert len(server.named(grpc.HealthCheckRequest)) == 2, "one at the opening, and one for all twenty"
+
+    async def in_bulk() -> None:
+        begin_bulk()
+        await repository.count()
+
+    with pytest.raises(RepositoryUnavailableError):
+        await asyncio.create_task(in_bulk())
+    assert len(server.named(grpc.CountPoints)) > asked, "bulk work waits as ever"
+    server.delays.clear()
+    assert await repository.count() == 0
+    await repository.close()
+
+
+async def test_one_slow_request_makes_no_silent_server(server: QdrantStandIn) -> None:
+    repository = connected(server, timeout=0.5)
+    await repository.open(SPACE)
+    server.delays["Count"] = 60.0
+    with pytest.raises(RepositoryUnavailableError):
+        await repository.count()
+    assert await repository.get([an_id(1)]) == {}
+    slow = asyncio.create_task(repository.count())
+    await asyncio.sleep(0.1)
+    await repository.get([an_id(1)])
+    server.delays["HealthCheck"] = 60.0
+    with pytest.raises(RepositoryUnavailableError):
+        await slow
+    assert await repository.get([an_id(1)]) == {}, "it has answered while the slow one waited"
+    await repository.close()
 
 
 async def test_the_servers_own_deadline(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
