@@ -145,6 +145,12 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TelemetrySettings(Section):
+    """What is told to other services. Where and how is said by the standard OTEL_* variables."""
+
+    traces: bool = False
+
+
 class Role(StrEnum):
     """What a key allows; each role includes the one before it."""
 
@@ -189,6 +195,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     auth: AuthSettings = AuthSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @model_validator(mode="after")
     def _one_process_owns_an_embedded_index(self) -> Self:

@@ -105,6 +105,11 @@ class PillowImageDecoder(ImageDecoder):
         except SlotsClosedError as error:
             raise BusyError("The decoder was closed meanwhile.") from error
 
+    @property
+    def budget(self) -> DecodeBudget:
+        """What the pictures in hand take, for whoever measures it."""
+        return self._budget
+
     async def close(self) -> None:
         """Wait for what is being decoded, drop what waits."""
         self._budget.close(SlotsClosedError())

@@ -13,6 +13,7 @@ from entrypoints.http.middleware import RequestContext
 from entrypoints.http.openapi import TAGS, describe, operation_id
 from entrypoints.http.problems import install_problem_handlers
 from entrypoints.http.redoc import ASSETS, serve_redoc
+from entrypoints.http.route_templates import RouteTemplates
 from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.session import router as session_router
 from entrypoints.http.uploads import BodiesInHand
@@ -35,6 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     Where it may not start, the reason is on `app.state.start_failure`, and startup raises it.
     """
     container = Container(settings=settings)
+    metrics, tracing = container.metrics(), container.tracing()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         finally:
             await service.close()
+            await tracing.close()
 
     app = FastAPIOffline(
         title="Lookalike",
@@ -63,10 +66,20 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
         static_url=ASSETS,
+        # FastAPI makes the spans of requests, and goes by the process's providers unless it is told which, or none.
+        telemetry={
+            "tracing": tracing.provider is not None,
+            "tracer_provider": tracing.provider,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.state.container = container
     app.state.start_failure = None
-    app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
+    app.state.bodies_in_hand = bodies = BodiesInHand(settings.http.max_bytes_in_flight)
+    metrics.watch_bytes("bodies", lambda: bodies.in_hand, limit=settings.http.max_bytes_in_flight)
     for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
@@ -75,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     serve_redoc(app)
     serve_page(app)
     describe(app)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, observer=metrics, route_of=RouteTemplates(app).of)
     return app
 
 

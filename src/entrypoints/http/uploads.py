@@ -35,21 +35,22 @@ class BodiesInHand:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._in_hand = 0
+        self.in_hand = 0
+        """Bytes, as they were declared."""
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
         """Raises BusyError, before anything is read, where there is no room now."""
-        if size and self._in_hand and self._in_hand + size > self._most:
+        if size and self.in_hand and self.in_hand + size > self._most:
             raise BusyError(
-                f"The requests in hand have {self._in_hand:,} bytes, and together with this one's {size:,} they would "
+                f"The requests in hand have {self.in_hand:,} bytes, and together with this one's {size:,} they would "
                 f"have more than the {self._most:,} that are accepted at once. Send it again."
             )
-        self._in_hand += size
+        self.in_hand += size
         try:
             yield
         finally:
-            self._in_hand -= size
+            self.in_hand -= size
 
 
 class CountedRoute(APIRoute):
