@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from prometheus_client import (
@@ -42,19 +43,31 @@ class StageName(StrEnum):
 
 
 class StageSeries:
-    """The series of one stage, looked up once."""
+    """The series of one stage, each there once it is needed: few stages wait or go in batches."""
 
     def __init__(self, metrics: "Metrics", name: StageName) -> None:
-        self.seconds = metrics.stage_seconds.labels(name)
-        self.waited = metrics.wait_seconds.labels(name)
-        self.waiting = metrics.waiting.labels(name)
-        self.batch_size = metrics.batch_size.labels(name)
+        self._metrics = metrics
         self._name = name
-        self._failures = metrics.stage_failures
+        self.seconds = metrics.stage_seconds.labels(name)
+
+    @cached_property
+    def waited(self) -> Histogram:
+        """Seconds that pieces of work waited for their turn."""
+        return self._metrics.wait_seconds.labels(self._name)
+
+    @cached_property
+    def waiting(self) -> Gauge:
+        """Pieces of work that wait now."""
+        return self._metrics.waiting.labels(self._name)
+
+    @cached_property
+    def batch_size(self) -> Histogram:
+        """Items that a model ran together."""
+        return self._metrics.batch_size.labels(self._name)
 
     def fail(self, error: BaseException) -> None:
         """Count a failure by its reason."""
-        self._failures.labels(self._name, reason_of(error)).inc()
+        self._metrics.stage_failures.labels(self._name, reason_of(error)).inc()
 
 
 def reason_of(error: BaseException) -> str:
