@@ -7,6 +7,7 @@ without torch.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
 from application.stored_originals import StoredOriginals
-from domain.errors import ModelError
+from domain.errors import ConfigurationError, ModelError
 from domain.images import CreationClock
 from domain.objects import ObjectPolicy
 from domain.ports.backup_archive import BackupArchive
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from adapters.detectors.export import ExportedDetectorWithParity
     from adapters.encoders.catalogue import PulledModel, RunnableModel
     from adapters.encoders.export import ExportedWithParity
+    from adapters.telemetry.metrics import Metrics
+    from adapters.telemetry.stages import Stages
+    from adapters.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -62,20 +66,99 @@ def bound_heaps() -> None:
     bound_heaps()
 
 
-def pillow_decoder(settings: Settings) -> ImageDecoder:
+def service_metrics(settings: Settings) -> "Metrics":
+    """What `GET /metrics` answers."""
+    from adapters.telemetry.metrics import Metrics
+
+    found = Metrics(version=version("lookalike"))
+    found.watch_disk(settings.data_dir, reserve=settings.storage.reserve_bytes)
+    return found
+
+
+def chosen_tracing(settings: Settings) -> "Tracing":
+    """Spans, where they are asked for. Raises ConfigurationError where they cannot be had."""
+    from adapters.telemetry.tracing import Tracing
+
+    if not settings.telemetry.traces:
+        return Tracing()
+    try:
+        from adapters.telemetry.otlp import otlp_tracing
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"LOOKALIKE_TELEMETRY__TRACES=true needs OpenTelemetry's SDK and exporter ({error}): "
+            "pip install 'lookalike[otel]', or leave it out."
+        ) from error
+    return otlp_tracing(version=version("lookalike"))
+
+
+def measured_stages(metrics: "Metrics", tracing: "Tracing") -> "Stages":
+    """What the measured ports report to."""
+    from adapters.telemetry.stages import Stages
+
+    return Stages(metrics, tracing.tracer)
+
+
+def measured_decoder(decoder: ImageDecoder, stages: "Stages") -> ImageDecoder:
+    """The same, measured."""
+    from adapters.telemetry.measured_models import MeasuredImageDecoder
+
+    return MeasuredImageDecoder(decoder, stages)
+
+
+def measured_thumbnails(renderer: ThumbnailRenderer, stages: "Stages") -> ThumbnailRenderer:
+    """The same, measured."""
+    from adapters.telemetry.measured_models import MeasuredThumbnailRenderer
+
+    return MeasuredThumbnailRenderer(renderer, stages)
+
+
+def measured_encoder(encoder: ImageEncoder, stages: "Stages") -> ImageEncoder:
+    """The same, measured."""
+    from adapters.telemetry.measured_models import MeasuredImageEncoder
+
+    return MeasuredImageEncoder(encoder, stages)
+
+
+def measured_detector(detector: ObjectDetector, stages: "Stages") -> ObjectDetector:
+    """The same, measured."""
+    from adapters.telemetry.measured_models import MeasuredObjectDetector
+
+    return MeasuredObjectDetector(detector, stages)
+
+
+def measured_store(store: ImageStore, stages: "Stages") -> ImageStore:
+    """The same, measured."""
+    from adapters.telemetry.measured_storage import MeasuredImageStore
+
+    return MeasuredImageStore(store, stages)
+
+
+def measured_repository(repository: SimilarityRepository, stages: "Stages", metrics: "Metrics") -> SimilarityRepository:
+    """The same, measured."""
+    from adapters.telemetry.measured_storage import MeasuredSimilarityRepository
+
+    return MeasuredSimilarityRepository(repository, stages, metrics)
+
+
+def pillow_decoder(settings: Settings, metrics: "Metrics") -> ImageDecoder:
     """Decoding by Pillow, within the limits."""
     from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 
-    return PillowImageDecoder(
+    decode = settings.decode
+    decoder = PillowImageDecoder(
         max_bytes=settings.http.max_upload_bytes,
-        max_pixels=settings.decode.max_pixels,
-        max_side=settings.decode.max_side,
-        threads=settings.decode.threads or cores(),
-        max_bytes_in_flight=settings.decode.max_bytes_in_flight,
-        max_bytes_at_once=settings.decode.max_bytes_at_once,
-        isolated=settings.decode.isolated,
-        max_seconds=settings.decode.max_seconds,
+        max_pixels=decode.max_pixels,
+        max_side=decode.max_side,
+        threads=decode.threads or cores(),
+        max_bytes_in_flight=decode.max_bytes_in_flight,
+        max_bytes_at_once=decode.max_bytes_at_once,
+        isolated=decode.isolated,
+        max_seconds=decode.max_seconds,
     )
+    budget = decoder.budget
+    metrics.watch_bytes("admitted_pictures", lambda: budget.admitted, limit=decode.max_bytes_in_flight)
+    metrics.watch_bytes("decoded_pictures", lambda: budget.in_use, limit=decode.max_bytes_at_once)
+    return decoder
 
 
 def pillow_thumbnails(settings: Settings) -> ThumbnailRenderer:
@@ -319,27 +402,35 @@ class Container(containers.DeclarativeContainer):
 
     clock = providers.Singleton(CreationClock)
     locks = providers.Singleton(KeyedLocks)
-    decoder = providers.Singleton(pillow_decoder, settings)
-    thumbnails = providers.Singleton(pillow_thumbnails, settings)
-    store = providers.Singleton(file_system_store, settings)
-    encoder = providers.Selector(
+    metrics = providers.Singleton(service_metrics, settings)
+    tracing = providers.Singleton(chosen_tracing, settings)
+    stages = providers.Singleton(measured_stages, metrics, tracing)
+
+    chosen_encoder = providers.Selector(
         settings.provided.encoder.runtime,
         openvino=providers.Singleton(openvino_encoder, settings),
         torch=providers.Singleton(timm_encoder, settings),
     )
-    detector = providers.Selector(
+    chosen_detector = providers.Selector(
         settings.provided.detector.runtime,
         auto=providers.Singleton(detector_if_installed, settings),
         openvino=providers.Singleton(openvino_detector, settings),
         torch=providers.Singleton(torchvision_detector, settings),
         none=providers.Singleton(null_detector),
     )
-    repository = providers.Selector(
+    chosen_repository = providers.Selector(
         settings.provided.repository.backend,
         edge=providers.Singleton(edge_repository, settings),
         qdrant=providers.Singleton(qdrant_repository, settings),
         memory=providers.Singleton(in_memory_repository),
     )
+    # Use cases get every port measured.
+    decoder = providers.Singleton(measured_decoder, providers.Singleton(pillow_decoder, settings, metrics), stages)
+    thumbnails = providers.Singleton(measured_thumbnails, providers.Singleton(pillow_thumbnails, settings), stages)
+    store = providers.Singleton(measured_store, providers.Singleton(file_system_store, settings), stages)
+    encoder = providers.Singleton(measured_encoder, chosen_encoder, stages)
+    detector = providers.Singleton(measured_detector, chosen_detector, stages)
+    repository = providers.Singleton(measured_repository, chosen_repository, stages, metrics)
 
     policy = providers.Singleton(object_policy, settings)
     describe = providers.Factory(DescribePictures, detector=detector, encoder=encoder, policy=policy)

@@ -210,6 +210,12 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TelemetrySettings(Section):
+    """What is told to other services. Where and how is said by the standard OTEL_* variables."""
+
+    traces: bool = False
+
+
 class AuthSettings(Section):
     """Who may call. Without keys, everybody."""
 
@@ -278,6 +284,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @model_validator(mode="after")
     def _one_process_owns_an_embedded_index(self) -> Self:

@@ -27,6 +27,8 @@ BREAKS = [
     (PURE_CORE, "application/search_similar.py", "import qdrant_client"),
     (PORTS, "application/search_similar.py", "import adapters.inference.slots"),
     (ONE_ROOT, "entrypoints/settings.py", "import adapters.inference.slots"),
+    (PURE_CORE, "domain/callers.py", "import prometheus_client"),
+    (FAMILIES, "adapters/telemetry/stages.py", "import adapters.encoders.preprocessing"),
     (FAMILIES, "adapters/encoders/preprocessing.py", "import adapters.decoding.formats"),
 ]
 

@@ -73,6 +73,11 @@ class PillowImageDecoder(ImageDecoder):
         except SlotsClosedError as error:
             raise BusyError("The decoder was closed meanwhile.") from error
 
+    @property
+    def budget(self) -> DecodeBudget:
+        """What the pictures in hand take, for whoever measures it."""
+        return self._budget
+
     async def close(self) -> None:
         """See the port."""
         self._budget.close(SlotsClosedError())

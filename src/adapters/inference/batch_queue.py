@@ -80,6 +80,8 @@ class BatchQueue(Generic[T, R]):
             await asyncio.wait_for(self._full.wait(), PATIENCE_SECONDS)
 
     async def _run_batch(self, batch: Sequence[Waiting[T, R]]) -> None:
+        if stage := next((waiting.stage for waiting in batch if waiting.stage is not None), None):
+            stage.ran_in_batch(len(batch))
         try:
             outcomes = await self._thread.run(self._outcomes, [waiting.work for waiting in batch])
         except Exception as error:  # whatever it is, it is the callers'

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from adapters.inference.stage import Stage, present_stage
 from domain.callers import Caller, is_bulk, present_caller
 from domain.errors import BusyError, DeadlinePassedError
 
@@ -25,6 +26,13 @@ class Waiting(Generic[T, R]):
     result: asyncio.Future[R]
     caller: Caller | None
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    stage: Stage | None = field(default_factory=present_stage.get)
+    since: float = field(default_factory=time.monotonic)
+
+    def leave_line(self) -> None:
+        """Tell whoever measures how long it waited."""
+        if self.stage is not None:
+            self.stage.left_line(time.monotonic() - self.since)
 
     def still_wanted(self) -> bool:
         """Whether somebody waits for the result. Tells them if their wait is over."""
@@ -66,6 +74,8 @@ class WaitingLine(Generic[T, R]):
             raise BusyError(f"{len(self._first)} calls wait for this already.")
         else:
             self._first.append(waiting)
+        if waiting.stage is not None:
+            waiting.stage.joined_line()
         if caller is not None and caller.deadline is not None:
             # An answer in time that there is none, however long the line. What has begun by then goes on.
             timer = loop.call_later(max(0.0, caller.deadline - time.monotonic()), self._expire, waiting)
@@ -77,6 +87,7 @@ class WaitingLine(Generic[T, R]):
         while self._first or self._bulk:
             bulk = bool(self._bulk) and (not self._first or self._turns_without_bulk >= BULK_TURN - 1)
             waiting = (self._bulk if bulk else self._first).popleft()
+            waiting.leave_line()
             if waiting.still_wanted():
                 self._turns_without_bulk = 0 if bulk or not self._bulk else self._turns_without_bulk + 1
                 return waiting
@@ -97,6 +108,7 @@ class WaitingLine(Generic[T, R]):
         for line in (self._first, self._bulk):
             while line:
                 waiting = line.popleft()
+                waiting.leave_line()
                 if not waiting.result.done():
                     waiting.result.set_exception(reason)
 
@@ -105,5 +117,6 @@ class WaitingLine(Generic[T, R]):
         for line in (self._first, self._bulk):
             if waiting in line:
                 line.remove(waiting)
+                waiting.leave_line()
                 if not waiting.result.done():
                     waiting.result.set_exception(DeadlinePassedError("The deadline passed while the call waited."))

@@ -99,7 +99,7 @@ class QdrantObjects:
         Comes after a write is committed, hence does not fail it: what is left are orphans.
         """
         try:
-            await self._delete(generations)
+            await self.remove(generations)
         except LookalikeError as error:
             _log.warning("Objects that a write has replaced or deleted are left for later: %s", error)
 
@@ -215,12 +215,13 @@ class QdrantObjects:
         if not old:
             return
         try:
-            await self._delete(old)
+            await self.remove(old)
             _log.info("Deleted the objects that %d interrupted writes left.", len(old))
         except LookalikeError as error:
             _log.warning("The objects that %d interrupted writes left could not be deleted: %s", len(old), error)
 
-    async def _delete(self, generations: Iterable[Generation]) -> None:
+    async def remove(self, generations: Iterable[Generation]) -> None:
+        """Remove the objects of generations that do not count. Raises what a request raises."""
         await self._collection.delete(id_ for generation in generations for id_ in generation.point_ids)
 
     def _stacked(self, vectors: Sequence[Embedding]) -> Embeddings:

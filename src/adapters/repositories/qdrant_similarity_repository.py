@@ -282,7 +282,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
         swept = 0
         for some in chunks(ids, IDS_PER_REQUEST):
             orphans = await self._objects.orphans(some)
-            await self._objects.delete(orphans)
+            await self._objects.remove(orphans)
             swept += sum(orphan.object_count for orphan in orphans)
         return swept
 

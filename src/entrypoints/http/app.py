@@ -16,6 +16,7 @@ from entrypoints.http.key_ring import KeyRing, session_secret
 from entrypoints.http.middleware import RequestContext, RootPath
 from entrypoints.http.openapi import TAGS, describe, operation_id
 from entrypoints.http.problems import install_problem_handlers
+from entrypoints.http.route_templates import RouteTemplates
 from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.security_headers import SecurityHeaders
 from entrypoints.http.session import router as session_router
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     `app.state.end` is called. Raises ConfigurationError where the file of keys cannot be read.
     """
     container = Container(settings=settings)
+    metrics, tracing = container.metrics(), container.tracing()
     draining = Draining(
         limit_seconds=settings.http.shutdown_seconds, notice_seconds=settings.http.shutdown_notice_seconds
     )
@@ -64,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
                 yield
             finally:
                 await service.close()
+                await tracing.close()
 
     app = FastAPI(
         title="Lookalike",
@@ -78,6 +81,15 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,  # documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
+        # FastAPI makes the spans of requests, and goes by the process's providers unless it is told which, or none.
+        telemetry={
+            "tracing": tracing.provider is not None,
+            "tracer_provider": tracing.provider,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.state.container = container
     app.state.start_failure = None
@@ -86,7 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.end = lambda: None
     app.state.draining = draining
-    app.state.bodies_in_hand = BodiesInHand(settings.http.max_bytes_in_flight)
+    app.state.bodies_in_hand = bodies = BodiesInHand(settings.http.max_bytes_in_flight)
+    metrics.watch_bytes("bodies", lambda: bodies.in_hand, limit=settings.http.max_bytes_in_flight)
     for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
@@ -100,7 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.http.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.http.cors_origins)
     app.add_middleware(DrainedRequests, draining=draining)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, observer=metrics, route_of=RouteTemplates(app).of)
     if settings.http.root_path:
         app.add_middleware(RootPath, root_path=settings.http.root_path)
     app.add_middleware(

@@ -4,30 +4,71 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 from uuid import uuid4
 
 import structlog
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.callers import Caller, acting_for, set_deadline
 from entrypoints.http.problems import problem, problem_response
+from entrypoints.http.route_templates import UNMATCHED
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-ID"
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
 
+OFTEN = ("/health/", "/metrics")
+"""What machines ask every few seconds is logged at the level debug."""
+
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_DEADLINE = re.compile(r"[0-9]{1,9}")
 
 
-class RequestContext:
-    """Outermost: gives the request its id and its caller, logs how it went, and turns a crash into a problem."""
+class RequestObserver(Protocol):
+    """Whoever counts requests."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def request_began(self) -> None:
+        """A request's head is here."""
+
+    def request_ended(
+        self,
+        *,
+        method: str,
+        route: str,
+        status: int | None,
+        seconds: float,
+        received: int,
+        sent: int,
+        problem: str | None,
+    ) -> None:
+        """How it went: by which route (a template), with how many bytes of body; None where there was no answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    """What has been seen of a request and its answer so far."""
+
+    status: int | None = None
+    received: int = 0
+    sent: int = 0
+
+
+class RequestContext:
+    """Outermost: gives the request its id and its caller, tells how it went, and turns a crash into a problem."""
+
+    def __init__(
+        self, app: ASGIApp, observer: RequestObserver | None = None, route_of: Callable[[Scope], str] | None = None
+    ) -> None:
         self.app = app
+        self._observer = observer
+        self._route_of = route_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -39,29 +80,61 @@ class RequestContext:
         if not _VALID_REQUEST_ID.fullmatch(request_id):
             request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        status: int | None = None
+        progress = _Progress()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                progress.status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            elif message["type"] == "http.response.body":
+                progress.sent += len(message.get("body", b""))
             await send(message)
 
         started = time.perf_counter()
+        if self._observer is not None:
+            self._observer.request_began()
+        trace.get_current_span().set_attribute("lookalike.request_id", request_id)
         caller = Caller()
-        watched = _WatchedReceive(receive, caller)
+        watched = _WatchedReceive(receive, caller, progress)
         with structlog.contextvars.bound_contextvars(request_id=request_id), acting_for(caller):
             try:
                 await self._answer(scope, watched, send_with_id, headers)
             except Exception:
                 log.exception("Unexpected error")
-                if status is not None:
+                if progress.status is not None:
                     raise
                 await _internal_error(request_id, scope["path"])(scope, receive, send_with_id)
             finally:
                 watched.stop()
-                _log_access(scope, status, time.perf_counter() - started)
+                self._tell(scope, progress, time.perf_counter() - started)
+
+    def _tell(self, scope: Scope, progress: _Progress, seconds: float) -> None:
+        route = UNMATCHED if self._route_of is None else self._route_of(scope)
+        problem_code = scope["state"].get("problem")
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        if self._observer is not None:
+            self._observer.request_ended(
+                method=scope["method"],
+                route=route,
+                status=progress.status,
+                seconds=seconds,
+                received=progress.received,
+                sent=progress.sent,
+                problem=problem_code,
+            )
+        structlog.stdlib.get_logger("access").log(
+            logging.DEBUG if path.startswith(OFTEN) else logging.INFO,
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            route=route,
+            status=progress.status,
+            milliseconds=round(seconds * 1000, 1),
+            received_bytes=progress.received,
+            sent_bytes=progress.sent,
+            client=scope["client"][0] if scope.get("client") else None,
+            **({} if problem_code is None else {"problem": problem_code}),
+        )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         deadline = headers.get(DEADLINE_HEADER)
@@ -102,15 +175,17 @@ class RootPath:
 class _WatchedReceive:
     """The server's `receive`; it notes when a caller goes away who has sent everything and waits for the answer."""
 
-    def __init__(self, receive: Receive, caller: Caller) -> None:
+    def __init__(self, receive: Receive, caller: Caller, progress: _Progress) -> None:
         self._receive = receive
         self._caller = caller
+        self._progress = progress
         self._watch: asyncio.Task[Message] | None = None
 
     async def __call__(self) -> Message:
         if self._watch is not None:
             return await asyncio.shield(self._watch)
         message = await self._receive()
+        self._progress.received += len(message.get("body", b""))
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._watch = asyncio.create_task(self._until_gone())
         return message
@@ -135,17 +210,4 @@ def _internal_error(request_id: str, path: str) -> ASGIApp:
             instance=path,
             request_id=request_id,
         )
-    )
-
-
-def _log_access(scope: Scope, status: int | None, seconds: float) -> None:
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
-    level = logging.DEBUG if path.startswith("/health/") else logging.INFO
-    structlog.stdlib.get_logger("access").log(
-        level,
-        "request",
-        method=scope["method"],
-        path=scope["path"],
-        status=status,
-        milliseconds=round(seconds * 1000, 1),
     )

@@ -13,7 +13,7 @@ TAGS = [
     {"name": "Search", "description": "Find images by a picture, by parts of it, by stored images."},
     {"name": "Images", "description": "Index images, look at them, change and delete them."},
     {"name": "Models", "description": "What the models make of a picture, and which models these are."},
-    {"name": "Operations", "description": "Health. Always open."},
+    {"name": "Operations", "description": "Health, always open, and metrics."},
 ]
 
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from domain import errors
 
@@ -113,14 +114,26 @@ def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) 
     return problem(STATUS[type(error)], error.code, str(error), instance=instance, request_id=request_id)
 
 
+class ProblemResponse(JSONResponse):
+    """The answer that carries a problem; logs and metrics learn its code from the request's state."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, found: ProblemOut, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            found.model_dump(mode="json", exclude_none=True), status_code=found.status, headers=dict(headers)
+        )
+        self._code = found.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        scope.setdefault("state", {})["problem"] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(found: ProblemOut, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The answer that carries a problem."""
-    return JSONResponse(
-        found.model_dump(mode="json", exclude_none=True),
-        status_code=found.status,
-        media_type=MEDIA_TYPE,
-        headers=dict(headers or {}),
-    )
+    return ProblemResponse(found, headers or {})
 
 
 def request_id_of(request: Request) -> str:

@@ -43,7 +43,7 @@ class BodiesInHand:
     def __init__(self, most: int) -> None:
         self._most = most
         self.in_hand = 0
-        """Bytes."""
+        """Bytes, as they were declared."""
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:

@@ -23,9 +23,9 @@ def an_app(directory: Path, **sections: Any) -> FastAPI:
     app = create_app(
         Settings(data_dir=directory, repository={"backend": "memory"}, storage={"reserve_bytes": 0}, **sections)
     )
-    app.state.container.encoder.override(providers.Object(FakeEncoder()))
-    app.state.container.detector.override(providers.Object(FakeDetector()))
-    app.state.container.repository.override(providers.Object(JournalledRepository()))
+    app.state.container.chosen_encoder.override(providers.Object(FakeEncoder()))
+    app.state.container.chosen_detector.override(providers.Object(FakeDetector()))
+    app.state.container.chosen_repository.override(providers.Object(JournalledRepository()))
     return app
 
 

@@ -50,8 +50,8 @@ def test_every_provider_resolves(backend: str, runtime: str, tmp_path: Path) -> 
 def test_every_detector_resolves(runtime: str, name: str, tmp_path: Path) -> None:
     model = "fasterrcnn_mobilenet_v3_large_320_fpn" if runtime == "torch" else "ssd_mobilenet_v2_coco"
     container = Container(settings=Settings(data_dir=tmp_path, detector={"runtime": runtime, "model": model}))
-    assert ObjectDetector in type(container.detector()).__mro__
-    assert type(container.detector()).__name__ == name
+    assert ObjectDetector in type(container.chosen_detector()).__mro__
+    assert type(container.chosen_detector()).__name__ == name
 
 
 def test_without_the_packaged_weights_there_is_no_detector_and_the_log_says_so(
@@ -70,7 +70,7 @@ def test_what_was_prepared_at_installation_is_a_packaged_detector_too(
     monkeypatch.setattr(bundled_detector, "bundled_weights", lambda: None)
     (tmp_path / bundled_detector.MODEL).mkdir()
     container = Container(settings=Settings(data_dir=tmp_path, models_dir=tmp_path))
-    assert type(container.detector()).__name__ == DETECTORS["openvino"]
+    assert type(container.chosen_detector()).__name__ == DETECTORS["openvino"]
 
 
 def test_the_settings_make_the_policy_of_objects(tmp_path: Path) -> None:

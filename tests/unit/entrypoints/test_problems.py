@@ -51,7 +51,7 @@ async def test_what_fails_while_serving_is_answered(
 ) -> None:
     app = an_app(tmp_path)
     async with serving(app) as client:
-        app.state.container.encoder().failure = error
+        app.state.container.chosen_encoder().failure = error
         response = await client.post("/v1/search", files={"file": a_picture(1)})
     assert (response.status_code, response.json()["code"]) == (status, code)
     if status == 503:
@@ -60,7 +60,7 @@ async def test_what_fails_while_serving_is_answered(
 
 async def test_while_the_index_is_away_nothing_is_served_but_health(tmp_path: Path) -> None:
     app = an_app(tmp_path)
-    app.state.container.repository().failure = errors.RepositoryUnavailableError("no answer")
+    app.state.container.chosen_repository().failure = errors.RepositoryUnavailableError("no answer")
     async with serving(app) as client:
         assert (await client.get("/health/live")).status_code == 200
         ready = await client.get("/health/ready")
@@ -74,7 +74,7 @@ async def test_while_the_index_is_away_nothing_is_served_but_health(tmp_path: Pa
 
 async def test_a_mistake_in_the_deployment_ends_the_start(tmp_path: Path) -> None:
     app = an_app(tmp_path)
-    app.state.container.repository().failure = errors.EmbeddingSpaceError("another space")
+    app.state.container.chosen_repository().failure = errors.EmbeddingSpaceError("another space")
     with pytest.raises(errors.EmbeddingSpaceError):
         async with serving(app):
             pass

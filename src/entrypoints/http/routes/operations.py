@@ -1,13 +1,26 @@
-"""Health. Always open."""
+"""Health, always open, and metrics."""
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
-from entrypoints.http.dependencies import NoQuery, RunServiceOf
+from application.run_service import RunService, ServiceDescription
+from domain.errors import LookalikeError
+from entrypoints.http.dependencies import ContainerOf, NoQuery, RunServiceOf
 from entrypoints.http.problems import problem, problem_response, problem_responses, request_id_of
 from entrypoints.http.schemas import HealthOut
+
+METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PATIENCE_SECONDS = 2.0
+"""How long a scrape waits for the index. An embedded one that optimizes answers nothing for seconds."""
+
+METRICS_EXAMPLE = """\
+# HELP lookalike_http_requests_total Requests answered.
+# TYPE lookalike_http_requests_total counter
+lookalike_http_requests_total{method="POST",route="/v1/search",status="200"} 17.0
+"""
 
 router = APIRouter(tags=["Operations"])
 
@@ -49,3 +62,30 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         missing=missing,
     )
     return problem_response(found, {"Retry-After": "2"})
+
+
+@router.get(
+    "/metrics",
+    summary="Get metrics for Prometheus",
+    response_class=PlainTextResponse,
+    response_description="Prometheus' text format, version 0.0.4.",
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": METRICS_EXAMPLE}}},
+        **problem_responses("validation_failed"),
+    },
+    dependencies=[NoQuery],  # what closes metrics belongs here
+)
+async def metrics(service: RunServiceOf, container: ContainerOf) -> Response:
+    """Counts, latencies and how the service stands, of the process that answers: with several, each has its own."""
+    found = container.metrics()
+    found.stand(await _standing(service))
+    return Response(await asyncio.to_thread(found.exposition), media_type=METRICS_MEDIA_TYPE)
+
+
+async def _standing(service: RunService) -> ServiceDescription | None:
+    """What is running; None where it is not ready, or does not say so in time."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return None if await service.missing() else await service.describe()
+    except (TimeoutError, LookalikeError):
+        return None

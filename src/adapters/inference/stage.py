@@ -1,0 +1,29 @@
+"""The stage that a call has reached, for whoever measures it.
+
+A context variable, as in `domain.callers`: what waits for its turn deep inside an adapter tells the stage of its call,
+and nobody in between passes anything on.
+"""
+
+from abc import abstractmethod
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Stage(Protocol):
+    """A step on a call's way (decoding, encoding, ...) that is being measured. Its methods are cheap."""
+
+    @abstractmethod
+    def joined_line(self) -> None:
+        """A piece of the call's work waits for its turn from now on."""
+
+    @abstractmethod
+    def left_line(self, seconds: float) -> None:
+        """It waits no more, after so long: it has its turn, or will never have one."""
+
+    @abstractmethod
+    def ran_in_batch(self, size: int) -> None:
+        """Once for each batch: so many items, of this call and of others, go through a model together."""
+
+
+present_stage: ContextVar[Stage | None] = ContextVar("stage", default=None)
+"""The stage of the present call; None where nobody measures."""
