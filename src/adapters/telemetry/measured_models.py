@@ -22,6 +22,14 @@ class MeasuredImageDecoder(ImageDecoder):
         self._decoder = decoder
         self._stages = stages
 
+    async def open(self) -> None:
+        """See the port."""
+        await self._decoder.open()
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._decoder.close()
+
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
         """See the port."""
         with self._stages.measure(StageName.DECODE):

@@ -1,6 +1,7 @@
 """Ports that keep things, measured."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from adapters.telemetry.metrics import Metrics, StageName
 from adapters.telemetry.stages import Stages
@@ -9,7 +10,7 @@ from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
 from domain.metadata import Metadata
 from domain.models import RepositoryStatus
-from domain.ports.image_store import ImageStore
+from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 
 
@@ -29,6 +30,15 @@ class MeasuredImageStore(ImageStore):
         with self._stages.measure(StageName.STORE_WRITE):
             await self._store.put(id_, original=original, thumbnail=thumbnail)
 
+    async def require_room(self, size: int) -> None:
+        """See the port."""
+        await self._store.require_room(size)
+
+    async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
+        """See the port."""
+        with self._stages.measure(StageName.STORE_WRITE):
+            await self._store.put_thumbnail(id_, thumbnail)
+
     async def original(self, id_: ImageId) -> bytes:
         """See the port."""
         with self._stages.measure(StageName.STORE_READ):
@@ -43,6 +53,26 @@ class MeasuredImageStore(ImageStore):
         """See the port."""
         with self._stages.measure(StageName.STORE_WRITE):
             await self._store.delete(id_)
+
+    def ids(self) -> AsyncIterator[Sequence[ImageId]]:
+        """See the port."""
+        return self._store.ids()
+
+    async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
+        """See the port."""
+        return await self._store.sizes(ids)
+
+    def changing(self, ids: Collection[ImageId]) -> AbstractAsyncContextManager[None]:
+        """See the port."""
+        return self._store.changing(ids)
+
+    def paused(self) -> AbstractAsyncContextManager[Sequence[ImageId]]:
+        """See the port."""
+        return self._store.paused()
+
+    async def forget_interrupted(self) -> None:
+        """See the port."""
+        await self._store.forget_interrupted()
 
 
 class MeasuredSimilarityRepository(SimilarityRepository):
@@ -160,6 +190,16 @@ class MeasuredSimilarityRepository(SimilarityRepository):
         """See the port."""
         with self._stages.measure(StageName.INDEX_READ):
             return await self._repository.label_counts(where)
+
+    async def orphaned_objects(self) -> Mapping[ImageId, int]:
+        """See the port."""
+        with self._stages.measure(StageName.INDEX_READ):
+            return await self._repository.orphaned_objects()
+
+    async def sweep_objects(self, ids: Collection[ImageId]) -> int:
+        """See the port."""
+        with self._stages.measure(StageName.INDEX_WRITE):
+            return await self._repository.sweep_objects(ids)
 
     async def status(self) -> RepositoryStatus:
         """See the port."""

@@ -144,7 +144,9 @@ async def test_spans_say_how_long_their_call_waited_and_why_it_failed(metrics: M
     await slots.close()
     provider.shutdown()
     first, second, failed = spans.get_finished_spans()
-    assert first.attributes is not None and second.attributes is not None and failed.attributes is not None
+    assert first.attributes is not None
+    assert second.attributes is not None
+    assert failed.attributes is not None
     assert [first.name, second.name, failed.name] == ["decode", "decode", "encode"]
     assert first.attributes["lookalike.waited_seconds"] == pytest.approx(0, abs=0.01)
     assert second.attributes["lookalike.waited_seconds"] == pytest.approx(0.02, abs=0.015)
