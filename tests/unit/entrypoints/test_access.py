@@ -6,9 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
-from entrypoints.http.auth import require_metrics_access
 from entrypoints.http.key_ring import SECRET_FILE
 from entrypoints.keys import Role, parse_keys, written
 from tests.pictures import a_picture
@@ -21,13 +20,7 @@ PAGE = {"X-Lookalike-Page": "1"}
 
 def closed_app(directory: Path, **sections: Any) -> FastAPI:
     auth = {"keys": KEYS, "open_docs": False, "open_metrics": False} | sections.pop("auth", {})
-    app = an_app(directory, auth=auth, **sections)
-
-    @app.get("/metrics", dependencies=[Depends(require_metrics_access)])
-    async def metrics() -> str:
-        return "numbers"
-
-    return app
+    return an_app(directory, auth=auth, **sections)
 
 
 def bearer(key: str) -> dict[str, str]:

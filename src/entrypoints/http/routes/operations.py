@@ -3,11 +3,12 @@
 import asyncio
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from application.run_service import RunService, ServiceDescription
 from domain.errors import LookalikeError
+from entrypoints.http.auth import require_metrics_access
 from entrypoints.http.dependencies import ContainerOf, NoQuery, RunServiceOf
 from entrypoints.http.problems import problem, problem_response, problem_responses, request_id_of
 from entrypoints.http.schemas import HealthOut
@@ -71,9 +72,9 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
     response_description="Prometheus' text format, version 0.0.4.",
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": METRICS_EXAMPLE}}},
-        **problem_responses("validation_failed"),
+        **problem_responses("validation_failed", "unauthorized", "forbidden", "rate_limited"),
     },
-    dependencies=[NoQuery],  # what closes metrics belongs here
+    dependencies=[Depends(require_metrics_access), NoQuery],
 )
 async def metrics(service: RunServiceOf, container: ContainerOf) -> Response:
     """Counts, latencies and how the service stands, of the process that answers: with several, each has its own."""
