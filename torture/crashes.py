@@ -267,6 +267,10 @@ class Torture:
         """How much was lost so far, and how many answers were not as they should be."""
         return len(self.complaints), len(self.unexpected)
 
+    def since(self, before: tuple[int, int]) -> list[str]:
+        """What it was."""
+        return [*self.complaints[before[0] :], *self.unexpected[before[1] :]]
+
     def check(self, *arguments: str) -> None:
         """Ask `lookalike check`, while no service runs."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")}
@@ -306,30 +310,33 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
     longest_start = slowest = 0.0
 
     service, _ = torture.start(detecting=True)
-    for round_ in range(rounds):
-        of = owner if round_ % 3 == 2 else killed
+    try:
+        for round_ in range(rounds):
+            of = owner if round_ % 3 == 2 else killed
+            before = torture.complained()
+            if of is owner:
+                callers = torture.write(service, kill_owner, round_=round_)
+                slowest = max(slowest, *(caller.slowest for caller in callers))
+            else:
+                callers = torture.write(service, kill_group if round_ % 3 else kill_service, round_=round_)
+                if round_ % 2:
+                    torture.check()  # settles what was cut short, as a start does
+                service, seconds = torture.start(detecting=round_ % 6 == 3)
+                longest_start = max(longest_start, seconds)
+            torture.verify(service, {number for caller in callers for number in caller.touched})
+            of.times += OWNER_KILLS if of is owner else 1
+            of.acknowledged += sum(caller.acknowledged for caller in callers)
+            of.add(before, torture.complained())
+            print(f"   round {round_ + 1}: {of}", *torture.since(before), sep="\n      ", flush=True)
         before = torture.complained()
-        if of is owner:
-            callers = torture.write(service, kill_owner, round_=round_)
-            slowest = max(slowest, *(caller.slowest for caller in callers))
-        else:
-            callers = torture.write(service, kill_group if round_ % 3 else kill_service, round_=round_)
-            if round_ % 2:
-                torture.check()  # settles what was cut short, as a start does
-            service, seconds = torture.start(detecting=round_ % 6 == 3)
-            longest_start = max(longest_start, seconds)
-        torture.verify(service, {number for caller in callers for number in caller.touched})
-        of.times += OWNER_KILLS if of is owner else 1
-        of.acknowledged += sum(caller.acknowledged for caller in callers)
-        of.add(before, torture.complained())
-        print(f"   round {round_ + 1}: {of}", flush=True)
-    before = torture.complained()
-    torture.verify(service, {number for of_caller in torture.pictures for number in of_caller})
-    stop(service)
-    torture.check("--deep")
-    killed.add(before, torture.complained())
-    for line in [*torture.complaints, *torture.unexpected]:
-        print(f"   {line}", flush=True)
+        torture.verify(service, {number for of_caller in torture.pictures for number in of_caller})
+        stop(service)
+        torture.check("--deep")
+        killed.add(before, torture.complained())
+        print(*torture.since(before), sep="\n", flush=True)
+    finally:
+        if service.process.poll() is None:  # something has raised
+            service.kill(group=True)
     yield Row(
         what="the embedded service killed (-9) amid mixed writes",
         times=killed.times,

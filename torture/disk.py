@@ -41,6 +41,7 @@ class Filled:
     acknowledged: dict[str, bytes] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    written: int = 0
     slowest: float = 0.0
     recovered: float = 0.0
     faults: int = 0
@@ -49,14 +50,18 @@ class Filled:
         content = a_picture(next(self.numbers))
         response = self.ask("POST", "/v1/images", expected, files={"file": content})
         if response is not None and response.status_code == 201:
-            self.acknowledged[response.json()["id"]] = content
+            self._created(response.json()["id"], content)
+
+    def _created(self, id_: str, content: bytes) -> None:
+        self.acknowledged[id_] = content
+        self.written += 1
 
     def index_batch(self, *, full: bool) -> None:
         files = [("files", a_picture(next(self.numbers))) for _ in range(3)]
         response = self.ask("POST", "/v1/images/batch", GOOD, files=files)
         for (_, content), item in zip(files, response.json()["results"] if response else [], strict=False):
             if item["status"] == "created":
-                self.acknowledged[item["image"]["id"]] = content
+                self._created(item["image"]["id"], content)
             elif not full or item["problem"]["code"] != "storage_full":
                 self.unexpected.append(f"batch: {item}")
 
@@ -76,6 +81,7 @@ class Filled:
         id_ = next(reversed(self.acknowledged))
         if self.ask("DELETE", f"/v1/images/{id_}", GOOD) is not None:
             del self.acknowledged[id_]
+            self.written += 1
 
     def recovers(self) -> None:
         """By itself, once there is room."""
@@ -118,17 +124,22 @@ class Filled:
         return None
 
     def row(self, what: str) -> Row:
+        """What became of the faults since the last row."""
         for line in [*self.lost, *self.unexpected]:
             print(f"   {what}: {line}", flush=True)
-        return Row(
+        row = Row(
             what=what,
             times=self.faults,
-            acknowledged=len(self.acknowledged),
+            acknowledged=self.written,
             lost=len(self.lost),
             server_errors=len(self.unexpected),
             slowest_seconds=self.slowest,
             recovered_seconds=self.recovered,
         )
+        self.lost, self.unexpected = [], []
+        self.written = self.faults = 0
+        self.slowest = self.recovered = 0.0
+        return row
 
 
 def run(directory: Path, *, short: bool) -> Iterable[Row]:
@@ -141,9 +152,9 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
             return
         filled = Filled(_start(disk, spool), iter(range(10**6, 10**9)))
         try:
-            yield _to_the_reserve(filled, disk, spool, times=1 if short else 5)
+            yield _to_the_reserve(filled, disk, spool, times=1 if short else 4)
             if not short:
-                yield _to_the_last_byte(filled, disk, times=5)
+                yield _to_the_last_byte(filled, disk, times=4)
             yield _where_bodies_are_received(filled, spool)
         finally:
             if filled.service.process.poll() is None:
@@ -171,7 +182,6 @@ def _to_the_reserve(filled: Filled, disk: Path, spool: Path, *, times: int) -> R
 
 def _to_the_last_byte(filled: Filled, disk: Path, *, times: int) -> Row:
     """By others, so that the reserve is no help: whatever the engine has in hand may cost its process the life."""
-    filled.faults, filled.slowest, filled.recovered = 0, 0.0, 0.0
     for _ in range(times):
         with _stuffed(disk, leave=0):
             filled.faults += 1
@@ -187,7 +197,7 @@ def _to_the_last_byte(filled: Filled, disk: Path, *, times: int) -> Row:
 
 
 def _where_bodies_are_received(filled: Filled, spool: Path) -> Row:
-    filled.faults, filled.slowest, filled.recovered = 1, 0.0, 0.0
+    filled.faults = 1
     content = a_picture(next(filled.numbers), format_="BMP", width=1200, height=800)  # past what memory receives
     filled.ask("POST", "/v1/search", GOOD, files={"file": content})  # Python settles on the place at its first use
     with _stuffed(spool, leave=0):

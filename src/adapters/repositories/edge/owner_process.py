@@ -27,8 +27,9 @@ _LARGE_FRAME_BYTES = 64 * 1024
 
 _EXIT_PATIENCE_SECONDS = 30.0
 
-_ATTEMPTS = 3
-"""So many owners may die over one request, or over their start, before its caller hears of it."""
+_REQUEST_ATTEMPTS = 5
+_START_ATTEMPTS = 3
+"""So many owners may die over one request, and over their own start, before a caller hears of it."""
 
 _PAUSE_SECONDS = 1.0
 """Where owners die over their start, as on a full disk, requests fail at once for so long instead of queueing."""
@@ -113,7 +114,7 @@ class OwnerProcess:
 
         Raises RepositoryUnavailableError, and what the reply's `Failure` stands for.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(_REQUEST_ATTEMPTS):
             connection = await self._alive()
             asked = time.monotonic()
             try:
@@ -129,7 +130,9 @@ class OwnerProcess:
             if isinstance(reply, Failure):
                 raise reply.error()
             return reply
-        raise RepositoryUnavailableError(f"The process that owns the index died {_ATTEMPTS} times over one request.")
+        raise RepositoryUnavailableError(
+            f"The process that owns the index died {_REQUEST_ATTEMPTS} times over one request."
+        )
 
     async def stop(self) -> None:
         """Let the owner finish what it was asked, make it durable and end. Nothing restarts it."""
@@ -154,13 +157,13 @@ class OwnerProcess:
         """Start a successor. Raises RepositoryUnavailableError."""
         if self._start_died is not None and time.monotonic() < self._start_died[0] + _PAUSE_SECONDS:
             raise RepositoryUnavailableError(self._start_died[1])
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _START_ATTEMPTS + 1):
             try:
                 await self.start()
             except LookalikeError as error:
                 message = f"The index cannot be opened again: {error}"
                 if isinstance(error.__cause__, _OwnerDiedError):
-                    if attempt < _ATTEMPTS:
+                    if attempt < _START_ATTEMPTS:
                         continue
                     self._start_died = time.monotonic(), message
                 raise RepositoryUnavailableError(message) from error
