@@ -1,7 +1,7 @@
 """Whatever is wrong with a deployment is told in one line that says what to do, and the command exits with 2.
 
 Most cases run in this process, as the command line does: a process of its own would add a second each. What `serve`
-makes of a failure is tried in processes of their own at the end.
+makes of a failure is tried in a process of its own at the end.
 """
 
 import asyncio
@@ -208,19 +208,21 @@ def test_files_in_the_way(refused: Run, tmp_path: Path) -> None:
     assert "Name a data directory that this process may write to" in refused(*SEARCH, DATA_DIR=str(tmp_path))
 
 
+def test_an_index_of_another_space(refused: Run, data: Path) -> None:
+    told = refused(*SEARCH, DATA_DIR=str(data))
+    assert "was built with another encoder: " in told
+    assert "Run `lookalike reindex --embeddings`" in told
+
+
 def test_serve_ends_with_the_reason_alone(data: Path) -> None:
-    """After what only shows when everything is loaded: an index of another space, and one that is damaged."""
-    for spoil, told in (
-        (lambda: None, "was built with another encoder"),
-        (lambda: edit_manifest(data, current=space_of_the_default(data)), MOVE_AWAY),
-    ):
-        spoil()
-        garble(shard(data) / "segments")
-        ended = lookalike("serve", "--port", "0", data_dir=data, settings={"DETECTOR__RUNTIME": "none"})
-        assert ended.returncode == 2
-        assert ended.stderr.count("\n") == 1
-        assert told in ended.stderr
-        assert not ended.stdout
+    """When all is loaded, and the engine finds the damage."""
+    edit_manifest(data, current=space_of_the_default(data))
+    garble(shard(data) / "segments")
+    ended = lookalike("serve", "--port", "0", data_dir=data, settings={"DETECTOR__RUNTIME": "none"})
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert MOVE_AWAY in ended.stderr
+    assert not ended.stdout
 
 
 def space_of_the_default(data: Path) -> dict[str, object]:
