@@ -213,7 +213,14 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
 }
 """One example of each code that operations document."""
 
-ALWAYS = ("unauthorized", "forbidden", "validation_failed", "repository_unavailable", "deadline_passed")
+ALWAYS = (
+    "unauthorized",
+    "forbidden",
+    "validation_failed",
+    "embedding_space_mismatch",
+    "repository_unavailable",
+    "deadline_passed",
+)
 PICTURE = (
     "malformed_request",
     "body_too_large",
