@@ -84,7 +84,6 @@ async def search(
         "busy",
         "image_not_found",
         "invalid_examples",
-        "embedding_space_mismatch",
     ),
 )
 async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Root) -> SearchResultOut:
