@@ -172,7 +172,7 @@ async def _crowd(load: MixedLoad, qdrant: Qdrant, *, callers: int) -> Row:
     load.begin_count()
     qdrant.proxy.stall()
     for _ in range(2):
-        await asyncio.gather(*(load.search() for _ in range(callers)))
+        await asyncio.gather(*(load.list() for _ in range(callers)))  # a search would wait for the models first
     await qdrant.proxy.mend()
     recovered = await load.until_well(READY_SECONDS)
     return await load.row(
