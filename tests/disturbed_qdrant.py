@@ -27,7 +27,7 @@ from tests.tcp_proxy import TcpProxy
 BY_GRPC_ONLY = "http://127.0.0.1:1"
 """The url of a server whose gRPC port is the proxy's."""
 
-SLACK_SECONDS = 1.5
+SLACK_SECONDS = 2.5
 """What an answer may take beside its wait for Qdrant, on a machine that does other things."""
 
 

@@ -111,6 +111,10 @@ class MixedLoad:
         answer = await self._ask("POST", "/v1/search", files={"file": ("query.png", self._query)})
         return answer is not None and answer.status_code == 200
 
+    async def list(self) -> None:
+        """Ask for a page of the listing."""
+        await self._ask("GET", "/v1/images")
+
     async def row(self, what: str, *, times: int, recovered: float) -> Row:
         """What has been counted, after everything is looked at once more."""
         for picture in self._pictures:

@@ -34,14 +34,14 @@ from tests.qdrant_server import QdrantServer
 from tests.qdrant_stand_in import qdrant_stand_in
 from tests.tcp_proxy import TcpProxy
 
-RECOVERY_SECONDS = 3.0
+RECOVERY_SECONDS = 6.0
 """From the end of a fault until the service is ready."""
 
 FAULTS: dict[str, Callable[[TcpProxy], object]] = {
     "it refuses connections": TcpProxy.cut,
     "it accepts and never answers": TcpProxy.stall,
     "its answers are lost": TcpProxy.hold_answers,
-    "it answers too late": lambda line: setattr(line, "latency", 2.2),
+    "it answers too late": lambda line: setattr(line, "latency", 3.0),
     "it trickles": lambda line: setattr(line, "bytes_per_second", 20.0),
     "it resets in the middle of an answer": lambda line: setattr(line, "reset_after", 150),
     "it answers garbage": lambda line: setattr(line, "garbles", True),
@@ -70,7 +70,7 @@ PLACES = ["stand-in", "server"]
 @asynccontextmanager
 async def stand_in() -> AsyncIterator[Qdrant]:
     async with qdrant_stand_in() as server, line_to("127.0.0.1", server.port) as proxy:
-        yield Qdrant(proxy=proxy, stand_in=server, url=BY_GRPC_ONLY, api_key=None, collection="lookalike", timeout=0.4)
+        yield Qdrant(proxy=proxy, stand_in=server, url=BY_GRPC_ONLY, api_key=None, collection="lookalike", timeout=0.8)
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def rest_stand_in() -> AsyncIterator[Qdrant]:
             url=f"http://127.0.0.1:{proxy.port}",
             api_key=None,
             collection="lookalike",
-            timeout=0.4,
+            timeout=0.8,
             prefer_grpc=False,
         )
 
@@ -196,14 +196,14 @@ async def test_a_restart_within_the_timeout_is_waited_for(qdrant: Qdrant, tmp_pa
 
 async def test_a_connection_that_vanished_is_replaced_while_a_request_waits(qdrant: Qdrant, tmp_path: Path) -> None:
     """Nobody was told that it is gone: as when a server loses its power, or a gateway its memory."""
-    async with serving(an_app(qdrant, tmp_path, timeout_seconds=1.8)) as service:
+    async with serving(an_app(qdrant, tmp_path, timeout_seconds=3.0)) as service:
         await service.until_ready(within=30)
         await service.prepare()
         before = held()
         qdrant.proxy.drop()
         began = time.monotonic()
         await all_is_well(service)
-        assert time.monotonic() - began < 1.8 + SLACK_SECONDS
+        assert time.monotonic() - began < 3.0 + SLACK_SECONDS
         assert await is_released(before), (held(), before)
 
 

@@ -261,6 +261,7 @@ ALWAYS = (
     "forbidden",
     "validation_failed",
     "rate_limited",
+    "embedding_space_mismatch",
     "repository_unavailable",
     "shutting_down",
     "deadline_passed",

@@ -96,7 +96,7 @@ class LabelsQuery(BaseModel):
     response_description="It is indexed, and was not before. `Location` is its path.",
     responses={
         200: {"model": ImageOut, "description": "It was there; metadata given now replaces what was stored."},
-        **problem_responses(*ALWAYS, *PICTURE, "embedding_space_mismatch"),
+        **problem_responses(*ALWAYS, *PICTURE),
     },
 )
 async def index_image(
@@ -124,7 +124,6 @@ async def index_image(
         *BODY,
         "malformed_request",
         "invalid_metadata",
-        "embedding_space_mismatch",
         "storage_full",
     ),
 )
@@ -195,7 +194,7 @@ async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf
     status_code=HTTPStatus.NO_CONTENT,
     response_class=Response,
     summary="Delete an image",
-    responses=problem_responses(*ALWAYS, "image_not_found"),
+    responses=problem_responses(*ALWAYS, "image_not_found", "storage_full"),
 )
 async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A002
     """Remove its vector, its objects, the original and the thumbnail."""
@@ -205,7 +204,7 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
 @deletions.post(
     "/images/delete",
     summary="Delete all images that match a filter",
-    responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter"),
+    responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter", "storage_full"),
 )
 async def delete_matching(body: DeleteIn, delete: DeleteImagesOf) -> DeletedOut:
     """Delete every image that the filter names. An empty filter is refused: it would name them all."""

@@ -58,9 +58,7 @@ class SimilarQuery(BaseModel):
 @router.post(
     "/search",
     summary="Find images that look like a picture, like regions of it, or that hold objects that do",
-    responses=problem_responses(
-        *ALWAYS, *PICTURE, "invalid_region", "embedding_space_mismatch", "detector_unavailable"
-    ),
+    responses=problem_responses(*ALWAYS, *PICTURE, "invalid_region", "detector_unavailable"),
     dependencies=[NoQuery],
 )
 async def search(
@@ -85,9 +83,7 @@ async def search(
         "malformed_json",
         "image_not_found",
         "invalid_examples",
-        "embedding_space_mismatch",
     ),
-    dependencies=[NoQuery],
 )
 async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Root) -> SearchResultOut:
     """Nearest to the positive examples, away from the negative ones; the examples themselves are left out."""
@@ -103,7 +99,7 @@ async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Root
 @router.get(
     "/images/{id:uuid}/similar",
     summary="Find images that look like a stored one",
-    responses=problem_responses(*ALWAYS, "image_not_found", "embedding_space_mismatch"),
+    responses=problem_responses(*ALWAYS, "image_not_found"),
 )
 async def similar(
     id: IdInPath,  # noqa: A002 - the contract's name
