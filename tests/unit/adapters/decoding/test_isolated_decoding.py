@@ -1,7 +1,6 @@
 """Decoding in processes of its own: the same pictures, and nothing that a picture does reaches us."""
 
 import asyncio
-import io
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -10,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 from adapters.decoding import reader_process
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from domain.errors import BusyError, ImageError, ImageUnreadableError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
+from tests.hostile_pictures import tiff_of_strips
 from tests.unit.adapters.decoding import crashing_reader
 from tests.unit.adapters.decoding.pictures import encoded, header_only, textured
 
@@ -31,15 +30,6 @@ async def decoder(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PillowImageD
     await decoder.open()
     yield decoder
     await decoder.close()
-
-
-def endless_scans(side: int = 3000, scans: int = 5000) -> bytes:
-    """A progressive JPEG whose last pass, a few bytes over the whole picture, comes thousands of times."""
-    file = io.BytesIO()
-    Image.new("L", (side, side), 128).save(file, "JPEG", progressive=True)
-    content = file.getvalue()
-    last, end = content.rfind(b"\xff\xda"), content.rfind(b"\xff\xd9")
-    return content[:last] + scans * content[last:end] + content[end:]
 
 
 async def test_it_is_the_same_picture(decoder: PillowImageDecoder) -> None:
@@ -81,10 +71,10 @@ async def test_a_region_is_respected(decoder: PillowImageDecoder) -> None:
 async def test_a_picture_that_takes_too_long_ends_alone() -> None:
     decoder = PillowImageDecoder(threads=2, isolated=True, max_seconds=1.0)
     picture = encoded(textured(330, 210), "JPEG")
-    endless = asyncio.create_task(decoder.decode(endless_scans(), sufficient_side=FULL))
+    endless = asyncio.create_task(decoder.decode(tiff_of_strips(1_000, 9_000), sufficient_side=FULL))
     while not endless.done():
         await asyncio.wait_for(decoder.decode(picture, sufficient_side=FULL), 10)
-    with pytest.raises(ImageUnreadableError, match=r"JPEG.*takes too much processor time for its size"):
+    with pytest.raises(ImageUnreadableError, match=r"TIFF.*takes too much processor time for its size"):
         await endless
     await decoder.decode(picture, sufficient_side=FULL)
     await decoder.close()
