@@ -37,6 +37,10 @@ UNREADABLE = b"unreadable"
 class FakeDecoder(ImageDecoder):
     """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail."""
 
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
         raise_if_over()
         await asyncio.sleep(0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from domain.embeddings import EmbeddingSpace
 from domain.errors import EncoderUnavailableError, RepositoryUnavailableError, UnavailableError
 from domain.models import ModelDescription, RepositoryStatus
+from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import ImageStore
 from domain.ports.object_detector import ObjectDetector
@@ -37,6 +38,7 @@ class RunService:
     does not answer is not one: the service starts, is not ready, and keeps trying.
     """
 
+    decoder: ImageDecoder
     encoder: ImageEncoder
     detector: ObjectDetector
     store: ImageStore
@@ -52,7 +54,7 @@ class RunService:
         closed again what was opened.
         """
         try:
-            await asyncio.gather(self.store.open(), self.encoder.open(), self.detector.open())
+            await asyncio.gather(self.store.open(), self.decoder.open(), self.encoder.open(), self.detector.open())
             if keep_trying:
                 await self._open_patiently()
             else:
@@ -70,6 +72,7 @@ class RunService:
         await self.repository.close()
         await self.detector.close()
         await self.encoder.close()
+        await self.decoder.close()
 
     def require_open(self) -> None:
         """Raise RepositoryUnavailableError until the repository has been opened."""

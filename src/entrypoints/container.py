@@ -139,7 +139,7 @@ def measured_repository(repository: SimilarityRepository, stages: "Stages", metr
 
 
 def pillow_decoder(settings: Settings, metrics: "Metrics") -> ImageDecoder:
-    """Decoding by Pillow, within the header limits."""
+    """Decoding by Pillow, within the limits."""
     from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 
     decode = settings.decode
@@ -150,6 +150,8 @@ def pillow_decoder(settings: Settings, metrics: "Metrics") -> ImageDecoder:
         threads=decode.threads or cores(),
         max_bytes_in_flight=decode.max_bytes_in_flight,
         max_bytes_at_once=decode.max_bytes_at_once,
+        isolated=decode.isolated,
+        max_seconds=decode.max_seconds,
     )
     budget = decoder.budget
     metrics.watch_bytes("admitted_pictures", lambda: budget.admitted, limit=decode.max_bytes_in_flight)
@@ -414,7 +416,7 @@ class Container(containers.DeclarativeContainer):
     originals = providers.Factory(StoredOriginals, store=store, decoder=decoder, describe=describe)
 
     run_service = providers.Singleton(
-        RunService, encoder=encoder, detector=detector, store=store, repository=repository
+        RunService, decoder=decoder, encoder=encoder, detector=detector, store=store, repository=repository
     )
     index_images = providers.Factory(
         IndexImages,

@@ -40,13 +40,18 @@ class HttpSettings(Section):
 
 
 class DecodeSettings(Section):
-    """The header limits of the decode contract, and the memory that decoded pictures may take together."""
+    """The limits of the decode contract, the memory that decoded pictures may take together, and where it happens.
+
+    `isolated`: in processes of their own, which end after `max_seconds` of processor time over the largest picture.
+    """
 
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
     max_side: Annotated[int, Field(ge=1)] = 30_000
     max_bytes_in_flight: Annotated[int, Field(ge=1024)] = 256 * MEBIBYTE
     max_bytes_at_once: Annotated[int, Field(ge=1024)] = 48 * MEBIBYTE
     threads: Annotated[int, Field(ge=0)] = 0
+    isolated: bool = os.name == "posix"
+    max_seconds: Annotated[float, Field(gt=0)] = 10.0
 
 
 class EncoderSettings(Section):

@@ -23,6 +23,10 @@ class ImageDecoder(Protocol):
     """Turns uploaded bytes into upright RGB pixels, by one versioned contract (docs/decode-contract.md)."""
 
     @abstractmethod
+    async def open(self) -> None:
+        """Get ready, so that the first picture need not wait for it. Without it, the first picture waits."""
+
+    @abstractmethod
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
         """Decode all of a picture, perhaps scaled down where the format makes that cheap.
 
@@ -36,3 +40,7 @@ class ImageDecoder(Protocol):
         any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError (region outside),
         BusyError, DeadlinePassedError.
         """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Wait for what is being decoded, drop what waits."""

@@ -5,7 +5,7 @@ import pytest
 from application import run_service
 from application.run_service import RunService
 from domain.errors import EmbeddingSpaceError, RepositoryUnavailableError
-from tests.fakes import FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
+from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ def repository(journal: Journal) -> JournalledRepository:
 def service(journal: Journal, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch) -> RunService:
     monkeypatch.setattr(run_service, "RETRY_SECONDS", 0.001)
     return RunService(
+        decoder=FakeDecoder(),
         encoder=FakeEncoder(journal=journal),
         detector=FakeDetector(journal=journal),
         store=FakeStore(journal=journal),

@@ -47,7 +47,9 @@ async def test_a_request_and_its_stages_are_spans_below_the_callers(app: FastAPI
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "x-request-id": "abc"}
         assert (await client.post("/v1/search", files=FILE, headers=headers)).status_code == 200
     request = named(spans, "POST /v1/search")
-    assert request.context is not None and request.parent is not None and request.attributes is not None
+    assert request.context is not None
+    assert request.parent is not None
+    assert request.attributes is not None
     assert f"{request.context.trace_id:032x}" == TRACE
     assert f"{request.parent.span_id:016x}" == PARENT
     assert request.attributes["http.response.status_code"] == 200

@@ -1,0 +1,153 @@
+"""Decoding in processes of its own: the same pictures, and nothing that a picture does reaches us."""
+
+import asyncio
+import io
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from adapters.decoding import reader_process
+from adapters.decoding.pillow_image_decoder import PillowImageDecoder
+from domain.errors import BusyError, ImageError, ImageUnreadableError, InvalidRegionError
+from domain.geometry import BoundingBox
+from domain.ports.image_decoder import DecodedImage
+from tests.unit.adapters.decoding import crashing_reader
+from tests.unit.adapters.decoding.pictures import encoded, header_only, textured
+
+FULL = 10**6
+OUTSIDE = BoundingBox(x_min=500, y_min=500, x_max=600, y_max=600)
+
+
+@pytest.fixture
+async def decoder(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PillowImageDecoder]:
+    monkeypatch.setenv("LOOKALIKE_AUTH__KEYS", "read:12345678")
+    decoder = PillowImageDecoder(threads=2, isolated=True)
+    await decoder.open()
+    yield decoder
+    await decoder.close()
+
+
+def endless_scans(side: int = 3000, scans: int = 5000) -> bytes:
+    """A progressive JPEG whose last pass, a few bytes over the whole picture, comes thousands of times."""
+    file = io.BytesIO()
+    Image.new("L", (side, side), 128).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last, end = content.rfind(b"\xff\xda"), content.rfind(b"\xff\xd9")
+    return content[:last] + scans * content[last:end] + content[end:]
+
+
+async def test_it_is_the_same_picture(decoder: PillowImageDecoder) -> None:
+    inside = PillowImageDecoder(threads=1)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"):
+        content = encoded(textured(330, 210), kind)
+        for sufficient_side in (FULL, 50):
+            here = await inside.decode(content, sufficient_side=sufficient_side)
+            there = await decoder.decode(content, sufficient_side=sufficient_side)
+            assert there.media_type == here.media_type
+            assert (there.raster.width, there.raster.height) == (here.raster.width, here.raster.height)
+            np.testing.assert_array_equal(there.raster.pixels, here.raster.pixels)
+            assert there.raster.pixels.flags.c_contiguous
+            assert there.raster.pixels.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", b"\xff\xd8\xff", header_only("PNG", 16_000, 16_000), encoded(textured(330, 210), "PNG")[:-40]],
+    ids=["empty", "text", "cut short", "too large", "truncated"],
+)
+async def test_refusals_are_the_same(decoder: PillowImageDecoder, content: bytes) -> None:
+    with pytest.raises(ImageError) as inside:
+        await PillowImageDecoder(threads=1).decode(content, sufficient_side=FULL)
+    with pytest.raises(type(inside.value)) as isolated:
+        await decoder.decode(content, sufficient_side=FULL)
+    assert str(isolated.value) == str(inside.value)
+
+
+async def test_a_region_is_respected(decoder: PillowImageDecoder) -> None:
+    content = encoded(textured(330, 210), "JPEG")
+    with pytest.raises(InvalidRegionError):
+        await decoder.decode(content, sufficient_side=1, region=OUTSIDE)
+    corner = BoundingBox(x_min=0, y_min=0, x_max=40, y_max=40)
+    found = await decoder.decode(content, sufficient_side=20, region=corner)
+    assert found.raster.pixels.shape == (105, 165, 3)
+
+
+async def test_a_picture_that_takes_too_long_ends_alone() -> None:
+    decoder = PillowImageDecoder(threads=2, isolated=True, max_seconds=1.0)
+    picture = encoded(textured(330, 210), "JPEG")
+    endless = asyncio.create_task(decoder.decode(endless_scans(), sufficient_side=FULL))
+    while not endless.done():
+        await asyncio.wait_for(decoder.decode(picture, sufficient_side=FULL), 10)
+    with pytest.raises(ImageUnreadableError, match=r"JPEG.*takes too much processor time for its size"):
+        await endless
+    await decoder.decode(picture, sufficient_side=FULL)
+    await decoder.close()
+
+
+async def test_one_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_process, "WALL_CLOCK_FACTOR", 0.5)
+    decoder = PillowImageDecoder(threads=1, isolated=True, max_seconds=2.0)
+    picture = encoded(textured(33, 21), "PNG")
+    await decoder.decode(picture, sufficient_side=FULL)
+    [process] = decoder._processes
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    with pytest.raises(ImageUnreadableError, match="takes too long"):
+        await decoder.decode(picture, sufficient_side=FULL)
+    await decoder.decode(picture, sufficient_side=FULL)
+    await decoder.close()
+
+
+@pytest.mark.parametrize("by", [signal.SIGSEGV, signal.SIGKILL])
+async def test_a_process_that_died_between_pictures_is_replaced(
+    decoder: PillowImageDecoder, by: signal.Signals
+) -> None:
+    picture = encoded(textured(33, 21), "PNG")
+    await asyncio.gather(*(decoder.decode(picture, sufficient_side=FULL) for _ in range(4)))
+    for process in decoder._processes:
+        if process.pid is not None:
+            os.kill(process.pid, by)
+    await asyncio.gather(*(decoder.decode(picture, sufficient_side=FULL) for _ in range(4)))
+
+
+@pytest.mark.parametrize("step", ["open", "read"])
+async def test_a_picture_that_crashes_the_decoder_is_refused_and_no_other(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_process, "MODULE", crashing_reader.__name__.rpartition(".")[2])
+    monkeypatch.setenv("PYTHONPATH", str(Path(crashing_reader.__file__).parent))
+    decoder = PillowImageDecoder(threads=2, isolated=True)
+    picture = encoded(textured(33, 21), "PNG")
+    crashing = picture + crashing_reader.MARK + step.encode()
+    answers = await asyncio.gather(
+        *(decoder.decode(content, sufficient_side=FULL) for content in [picture, crashing, picture, crashing, picture]),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers[::2]] == [DecodedImage] * 3
+    for answer in answers[1::2]:
+        assert isinstance(answer, ImageUnreadableError)
+        assert "PNG, but decoding it ends the decoder (SIGSEGV)" in str(answer)
+    await decoder.close()
+
+
+async def test_a_process_that_cannot_start_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_process, "MODULE", "no_such_module")
+    decoder = PillowImageDecoder(threads=1, isolated=True)
+    with pytest.raises(BusyError, match="did not start"):
+        await decoder.decode(encoded(textured(33, 21), "PNG"), sufficient_side=FULL)
+    await decoder.close()
+
+
+async def test_processes_end_with_the_decoder_and_know_no_secret(decoder: PillowImageDecoder) -> None:
+    await decoder.decode(encoded(textured(33, 21), "PNG"), sufficient_side=FULL)
+    running = [psutil.Process(process.pid) for process in decoder._processes if process.pid is not None]
+    assert len(running) == 2
+    assert not any("LOOKALIKE" in name for process in running for name in process.environ())
+    await decoder.close()
+    assert not any(process.is_running() for process in running)
