@@ -1,7 +1,8 @@
 """The metrics of one application, as Prometheus reads them. docs/observability.md says what each is for."""
 
+import mmap
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -117,6 +118,7 @@ class Metrics:
         )
         self._in_hand_limit = self._gauge("bytes_in_hand_limit", "Where more are refused, or wait.", "of")
         self._written = self._counter("images_written", "Images written to the index.")
+        self._decoders = self._gauge("decoders_resident_memory_bytes", "Memory of the processes that decode pictures.")
         self._disk_free = self._gauge("disk_free_bytes", "Free on the disk of the data directory.")
         self._disk_reserve = self._gauge("disk_reserve_bytes", "Below so much free, nothing is stored.")
 
@@ -124,6 +126,10 @@ class Metrics:
         """Ask for these bytes in hand at each scrape."""
         self._in_hand.labels(of).set_function(read)
         self._in_hand_limit.labels(of).set(limit)
+
+    def watch_decoders(self, pids: Callable[[], Iterable[int]]) -> None:
+        """Ask for the memory of these processes at each scrape."""
+        self._decoders.set_function(lambda: sum(map(_resident_bytes, pids())))
 
     def watch_disk(self, directory: Path, *, reserve: int) -> None:
         """Ask for the free space at each scrape; the directory need not be there yet."""
@@ -182,3 +188,11 @@ def _free_bytes(directory: Path) -> float:
         return shutil.disk_usage(directory).free
     except OSError:
         return float("nan")
+
+
+def _resident_bytes(pid: int) -> int:
+    """Nothing for a process that has ended, or where there is no /proc."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
+    except OSError:
+        return 0
