@@ -100,6 +100,8 @@ class Metrics:
             "method",
             "route",
         )
+        # Looked up once, which takes as long as counting. There are as few as there are routes and statuses.
+        self._known: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = {}
         self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being received or worked on.")
         self._received = self._counter("http_received_bytes", "Bytes of bodies received.")
         self._sent = self._counter("http_sent_bytes", "Bytes of bodies sent.")
@@ -158,12 +160,22 @@ class Metrics:
         """It is answered, or given up: `status` is None where no answer was begun. `route` is a template."""
         self._in_progress.dec()
         method = method if method in METHODS else "other"
-        self._requests.labels(method, route, "none" if status is None else status).inc()
-        self._request_seconds.labels(method, route).observe(seconds)
+        count, latency = self._series_of(method, route, status)
+        count.inc()
+        latency.observe(seconds)
         self._received.inc(received)
         self._sent.inc(sent)
         if problem is not None:
             self._problems.labels(problem).inc()
+
+    def _series_of(self, method: str, route: str, status: int | None) -> tuple[Counter, Histogram]:
+        key = (method, route, status)
+        if key not in self._known:
+            self._known[key] = (
+                self._requests.labels(method, route, "none" if status is None else status),
+                self._request_seconds.labels(method, route),
+            )
+        return self._known[key]
 
     def stand(self, standing: ServiceDescription | None) -> None:
         """How the service stands now; None where it is not ready."""
