@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeDecoder, FakeEncoder
 
 from adapters.inference.waiting_line import WaitingLine
 from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
@@ -35,7 +35,7 @@ def queue(line: WaitingLine[int, int]) -> None:
     line.take()
 
 
-class Decoder(ImageDecoder):
+class Decoder(FakeDecoder):
     """Does nothing but stand in line."""
 
     def __init__(self) -> None:

@@ -89,7 +89,7 @@ def test_each_stage_moves_by_exactly_what_was_done(client: httpx.Client) -> None
     assert by(after, "lookalike_waiting", "stage") == {}
 
 
-def test_index_models_and_both_processes_are_told(client: httpx.Client) -> None:
+def test_index_models_and_all_processes_are_told(client: httpx.Client) -> None:
     models = client.get("/v1/models").json()
     readings = scraped(client)
     assert value(readings, "lookalike_ready") == 1
@@ -99,7 +99,11 @@ def test_index_models_and_both_processes_are_told(client: httpx.Client) -> None:
     }
     for name in ("lookalike_index_segments", "lookalike_index_points", "lookalike_index_longest_wait_seconds"):
         assert (value(readings, name) or 0) > 0, name
-    for name in ("process_resident_memory_bytes", "lookalike_index_process_resident_memory_bytes"):
+    for name in (
+        "process_resident_memory_bytes",
+        "lookalike_index_process_resident_memory_bytes",
+        "lookalike_decoders_resident_memory_bytes",
+    ):
         assert (value(readings, name) or 0) > 20e6, name
 
 

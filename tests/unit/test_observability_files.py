@@ -57,8 +57,9 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 def selectors(expression: str) -> Iterator[tuple[str, set[str]]]:
     """The metrics that an expression names, with the labels by which it chooses."""
-    for name, _, chosen in re.findall(r"\b((?:lookalike|process)_\w+|up)\b({([^}]*)})?", expression):
-        yield name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', '""', chosen)))
+    bare = re.sub(r'"[^"]*"', '""', expression)
+    for name, _, chosen in re.findall(r"\b((?:lookalike|process)_\w+|up)\b({([^}]*)})?", bare):
+        yield name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", chosen))
 
 
 @pytest.mark.parametrize(("place", "expression"), list(expressions()), ids=lambda value: str(value)[:40])

@@ -78,6 +78,11 @@ class PillowImageDecoder(ImageDecoder):
         """What the pictures in hand take, for whoever measures it."""
         return self._budget
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes that read pictures now, for whoever measures them."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
     async def close(self) -> None:
         """See the port."""
         self._budget.close(SlotsClosedError())

@@ -26,14 +26,14 @@ class MeasuredImageDecoder(ImageDecoder):
         """See the port."""
         await self._decoder.open()
 
-    async def close(self) -> None:
-        """See the port."""
-        await self._decoder.close()
-
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
         """See the port."""
         with self._stages.measure(StageName.DECODE):
             return await self._decoder.decode(content, sufficient_side=sufficient_side, region=region)
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._decoder.close()
 
 
 class MeasuredThumbnailRenderer(ThumbnailRenderer):

@@ -1,7 +1,8 @@
 """The metrics of one application, as Prometheus reads them. docs/observability.md says what each is for."""
 
+import mmap
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -99,6 +100,8 @@ class Metrics:
             "method",
             "route",
         )
+        # Looked up once, which takes as long as counting. There are as few as there are routes and statuses.
+        self._known: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = {}
         self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being received or worked on.")
         self._received = self._counter("http_received_bytes", "Bytes of bodies received.")
         self._sent = self._counter("http_sent_bytes", "Bytes of bodies sent.")
@@ -117,6 +120,7 @@ class Metrics:
         )
         self._in_hand_limit = self._gauge("bytes_in_hand_limit", "Where more are refused, or wait.", "of")
         self._written = self._counter("images_written", "Images written to the index.")
+        self._decoders = self._gauge("decoders_resident_memory_bytes", "Memory of the processes that decode pictures.")
         self._disk_free = self._gauge("disk_free_bytes", "Free on the disk of the data directory.")
         self._disk_reserve = self._gauge("disk_reserve_bytes", "Below so much free, nothing is stored.")
 
@@ -124,6 +128,10 @@ class Metrics:
         """Ask for these bytes in hand at each scrape."""
         self._in_hand.labels(of).set_function(read)
         self._in_hand_limit.labels(of).set(limit)
+
+    def watch_decoders(self, pids: Callable[[], Iterable[int]]) -> None:
+        """Ask for the memory of these processes at each scrape."""
+        self._decoders.set_function(lambda: sum(map(_resident_bytes, pids())))
 
     def watch_disk(self, directory: Path, *, reserve: int) -> None:
         """Ask for the free space at each scrape; the directory need not be there yet."""
@@ -152,12 +160,22 @@ class Metrics:
         """It is answered, or given up: `status` is None where no answer was begun. `route` is a template."""
         self._in_progress.dec()
         method = method if method in METHODS else "other"
-        self._requests.labels(method, route, "none" if status is None else status).inc()
-        self._request_seconds.labels(method, route).observe(seconds)
+        count, latency = self._series_of(method, route, status)
+        count.inc()
+        latency.observe(seconds)
         self._received.inc(received)
         self._sent.inc(sent)
         if problem is not None:
             self._problems.labels(problem).inc()
+
+    def _series_of(self, method: str, route: str, status: int | None) -> tuple[Counter, Histogram]:
+        key = (method, route, status)
+        if key not in self._known:
+            self._known[key] = (
+                self._requests.labels(method, route, "none" if status is None else status),
+                self._request_seconds.labels(method, route),
+            )
+        return self._known[key]
 
     def stand(self, standing: ServiceDescription | None) -> None:
         """How the service stands now; None where it is not ready."""
@@ -182,3 +200,11 @@ def _free_bytes(directory: Path) -> float:
         return shutil.disk_usage(directory).free
     except OSError:
         return float("nan")
+
+
+def _resident_bytes(pid: int) -> int:
+    """Nothing for a process that has ended, or where there is no /proc."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
+    except OSError:
+        return 0

@@ -30,6 +30,7 @@ OPERATIONS = {
     "GET /v1/models",
     "GET /health/live",
     "GET /health/ready",
+    "GET /metrics",
 }
 
 

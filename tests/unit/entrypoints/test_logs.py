@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from entrypoints.settings import LogSettings
+from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving
 from tests.unit.entrypoints.written_logs import logged
 
@@ -16,7 +17,7 @@ async def test_a_request_has_one_line_with_all_that_is_asked_of_it(tmp_path: Pat
     with logged(LogSettings(format="json")) as written:
         async with serving(an_app(tmp_path)) as client:
             answer = await client.post(
-                "/v1/search?", files={"file": ("hat.png", b"unreadable")}, headers={"x-request-id": "abc"}
+                "/v1/search?", files={"file": ("hat.png", a_picture(1)[:200])}, headers={"x-request-id": "abc"}
             )
     [line] = [found for found in map(json.loads, written.getvalue().splitlines()) if found["event"] == "request"]
     assert line.pop("milliseconds") > 0
@@ -31,7 +32,7 @@ async def test_a_request_has_one_line_with_all_that_is_asked_of_it(tmp_path: Pat
         "route": "/v1/search",
         "status": 422,
         "problem": "image_unreadable",
-        "received_bytes": len(answer.request.content),
+        "received_bytes": int(answer.request.headers["content-length"]),
         "sent_bytes": len(answer.content),
         "client": "127.0.0.1",
     }

@@ -13,10 +13,11 @@ from domain.models import RepositoryStatus
 from entrypoints.http.routes import operations
 from entrypoints.http.uploads import BodiesInHand
 from tests.fakes import JournalledRepository
+from tests.pictures import a_picture
 from tests.unit.adapters.telemetry.readings import Readings, by, read, value
 from tests.unit.entrypoints.application import an_app, serving
 
-FILE = {"file": ("hat.png", b"a hat")}
+FILE = {"file": ("hat.png", a_picture(1))}
 
 
 async def scraped(client: httpx.AsyncClient) -> Readings:
@@ -86,7 +87,7 @@ async def test_no_route_answers_under_its_raw_path(app: FastAPI) -> None:
 
 async def test_problems_are_counted_by_their_code(app: FastAPI) -> None:
     async with serving(app) as client:
-        await client.post("/v1/search", files={"file": ("a.png", b"unreadable")})
+        await client.post("/v1/search", files={"file": ("a.png", a_picture(1)[:200])})
         await client.post("/v1/search", files={"file": ("a.png", b"")})
         await client.post("/v1/search", files=FILE, headers={"x-request-deadline-ms": "0"})
         await client.post("/v1/search", files=FILE, headers={"x-request-deadline-ms": "soon"})
@@ -142,7 +143,7 @@ async def test_bytes_are_counted_and_those_in_hand_are_told(app: FastAPI) -> Non
         with bodies.hold(1234):
             after = await scraped(client)
     received = value(after, "lookalike_http_received_bytes_total") or 0
-    assert received == len(answer.request.content)
+    assert received == int(answer.request.headers["content-length"])
     sent = (value(after, "lookalike_http_sent_bytes_total") or 0) - (
         value(before, "lookalike_http_sent_bytes_total") or 0
     )

@@ -17,10 +17,11 @@ from domain.errors import ConfigurationError
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.settings import LogSettings, Settings
+from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving
 from tests.unit.entrypoints.written_logs import logged
 
-FILE = {"file": ("hat.png", b"a hat")}
+FILE = {"file": ("hat.png", a_picture(1))}
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 

@@ -1,4 +1,4 @@
-"""The wrappers change nothing, and count exactly what was called. The contract suites see that all passes through."""
+"""The wrappers change nothing, which the contract suites see to, and count exactly what was called."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

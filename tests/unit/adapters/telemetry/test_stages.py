@@ -143,14 +143,13 @@ async def test_spans_say_how_long_their_call_waited_and_why_it_failed(metrics: M
         raise BusyError("the text of an error may name what callers sent")
     await slots.close()
     provider.shutdown()
-    first, second, failed = spans.get_finished_spans()
-    assert first.attributes is not None
-    assert second.attributes is not None
-    assert failed.attributes is not None
-    assert [first.name, second.name, failed.name] == ["decode", "decode", "encode"]
-    assert first.attributes["lookalike.waited_seconds"] == pytest.approx(0, abs=0.01)
-    assert second.attributes["lookalike.waited_seconds"] == pytest.approx(0.02, abs=0.015)
-    assert failed.attributes["error.type"] == "busy"
+    finished = spans.get_finished_spans()
+    attributes = [dict(span.attributes or {}) for span in finished]
+    assert [span.name for span in finished] == ["decode", "decode", "encode"]
+    assert attributes[0]["lookalike.waited_seconds"] < 0.015
+    assert attributes[1]["lookalike.waited_seconds"] >= 0.015
+    assert attributes[2]["error.type"] == "busy"
+    failed = finished[2]
     assert failed.status.status_code is StatusCode.ERROR
     assert not failed.events
     assert failed.status.description is None
