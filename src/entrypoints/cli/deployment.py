@@ -27,14 +27,16 @@ async def open_service() -> AsyncIterator[Container]:
 
 @asynccontextmanager
 async def open_detector() -> AsyncIterator[Container]:
-    """The detector alone: neither index nor files nor encoder. Raises ModelError."""
+    """The detector and the decoder alone: neither index nor files nor encoder. Raises ModelError."""
     container = load_container()
-    detector = container.detector()
-    await detector.open()
+    decoder, detector = container.decoder(), container.detector()
     try:
+        await decoder.open()
+        await detector.open()
         yield container
     finally:
         await detector.close()
+        await decoder.close()
 
 
 @asynccontextmanager

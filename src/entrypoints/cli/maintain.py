@@ -63,6 +63,7 @@ async def _reindex_embeddings() -> str:
         await repository.close()
         await detector.close()
         await encoder.close()
+        await container.decoder().close()
 
 
 async def _reindex_objects() -> str:
