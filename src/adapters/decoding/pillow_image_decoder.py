@@ -50,9 +50,9 @@ class PillowImageDecoder(ImageDecoder):
         self._processes = [reader for reader in readers if isinstance(reader, ReaderProcess)]
 
     async def open(self) -> None:
-        """See the port. Processes begin in the background."""
-        for process in self._processes:
-            process.start()
+        """See the port. One process begins in the background; the others begin when there is work for them."""
+        if self._processes:
+            self._processes[-1].start()
 
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
         """See the port. Pixels are C-contiguous and writable.
@@ -81,14 +81,13 @@ class PillowImageDecoder(ImageDecoder):
     @property
     def pids(self) -> list[int]:
         """The processes that read pictures now, for whoever measures them."""
-        return [process.pid for process in self._processes if process.pid is not None]
+        return [pid for process in self._processes if (pid := process.pid) is not None]
 
     async def close(self) -> None:
         """See the port."""
         self._budget.close(SlotsClosedError())
         await self._slots.close()
-        for process in self._processes:
-            await asyncio.to_thread(process.close)
+        await asyncio.gather(*(asyncio.to_thread(process.close) for process in self._processes))
 
     def _begin(self, content: bytes, sufficient_side: int, region: BoundingBox | None) -> DecodedImage | Claim:
         """The picture; or where there is no room for its pixels yet, the claim on it."""

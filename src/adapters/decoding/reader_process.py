@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 WALL_CLOCK_FACTOR = 5
 """A reader that has not answered after so many times its processor time hangs, or the machine is hopelessly busy."""
 
+_KNOWN = ("PATH", "LANG", "LC_", "LD_", "DYLD_", "TMPDIR", "PYTHON")
+"""How names of environment variables begin that a process is given: what it needs to start, and no secrets."""
+
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""NumPy's library would start a thread for each core, and there is a process for each."""
+
 MODULE = "adapters.decoding.isolated_reader"
 
 EXIT_PATIENCE_SECONDS = 1.0
@@ -74,7 +80,8 @@ class ReaderProcess:
     @property
     def pid(self) -> int | None:
         """The process's id while one runs."""
-        return None if self._process is None else self._process.pid
+        process = self._process  # which another thread may end meanwhile
+        return None if process is None else process.pid
 
     def start(self) -> None:
         """Start the process, if none runs, without waiting for it. Raises BusyError where the system has no room."""
@@ -88,7 +95,7 @@ class ReaderProcess:
                     [sys.executable, "-P", "-m", MODULE, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env={name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")},
+                    env={name: value for name, value in os.environ.items() if name.startswith(_KNOWN)} | _ONE_THREAD,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # a terminal's interrupts are for the parent to handle
                 )
