@@ -192,9 +192,8 @@ def _made_from_the_document(
     for name, value in (headers or {}).items():
         command += ["--header", f"{name}: {value}"]
     # It keeps what it has found in the directory that it runs in, and begins with that the next time.
-    done = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, timeout=10 * seconds + 60, check=False
-    )
+    give_up = 10 * seconds + 2 * patience + 60
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=give_up, check=False)
     assert report.exists(), f"schemathesis did not run:\n{done.stdout[-5_000:]}{done.stderr[-5_000:]}"
     cases = json.loads(report.read_text())["test_cases"]
     if done.returncode:
