@@ -21,7 +21,7 @@ install: $(VENV)/.installed
 
 ## test: everything that tests need, then all tests
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 ## e2e: the page and the documentation in a real browser (Chromium must be installed)
 e2e: $(VENV)/.installed-e2e

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from tests.serving import Service, start, stop
 
 from torture.report import Row
 
-ROUNDS = 50
-SHORT_ROUNDS = 3
+ROUNDS = range(50)
+SHORT_ROUNDS = range(1, 3)
+"""One of each kind."""
 CALLERS = 4
 OWNER_KILLS = 5
+SHORT_OWNER_KILLS = 2
+"""Amid its work, and amid its start."""
 SEARCHED = 4
 """So many of the pictures of a round are searched for; reading them all back costs less and is done."""
 
@@ -305,17 +309,17 @@ class Tally:
 def run(directory: Path, *, short: bool) -> Iterable[Row]:
     """Kill the service, in every third round only the process that owns the index."""
     torture = Torture(directory, seed=20_260_731)
-    rounds = SHORT_ROUNDS if short else ROUNDS
+    rounds, owner_kills = (SHORT_ROUNDS, SHORT_OWNER_KILLS) if short else (ROUNDS, OWNER_KILLS)
     killed, owner = Tally(), Tally()
     longest_start = slowest = 0.0
 
     service, _ = torture.start(detecting=True)
     try:
-        for round_ in range(rounds):
+        for round_ in rounds:
             of = owner if round_ % 3 == 2 else killed
             before = torture.complained()
             if of is owner:
-                callers = torture.write(service, kill_owner, round_=round_)
+                callers = torture.write(service, partial(kill_owner, times=owner_kills), round_=round_)
                 slowest = max(slowest, *(caller.slowest for caller in callers))
             else:
                 callers = torture.write(service, kill_group if round_ % 3 else kill_service, round_=round_)
@@ -324,7 +328,7 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
                 service, seconds = torture.start(detecting=round_ % 6 == 3)
                 longest_start = max(longest_start, seconds)
             torture.verify(service, {number for caller in callers for number in caller.touched})
-            of.times += OWNER_KILLS if of is owner else 1
+            of.times += owner_kills if of is owner else 1
             of.acknowledged += sum(caller.acknowledged for caller in callers)
             of.add(before, torture.complained())
             print(f"   round {round_ + 1}: {of}", *torture.since(before), sep="\n      ", flush=True)
@@ -367,10 +371,10 @@ def kill_service(service: Service, chance: random.Random) -> None:
     service.kill(group=False)
 
 
-def kill_owner(service: Service, chance: random.Random) -> None:
+def kill_owner(service: Service, chance: random.Random, *, times: int) -> None:
     """Amid its work, and every other time again amid its start; the callers go on for a moment after the last."""
     with service.client() as client:
-        for number in range(OWNER_KILLS):
+        for number in range(times):
             if number % 2:
                 time.sleep(chance.uniform(0.05, 0.3))
             else:

@@ -35,8 +35,8 @@ SINGLE = ("/v1/embeddings", "/v1/embeddings", "/v1/detections", "/v1/search", "/
 
 
 def run(directory: Path, *, short: bool) -> Iterable[Row]:
-    """Short: ten seconds of damaged pictures. Long: those of all kinds that take their time as well."""
-    chosen, seconds = seed(short=short), 8 if short else 60
+    """Short: four seconds of damaged pictures. Long: those of all kinds that take their time as well."""
+    chosen, seconds = seed(short=short), 4 if short else 60
     with running(directory, {}) as service, MemoryWatch(service.process.pid) as memory:
         yield _damaged(service, chosen, seconds)
         if not short:

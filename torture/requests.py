@@ -24,7 +24,7 @@ from torture.memory import MEBIBYTE, MemoryWatch
 from torture.report import Row
 
 SENDERS = 2
-BODY_SECONDS = 3
+BODY_SECONDS, SHORT_BODY_SECONDS = 3, 2
 WAIT_SECONDS = 1.0
 KEY = "torture-key-1"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
@@ -38,17 +38,18 @@ CHECKS = (
     "allow_header_conformance",
 )
 LIVE = Hostile(name="alive", method="GET", target=b"/health/live", statuses=(200,))
-SETTINGS = {"REPOSITORY__BACKEND": "memory", "HTTP__BODY_SECONDS": str(BODY_SECONDS)}
+SETTINGS = {"REPOSITORY__BACKEND": "memory"}
 
 
 def run(directory: Path, *, short: bool) -> Iterable[Row]:
     """Short: every hostile request once, and little of the rest. Long: also with keys configured."""
     chosen = seed(short=short)
-    with running(directory / "open", SETTINGS) as service, MemoryWatch(service.process.pid) as memory:
+    settings = SETTINGS | {"HTTP__BODY_SECONDS": str(SHORT_BODY_SECONDS if short else BODY_SECONDS)}
+    with running(directory / "open", settings) as service, MemoryWatch(service.process.pid) as memory:
         yield _every_one(service)
-        yield _damaged(service, chosen, 2 if short else 40)
+        yield _damaged(service, chosen, 1 if short else 40)
         yield _slow(service, 20 if short else 400, short=short)
-        yield _made_from_the_document(service, chosen, 4 if short else 50)
+        yield _made_from_the_document(service, directory, chosen, 3 if short else 50, patience=30 if short else 5)
         if not short:
             yield _damaged(service, chosen + 1, 15)
             complaint = memory.complaint()
@@ -56,8 +57,9 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
                 what=f"memory after these: {memory.growth / MEBIBYTE:+.0f} MiB", times=1, server_errors=bool(complaint)
             )
     if not short:
-        with running(directory / "closed", {**SETTINGS, "AUTH__KEYS": f"admin:{KEY}"}) as service:
-            yield _made_from_the_document(service, chosen, 20, {"Authorization": f"Bearer {KEY}"})
+        with running(directory / "closed", {**settings, "AUTH__KEYS": f"admin:{KEY}"}) as service:
+            with_a_key = {"Authorization": f"Bearer {KEY}"}
+            yield _made_from_the_document(service, directory, chosen, 20, patience=5, headers=with_a_key)
 
 
 def address_of(service: Service) -> tuple[str, int]:
@@ -170,18 +172,28 @@ def _drips(open_: socket.socket) -> bool:
 
 
 def _made_from_the_document(
-    service: Service, chosen: int, seconds: int, headers: Mapping[str, str] | None = None
+    service: Service,
+    directory: Path,
+    chosen: int,
+    seconds: int,
+    *,
+    patience: int,
+    headers: Mapping[str, str] | None = None,
 ) -> Row:
+    """What schemathesis makes of it. An answer that takes longer than `patience` seconds is a finding."""
     DIRECTORY.mkdir(exist_ok=True)
     report = DIRECTORY / f"schemathesis-{chosen}{'-with-a-key' if headers else ''}.json"
     command = [Path(sys.executable).parent / "schemathesis", "--config-file", CONFIGURATION, "run"]
     command += [f"{service.url}/openapi.json", "--max-time", str(seconds), "--seed", str(chosen), "--no-color"]
     checks = (*CHECKS, "ignored_auth") if headers else CHECKS
-    command += ["--checks", ",".join(checks), "--max-response-time", "5", "--request-timeout", "10"]
+    command += ["--checks", ",".join(checks), "--max-response-time", str(patience)]
+    command += ["--request-timeout", str(2 * patience)]
     command += ["--continue-on-failure", "--warnings", "off", "--report-json-path", report]
     for name, value in (headers or {}).items():
         command += ["--header", f"{name}: {value}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10 * seconds + 60, check=False)
+    # It keeps what it has found in the directory that it runs in, and begins with that the next time.
+    give_up = 10 * seconds + 2 * patience + 60
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=give_up, check=False)
     assert report.exists(), f"schemathesis did not run:\n{done.stdout[-5_000:]}{done.stderr[-5_000:]}"
     cases = json.loads(report.read_text())["test_cases"]
     if done.returncode:

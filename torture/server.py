@@ -22,7 +22,7 @@ from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
 from torture.mixed_load import MixedLoad
 from torture.report import Row
 
-TIMEOUT_SECONDS = 1.2
+TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS = 1.2, 0.6
 """How long the service waits for each answer of Qdrant's."""
 
 CALLS_AT_MOST = 5
@@ -112,7 +112,7 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
 
 
 async def _run(directory: Path, *, short: bool) -> list[Row]:
-    async with _qdrant() as qdrant:
+    async with _qdrant(patience=SHORT_TIMEOUT_SECONDS if short else TIMEOUT_SECONDS) as qdrant:
         settings = {
             "REPOSITORY__BACKEND": "qdrant",
             "REPOSITORY__URL": qdrant.url,
@@ -139,7 +139,7 @@ async def _harm(service: serving.Service, qdrant: Qdrant, *, short: bool) -> lis
         await load.run_for(CALM_SECONDS)
         descriptors, memory = process.num_fds(), process.memory_info().rss
         rows = [
-            await _inject(fault, load, qdrant, times=1 if short else 2, seconds=1.4 if short else 2.0)
+            await _inject(fault, load, qdrant, times=1 if short else 2, seconds=0.8 if short else 2.0)
             for fault in FAULTS
             if (fault.in_short or not short) and not (fault.needs_stand_in and qdrant.stand_in is None)
         ]
@@ -187,7 +187,7 @@ async def _do(act: Act, qdrant: Qdrant) -> None:
 
 
 @asynccontextmanager
-async def _qdrant() -> AsyncIterator[Qdrant]:
+async def _qdrant(*, patience: float) -> AsyncIterator[Qdrant]:
     url = os.environ.get("TEST_QDRANT_URL")
     if url is None:
         async with qdrant_stand_in() as server, line_to("127.0.0.1", server.port) as proxy:
@@ -197,7 +197,7 @@ async def _qdrant() -> AsyncIterator[Qdrant]:
                 url=server.url,
                 api_key=None,
                 collection="lookalike",
-                timeout=TIMEOUT_SECONDS,
+                timeout=patience,
             )
         return
     host, port = urlsplit(url).hostname or "", int(os.environ.get("TEST_QDRANT_GRPC_PORT", "6334"))
@@ -209,5 +209,5 @@ async def _qdrant() -> AsyncIterator[Qdrant]:
             url=BY_GRPC_ONLY,
             api_key=key,
             collection=collection,
-            timeout=TIMEOUT_SECONDS,
+            timeout=patience,
         )

@@ -70,7 +70,7 @@ PLACES = ["stand-in", "server"]
 @asynccontextmanager
 async def stand_in() -> AsyncIterator[Qdrant]:
     async with qdrant_stand_in() as server, line_to("127.0.0.1", server.port) as proxy:
-        yield Qdrant(proxy=proxy, stand_in=server, url=BY_GRPC_ONLY, api_key=None, collection="lookalike", timeout=0.8)
+        yield Qdrant(proxy=proxy, stand_in=server, url=BY_GRPC_ONLY, api_key=None, collection="lookalike", timeout=1.5)
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def rest_stand_in() -> AsyncIterator[Qdrant]:
             url=f"http://127.0.0.1:{proxy.port}",
             api_key=None,
             collection="lookalike",
-            timeout=0.8,
+            timeout=1.5,
             prefer_grpc=False,
         )
 

@@ -1,5 +1,7 @@
 """SIGTERM to a real process: who is in hand is answered, who comes anew refused, and nothing stays behind."""
 
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -13,11 +15,13 @@ import httpx
 import psutil
 import pytest
 
+from entrypoints.cli.main import main
 from tests.pictures import a_picture
 from tests.serving import Service, start
-from tests.unit.entrypoints.cli.command import LOOKALIKE, environment, lookalike
+from tests.unit.entrypoints.cli.command import LOOKALIKE, environment
 
 BOUNDARY = "the-boundary"
+WITHOUT_DETECTOR = {"DETECTOR__RUNTIME": "none"}  # starts in half the time
 
 
 class SlowUpload:
@@ -37,10 +41,13 @@ class SlowUpload:
         )
         self._rest = body[len(body) // 2 :]
         self._socket.sendall(head.encode() + body[: len(body) // 2])
-        time.sleep(0.2)  # for the service to have it in hand
+        assert until(lambda: in_progress(service) == 2), "it and the question itself"
 
     def finish(self) -> None:
         self._socket.sendall(self._rest)
+
+    def is_answered(self) -> bool:
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         with self._socket, HTTPResponse(self._socket) as response:
@@ -48,17 +55,31 @@ class SlowUpload:
             return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
 
 
-def until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+def in_progress(service: Service) -> int:
+    metrics = httpx.get(f"{service.url}/metrics").text
+    [told] = re.findall(r"^lookalike_http_requests_in_progress (\S+)$", metrics, re.MULTILINE)
+    return int(float(told))
+
+
+def until(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
     give_up = time.monotonic() + seconds
     while not holds() and time.monotonic() < give_up:
         time.sleep(0.02)
     return holds()
 
 
-def test_sigterm_drains(tmp_path: Path) -> None:
+def is_gone(process: psutil.Process) -> bool:
+    """Ended, whether or not whoever inherited it has taken note."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_sigterm_drains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    service = start(tmp_path / "service", {"STORAGE__RESERVE_BYTES": "0"}, TMPDIR=str(scratch))
+    service = start(tmp_path / "service", WITHOUT_DETECTOR | {"STORAGE__RESERVE_BYTES": "0"}, TMPDIR=str(scratch))
     try:
         httpx.post(f"{service.url}/v1/search", files={"file": a_picture(3)})  # wakes whatever decodes pictures
         helpers = psutil.Process(service.process.pid).children(recursive=True)
@@ -80,31 +101,39 @@ def test_sigterm_drains(tmp_path: Path) -> None:
         upload.finish()
         status, headers, _ = upload.answer()
         assert (status, headers["connection"]) == (201, "close")
-        assert service.process.wait(10) == -signal.SIGTERM
+        assert service.process.wait(30) == -signal.SIGTERM
     finally:
         service.process.kill()
 
     assert "Traceback" not in service.output()
     assert '"level": "error"' not in service.output()
-    assert until(lambda: not any(helper.is_running() for helper in helpers))
+    assert until(lambda: all(map(is_gone, helpers)))
     assert list(scratch.iterdir()) == []
     assert list((service.directory / "data").rglob("incoming/*")) == []
-    listed = lookalike("list", "--json", data_dir=service.directory / "data")
-    assert '"filename": "a.png"' in listed.stdout
+    monkeypatch.setenv("LOOKALIKE_DATA_DIR", str(service.directory / "data"))
+    with pytest.raises(SystemExit):
+        main(["list", "--json"])
+    assert '"filename": "a.png"' in capsys.readouterr().out
 
 
 def test_a_second_sigterm_cuts_what_is_in_hand(tmp_path: Path) -> None:
-    service = start(tmp_path, {"REPOSITORY__BACKEND": "memory", "HTTP__SHUTDOWN_SECONDS": "100"})
+    service = start(tmp_path, WITHOUT_DETECTOR | {"REPOSITORY__BACKEND": "memory", "HTTP__SHUTDOWN_SECONDS": "100"})
     try:
         upload = SlowUpload(service, a_picture(1))
         service.process.terminate()
-        time.sleep(1.2)  # a signal that comes sooner is taken for an echo of the first one
-        assert service.process.poll() is None
-        service.process.terminate()
+        assert until(lambda: httpx.get(f"{service.url}/health/ready").status_code == 503)
+        assert not upload.is_answered()
+
+        def is_answered_after_another() -> bool:
+            service.process.terminate()  # one that comes soon is taken for an echo of the first one
+            time.sleep(0.1)
+            return upload.is_answered()
+
+        assert until(is_answered_after_another)
         status, headers, body = upload.answer()
         assert (status, headers["retry-after"]) == (503, "5")
         assert b'"code":"shutting_down"' in body
-        assert service.process.wait(10) == -signal.SIGTERM
+        assert service.process.wait(30) == -signal.SIGTERM
     finally:
         service.process.kill()
     assert "Traceback" not in service.output()
@@ -112,18 +141,22 @@ def test_a_second_sigterm_cuts_what_is_in_hand(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0.5, 1.2])
 def test_sigterm_during_start_ends_at_once(tmp_path: Path, seconds: float) -> None:
-    process = subprocess.Popen(
-        [LOOKALIKE, "serve", "--port", "0"],
-        cwd=tmp_path,
-        env=environment(tmp_path / "data"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    output = tmp_path / "stdout"
+    with output.open("w") as stdout:
+        process = subprocess.Popen(
+            [LOOKALIKE, "serve", "--port", "0"],
+            cwd=tmp_path,
+            env=environment(tmp_path / "data"),
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     time.sleep(seconds)
     helpers = psutil.Process(process.pid).children(recursive=True)
+    had_started = "Serving" in output.read_text()  # on a fast machine
     process.terminate()
-    _, stderr = process.communicate(timeout=3)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGTERM
+    assert ("Serving" in output.read_text()) == had_started, "it has finished its start first"
     assert "Traceback" not in stderr
-    assert until(lambda: not any(helper.is_running() for helper in helpers))
+    assert until(lambda: all(map(is_gone, helpers)))

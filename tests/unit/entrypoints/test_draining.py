@@ -7,6 +7,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.http.draining import DrainedRequests, Draining
+from tests.eventually import eventually
 
 SCOPE = {"type": "http", "method": "GET", "path": "/v1/images", "headers": [], "state": {"request_id": "abc"}}
 
@@ -70,7 +71,7 @@ async def test_what_is_in_hand_is_answered_and_what_is_new_refused() -> None:
     ready.set()
     answer = await in_hand
     assert (answer.status, answer.body, answer.headers["connection"]) == (200, b"done", "close")
-    await asyncio.wait_for(stop, 1)
+    await asyncio.wait_for(stop, 10)
 
 
 async def test_health_is_answered_to_the_end() -> None:
@@ -84,7 +85,7 @@ async def test_health_is_answered_to_the_end() -> None:
 
 
 async def test_with_nothing_in_hand_a_stop_takes_no_time() -> None:
-    await asyncio.wait_for(Draining(limit_seconds=60).drain(), 1)
+    await asyncio.wait_for(Draining(limit_seconds=60).drain(), 10)
 
 
 async def test_at_the_limit_the_rest_is_cut_and_told_so() -> None:
@@ -92,7 +93,7 @@ async def test_at_the_limit_the_rest_is_cut_and_told_so() -> None:
     app = DrainedRequests(answering_after(asyncio.Event()), draining)
     in_hand = asyncio.create_task(ask(app))
     await settle()
-    await asyncio.wait_for(draining.drain(), 1)
+    await asyncio.wait_for(draining.drain(), 10)
     answer = await in_hand
     assert (answer.status, json.loads(answer.body)["code"]) == (503, "shutting_down")
     assert in_hand.cancelling() == 0
@@ -106,7 +107,7 @@ async def test_an_answer_that_is_cut_amid_is_left_incomplete() -> None:
     draining = Draining(limit_seconds=0.05)
     in_hand = asyncio.create_task(ask(DrainedRequests(answering_after(asyncio.Event(), first=begin), draining)))
     await settle()
-    await asyncio.wait_for(draining.drain(), 1)
+    await asyncio.wait_for(draining.drain(), 10)
     answer = await in_hand
     assert (answer.status, answer.body, answer.complete) == (200, b"half", False)
 
@@ -118,12 +119,12 @@ async def test_hurrying_cuts_before_the_limit() -> None:
     stop = asyncio.create_task(draining.drain())
     await settle()
     draining.hurry()
-    await asyncio.wait_for(stop, 1)
+    await asyncio.wait_for(stop, 10)
     assert (await in_hand).status == 503
 
 
 async def test_for_the_notice_new_requests_are_taken() -> None:
-    ready, draining = asyncio.Event(), Draining(limit_seconds=60, notice_seconds=0.1)
+    ready, draining = asyncio.Event(), Draining(limit_seconds=60, notice_seconds=30)
     ready.set()
     app = DrainedRequests(answering_after(ready), draining)
     stop = asyncio.create_task(draining.drain())
@@ -131,8 +132,22 @@ async def test_for_the_notice_new_requests_are_taken() -> None:
     assert draining.stopping
     noticed = await ask(app)
     assert (noticed.status, noticed.headers["connection"]) == (200, "close")
-    await asyncio.wait_for(stop, 1)
+    assert not stop.done()
+    draining.hurry()
+    await stop
+
+
+async def test_after_the_notice_new_requests_are_refused() -> None:
+    ready, draining = asyncio.Event(), Draining(limit_seconds=60, notice_seconds=0.05)
+    app = DrainedRequests(answering_after(ready), draining)
+    in_hand = asyncio.create_task(ask(app))
+    await settle()
+    stop = asyncio.create_task(draining.drain())
+    assert await eventually(lambda: draining.refusing)
     assert (await ask(app)).status == 503
+    ready.set()
+    assert (await in_hand).status == 200
+    await asyncio.wait_for(stop, 10)
 
 
 async def test_a_request_that_others_cancel_is_not_answered() -> None:

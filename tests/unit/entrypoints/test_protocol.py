@@ -67,7 +67,7 @@ async def test_a_head_that_does_not_end_is_given_up(begun: bytes) -> None:
 
 
 async def test_the_head_of_a_further_request_has_its_time_too() -> None:
-    async with listening(app, head_seconds=0.2) as address:
+    async with listening(app, head_seconds=1.0) as address:
         answers = await said(address, GET % b"first" + b"\r\n", GET % b"second", pause=0.05)
     assert [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"408"]
 
@@ -80,7 +80,7 @@ async def test_who_asks_for_nothing_is_hung_up_on(piece: bytes) -> None:
 
 async def test_a_body_that_nobody_reads_does_not_hold_the_connection() -> None:
     post = b"POST /early HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n"
-    async with listening(app, head_seconds=0.2) as address:
+    async with listening(app, head_seconds=1.0) as address:
         reader, writer = await asyncio.open_connection(*address)
         writer.write(post)
         await asyncio.wait_for(reader.readuntil(b"at /early"), 5)
