@@ -112,7 +112,7 @@ async def test_the_originals_of_a_lost_index_are_not_removed(workshop: Workshop)
 
 async def test_what_was_cut_short_is_settled_and_no_finding(workshop: Workshop) -> None:
     await workshop.store.put(id_of(b"stray"), original=b"stray", thumbnail=b"small")
-    workshop.store.noted.append(id_of(b"stray"))
+    workshop.store.noted_ids.append(id_of(b"stray"))
     assert await check(workshop) == []
     assert len(workshop.store.files) == 3
 

@@ -151,9 +151,9 @@ async def test_what_was_cut_short_is_settled_before_anyone_is_served(service: Ru
     store = service.store
     assert isinstance(store, FakeStore)
     await store.put(an_id(1), original=b"one", thumbnail=b"small one")
-    store.noted.append(an_id(1))
+    store.noted_ids.append(an_id(1))
     await service.open()
-    assert (store.files, store.noted) == ({}, [])
+    assert (store.files, store.noted_ids) == ({}, [])
     await service.close()
 
 
@@ -165,8 +165,8 @@ async def test_what_is_cut_short_meanwhile_is_settled_now_and_then(
     assert isinstance(store, FakeStore)
     await service.open()
     await store.put(an_id(1), original=b"one", thumbnail=b"small one")
-    store.noted.append(an_id(1))
-    assert await eventually(lambda: not store.noted)
+    store.noted_ids.append(an_id(1))
+    assert await eventually(lambda: not store.noted_ids)
     assert store.files == {}
     await service.close()
 
