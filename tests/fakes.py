@@ -212,6 +212,7 @@ class FakeStore(ImageStore):
 
     @asynccontextmanager
     async def changing(self, ids: Collection[ImageId]) -> AsyncIterator[None]:
+        raise_if_over()
         self.noted_ids.extend(ids)
         yield
         for id_ in ids:
