@@ -42,12 +42,12 @@ async def test_a_worker_that_nobody_ends_recovers_once_it_is_mended(
     async with serving(app) as client:
         repository.failure = IndexDamagedError("no segments")
         async with asyncio.timeout(10):
-            while "no segments" not in (await client.get("/health/ready")).text:
+            while "no segments" not in (await client.get("/health/ready")).text:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.02)  # it goes on trying
         assert (await client.get("/health/ready")).status_code == 503
         assert app.state.start_failure is None
         repository.failure = None
         async with asyncio.timeout(10):
-            while (await client.get("/health/ready")).status_code != 200:
+            while (await client.get("/health/ready")).status_code != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
