@@ -159,12 +159,16 @@ class FakeThumbnails(ThumbnailRenderer):
 
 
 class FakeStore(ImageStore):
-    """Files in a dictionary. While `full`, nothing can be put. `noted` are the images that are being changed."""
+    """Files in a dictionary. While `full`, nothing can be put.
+
+    `noted_ids` are the images that are being changed, of which those in `young` do not count as cut short yet.
+    """
 
     def __init__(self, *, journal: Journal | None = None) -> None:
         self.files: dict[ImageId, tuple[bytes, bytes]] = {}
         self.journal = [] if journal is None else journal
-        self.noted: list[ImageId] = []
+        self.noted_ids: list[ImageId] = []
+        self.young: set[ImageId] = set()
         self.full = False
 
     async def open(self) -> None:
@@ -208,17 +212,21 @@ class FakeStore(ImageStore):
 
     @asynccontextmanager
     async def changing(self, ids: Collection[ImageId]) -> AsyncIterator[None]:
-        self.noted.extend(ids)
+        raise_if_over()
+        self.noted_ids.extend(ids)
         yield
         for id_ in ids:
-            self.noted.remove(id_)
+            self.noted_ids.remove(id_)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[Sequence[ImageId]]:
-        yield list(dict.fromkeys(self.noted))
+        yield [id_ for id_ in dict.fromkeys(self.noted_ids) if id_ not in self.young]
+
+    async def noted(self) -> Collection[ImageId]:
+        return set(self.noted_ids)
 
     async def forget_interrupted(self) -> None:
-        self.noted.clear()
+        self.noted_ids = [id_ for id_ in self.noted_ids if id_ in self.young]
 
     def _files(self, id_: ImageId) -> tuple[bytes, bytes]:
         if id_ not in self.files:

@@ -47,8 +47,8 @@ class DeleteImages:
             present = [id_ for id_, record in (await self.repository.get(ids)).items() if where.matches(record)]
             if present:
                 raise_if_over()
-                with acting_for(Caller()):  # as when indexing: what has begun is finished, whoever asked for it
-                    async with self.store.changing(present):
+                async with self.store.changing(present):
+                    with acting_for(Caller()):  # as when indexing: what has begun is finished, whoever asked for it
                         await self.repository.delete(present)
                         await asyncio.gather(*(self.store.delete(id_) for id_ in present))
         return len(present)

@@ -189,7 +189,9 @@ class IndexImages:
         metadata = item.upload.metadata
         if metadata is not None and metadata != record.metadata:
             try:
-                await self.repository.set_metadata(record.id, metadata)
+                raise_if_over()
+                with acting_for(Caller()):  # what has begun is finished, whoever asked for it
+                    await self.repository.set_metadata(record.id, metadata)
             except LookalikeError as error:
                 return _failed(item.upload, error)
             record = replace(record, metadata=metadata)
@@ -225,12 +227,12 @@ class IndexImages:
         if not prepared:
             return ()
         raise_if_over()
-        # From here on whoever asked may go: what has begun is finished, so that no file is left without a record.
-        with acting_for(Caller()):
-            async with self.store.changing([item.record.id for item in prepared]):
+        async with self.store.changing([item.record.id for item in prepared]):
+            # From here on whoever asked may go: what has begun is finished, so that no file is left without a record.
+            with acting_for(Caller()):
                 full = await self._write(prepared)
-            if full is not None:
-                raise full
+        if full is not None:
+            raise full
         return [item.record for item in prepared]
 
     async def _write(self, prepared: Sequence[_Prepared]) -> StorageFullError | None:

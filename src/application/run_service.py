@@ -51,7 +51,7 @@ class RunService:
 
     A mistake in the deployment (another embedding space, a missing weight) is raised by `open`. A repository that
     does not answer is not one: the service starts, is not ready, and keeps trying. `on_hopeless` hears of what only
-    shows after that and never passes by itself.
+    shows after that and never passes by itself; without it, that is tried again too, since somebody may mend it.
     """
 
     decoder: ImageDecoder
@@ -149,6 +149,8 @@ class RunService:
             images = await SettleInterrupted(repository=self.repository, store=self.store)()
         except LookalikeError as error:
             log.warning("What was cut short cannot be settled yet: %s", error)
+        except Exception:  # it can wait, and must end neither a start nor the attempts to come
+            log.exception("What was cut short cannot be settled yet")
         else:
             log.log(logging.INFO if images else logging.DEBUG, "Settled %d images that were cut short", images)
 
@@ -163,12 +165,11 @@ class RunService:
         while not self._repository_open:
             try:
                 await attempt
-            except (IndexDamagedError, IndexInUseError) as error:
-                log.error("The index cannot be opened: %s", error)
-                if self.on_hopeless is not None:
-                    self.on_hopeless(error)
-                return
             except Exception as error:
+                if isinstance(error, (IndexDamagedError, IndexInUseError)) and self.on_hopeless is not None:
+                    log.error("The index cannot be opened: %s", error)
+                    self.on_hopeless(error)
+                    return
                 log.warning("The index cannot be opened yet: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 attempt = self._attempt = asyncio.create_task(self._open_repository())

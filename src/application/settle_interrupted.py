@@ -21,6 +21,8 @@ class SettleInterrupted:
     async def __call__(self) -> int:
         """How many images were looked at. Raises UnavailableError, having forgotten none of them."""
         async with self.store.paused() as interrupted:
+            if not interrupted:
+                return 0
             recorded = await self.repository.get(interrupted)
             await asyncio.gather(*(self.store.delete(id_) for id_ in interrupted if id_ not in recorded))
             await self.repository.sweep_objects(interrupted)

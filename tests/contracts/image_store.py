@@ -1,10 +1,12 @@
 """What the port ImageStore promises, as tests that every adapter passes. A subclass overrides the fixture `store`."""
 
 import asyncio
+import time
 
 import pytest
 
-from domain.errors import ImageNotFoundError
+from domain.callers import Caller, acting_for
+from domain.errors import DeadlinePassedError, ImageNotFoundError
 from domain.images import ContentHash, ImageId
 from domain.ports.image_store import FileSizes, ImageStore
 
@@ -13,12 +15,47 @@ def an_id(seed: int = 1) -> ImageId:
     return ContentHash.of(seed.to_bytes(8, "big")).image_id
 
 
-class ImageStoreContract:
+class NotedChangesContract:
+    """What an image store promises of changes, as far as nobody waits for anybody."""
+
     @pytest.fixture
     async def store(self) -> ImageStore:
         """An opened, empty store."""
         raise NotImplementedError
 
+    async def test_what_is_cut_short_is_told_until_it_is_forgotten(self, store: ImageStore) -> None:
+        async with store.changing([an_id(1), an_id(2)]):
+            pass
+        async with store.paused() as interrupted:
+            assert list(interrupted) == []
+        for ids in ([an_id(3), an_id(4)], [an_id(4)]):
+            with pytest.raises(RuntimeError):
+                async with store.changing(ids):
+                    raise RuntimeError
+        await store.open()
+        for _ in range(2):
+            async with store.paused() as interrupted:
+                assert sorted(interrupted) == sorted([an_id(3), an_id(4)])
+                assert set(await store.noted()) == {an_id(3), an_id(4)}
+        async with store.paused():
+            await store.forget_interrupted()
+        async with store.paused() as interrupted:
+            assert list(interrupted) == []
+            assert set(await store.noted()) == set()
+
+    async def test_nothing_begins_for_a_caller_who_waits_no_more(self, store: ImageStore) -> None:
+        with acting_for(Caller(deadline=time.monotonic())), pytest.raises(DeadlinePassedError):
+            async with store.changing([an_id()]):
+                pytest.fail("it has begun")
+        async with store.paused():
+            assert set(await store.noted()) == set()
+
+    async def test_changes_overlap(self, store: ImageStore) -> None:
+        async with store.changing([an_id(1)]), store.changing([an_id(1)]), store.changing([an_id(2)]):
+            pass
+
+
+class ImageStoreContract(NotedChangesContract):
     async def test_gives_back_what_was_put(self, store: ImageStore) -> None:
         await store.put(an_id(1), original=b"one", thumbnail=b"small one")
         await store.put(an_id(2), original=bytes(range(256)) * 20_000, thumbnail=b"small two")
@@ -104,25 +141,7 @@ class ImageStoreContract:
             an_id(77): FileSizes(original=None, thumbnail=None),
         }
 
-    # Changes
-
-    async def test_what_is_cut_short_is_told_until_it_is_forgotten(self, store: ImageStore) -> None:
-        async with store.changing([an_id(1), an_id(2)]):
-            pass
-        async with store.paused() as interrupted:
-            assert list(interrupted) == []
-        for ids in ([an_id(3), an_id(4)], [an_id(4)]):
-            with pytest.raises(RuntimeError):
-                async with store.changing(ids):
-                    raise RuntimeError
-        await store.open()
-        for _ in range(2):
-            async with store.paused() as interrupted:
-                assert sorted(interrupted) == sorted([an_id(3), an_id(4)])
-        async with store.paused():
-            await store.forget_interrupted()
-        async with store.paused() as interrupted:
-            assert list(interrupted) == []
+    # Changes that wait
 
     async def test_a_pause_waits_for_changes_and_changes_for_a_pause(self, store: ImageStore) -> None:
         journal: list[str] = []
@@ -158,7 +177,3 @@ class ImageStoreContract:
             "second begins",
             "second ends",
         ]
-
-    async def test_changes_overlap(self, store: ImageStore) -> None:
-        async with store.changing([an_id(1)]), store.changing([an_id(1)]), store.changing([an_id(2)]):
-            pass

@@ -79,9 +79,7 @@ class QdrantConnection:
         """The answer to `request`, made again while that may help, within the timeout and the caller's deadline.
 
         `within` is a shorter time, in seconds. A silent server is not waited for (see SignsOfLife), except by bulk
-        work, which loses more by failing.
-
-        `within` is a shorter time, in seconds. Raises QdrantFault, DeadlinePassedError.
+        work, which loses more by failing. Raises QdrantFault, DeadlinePassedError.
         """
         raise_if_over()
         timeout = min(self._timeout, within or self._timeout)

@@ -51,11 +51,13 @@ class SignsOfLife:
         silence = str(self._silence)
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._check())
-        if not await asyncio.shield(self._checking):
+        checking = self._checking
+        await asyncio.wait([checking])  # others wait for it too; and it may be cancelled, which is not ours to pass on
+        if checking.cancelled() or not checking.result():
             raise QdrantFault(FaultKind.AWAY, silence)
 
     def forget(self) -> None:
-        """Take the server for alive, and ask no more."""
+        """Take the server for alive, and ask no more. Whoever waits for an answer gets a QdrantFault."""
         self._silence = None
         if self._checking is not None:
             self._checking.cancel()

@@ -1,17 +1,18 @@
 """Which images are being changed, noted on disk: what is left of the notes tells what a killed process was at."""
 
 import asyncio
+import errno
 import fcntl
-import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
 from adapters.stores.durability import FULL, sync_folder
-from domain.errors import BusyError
+from domain.callers import raise_if_over
+from domain.errors import BusyError, ConfigurationError, UnavailableError
 from domain.images import ImageId
 
 PATIENCE_SECONDS = 60.0
@@ -19,6 +20,8 @@ PATIENCE_SECONDS = 60.0
 
 _POLL_SECONDS = 0.01
 _NOTE = ".note"
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""The error numbers of a file system, often one of a network, that offers no locks."""
 
 
 class ChangeNotes:
@@ -41,39 +44,64 @@ class ChangeNotes:
         self._changes = folder / "changes"
 
     def open(self) -> None:
-        """Make the folder. Raises OSError."""
+        """Make the folder. Raises OSError, and ConfigurationError where files cannot be locked."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for lock in (self._gate, self._changes):
             lock.touch()
+        with _opened(self._gate) as gate, _errors_named(self._folder), suppress(BlockingIOError):
+            fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     @asynccontextmanager
     async def changing(self, ids: Collection[ImageId]) -> AsyncIterator[None]:
         """See ImageStore."""
         with ExitStack() as locks:
-            with ExitStack() as passing:
-                await _lock(passing, self._gate, fcntl.LOCK_SH)
-                await _lock(locks, self._changes, fcntl.LOCK_SH)
-            notes = await asyncio.to_thread(self._write, ids)
+            with _errors_named(self._folder):
+                gate, changes = await self._opened_locks(locks)
+                await _lock(gate, fcntl.LOCK_SH)
+                # At once, since a pause that had it would have the gate too: changes that lingered in the gate could
+                # overlap there and keep a pause waiting for ever.
+                await _lock(changes, fcntl.LOCK_SH)
+                gate.close()
+                notes = await asyncio.to_thread(self._write, ids)
             yield
-            await asyncio.to_thread(_remove, notes)
+            with _errors_named(self._folder):
+                await asyncio.to_thread(_remove, notes)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[Sequence[ImageId]]:
         """See ImageStore."""
         with ExitStack() as locks:
-            await _lock(locks, self._gate, fcntl.LOCK_EX)
-            await _lock(locks, self._changes, fcntl.LOCK_EX)
-            # Nobody is at work, so that all of the notes are of work that was cut short.
-            self._interrupted = await asyncio.to_thread(self._old_notes)
-            yield sorted({UUID(note.name.partition(".")[0]) for note in self._interrupted})
+            with _errors_named(self._folder):
+                for file in await self._opened_locks(locks):
+                    await _lock(file, fcntl.LOCK_EX)
+                # Nobody is at work, so that all of the notes are of work that was cut short.
+                interrupted = await asyncio.to_thread(self._old_notes)
+            self._interrupted = list(interrupted)
+            yield sorted(set(interrupted.values()))
 
     async def forget_interrupted(self) -> None:
         """See ImageStore."""
-        await asyncio.to_thread(_remove, self._interrupted)
+        with _errors_named(self._folder):
+            await asyncio.to_thread(_remove, self._interrupted)
 
-    def _old_notes(self) -> Sequence[Path]:
+    async def noted(self) -> Collection[ImageId]:
+        """See ImageStore."""
+        with _errors_named(self._folder):
+            return set((await asyncio.to_thread(self._notes)).values())
+
+    async def _opened_locks(self, until: ExitStack) -> Sequence[BinaryIO]:
+        """The files of the gate and of the changes, for one wait on a thread that may be long in coming."""
+        files = await asyncio.to_thread(lambda: [_opened(path) for path in (self._gate, self._changes)])
+        return [until.enter_context(file) for file in files]
+
+    def _notes(self) -> Mapping[Path, ImageId]:
+        """All notes there are; files that others named are none."""
+        images = {note: _image(note) for note in self._folder.glob(f"*{_NOTE}")}
+        return {note: id_ for note, id_ in images.items() if id_ is not None}
+
+    def _old_notes(self) -> Mapping[Path, ImageId]:
         latest = time.time() - self._settle_after
-        return [note for note in self._folder.glob(f"*{_NOTE}") if note.stat().st_mtime <= latest]
+        return {note: id_ for note, id_ in self._notes().items() if note.stat().st_mtime <= latest}
 
     def _write(self, ids: Collection[ImageId]) -> Sequence[Path]:
         token = uuid4().hex  # two processes may change one image
@@ -94,18 +122,21 @@ def _remove(notes: Iterable[Path]) -> None:
         note.unlink(missing_ok=True)
 
 
-async def _lock(held: ExitStack, path: Path, kind: int) -> None:
-    """Lock a file until `held` ends. Polled, since a thread that waits could be the one that the holder needs."""
-    file: BinaryIO = held.enter_context(await asyncio.to_thread(_opened, path))
+async def _lock(file: BinaryIO, kind: int) -> None:
+    """Lock a file until it is closed. Polled, since a thread that waits could be the one that the holder needs.
+
+    Raises BusyError, and DeadlinePassedError as soon as nobody waits for the work that it is for.
+    """
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
+        raise_if_over()
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > give_up:
                 raise BusyError(
                     f"Others have been at work on the stored pictures for {PATIENCE_SECONDS:g} s. Send it again; if it "
-                    f"stays so, look for a process that hangs and has {path} open."
+                    f"stays so, look for a process that hangs and has {file.name} open."
                 ) from None
             await asyncio.sleep(_POLL_SECONDS)
         else:
@@ -113,4 +144,27 @@ async def _lock(held: ExitStack, path: Path, kind: int) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb")
+    return path.open("rb", buffering=0)
+
+
+def _image(note: Path) -> ImageId | None:
+    """None for a name that no change has given."""
+    try:
+        return UUID(note.name.partition(".")[0])
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _errors_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise ConfigurationError(
+                f"Files in {folder} cannot be locked: {error.strerror}. Keep the pictures on a file system that offers "
+                "flock, as local ones do and NFS does from version 4 on."
+            ) from error
+        raise UnavailableError(
+            f"The notes of changes in {folder} cannot be kept: {error.strerror or error}. Look after that disk."
+        ) from error

@@ -85,6 +85,10 @@ class FileSystemImageStore(ImageStore):
         """See the port."""
         return self._notes.paused()
 
+    async def noted(self) -> Collection[ImageId]:
+        """See the port."""
+        return await self._notes.noted()
+
     async def forget_interrupted(self) -> None:
         """See the port."""
         await self._notes.forget_interrupted()

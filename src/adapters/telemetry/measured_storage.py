@@ -70,6 +70,10 @@ class MeasuredImageStore(ImageStore):
         """See the port."""
         return self._store.paused()
 
+    async def noted(self) -> Collection[ImageId]:
+        """See the port."""
+        return await self._store.noted()
+
     async def forget_interrupted(self) -> None:
         """See the port."""
         await self._store.forget_interrupted()

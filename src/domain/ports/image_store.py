@@ -70,15 +70,23 @@ class ImageStore(Protocol):
         That these images are being changed is noted first, and forgotten at the end unless the body raises or its
         process dies; on a disk without any room it is not noted. Not to be nested, nor used within `paused`.
 
-        Raises BusyError if others have it `paused` for long.
+        Raises BusyError if others have it `paused` for long, and DeadlinePassedError if the caller's wait is over
+        before the body begins; UnavailableError where notes cannot be kept.
         """
 
     @abstractmethod
     def paused(self) -> AbstractAsyncContextManager[Sequence[ImageId]]:
         """While the body runs, no process that shares the store is `changing` anything.
 
-        Gives the images whose change was cut short; see `forget_interrupted`. Raises BusyError if others do not finish
-        for long.
+        Gives the images whose change was cut short and has had its time; see `forget_interrupted`. Raises
+        UnavailableError, as BusyError if others do not finish for long.
+        """
+
+    @abstractmethod
+    async def noted(self) -> Collection[ImageId]:
+        """Within `paused`, every image whose change was cut short.
+
+        Among them are those that `paused` does not give yet: their records may still change. Raises UnavailableError.
         """
 
     @abstractmethod

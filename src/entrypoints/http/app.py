@@ -39,7 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
     """An application of its own: its container is on `app.state`.
 
     Where it may not start, the reason is on `app.state.start_failure`, and startup raises it; if it only shows later,
-    `app.state.end` is called. Raises ConfigurationError where the file of keys cannot be read.
+    `app.state.end` is called. Where that is None, as in one of several workers, which would be started again at once,
+    it goes on, not ready, and tries again. Raises ConfigurationError where the file of keys cannot be read.
     """
     container = Container(settings=settings)
     metrics, tracing = container.metrics(), container.tracing()
@@ -56,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         with ended_by_signals():
             try:
                 service = container.run_service()
-                service.on_hopeless = give_up
+                service.on_hopeless = None if app.state.end is None else give_up
                 await service.open(keep_trying=True)
             except LookalikeError as error:
                 app.state.start_failure = error
@@ -96,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.keys = KeyRing(
         settings.auth.keys, settings.auth.keys_file, secret=lambda: session_secret(settings.data_dir)
     )
-    app.state.end = lambda: None
+    app.state.end = None
     app.state.draining = draining
     app.state.bodies_in_hand = bodies = BodiesInHand(settings.http.max_bytes_in_flight)
     metrics.watch_bytes("bodies", lambda: bodies.in_hand, limit=settings.http.max_bytes_in_flight)

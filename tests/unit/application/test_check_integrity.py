@@ -110,9 +110,20 @@ async def test_the_originals_of_a_lost_index_are_not_removed(workshop: Workshop)
     assert len(workshop.store.files) == 3
 
 
+async def test_files_whose_record_may_still_be_written_are_left_alone(workshop: Workshop) -> None:
+    late, stray = id_of(b"late"), id_of(b"stray")
+    for id_ in (late, stray):
+        await workshop.store.put(id_, original=b"late", thumbnail=b"small")
+    workshop.store.noted_ids.append(late)
+    workshop.store.young.add(late)
+    assert kinds(await check(workshop, repair=True)) == [(stray, FindingKind.FILES_WITHOUT_RECORD, True)]
+    assert late in workshop.store.files
+    assert stray not in workshop.store.files
+
+
 async def test_what_was_cut_short_is_settled_and_no_finding(workshop: Workshop) -> None:
     await workshop.store.put(id_of(b"stray"), original=b"stray", thumbnail=b"small")
-    workshop.store.noted.append(id_of(b"stray"))
+    workshop.store.noted_ids.append(id_of(b"stray"))
     assert await check(workshop) == []
     assert len(workshop.store.files) == 3
 

@@ -1,8 +1,12 @@
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from adapters.stores.file_system_image_store import FileSystemImageStore
 from domain.callers import Caller, acting_for, raise_if_over
 from domain.errors import DeadlinePassedError, ImageNotFoundError, InvalidMetadataError
 from domain.filters import AnyOf, Field, Filter
@@ -90,3 +94,14 @@ async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
         caller.deadline = None
         await workshop.delete.one(id_of(b"hat"))
     assert workshop.store.files == {}
+
+
+async def test_nothing_is_deleted_for_who_waits_no_more_when_a_pause_ends(workshop: Workshop, tmp_path: Path) -> None:
+    await workshop.index(b"hat")
+    store = FileSystemImageStore(tmp_path, reserve_bytes=0)
+    await store.open()
+    delete = replace(workshop.delete, store=store)
+    async with store.paused(), asyncio.timeout(10):
+        with acting_for(Caller(deadline=time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
+            await delete.one(id_of(b"hat"))
+    assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]

@@ -1,10 +1,14 @@
 import asyncio
+import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from adapters.stores.file_system_image_store import FileSystemImageStore
 from application.index_images import GROUP_SIZE, GROUPS_IN_HAND, Upload
-from domain.callers import Caller, acting_for, is_bulk, set_deadline
+from domain.callers import Caller, acting_for, is_bulk, raise_if_over, set_deadline
 from domain.embeddings import Embeddings
 from domain.errors import (
     BodyTooLargeError,
@@ -15,6 +19,7 @@ from domain.errors import (
     StorageFullError,
 )
 from domain.images import ImageId, ImageRecord
+from domain.metadata import Metadata
 from domain.raster import RasterImage
 from tests.fakes import UNREADABLE, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -194,6 +199,35 @@ async def test_who_goes_once_it_is_being_stored_leaves_it_whole(workshop: Worksh
         outcome = await workshop.index_images.one(an_upload(b"hat"))
     assert outcome.status == "created"
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
+
+
+async def test_nothing_is_stored_for_who_waits_no_more_when_a_pause_ends(workshop: Workshop, tmp_path: Path) -> None:
+    store = FileSystemImageStore(tmp_path, reserve_bytes=0)
+    await store.open()
+    index_images = replace(workshop.index_images, store=store)
+    async with store.paused(), asyncio.timeout(10):
+        with acting_for(Caller(deadline=time.monotonic() + 0.2)), pytest.raises(DeadlinePassedError):
+            await index_images.one(an_upload(b"hat"))
+    assert [id_ async for ids in store.ids() for id_ in ids] == []
+    assert await records_of(workshop.repository) == []
+
+
+async def test_metadata_that_is_being_written_is_written_though_the_deadline_passes(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(b"hat")
+    caller, set_metadata = Caller(), workshop.repository.set_metadata
+
+    async def late(id_: ImageId, metadata: Metadata) -> None:
+        caller.deadline = 0.0
+        raise_if_over()
+        await set_metadata(id_, metadata)
+
+    monkeypatch.setattr(workshop.repository, "set_metadata", late)
+    with acting_for(caller):
+        outcome = await workshop.index_images.one(an_upload(b"hat", metadata={"new": True}))
+    assert outcome.image is not None
+    assert outcome.image.metadata == {"new": True}
 
 
 async def test_the_same_picture_from_many_at_once_is_created_once(workshop: Workshop) -> None:

@@ -112,6 +112,22 @@ async def test_who_waits_hears_of_a_damage_that_shows_late(
     await service.close()
 
 
+async def test_where_nobody_ends_the_process_a_damage_may_be_mended(
+    service: RunService, repository: JournalledRepository
+) -> None:
+    repository.failure = RepositoryUnavailableError("away")
+    await service.open(keep_trying=True)
+    repository.failure = IndexDamagedError("no segments")
+    async with asyncio.timeout(10):
+        while not any("no segments" in reason for reason in await service.missing()):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    repository.failure = None
+    async with asyncio.timeout(10):
+        while await service.missing():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await service.close()
+
+
 async def test_without_patience_it_is_raised(service: RunService, repository: JournalledRepository) -> None:
     repository.failure = RepositoryUnavailableError("away")
     with pytest.raises(RepositoryUnavailableError):
@@ -151,9 +167,9 @@ async def test_what_was_cut_short_is_settled_before_anyone_is_served(service: Ru
     store = service.store
     assert isinstance(store, FakeStore)
     await store.put(an_id(1), original=b"one", thumbnail=b"small one")
-    store.noted.append(an_id(1))
+    store.noted_ids.append(an_id(1))
     await service.open()
-    assert (store.files, store.noted) == ({}, [])
+    assert (store.files, store.noted_ids) == ({}, [])
     await service.close()
 
 
@@ -165,9 +181,31 @@ async def test_what_is_cut_short_meanwhile_is_settled_now_and_then(
     assert isinstance(store, FakeStore)
     await service.open()
     await store.put(an_id(1), original=b"one", thumbnail=b"small one")
-    store.noted.append(an_id(1))
-    assert await eventually(lambda: not store.noted)
+    store.noted_ids.append(an_id(1))
+    assert await eventually(lambda: not store.noted_ids)
     assert store.files == {}
+    await service.close()
+
+
+async def test_settling_goes_on_whatever_has_stopped_it_once(
+    service: RunService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(run_service, "SETTLE_SECONDS", 0.001)
+    store, delete = service.store, service.store.delete
+    assert isinstance(store, FakeStore)
+    failures = [RuntimeError("a bug"), OSError("a disk")]
+
+    async def fail_twice(id_: ImageId) -> None:
+        if failures:
+            raise failures.pop()
+        await delete(id_)
+
+    monkeypatch.setattr(store, "delete", fail_twice)
+    store.noted_ids.append(an_id(1))
+    await service.open()
+    assert await eventually(lambda: not store.noted_ids)
+    assert "a disk" in caplog.text
+    assert "a bug" in caplog.text
     await service.close()
 
 
@@ -177,6 +215,9 @@ async def test_a_repository_that_goes_away_amid_settling_stops_no_start(
     async def away(ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         raise RepositoryUnavailableError("away")
 
+    store = service.store
+    assert isinstance(store, FakeStore)
+    store.noted_ids.append(an_id(1))
     monkeypatch.setattr(repository, "get", away)
     await service.open()
     service.require_open()

@@ -6,7 +6,8 @@ import pytest
 from application.settle_interrupted import SettleInterrupted
 from domain.errors import RepositoryUnavailableError, StorageFullError
 from domain.images import ImageId, ImageRecord
-from tests.fakes import records_of
+from tests.contracts.image_store import NotedChangesContract
+from tests.fakes import FakeStore, records_of
 from tests.unit.application.workshop import Workshop, id_of
 
 
@@ -20,6 +21,12 @@ async def cut_short(workshop: Workshop, content: bytes) -> None:
     await workshop.index(content)
     workshop.repository.failure = None
     assert id_of(content) in workshop.store.files
+
+
+class TestFakeStore(NotedChangesContract):
+    @pytest.fixture
+    async def store(self) -> FakeStore:
+        return FakeStore()
 
 
 async def test_files_that_got_no_record_are_removed(workshop: Workshop) -> None:
@@ -80,4 +87,16 @@ async def test_a_full_index_leaves_no_files_to_settle(workshop: Workshop) -> Non
 async def test_what_ended_well_leaves_nothing_to_settle(workshop: Workshop) -> None:
     await workshop.index(b"hat", b"coat")
     await workshop.delete.one(id_of(b"hat"))
+    assert await settle(workshop) == 0
+
+
+async def test_where_nothing_was_cut_short_the_index_is_not_asked(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asked(ids: Collection[ImageId]) -> None:
+        pytest.fail("the index was asked")
+
+    await workshop.index(b"hat")
+    monkeypatch.setattr(workshop.repository, "get", asked)
+    monkeypatch.setattr(workshop.repository, "sweep_objects", asked)
     assert await settle(workshop) == 0

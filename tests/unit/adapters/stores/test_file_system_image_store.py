@@ -1,18 +1,40 @@
 import asyncio
 import errno
+import fcntl
 import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.stores import change_notes
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from domain.errors import BusyError, ConfigurationError, ImageNotFoundError, StorageFullError
+from domain.callers import Caller, acting_for
+from domain.errors import (
+    BusyError,
+    ConfigurationError,
+    DeadlinePassedError,
+    ImageNotFoundError,
+    StorageFullError,
+    UnavailableError,
+)
 from domain.images import ContentHash
 from tests.contracts.image_store import ImageStoreContract, an_id
+from tests.eventually import eventually
+
+
+def failing_with(number: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
 def files_below(root: Path) -> set[str]:
@@ -93,6 +115,7 @@ async def test_a_change_may_count_as_cut_short_only_later(store: FileSystemImage
             raise RuntimeError
     async with patient.paused() as interrupted:
         assert list(interrupted) == []
+        assert set(await patient.noted()) == {an_id(1)}
         await patient.forget_interrupted()
     [note] = (root / "changing").glob("*.note")
     os.utime(note, (0, 0))
@@ -112,6 +135,93 @@ async def test_who_never_lets_go_is_told_of(
         with pytest.raises(BusyError):
             async with store.paused():
                 pass
+
+
+async def test_who_waits_for_a_pause_to_end_waits_no_longer_than_the_caller(store: FileSystemImageStore) -> None:
+    async with store.paused(), asyncio.timeout(10):
+        with acting_for(Caller(deadline=time.monotonic() + 0.05)), pytest.raises(DeadlinePassedError):
+            async with store.changing([an_id(1)]):
+                pytest.fail("it has begun")
+        assert set(await store.noted()) == set()
+
+
+class OneAtATime(ThreadPoolExecutor):
+    """Runs the first thing it is asked for, and the others once `busy` is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = threading.Event()
+        self.asked = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.asked += 1
+        if self.asked == 1:
+            return super().submit(fn, *args, **kwargs)
+        return super().submit(lambda: self.busy.wait(10) and fn(*args, **kwargs))
+
+
+async def test_no_change_that_waits_for_a_thread_keeps_the_gate(store: FileSystemImageStore, root: Path) -> None:
+    threads = OneAtATime()
+    asyncio.get_running_loop().set_default_executor(threads)
+
+    async def change() -> None:
+        async with store.changing([an_id(1)]):
+            pass
+
+    changing = asyncio.create_task(change())
+    assert await eventually(lambda: threads.asked == 2)
+    with (root / "changing" / "gate").open("rb") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where the change has it
+    threads.busy.set()
+    await changing
+
+
+async def test_files_that_are_no_notes_are_left_alone(store: FileSystemImageStore, root: Path) -> None:
+    (root / "changing" / "shopping.note").write_text("milk")
+    async with store.paused() as interrupted:
+        assert list(interrupted) == []
+        await store.forget_interrupted()
+    assert (root / "changing" / "shopping.note").read_text() == "milk"
+
+
+async def test_a_file_system_without_locks_is_told_at_the_start(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", failing_with(errno.ENOLCK))
+    with pytest.raises(ConfigurationError, match="cannot be locked: No locks available"):
+        await FileSystemImageStore(root, reserve_bytes=0).open()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.EIO, UnavailableError), (errno.ENOTSUP, ConfigurationError)], ids=["disk", "locks"]
+)
+async def test_what_locks_raise_has_a_name(
+    store: FileSystemImageStore, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", failing_with(number))
+    with pytest.raises(error):
+        async with store.changing([an_id(1)]):
+            pass
+    with pytest.raises(error):
+        async with store.paused():
+            pass
+
+
+async def test_a_note_that_cannot_be_removed_has_a_named_error(
+    store: FileSystemImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "unlink", failing_with(errno.EIO))
+    with pytest.raises(UnavailableError, match="notes of changes"):
+        async with store.changing([an_id(1)]):
+            pass
+    async with store.paused() as interrupted:
+        assert list(interrupted) == [an_id(1)]
+        with pytest.raises(UnavailableError):
+            await store.forget_interrupted()
+
+
+async def test_an_error_of_the_work_itself_stays_what_it_is(store: FileSystemImageStore) -> None:
+    with pytest.raises(PermissionError):
+        async with store.changing([an_id(1)]):
+            raise PermissionError
 
 
 async def test_without_any_room_changes_go_on_unnoted(
