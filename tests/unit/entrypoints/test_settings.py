@@ -171,7 +171,7 @@ def test_the_root_path_is_written_as_one_likes(load: Load, given: str) -> None:
 
 @pytest.mark.parametrize("given", ["/v1", "docs/", "/health/pictures"])
 def test_the_root_path_is_none_of_the_services_own(load: Load, given: str) -> None:
-    with pytest.raises(ConfigurationError, match="LOOKALIKE_HTTP__ROOT_PATH: .* is a path of the service itself"):
+    with pytest.raises(ConfigurationError, match=r"LOOKALIKE_HTTP__ROOT_PATH: .* is a path of the service itself"):
         load(HTTP__ROOT_PATH=given)
 
 
