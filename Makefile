@@ -52,9 +52,9 @@ torture: $(VENV)/.installed-dev
 
 ## lock: requirements/*.lock anew, after a change of dependencies; UPGRADE=--upgrade takes the newest releases
 lock: $(VENV)/supply/.installed
-	$(COMPILE) pyproject.toml --extra bundled --extra torch --extra heif --extra dev --extra e2e --output-file requirements/dev.lock
-	$(COMPILE) pyproject.toml --extra bundled --extra heif --extra torch --constraint requirements/dev.lock --output-file requirements/torch.lock
-	$(COMPILE) pyproject.toml --extra bundled --extra heif --constraint requirements/dev.lock --output-file requirements/image.lock
+	$(COMPILE) pyproject.toml --extra bundled --extra torch --extra heif --extra otel --extra dev --extra e2e --output-file requirements/dev.lock
+	$(COMPILE) pyproject.toml --extra bundled --extra heif --extra otel --extra torch --constraint requirements/dev.lock --output-file requirements/torch.lock
+	$(COMPILE) pyproject.toml --extra bundled --extra heif --extra otel --constraint requirements/dev.lock --output-file requirements/image.lock
 	$(COMPILE) requirements/build.in --output-file requirements/build.lock
 
 ## audit: known vulnerabilities in what the image installs; asks an advisory service, which has to be within reach

@@ -86,7 +86,7 @@ def chosen_tracing(settings: Settings) -> "Tracing":
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"LOOKALIKE_TELEMETRY__TRACES=true needs OpenTelemetry's SDK and exporter ({error}): "
-            "pip install 'lookalike[otel]', or leave it out."
+            "pip install '.[otel]' in the clone, or leave it out."
         ) from error
     return otlp_tracing(version=version("lookalike"))
 

@@ -21,6 +21,11 @@ from entrypoints.keys import ApiKey, parse_keys
 PREFIX = "LOOKALIKE_"
 MEBIBYTE = 1024 * 1024
 
+OWN_SEGMENTS = frozenset(
+    {"v1", "health", "metrics", "docs", "redoc", "openapi.json", "static-offline-docs", "session", "assets"}
+)
+"""With what the paths of our own routes begin."""
+
 _ORIGIN = re.compile(r"https?://[^/\s,*@?#]+")
 
 
@@ -55,7 +60,10 @@ class HttpSettings(Section):
     @field_validator("root_path")
     @classmethod
     def _normalise_root_path(cls, value: str) -> str:
-        return f"/{path}" if (path := value.strip("/")) else ""
+        path = value.strip("/")
+        if (first := path.partition("/")[0]) in OWN_SEGMENTS:
+            raise ValueError(f"/{first} is a path of the service itself: serve it under another, such as /lookalike")
+        return f"/{path}" if path else ""
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

@@ -13,9 +13,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = {
-    "image": ("bundled", "heif"),
-    "torch": ("bundled", "heif", "torch"),
-    "dev": ("bundled", "heif", "torch", "dev", "e2e"),
+    "image": ("bundled", "heif", "otel"),
+    "torch": ("bundled", "heif", "otel", "torch"),
+    "dev": ("bundled", "heif", "otel", "torch", "dev", "e2e"),
 }
 """What `make lock` puts into each."""
 

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from entrypoints.http.paths import is_health
 from entrypoints.http.problems import problem, problem_response
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class DrainedRequests:
             await self.app(scope, receive, send)
             return
         # Health is answered to the end: whoever asks wants to know just that.
-        if self._draining.refusing and not _is_health(scope):
+        if self._draining.refusing and not is_health(scope):
             await _refusal(scope, "The service is stopping, and takes no new requests.")(scope, receive, send)
             return
         started = False
@@ -109,11 +110,6 @@ class DrainedRequests:
                 await _refusal(scope, stopped)(scope, receive, send)
         finally:
             self._draining.answered(task)
-
-
-def _is_health(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).startswith("/health/")
 
 
 def _refusal(scope: Scope, detail: str) -> ASGIApp:

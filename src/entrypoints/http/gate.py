@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.http.key_ring import KeyRing
+from entrypoints.http.paths import is_health
 from entrypoints.http.problems import problem, problem_response
 from entrypoints.http.rate_limits import RateLimit, caller_at
 from entrypoints.keys import ApiKey, digest_of
@@ -24,8 +25,6 @@ PAGE_HEADER = "X-Lookalike-Page"
 A cookie alone therefore changes nothing, not even from another port of the same host, which counts as the same site."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-_ALWAYS_OPEN = "/health/"
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, or not."""
-        if scope["type"] != "http" or _is_always_open(scope):
+        if scope["type"] != "http" or is_health(scope):
             await self.app(scope, receive, send)
             return
         request = HTTPConnection(scope)
@@ -72,12 +71,18 @@ class Gate:
         """Whether some page that a visitor looks at makes the browser change something here, or work for it.
 
         Forms may be sent anywhere without asking first, and where no keys are configured nothing else would stop them.
-        Browsers tell by this header, which pages cannot set; programs send none.
+        Browsers tell by headers that pages cannot set; programs send none. They say Sec-Fetch-Site to TLS and to their
+        own machine alone; elsewhere the origin has to be the one that was called.
         """
         if request.scope["method"] in SAFE_METHODS or "*" in self._origins:
             return False
-        foreign = request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
-        return foreign and request.headers.get("origin") not in self._origins
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+        if origin in self._origins:
+            return False
+        if site is not None:
+            return site not in {"same-origin", "none"}
+        host = request.headers.get("host", "").lower()
+        return origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}
 
     def _refusal(self, request: HTTPConnection) -> TooOften | None:
         address = caller_at(request.client.host if request.client else None)
@@ -108,11 +113,6 @@ def caller_of(request: HTTPConnection) -> ApiKey | None:
     """The key that the caller has shown, by itself or by the page's cookie; None without one of ours."""
     found: ApiKey | None = request.scope["state"]["key"]
     return found
-
-
-def _is_always_open(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).startswith(_ALWAYS_OPEN)
 
 
 def _key_in_header(request: HTTPConnection) -> bytes | None:

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.callers import Caller, acting_for, set_deadline
+from entrypoints.http.paths import is_health, own_path
 from entrypoints.http.problems import problem, problem_response
 from entrypoints.http.route_templates import UNMATCHED
 
@@ -23,9 +24,6 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-ID"
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
-
-OFTEN = ("/health/", "/metrics")
-"""What machines ask every few seconds is logged at the level debug."""
 
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_DEADLINE = re.compile(r"[0-9]{1,9}")
@@ -111,7 +109,7 @@ class RequestContext:
     def _tell(self, scope: Scope, progress: _Progress, seconds: float) -> None:
         route = UNMATCHED if self._route_of is None else self._route_of(scope)
         problem_code = scope["state"].get("problem")
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        asked_often = is_health(scope) or own_path(scope) == "/metrics"
         if self._observer is not None:
             self._observer.request_ended(
                 method=scope["method"],
@@ -123,7 +121,7 @@ class RequestContext:
                 problem=problem_code,
             )
         structlog.stdlib.get_logger("access").log(
-            logging.DEBUG if path.startswith(OFTEN) else logging.INFO,
+            logging.DEBUG if asked_often else logging.INFO,
             "request",
             method=scope["method"],
             path=scope["path"],
@@ -167,7 +165,8 @@ class RootPath:
         """Answer one request."""
         if scope["type"] == "http":
             path: str = scope["path"]
-            whole = path if path.startswith(f"{self._root_path}/") else self._root_path + path
+            left_in = path == self._root_path or path.startswith(f"{self._root_path}/")
+            whole = path if left_in else self._root_path + path
             scope = {**scope, "root_path": self._root_path, "path": whole}  # as ASGI wants it
         await self.app(scope, receive, send)
 

@@ -43,7 +43,7 @@ class BodiesInHand:
     def __init__(self, most: int) -> None:
         self._most = most
         self.in_hand = 0
-        """Bytes, as they were declared."""
+        """Bytes that are held."""
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
@@ -80,11 +80,12 @@ class CountedRoute(APIRoute):
             http = request.app.state.container.settings().http
             limit = self.limit(http, request)
             declared = request.headers.get("content-length", "")
-            size = int(declared) if declared.isdecimal() else _undeclared_size(request, http, limit)
+            size = int(declared) if declared.isdecimal() else _most_undeclared(request, limit)
             if size > limit:
                 raise _too_large(limit)
             bodies: BodiesInHand = request.app.state.bodies_in_hand
-            with bodies.hold(size), _full_disk_named():
+            # Of a batch no more than of one picture: the rest is kept on disk, and may take hours to come.
+            with bodies.hold(min(size, OVERHEAD_BYTES + http.max_upload_bytes)), _full_disk_named():
                 return await handle(Request(request.scope, self._watched(request, limit, http)))
 
         return counted
@@ -166,9 +167,9 @@ def clean_filename(name: str | None) -> str:
     return printable.strip()[:MAX_FILENAME] or "unnamed"
 
 
-def _undeclared_size(request: Request, http: HttpSettings, limit: int) -> int:
-    """What to hold for a body of unknown length: as much as a picture may have; larger ones are kept on disk."""
-    return min(limit, OVERHEAD_BYTES + http.max_upload_bytes) if "transfer-encoding" in request.headers else 0
+def _most_undeclared(request: Request, limit: int) -> int:
+    """What a body may have that declares no length."""
+    return limit if "transfer-encoding" in request.headers else 0
 
 
 @contextmanager

@@ -215,6 +215,18 @@ async def test_a_form_on_another_site_adds_nothing(tmp_path: Path, site: str) ->
             assert (await client.post("/v1/images", files=picture, headers=welcome)).status_code in {200, 201}
 
 
+@pytest.mark.parametrize("origin", ["http://b.example", "null", "http://t:8000", ""])
+async def test_nor_where_browsers_say_only_the_origin(tmp_path: Path, origin: str) -> None:
+    """Over plain HTTP they send no Sec-Fetch-Site."""
+    picture = {"file": ("a.png", a_picture(1))}
+    async with serving(an_app(tmp_path, http={"cors_origins": "https://a.example"})) as client:
+        refused = await client.post("/v1/images", files=picture, headers={"origin": origin})
+        assert (refused.status_code, refused.json()["code"]) == (403, "cross_origin_refused")
+        for welcome in ("http://t", "https://t", "https://a.example"):
+            answer = await client.post("/v1/images", files=picture, headers={"origin": welcome})
+            assert answer.status_code in {200, 201}
+
+
 # --- what browsers are told ---
 
 
@@ -263,6 +275,12 @@ async def test_pages_of_the_documentation_run_their_own_scripts_alone(tmp_path: 
 
 
 # --- under a path ---
+
+
+async def test_the_path_itself_leads_to_the_page(tmp_path: Path) -> None:
+    async with serving(an_app(tmp_path, http={"root_path": "/pictures"})) as client:
+        page = await client.get("/pictures", follow_redirects=True)
+    assert (page.status_code, page.url.path) == (200, "/pictures/")
 
 
 @pytest.mark.parametrize("prefix", ["", "/pictures"])

@@ -62,6 +62,19 @@ async def test_a_body_may_take_for_ever_where_that_is_set(tmp_path: Path) -> Non
     assert (await sent(app, HEAD + LENGTH, BODY[:100], BODY[100:], pause=0.3))[0] == 200
 
 
+async def test_a_batch_that_drips_holds_as_much_as_one_picture(tmp_path: Path) -> None:
+    app = an_app(tmp_path, http={"max_upload_bytes": 1024})
+    head = HEAD.replace(b"/v1/embeddings", b"/v1/images/batch") + b"Content-Length: 500000000\r\n\r\n"
+    async with app.router.lifespan_context(app), listening(app) as address:
+        _, writer = await asyncio.open_connection(*address)
+        writer.write(head + BODY[:100])
+        async with asyncio.timeout(5):
+            while not app.state.bodies_in_hand.in_hand:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.005)
+        assert app.state.bodies_in_hand.in_hand == 1024 * 1024 + 1024
+        writer.close()
+
+
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(an_app(tmp_path)) as client:

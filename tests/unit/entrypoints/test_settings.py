@@ -169,6 +169,12 @@ def test_the_root_path_is_written_as_one_likes(load: Load, given: str) -> None:
     assert load(HTTP__ROOT_PATH=given).http.root_path == "/pictures"
 
 
+@pytest.mark.parametrize("given", ["/v1", "docs/", "/health/pictures"])
+def test_the_root_path_is_none_of_the_services_own(load: Load, given: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"LOOKALIKE_HTTP__ROOT_PATH: .* is a path of the service itself"):
+        load(HTTP__ROOT_PATH=given)
+
+
 def test_secrets_are_not_shown(load: Load) -> None:
     settings = load(
         REPOSITORY__BACKEND="qdrant", REPOSITORY__URL="http://localhost:6333", REPOSITORY__API_KEY="secret-key"

@@ -45,6 +45,7 @@ def named(spans: InMemorySpanExporter, name: str) -> ReadableSpan:
 
 async def test_a_request_and_its_stages_are_spans_below_the_callers(app: FastAPI, spans: InMemorySpanExporter) -> None:
     async with serving(app) as client:
+        spans.clear()
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "x-request-id": "abc"}
         assert (await client.post("/v1/search", files=FILE, headers=headers)).status_code == 200
     request = named(spans, "POST /v1/search")
