@@ -13,6 +13,7 @@ from uuid import uuid4
 import structlog
 from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.callers import Caller, acting_for, set_deadline
@@ -165,8 +166,10 @@ class RootPath:
         """Answer one request."""
         if scope["type"] == "http":
             path: str = scope["path"]
-            left_in = path == self._root_path or path.startswith(f"{self._root_path}/")
-            whole = path if left_in else self._root_path + path
+            if path == self._root_path:  # the addresses in the page are relative: they need the slash
+                await RedirectResponse(f"{path}/")(scope, receive, send)
+                return
+            whole = path if path.startswith(f"{self._root_path}/") else self._root_path + path
             scope = {**scope, "root_path": self._root_path, "path": whole}  # as ASGI wants it
         await self.app(scope, receive, send)
 

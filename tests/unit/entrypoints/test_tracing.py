@@ -112,7 +112,7 @@ def test_traces_without_the_extra_are_a_mistake_told_at_start(tmp_path: Path, mo
     monkeypatch.delitem(sys.modules, "adapters.telemetry.otlp", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(ConfigurationError, match=r"LOOKALIKE_TELEMETRY__TRACES.*lookalike\[otel\]"):
+    with pytest.raises(ConfigurationError, match=r"LOOKALIKE_TELEMETRY__TRACES.*pip install '\.\[otel\]'"):
         create_app(Settings(data_dir=tmp_path, telemetry={"traces": True}))
 
 
