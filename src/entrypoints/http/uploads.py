@@ -84,7 +84,8 @@ class CountedRoute(APIRoute):
             if size > limit:
                 raise _too_large(limit)
             bodies: BodiesInHand = request.app.state.bodies_in_hand
-            # Of a batch no more than of one picture: the rest is kept on disk, and may take hours to come.
+            # Of a batch no more than of one picture: what exceeds a megabyte of a file is kept on disk, and all of it
+            # may take hours to come.
             with bodies.hold(min(size, OVERHEAD_BYTES + http.max_upload_bytes)), _full_disk_named():
                 return await handle(Request(request.scope, self._watched(request, limit, http)))
 
