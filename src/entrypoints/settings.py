@@ -119,7 +119,7 @@ class DecodeSettings(Section):
     max_bytes_at_once: Annotated[int, Field(ge=1024)] = 48 * MEBIBYTE
     threads: Annotated[int, Field(ge=0)] = 0
     isolated: bool = os.name == "posix"
-    max_seconds: Annotated[float, Field(gt=0)] = 10.0
+    max_seconds: Annotated[float, Field(gt=0)] = 4.5
 
 
 class EncoderSettings(Section):

@@ -33,7 +33,7 @@ class PillowImageDecoder(ImageDecoder):
         max_bytes_in_flight: int = 256 * 1024 * 1024,
         max_bytes_at_once: int = 48 * 1024 * 1024,
         isolated: bool = False,
-        max_seconds: float = 10.0,
+        max_seconds: float = 4.5,
     ) -> None:
         limits = HeaderLimits(max_pixels=max_pixels, max_side=max_side)
         self._budget = DecodeBudget(admitted=max_bytes_in_flight, at_once=max_bytes_at_once)
