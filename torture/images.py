@@ -56,10 +56,13 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
 
 
 def _damaged(service: Service, chosen: int, seconds: float) -> Row:
+    # Made before there are threads: libheif's encoder is not made for several.
+    sound = [write() for write in hostile.WRITERS.values()]
     findings, until = Findings("picture"), time.monotonic() + seconds
     with ThreadPoolExecutor(SENDERS) as senders:
         sent = [
-            senders.submit(_send_until, service, f"{chosen}-{number}", findings, until) for number in range(SENDERS)
+            senders.submit(_send_until, service, f"{chosen}-{number}", sound, findings, until)
+            for number in range(SENDERS)
         ]
     for sender in sent:
         sender.result()
@@ -104,9 +107,9 @@ def _probe(service: Service, findings: Findings, ended: threading.Event) -> None
                 findings.passed(time.monotonic() - started)
 
 
-def _send_until(service: Service, chosen: str, findings: Findings, until: float) -> None:
+def _send_until(service: Service, chosen: str, sound: list[bytes], findings: Findings, until: float) -> None:
     chance = random.Random(chosen)
-    contents = _contents(chance)
+    contents = _contents(chance, sound)
     with Sender(service, findings, PATIENCE_SECONDS) as sender:
         while time.monotonic() < until:
             batch = chance.random() < 0.2
@@ -114,8 +117,7 @@ def _send_until(service: Service, chosen: str, findings: Findings, until: float)
             sender.post(path, list(itertools.islice(contents, BATCH if batch else 1)), chosen)
 
 
-def _contents(chance: random.Random) -> Iterator[bytes]:
-    sound = [write() for write in hostile.WRITERS.values()]
+def _contents(chance: random.Random, sound: list[bytes]) -> Iterator[bytes]:
     damaged = [hostile.mutations(content, chance) for content in sound]
     while True:
         yield hostile.concatenated(sound, chance) if chance.random() < 0.1 else next(chance.choice(damaged))
