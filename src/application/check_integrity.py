@@ -205,7 +205,7 @@ class CheckIntegrity:
         """Whether that was possible: not from anything but the picture that was indexed."""
         try:
             content = await self.store.original(id_)
-            if ContentHash.of(content).image_id != id_:
+            if (await asyncio.to_thread(ContentHash.of, content)).image_id != id_:
                 return False
             decoded = await self.decoder.decode(content, sufficient_side=THUMBNAIL_SOURCE_SIDE)
         except (ImageNotFoundError, ImageError):

@@ -1,7 +1,7 @@
 """The composition root: the only file that knows every adapter.
 
 Adapters receive values, never settings, and are imported when they are chosen: a deployment without torch starts
-without torch.
+without torch. What measures them is always there.
 """
 
 import logging
@@ -13,6 +13,16 @@ from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
+from adapters.telemetry.measured_models import (
+    MeasuredImageDecoder,
+    MeasuredImageEncoder,
+    MeasuredObjectDetector,
+    MeasuredThumbnailRenderer,
+)
+from adapters.telemetry.measured_storage import MeasuredImageStore, MeasuredSimilarityRepository
+from adapters.telemetry.metrics import Metrics
+from adapters.telemetry.stages import Stages
+from adapters.telemetry.tracing import Tracing
 from application.back_up import BackUp, Restore
 from application.browse_images import BrowseImages
 from application.check_integrity import CheckIntegrity
@@ -45,9 +55,6 @@ if TYPE_CHECKING:
     from adapters.detectors.export import ExportedDetectorWithParity
     from adapters.encoders.catalogue import PulledModel, RunnableModel
     from adapters.encoders.export import ExportedWithParity
-    from adapters.telemetry.metrics import Metrics
-    from adapters.telemetry.stages import Stages
-    from adapters.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -66,19 +73,15 @@ def bound_heaps() -> None:
     bound_heaps()
 
 
-def service_metrics(settings: Settings) -> "Metrics":
+def service_metrics(settings: Settings) -> Metrics:
     """What `GET /metrics` answers."""
-    from adapters.telemetry.metrics import Metrics
-
     found = Metrics(version=version("lookalike"))
     found.watch_disk(settings.data_dir, reserve=settings.storage.reserve_bytes)
     return found
 
 
-def chosen_tracing(settings: Settings) -> "Tracing":
+def chosen_tracing(settings: Settings) -> Tracing:
     """Spans, where they are asked for. Raises ConfigurationError where they cannot be had."""
-    from adapters.telemetry.tracing import Tracing
-
     if not settings.telemetry.traces:
         return Tracing()
     try:
@@ -91,56 +94,7 @@ def chosen_tracing(settings: Settings) -> "Tracing":
     return otlp_tracing(version=version("lookalike"))
 
 
-def measured_stages(metrics: "Metrics", tracing: "Tracing") -> "Stages":
-    """What the measured ports report to."""
-    from adapters.telemetry.stages import Stages
-
-    return Stages(metrics, tracing.tracer)
-
-
-def measured_decoder(decoder: ImageDecoder, stages: "Stages") -> ImageDecoder:
-    """The same, measured."""
-    from adapters.telemetry.measured_models import MeasuredImageDecoder
-
-    return MeasuredImageDecoder(decoder, stages)
-
-
-def measured_thumbnails(renderer: ThumbnailRenderer, stages: "Stages") -> ThumbnailRenderer:
-    """The same, measured."""
-    from adapters.telemetry.measured_models import MeasuredThumbnailRenderer
-
-    return MeasuredThumbnailRenderer(renderer, stages)
-
-
-def measured_encoder(encoder: ImageEncoder, stages: "Stages") -> ImageEncoder:
-    """The same, measured."""
-    from adapters.telemetry.measured_models import MeasuredImageEncoder
-
-    return MeasuredImageEncoder(encoder, stages)
-
-
-def measured_detector(detector: ObjectDetector, stages: "Stages") -> ObjectDetector:
-    """The same, measured."""
-    from adapters.telemetry.measured_models import MeasuredObjectDetector
-
-    return MeasuredObjectDetector(detector, stages)
-
-
-def measured_store(store: ImageStore, stages: "Stages") -> ImageStore:
-    """The same, measured."""
-    from adapters.telemetry.measured_storage import MeasuredImageStore
-
-    return MeasuredImageStore(store, stages)
-
-
-def measured_repository(repository: SimilarityRepository, stages: "Stages", metrics: "Metrics") -> SimilarityRepository:
-    """The same, measured."""
-    from adapters.telemetry.measured_storage import MeasuredSimilarityRepository
-
-    return MeasuredSimilarityRepository(repository, stages, metrics)
-
-
-def pillow_decoder(settings: Settings, metrics: "Metrics") -> ImageDecoder:
+def pillow_decoder(settings: Settings, metrics: Metrics) -> ImageDecoder:
     """Decoding by Pillow, within the limits."""
     from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 
@@ -405,7 +359,7 @@ class Container(containers.DeclarativeContainer):
     locks = providers.Singleton(KeyedLocks)
     metrics = providers.Singleton(service_metrics, settings)
     tracing = providers.Singleton(chosen_tracing, settings)
-    stages = providers.Singleton(measured_stages, metrics, tracing)
+    stages = providers.Singleton(Stages, metrics, tracing.provided.tracer)
 
     chosen_encoder = providers.Selector(
         settings.provided.encoder.runtime,
@@ -426,12 +380,14 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(in_memory_repository),
     )
     # Use cases get every port measured.
-    decoder = providers.Singleton(measured_decoder, providers.Singleton(pillow_decoder, settings, metrics), stages)
-    thumbnails = providers.Singleton(measured_thumbnails, providers.Singleton(pillow_thumbnails, settings), stages)
-    store = providers.Singleton(measured_store, providers.Singleton(file_system_store, settings), stages)
-    encoder = providers.Singleton(measured_encoder, chosen_encoder, stages)
-    detector = providers.Singleton(measured_detector, chosen_detector, stages)
-    repository = providers.Singleton(measured_repository, chosen_repository, stages, metrics)
+    decoder = providers.Singleton(MeasuredImageDecoder, providers.Singleton(pillow_decoder, settings, metrics), stages)
+    thumbnails = providers.Singleton(
+        MeasuredThumbnailRenderer, providers.Singleton(pillow_thumbnails, settings), stages
+    )
+    store = providers.Singleton(MeasuredImageStore, providers.Singleton(file_system_store, settings), stages)
+    encoder = providers.Singleton(MeasuredImageEncoder, chosen_encoder, stages)
+    detector = providers.Singleton(MeasuredObjectDetector, chosen_detector, stages)
+    repository = providers.Singleton(MeasuredSimilarityRepository, chosen_repository, stages, metrics)
 
     policy = providers.Singleton(object_policy, settings)
     describe = providers.Factory(DescribePictures, detector=detector, encoder=encoder, policy=policy)
