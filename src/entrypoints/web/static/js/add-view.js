@@ -2,7 +2,7 @@
 
 import { go } from "./address.js";
 import { Problem, send } from "./api.js";
-import { announce, counted, h } from "./dom.js";
+import { announce, counted, h, sleep } from "./dom.js";
 import { filesChosen, filesOf } from "./folder.js";
 import { MetadataEditor } from "./metadata-editor.js";
 import { fileButton, seemsPicture } from "./picking.js";
@@ -12,7 +12,8 @@ import { UploadQueue } from "./upload-queue.js";
 /** @typedef {import("./upload-queue.js").Item} Item */
 /** @typedef {import("./folder.js").Found} Found */
 
-const ROWS_AT_ONCE = 100; // rows made in one go: the page stays quick
+const ROWS_AT_ONCE = 50; // rows made in one go: the page stays quick
+const ROWS_PAUSE = 15; // milliseconds
 const REFRESH = 250;
 const WORDS = { waiting: "Waiting", sending: "Sending", created: "Added", exists: "Was there", failed: "Failed" };
 
@@ -84,9 +85,9 @@ export class AddView {
   /** @param {Item[]} items */
   async #addRows(items) {
     for (let start = 0; start < items.length; start += ROWS_AT_ONCE) {
+      await sleep(ROWS_PAUSE);
       const rows = items.slice(start, start + ROWS_AT_ONCE).map((item) => this.#row(item));
       this.list.append(...rows);
-      await new Promise((resolve) => setTimeout(resolve, 30));
     }
   }
 
