@@ -1,12 +1,19 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 
 pytest_plugins = ("tests.qdrant_server",)
 
 
 def pytest_configure() -> None:
-    """Each worker of xdist keeps to a core: models start threads for every core they see, in each worker anew."""
+    """Each worker of xdist keeps to a core: models start threads for every core they see, in each worker anew.
+
+    Ctrl-C is what some tests press: processes that a shell started in the background ignore it, and so would all that
+    tests start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
