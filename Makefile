@@ -20,6 +20,8 @@ demo: install
 install: $(VENV)/.installed
 
 ## test: everything that tests need, then all tests
+# In memory where there is room: hundreds of tests make an index, and would wait for the disk for minutes.
+test: export TMPDIR ?= $(if $(ROOM_IN_MEMORY),/dev/shm,/tmp)
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
@@ -68,6 +70,8 @@ sbom: $(VENV)/.installed $(VENV)/supply/.installed
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+ROOM_IN_MEMORY = $(shell test "$$(df --output=avail --block-size=1G /dev/shm 2>/dev/null | tail -n 1)" -ge 4 2>/dev/null && echo yes)
 
 COMPILE = $(VENV)/supply/bin/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) \
     --custom-compile-command "make lock"
