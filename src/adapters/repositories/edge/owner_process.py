@@ -27,7 +27,7 @@ _LARGE_FRAME_BYTES = 64 * 1024
 
 _EXIT_PATIENCE_SECONDS = 30.0
 
-_REQUEST_ATTEMPTS = 5
+_REQUEST_ATTEMPTS = 8
 _START_ATTEMPTS = 3
 """So many owners may die over one request, and over their own start, before a caller hears of it."""
 
