@@ -3,7 +3,8 @@
 import asyncio
 from http import HTTPStatus
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of the request line and all headers; what uvicorn's other protocol takes too."""
@@ -32,6 +33,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the first request."""
         super().connection_made(transport)
+        self._answering: RequestResponseCycle | None = None
         self._in_head = self._refused = False
         self._head_bytes = self._unparsed_bytes = 0
         self._reading: asyncio.TimerHandle | None = None
@@ -42,6 +44,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_waiting()
         self._stop_reading()
         super().connection_lost(exc)
+        if self._answering is not None:
+            self._give_up(self._answering)
 
     def data_received(self, data: bytes) -> None:
         """Of a head, of a body, or of what nobody asked for."""
@@ -95,6 +99,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_reading()
         super().resume_writing()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Of requests that came in a row, `cycle` is the last; uvicorn tells that one alone that its caller is gone."""
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _unsupported_upgrade_warning(self) -> None:
         """There is no other protocol here, and a request to change to one may be ignored (RFC 9110, section 7.8)."""
 
@@ -114,7 +123,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        cycle = self.cycle
+        cycle = self._answering
         if cycle is not None and not cycle.response_complete:
             if not cycle.more_body:  # what is wrong is behind a whole request, which is answered first
                 cycle.keep_alive = False
@@ -122,8 +131,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.close()
                 return
-            cycle.disconnected = True  # whoever waits for the body
-            cycle.message_event.set()
+            self._give_up(cycle)  # whoever waits for the body
         reason = status.phrase.encode()
         self.transport.write(
             b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
@@ -133,6 +141,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self._stop_waiting()
         self._waiting = self.loop.call_later(LINGERING_SECONDS, self.transport.close)
+
+    @staticmethod
+    def _give_up(cycle: RequestResponseCycle) -> None:
+        cycle.disconnected = True
+        cycle.message_event.set()
 
     def _stop_waiting(self) -> None:
         if self._waiting is not None:

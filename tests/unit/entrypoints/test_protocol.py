@@ -161,6 +161,37 @@ async def test_what_comes_behind_a_request_does_not_take_its_answer_away() -> No
     assert b"connection: close" in answer
 
 
+async def test_what_comes_behind_two_requests_does_not_take_their_answers_away() -> None:
+    first = b"POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
+    second = b"POST /body HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nthis is no chunk\r\n"
+    async with listening(reader) as address:
+        answer = await said(address, first + second)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"5 bytes")
+
+
+async def test_who_hangs_up_after_two_requests_is_noticed_by_the_first() -> None:
+    arrived, outcome = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers when its caller has gone."""
+        arrived.set()
+        try:
+            await receive()
+            outcome.set_result((await receive())["type"])
+            await PlainTextResponse("too late")(scope, receive, send)
+        except Exception as error:
+            outcome.set_exception(error)
+            raise
+
+    async with listening(patient) as address:
+        _, writer = await asyncio.open_connection(*address)
+        writer.write((GET % b"first" + b"\r\n") + (GET % b"second" + b"\r\n"))
+        await asyncio.wait_for(arrived.wait(), 5)
+        writer.transport.abort()
+        assert await asyncio.wait_for(outcome, 5) == "http.disconnect"
+
+
 async def reader(scope: Scope, receive: Receive, send: Send) -> None:
     """Says how long the body was, after a while."""
     size = len(await Request(scope, receive).body())
