@@ -71,7 +71,7 @@ class Rounds:
 def measure(workspace: Workspace) -> Section:
     """Every size in turn, round by round."""
     sizes = workspace.sizes
-    peer_size = min(PEER_SIZE, max(sizes.photos))
+    peer_size = min(PEER_SIZE, max(sizes.indexes))
     queries, staged = workspace.photos(sizes.queries, seed=1), workspace.photos(sizes.staged)
     rounds = {size: Rounds() for size in sizes.indexes}
     for size in sizes.indexes:
@@ -90,8 +90,8 @@ def measure(workspace: Workspace) -> Section:
             f"{limit.CORES} cores / the CPU that these take with all cores busy. Memory is the peak of the service and "
             "its index process: proportional set size, and the anonymous part of it (the rest are mapped files, which "
             "the kernel drops when others need room). A client that is told 503 waits "
-            f"{PAUSE_WHEN_BUSY:g} s. Indexes of {' and '.join(f'{size:,}' for size in sizes.photos)} are photos, "
-            "larger ones clustered vectors put in through the port.",
+            f"{PAUSE_WHEN_BUSY:g} s. The index of {max(sizes.photos):,} pictures is made of photos, larger ones of "
+            "clustered vectors put in through the port.",
             "",
             *_peer_table(rounds[peer_size], peer_size),
             *_keep_alive(workspace, queries),

@@ -81,7 +81,7 @@ def _built(workspace: Workspace) -> list[str]:
     ]
     header = ("pictures", "pictures/s", "CPU s per 1,000", "load, of a core", "peak, MiB", "peak anonymous, MiB")
     return [
-        f"Making these indexes of photos through HTTP, with objects, in batches of {BATCH}, {BATCH_CLIENTS} at a time:",
+        f"Making indexes of photos through HTTP, with objects, in batches of {BATCH}, {BATCH_CLIENTS} at a time:",
         "",
         *table(header, rows),
         "Memory is of the service and its index process: proportional set size, and its anonymous part. The rest are "

@@ -33,20 +33,20 @@ class Sizes:
     """How much of everything is measured."""
 
     rounds: int = 3
-    indexed: int = 1500
+    indexed: int = 800
     """Pictures that we index a round and way."""
-    indexed_with_objects: int = 600
-    indexed_by_peers: int = 200
-    staged: int = 200
+    indexed_with_objects: int = 300
+    indexed_by_peers: int = 150
+    staged: int = 150
     """Pictures that go through the bare stages."""
     seconds: float = 6.0
     """Of searching, a round, index and number of clients."""
     warming_seconds: float = 1.0
     queries: int = 200
     """Different photos to search with."""
-    photos: tuple[int, ...] = (1_000, 10_000)
+    photos: tuple[int, ...] = (1_000,)
     """Sizes of the indexes that are made of photos."""
-    vectors: tuple[int, ...] = (100_000,)
+    vectors: tuple[int, ...] = (10_000, 100_000)
     """Sizes of those whose vectors are put in through the port."""
     clients: tuple[int, ...] = (1, 8, 32, 128)
     peer_clients: tuple[int, ...] = (1, 8, 32)
@@ -70,7 +70,7 @@ QUICK = Sizes(
     seconds=1.0,
     warming_seconds=0.3,
     queries=24,
-    photos=(64, 128),
+    photos=(64,),
     vectors=(500,),
     clients=(1, 32, 128),
     peer_clients=(1, 8),
