@@ -44,7 +44,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-## bench: measure this machine, about 40 minutes, into benchmarks/RESULTS.md; BENCH='--quick --only indexing' tries parts
+## bench: measure this machine, 40 to 60 minutes, into benchmarks/RESULTS.md; BENCH='--quick --only indexing' tries parts
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
