@@ -12,13 +12,13 @@ import numpy as np
 
 from application.index_images import Upload
 from benchmarks.pictures import EXAMPLES, altered_photos
-from benchmarks.report import Section
+from benchmarks.report import Section, has_bf16
 from benchmarks.vectors import DIMENSION, Clusters
 from benchmarks.workspace import Workspace
 from domain.embeddings import EmbeddingSpace
 from domain.raster import RasterImage
 from entrypoints.container import Container
-from entrypoints.settings import DetectorSettings, ObjectSettings, Settings
+from entrypoints.settings import DecodeSettings, DetectorSettings, ObjectSettings, Settings
 
 SCENES = EXAMPLES.parent / "scenes"
 BATCH = 16
@@ -41,7 +41,7 @@ def measure(workspace: Workspace) -> Section:
 async def detecting() -> list[str]:
     """Milliseconds a picture, one at a time, by precision."""
     rows = []
-    precisions: tuple[Literal["f32", "bf16"], ...] = ("f32", "bf16")
+    precisions: tuple[Literal["f32", "bf16"], ...] = ("f32", "bf16") if has_bf16() else ("f32",)
     for precision in precisions:
         container = Container(settings=Settings(detector=DetectorSettings(runtime="openvino", precision=precision)))
         detector, decoder = container.detector(), container.decoder()
@@ -57,6 +57,7 @@ async def detecting() -> list[str]:
         assert running is not None
         rows.append(f"| {running.model} | {running.runtime} {running.precision} | {median(milliseconds):.1f} |")
         await detector.close()
+        await decoder.close()
     return ["| detector | runtime | ms |", "| --- | --- | --- |", *rows, ""]
 
 
@@ -112,7 +113,7 @@ async def searching(images: int, objects_each: int) -> list[str]:
 
 async def _described(pictures: Sequence[bytes]) -> tuple[float, int]:
     """Seconds of the bare calls, and how many objects they gave."""
-    container = Container(settings=Settings())
+    container = Container(settings=Settings(decode=DecodeSettings(isolated=False)))
     encoder, detector, decoder = container.encoder(), container.detector(), container.decoder()
     await encoder.open()
     await detector.open()
