@@ -54,8 +54,11 @@ def main_thread_watched(browser: Browser, page: Page, tasks: list[float]) -> Ite
     the same cores, holds them, and how long that is says nothing about the page.
     """
     browser.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline"])
-    yield
-    events = json.loads(browser.stop_tracing())["traceEvents"]
+    try:
+        yield
+    finally:
+        trace = browser.stop_tracing()  # or the browser, which all tests share, would refuse to trace again
+    events = json.loads(trace)["traceEvents"]
     main = {
         (event["pid"], event["tid"])
         for event in events

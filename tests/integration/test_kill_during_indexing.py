@@ -102,7 +102,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         # That it starts shows that no worker of the killed service still holds the index.
         service = start(tmp_path, SETTINGS)
         assert_all_there(service, acknowledged, searched=list(new))
-    assert_all_there(service, acknowledged, searched=sorted(acknowledged)[::5])
+    assert_all_there(service, acknowledged, searched=list(acknowledged))
     with httpx.Client(base_url=service.url, timeout=30) as client:
         content = a_picture(next(numbers))
         assert client.post("/v1/images", files={"file": content}).status_code == 201

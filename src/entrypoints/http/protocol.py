@@ -100,7 +100,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Of requests that came in a row, `cycle` is the last; uvicorn tells that one alone that its caller is gone."""
+        """Remember which request is being answered: of several in a row uvicorn knows the last one alone."""
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
