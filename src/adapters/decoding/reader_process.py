@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from adapters.decoding.formats import ImageFormat, identify
 from adapters.decoding.picture_reader import HeaderLimits
 from adapters.decoding.reader_messages import DisconnectedError, receive_head, receive_into, send
+from adapters.inference.cores import ONE_THREAD
 from domain.errors import (
     BusyError,
     ImageTooLargeError,
@@ -36,9 +37,6 @@ WALL_CLOCK_FACTOR = 5
 
 _KNOWN = ("PATH", "LANG", "LC_", "LD_", "DYLD_", "TMPDIR", "PYTHON")
 """How names of environment variables begin that a process is given: what it needs to start, and no secrets."""
-
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""NumPy's library would start a thread for each core, and there is a process for each."""
 
 MODULE = "adapters.decoding.isolated_reader"
 
@@ -95,7 +93,7 @@ class ReaderProcess:
                     [sys.executable, "-P", "-m", MODULE, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env={name: value for name, value in os.environ.items() if name.startswith(_KNOWN)} | _ONE_THREAD,
+                    env={name: value for name, value in os.environ.items() if name.startswith(_KNOWN)} | ONE_THREAD,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # a terminal's interrupts are for the parent to handle
                 )

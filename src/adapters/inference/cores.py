@@ -6,6 +6,10 @@ from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""For the environment of a process that computes nothing with NumPy, whose library would start a thread for each core
+and spend a tenth of a second on it."""
+
 
 def available_cores(cgroup: Path = CGROUP) -> int:
     """Cores by the scheduler's affinity, and no more than the control group's quota of processor time, rounded up.

@@ -1,12 +1,14 @@
 """The parent's end of the pipe to a shard's owner: many callers share it, and it outlives the owner's death."""
 
 import asyncio
+import os
 import sys
 import time
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from adapters.inference.cores import ONE_THREAD
 from adapters.repositories.edge.manifest import way_out
 from adapters.repositories.edge.requests import (
     HEADER_BYTES,
@@ -200,6 +202,7 @@ class _Connection:
                 "adapters.repositories.edge.owner",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env=os.environ | ONE_THREAD,
                 start_new_session=True,
             )
         )
