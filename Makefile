@@ -8,6 +8,9 @@ LOCKED ?=
 # Of `make lock`: --upgrade takes the newest releases within the bounds of pyproject.toml.
 UPGRADE ?=
 
+# Hundreds of processes are started by tests: where this is set, each would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo install test e2e screenshots check format bench torture lock audit sbom clean
 
 ## demo: install, index the example photos, print one search, serve at http://127.0.0.1:8000
@@ -22,6 +25,8 @@ install: $(VENV)/.installed
 ## test: everything that tests need, then all tests
 # In memory where there is room: hundreds of tests make an index, and would wait for the disk for minutes.
 test: export TMPDIR ?= $(if $(ROOM_IN_MEMORY),/dev/shm,/tmp)
+# The cores are shared out among workers already, and NumPy's threads cost each new process more than they do for it.
+test: export OPENBLAS_NUM_THREADS ?= 1
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

