@@ -49,7 +49,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-## bench: measure this machine, 40 to 60 minutes, into benchmarks/RESULTS.md; BENCH='--quick --only indexing' tries parts
+## bench: measure this machine, about an hour on two slow cores, into benchmarks/RESULTS.md; BENCH='--quick --only indexing' tries parts
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 

@@ -7,6 +7,7 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -38,7 +39,13 @@ def main() -> None:
         started = time.monotonic()
         print(f"== {name}", flush=True)
         with tempfile.TemporaryDirectory(prefix=f"lookalike-torture-{name}-") as directory:
-            rows.extend(SECTIONS[name](Path(directory), short=given.short))
+            try:
+                rows.extend(SECTIONS[name](Path(directory), short=given.short))
+            except AssertionError as error:
+                # The service ended, or logged an error that no answer showed; the other sections still run.
+                traceback.print_exc()
+                first_line, *_ = str(error).splitlines() or ["an assertion failed"]
+                rows.append(Row(what=f"{name}: {first_line}", times=1, server_errors=1))
         print(f"== {name} took {time.monotonic() - started:.0f} s", flush=True)
     print(report.table(rows))
     if not given.short and not given.only:
