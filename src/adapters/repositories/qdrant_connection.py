@@ -120,6 +120,8 @@ class QdrantConnection:
                 raise DeadlinePassedError(
                     f"The caller's deadline passed before the Qdrant server at {self.url} answered{so_far}."
                 ) from error
+            if last is not None and last.kind is FaultKind.BUSY:
+                raise last from error  # it was told to come back later, and time ran out amid doing so
             silence = QdrantFault(FaultKind.AWAY, f"no answer within {timeout:g} s{so_far}")
             if timeout == self._timeout:
                 self._signs_of_life.note_silence(silence, since=began)

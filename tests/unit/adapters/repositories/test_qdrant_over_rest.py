@@ -1,5 +1,6 @@
 """The adapter as it speaks to a server over REST: to a stand-in in this process that can be told to refuse."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -62,4 +63,22 @@ async def test_refusals_are_named(
     server.refusals.clear()
     await repository.upsert([an_image(1)])
     assert await repository.count() == 1
+    await repository.close()
+
+
+async def test_a_limit_on_the_rate_is_named_where_time_runs_out_amid_another_attempt(server: QdrantRestStandIn) -> None:
+    class PromptOnce(JSONResponse):
+        was_sent = False
+
+        async def __call__(self, *asgi: Any) -> None:
+            if self.was_sent:
+                await asyncio.sleep(2)
+            self.was_sent = True
+            await super().__call__(*asgi)
+
+    repository = connected(server)
+    await repository.open(SPACE)
+    server.refusals["/points"] = PromptOnce({"status": {"error": "slow down"}}, 429, {"Retry-After": A_DATE})
+    with pytest.raises(RepositoryUnavailableError, match="limits the rate"):
+        await repository.upsert([an_image(1)])
     await repository.close()
