@@ -48,7 +48,6 @@ async def repository(server: QdrantStandIn) -> AsyncIterator[QdrantSimilarityRep
 
 class TestQdrantOverGrpc(SimilarityRepositoryContract):
     score_tolerance = 1e-5
-    deep_images = 1_600  # local mode takes ten seconds for twice as many; the embedded index has more
 
     @pytest.fixture
     async def fresh(self, server: QdrantStandIn) -> QdrantSimilarityRepository:
