@@ -22,6 +22,11 @@ def a_space(dimension: int = 16, *, model: str = "test-model") -> EmbeddingSpace
     )
 
 
+def box(x_min: float, y_min: float, x_max: float, y_max: float) -> BoundingBox:
+    """Corners in pixels."""
+    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+
+
 def an_id(number: int) -> ImageId:
     return ContentHash.of(f"picture {number}".encode()).image_id
 

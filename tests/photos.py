@@ -10,8 +10,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from domain.geometry import BoundingBox
 from domain.raster import RasterImage
+from tests.builders import box
 
 DIRECTORY = Path(skimage.data.__file__).parent
 
@@ -29,10 +29,6 @@ def picture(name: str) -> Image.Image:
 def raster(image: Image.Image, *, width: int | None = None, height: int | None = None) -> RasterImage:
     pixels = np.asarray(image)
     return RasterImage(pixels=pixels, width=width or image.width, height=height or image.height)
-
-
-def box(x_min: float, y_min: float, x_max: float, y_max: float) -> BoundingBox:
-    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 SEEN = {

@@ -228,11 +228,7 @@ def _by_the_reserve(directory: Path) -> Row:
 
 
 def _start(disk: Path, spool: Path) -> Service:
-    os.environ["TMPDIR"] = str(spool)
-    try:
-        return start(disk.parent / "service", SETTINGS | {"DATA_DIR": str(disk / "data")})
-    finally:
-        del os.environ["TMPDIR"]
+    return start(disk.parent / "service", SETTINGS | {"DATA_DIR": str(disk / "data")}, TMPDIR=str(spool))
 
 
 def _mounted(until: contextlib.ExitStack, directory: Path, size: int) -> bool:

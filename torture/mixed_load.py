@@ -52,8 +52,8 @@ class _Count:
 class MixedLoad:
     """Indexes, patches, deletes, reads and searches.
 
-    An answer is good if it comes within `answer_seconds` and is what API.md has for it: done, not there, unavailable
-    with the time to come back, out of time, out of room. Everything else is counted as a 500.
+    An answer is good if it comes within `answer_seconds` and is one that the API documents for it: done, not there,
+    unavailable with the time to come back, out of time, out of room. Everything else is counted as a 500.
     """
 
     def __init__(self, url: str, *, answer_seconds: float) -> None:

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.acting import TILE, addressed, names, settled
 from tests.e2e.conftest import EXAMPLES
+from tests.eventually import until
 from tests.pictures import a_picture
 from tests.serving import Service
 
@@ -138,7 +139,4 @@ def test_deletion_happens_when_the_page_is_left(
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     page.close(run_before_unload=False)
-    for _ in range(40):
-        if client.get(f"/v1/images/{own['id']}").status_code == 404:
-            return
-    pytest.fail("The picture is still there.")
+    assert until(lambda: client.get(f"/v1/images/{own['id']}").status_code == 404)

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from entrypoints.cli.main import main
+from tests.eventually import until
 from tests.pictures import a_picture
 from tests.serving import Service, start
 from tests.unit.entrypoints.cli.command import LOOKALIKE, environment
@@ -59,13 +59,6 @@ def in_progress(service: Service) -> int:
     metrics = httpx.get(f"{service.url}/metrics").text
     [told] = re.findall(r"^lookalike_http_requests_in_progress (\S+)$", metrics, re.MULTILINE)
     return int(float(told))
-
-
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
-    give_up = time.monotonic() + seconds
-    while not holds() and time.monotonic() < give_up:
-        time.sleep(0.02)
-    return holds()
 
 
 def is_gone(process: psutil.Process) -> bool:

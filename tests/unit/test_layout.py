@@ -27,10 +27,3 @@ def test_every_folder_with_modules_is_a_package() -> None:
     # Without __init__.py a folder is a namespace package, which the import contracts do not look into.
     folders = {path.parent for path in (ROOT / "src").rglob("*.py")}
     assert {folder for folder in folders if not (folder / "__init__.py").exists()} == set()
-
-
-@pytest.mark.parametrize(
-    "path", ["tests/unit", "tests/integration", "docker-compose.yml", "pyproject.toml", "README.md", "LICENSE"]
-)
-def test_prescribed_path_is_there(path: str) -> None:
-    assert (ROOT / path).exists()

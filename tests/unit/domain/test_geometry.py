@@ -6,13 +6,10 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidRegionError
 from domain.geometry import BoundingBox
+from tests.builders import box
 
 edges = st.floats(-1e6, 1e6)
 sides = st.integers(1, 5000)
-
-
-def box(x_min: float, y_min: float, x_max: float, y_max: float) -> BoundingBox:
-    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from domain.errors import InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.raster import RasterImage
+from tests.builders import box
 
 
 def a_raster(columns: int, rows: int, *, width: int | None = None, height: int | None = None) -> RasterImage:
@@ -13,10 +14,6 @@ def a_raster(columns: int, rows: int, *, width: int | None = None, height: int |
     y, x = np.mgrid[0:rows, 0:columns]
     pixels = np.stack([x % 256, y % 256, (x // 256 * 16 + y // 256) % 256], axis=-1).astype(np.uint8)
     return RasterImage(pixels=pixels, width=width or columns, height=height or rows)
-
-
-def box(x_min: float, y_min: float, x_max: float, y_max: float) -> BoundingBox:
-    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 def test_a_crop_is_the_pixels_inside() -> None:

@@ -23,6 +23,7 @@ from domain.errors import (
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
 from domain.raster import RasterImage
+from tests.builders import box
 from tests.unit.adapters.decoding.pictures import (
     BLACK,
     BLUE,
@@ -509,10 +510,6 @@ class TestLimits:
         assert (found.width, found.height) == size
         assert found.pixels.shape == (size[1], size[0], 3)
         assert_close(found.pixels, RED, within=2)
-
-
-def box(x_min: float, y_min: float, x_max: float, y_max: float) -> BoundingBox:
-    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 class TestScalingDown:

@@ -3,7 +3,7 @@ import pytest
 
 from adapters.detectors.postprocessing import SCORE_FLOOR, RawDetections, Selection, detected_objects, label_names
 from domain.images import DetectedObject
-from tests.photos import box
+from tests.builders import box
 
 NAMES = (None, "cat", "dog", None, "cat")
 

@@ -1,9 +1,11 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from domain import errors
 from entrypoints.cli import main as command_line
@@ -22,12 +24,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert set(HEAVY) & set(json.loads(found.stdout.splitlines()[-1])) == set()
 
 
-COMMANDS = ["serve", "index", "search", "detect", "list", "delete", "reindex", "backup", "restore"]
+def commands(of: typer.Typer, before: str = "") -> Iterator[str]:
+    for command in of.registered_commands:
+        assert command.callback is not None
+        yield before + (command.name or command.callback.__name__)
+    for group in of.registered_groups:
+        assert group.typer_instance is not None
+        yield from commands(group.typer_instance, f"{before}{group.name} ")
 
 
-@pytest.mark.parametrize(
-    "command", [*COMMANDS, *(f"models {name}" for name in ("list", "pull", "export", "export-detector", "prepare"))]
-)
+@pytest.mark.parametrize("command", [*commands(command_line.app)])
 def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command_line.main([*command.split(), "--help"])
