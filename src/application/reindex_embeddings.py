@@ -1,16 +1,17 @@
 """Encode everything anew, for another model or another decode contract."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from application.describe_pictures import DescribePictures, PictureDescription
+from application.index_pages import pages_of
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
 from domain.callers import begin_bulk
 from domain.errors import BusyError
 from domain.filters import EVERYTHING
-from domain.images import ImageRecord, IndexedImage
+from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.similarity_repository import SimilarityRepository
 
 GROUP_SIZE = 16
@@ -21,8 +22,9 @@ MAX_PASSES = 10
 class ReindexEmbeddings:
     """Re-encode from the stored originals into a second index, which replaces the first when it is complete.
 
-    An interrupted run continues where it stopped. Passes repeat until one finds nothing left to do, so that what
-    others index, patch or delete meanwhile (on a server) is carried over.
+    An interrupted run continues where it stopped. Passes repeat until one finds nothing that differs, so that what
+    others index, patch or delete meanwhile (on a server) is carried over. That last pass encodes nothing and is short,
+    but no index is locked: what others write to images that it has compared already is lost.
     """
 
     originals: StoredOriginals
@@ -38,11 +40,15 @@ class ReindexEmbeddings:
         target = await self.repository.replacement(self.describe.encoder.space)
         try:
             for _ in range(MAX_PASSES):
-                changed = False
-                async for records, progress in self._pages():
-                    changed |= await self._carry_over(records, target)
-                    yield progress
-                changed |= await self._drop_deleted(target)
+                changed, done = False, 0
+                async for page in pages_of(self.repository):
+                    there = await target.get([record.id for record in page.items])
+                    for first in range(0, len(page.items), GROUP_SIZE):
+                        group = page.items[first : first + GROUP_SIZE]
+                        changed |= await self._carry_over(group, there, target)
+                        done += len(group)
+                        yield Progress(done, max(page.total, done))
+                changed |= await self._changed_since(target)
                 if not changed:
                     break
             else:
@@ -55,21 +61,15 @@ class ReindexEmbeddings:
             await target.close()
             await self.repository.close()
 
-    async def _pages(self) -> AsyncIterator[tuple[Sequence[ImageRecord], Progress]]:
-        done, page = 0, await self.repository.list(limit=GROUP_SIZE)
-        while page.items:
-            done += len(page.items)
-            yield page.items, Progress(done, max(page.total, done))
-            if page.next_cursor is None:
-                return
-            page = await self.repository.list(limit=GROUP_SIZE, after=page.next_cursor)
-
-    async def _carry_over(self, records: Sequence[ImageRecord], target: SimilarityRepository) -> bool:
-        there = await target.get([record.id for record in records])
-        new = [record for record in records if record.id not in there or there[record.id].objects != record.objects]
-        patched = [record for record in records if record not in new and there[record.id].metadata != record.metadata]
+    async def _carry_over(
+        self, records: Sequence[ImageRecord], there: Mapping[ImageId, ImageRecord], target: SimilarityRepository
+    ) -> bool:
+        """Make `target`, which has what is `there`, hold these records; whether it did not."""
+        differing = [record for record in records if there.get(record.id) != record]
+        patched = [record for record in differing if _differs_in_metadata_alone(record, there.get(record.id))]
         for record in patched:
             await target.set_metadata(record.id, record.metadata)
+        new = [record for record in differing if record not in patched]
         if new:
             descriptions = await asyncio.gather(*(self._describe(record) for record in new))
             await target.upsert(
@@ -82,7 +82,7 @@ class ReindexEmbeddings:
                     for record, description in zip(new, descriptions, strict=True)
                 ]
             )
-        return bool(new or patched)
+        return bool(differing)
 
     async def _describe(self, record: ImageRecord) -> PictureDescription:
         """The picture anew, which is held no longer than it takes, by the objects that are known."""
@@ -91,16 +91,16 @@ class ReindexEmbeddings:
         [description] = await self.describe.encode([raster], [record.objects])
         return description
 
-    async def _drop_deleted(self, target: SimilarityRepository) -> bool:
-        if await target.count(EVERYTHING) == await self.repository.count(EVERYTHING):
-            return False
-        dropped, page = False, await target.list(limit=200)
-        while page.items:
-            ids = {record.id for record in page.items}
-            gone = ids - set(await self.repository.get(ids))
-            await target.delete(gone)
-            dropped |= bool(gone)
-            if page.next_cursor is None:
-                break
-            page = await target.list(limit=200, after=page.next_cursor)
-        return dropped
+    async def _changed_since(self, target: SimilarityRepository) -> bool:
+        """Whether anything is not as in `target` any more, from which what was deleted is dropped."""
+        changed = False
+        async for page in pages_of(target):
+            current = await self.repository.get([record.id for record in page.items])
+            changed |= any(current.get(record.id) != record for record in page.items)
+            if gone := {record.id for record in page.items} - current.keys():
+                await target.delete(gone)
+        return changed or await target.count(EVERYTHING) != await self.repository.count(EVERYTHING)
+
+
+def _differs_in_metadata_alone(record: ImageRecord, other: ImageRecord | None) -> bool:
+    return other is not None and replace(other, metadata=record.metadata) == record

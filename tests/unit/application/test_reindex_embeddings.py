@@ -1,13 +1,15 @@
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
-from application.reindex_embeddings import ReindexEmbeddings
+from application.reindex_embeddings import GROUP_SIZE, ReindexEmbeddings
 from application.stored_originals import StoredOriginals
 from domain.embeddings import EmbeddingSpace
 from domain.errors import BusyError, ImageNotFoundError, ImageUnreadableError
-from domain.images import ImageRecord
+from domain.images import ImagePage, ImageRecord
 from tests.builders import a_space, an_object
 from tests.fakes import UNREADABLE, FakeEncoder, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -58,6 +60,43 @@ async def test_passes_repeat_until_nothing_changed_meanwhile(workshop: Workshop)
     assert passed > 1
     found = {record.id: record.metadata for record in await reopened(workshop, NEW)}
     assert found == {id_of(b"kept"): {"n": 2}, id_of(b"new"): {}}
+
+
+async def add(workshop: Workshop) -> None:
+    await workshop.index(an_upload(b"new", metadata={"n": 3}))
+
+
+async def delete(workshop: Workshop) -> None:
+    await workshop.delete.one(id_of(b"second"))
+
+
+async def patch(workshop: Workshop) -> None:
+    await workshop.edit(id_of(b"first"), {"n": 2})
+
+
+async def add_and_delete(workshop: Workshop) -> None:
+    await add(workshop)
+    await delete(workshop)
+
+
+async def replace_under_another_name(workshop: Workshop) -> None:
+    await delete(workshop)
+    await workshop.index(an_upload(b"second", "renamed.png"))
+
+
+@pytest.mark.parametrize("write", [add, delete, patch, add_and_delete, replace_under_another_name])
+@pytest.mark.parametrize("moment", [0, 1])
+async def test_what_others_write_after_a_pass_has_gone_by_is_carried_over(
+    workshop: Workshop, write: Callable[[Workshop], Awaitable[None]], moment: int
+) -> None:
+    await workshop.index(an_upload(b"first", metadata={"n": 1}), b"second")
+    reindex, steps = await reindexing(workshop), 0
+    async for _ in reindex():
+        if steps == moment:  # the pass has looked at every image: the first found all of them new, the second nothing
+            await write(workshop)
+            before = await records_of(workshop.repository)
+        steps += 1
+    assert await reopened(workshop, NEW) == before
 
 
 async def test_an_interrupted_run_goes_on_where_it_stopped(workshop: Workshop) -> None:
@@ -111,3 +150,20 @@ async def test_an_index_that_never_holds_still_is_not_replaced(workshop: Worksho
     with pytest.raises(BusyError, match="pause"):
         await amid_writes()
     assert await reopened(workshop, workshop.encoder.space) != []
+
+
+async def test_a_pass_reads_large_pages_and_encodes_small_groups(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(*(f"picture {n}".encode() for n in range(2 * GROUP_SIZE + 1)))
+    read, pages = workshop.repository.list, 0
+
+    async def counted(**options: Any) -> ImagePage:
+        nonlocal pages
+        pages += 1
+        return await read(**options)
+
+    monkeypatch.setattr(workshop.repository, "list", counted)
+    steps = [step.done async for step in (await reindexing(workshop))()]
+    assert steps == [GROUP_SIZE, 2 * GROUP_SIZE, 2 * GROUP_SIZE + 1] * 2
+    assert pages == 2, "the second pass finds nothing, and both read one page"
