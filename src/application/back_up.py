@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from application.index_pages import pages_of
 from application.progress import Progress
 from domain.errors import EmbeddingSpaceError, ImageNotFoundError
 from domain.images import ImageRecord, IndexedImage
@@ -27,14 +28,13 @@ class BackUp:
         Raises ConfigurationError (the place is not empty), StorageFullError, UnavailableError.
         """
         await archive.begin(self.repository.space)
-        done, page = 0, await self.repository.list(limit=GROUP_SIZE)
-        while page.items:
-            await archive.append(await self._with_files(page.items))
-            done += len(page.items)
-            yield Progress(done, max(page.total, done))
-            if page.next_cursor is None:
-                break
-            page = await self.repository.list(limit=GROUP_SIZE, after=page.next_cursor)
+        done = 0
+        async for page in pages_of(self.repository):
+            for first in range(0, len(page.items), GROUP_SIZE):
+                group = page.items[first : first + GROUP_SIZE]
+                await archive.append(await self._with_files(group))
+                done += len(group)
+                yield Progress(done, max(page.total, done))
         await archive.finish()
 
     async def _with_files(self, records: Sequence[ImageRecord]) -> list[BackedUpImage]:
@@ -51,7 +51,7 @@ class BackUp:
         return images
 
     async def _indexed(self, records: Sequence[ImageRecord]) -> list[IndexedImage]:
-        """Those of the images that are still there, each with the embeddings that belong to its record."""
+        """Those of the images that are still there, as they are now, each with the embeddings that belong to it."""
         while True:
             ids = [record.id for record in records]
             embeddings = await self.repository.embeddings(ids)
@@ -61,9 +61,9 @@ class BackUp:
                 break
             records = list(now.values())  # objects were detected anew meanwhile: read all again
         return [
-            IndexedImage(record=record, embedding=embeddings[record.id], object_embeddings=objects[record.id])
-            for record in records
-            if record.id in embeddings and record.id in objects
+            IndexedImage(record=now[id_], embedding=embeddings[id_], object_embeddings=objects[id_])
+            for id_ in ids
+            if id_ in now and id_ in embeddings and id_ in objects
         ]
 
 

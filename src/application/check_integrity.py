@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from application.index_pages import pages_of
 from application.settle_interrupted import SettleInterrupted
 from domain.embeddings import Embedding, Embeddings
 from domain.errors import ImageError, ImageNotFoundError, IndexDamagedError
@@ -16,7 +17,9 @@ from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 
-PAGE = 200
+GROUP_SIZE = 200
+"""Images that are looked at together."""
+
 PAUSE = 20
 """Images that are looked at, and mended, while everybody else waits."""
 
@@ -95,8 +98,8 @@ class CheckIntegrity:
         asks to remove it too. Raises UnavailableError.
         """
         await SettleInterrupted(repository=self.repository, store=self.store)()
-        done, page = 0, await self.repository.list(limit=PAGE)
-        while page.items:
+        done = 0
+        async for page in pages_of(self.repository, page_size=GROUP_SIZE):
             suspects = [finding.id for finding in await self._examined(page.items, deep=deep)]
             done += len(page.items)
             yield CheckStep(
@@ -104,9 +107,6 @@ class CheckIntegrity:
                 max(page.total, done),
                 await self._certain(suspects, deep=deep, repair=repair, forget_lost=repair and forget_lost),
             )
-            if page.next_cursor is None:
-                break
-            page = await self.repository.list(limit=PAGE, after=page.next_cursor)
         yield CheckStep(done, done, await self._files_without_record(repair=repair, records=done))
         yield CheckStep(done, done, await self._objects_without_image(repair=repair))
 

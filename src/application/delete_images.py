@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from domain.callers import Caller, acting_for, raise_if_over
 from domain.errors import ImageNotFoundError
@@ -12,7 +13,8 @@ from domain.images import ImageId
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 
-PAGE = 200
+GROUP_SIZE = 200
+"""Images that are deleted together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +36,8 @@ class DeleteImages:
     async def matching(self, where: Filter) -> int:
         """Delete every image that matches; how many those were. What is indexed meanwhile stays."""
         deleted = 0
-        page = await self.repository.list(limit=PAGE, where=where)
-        while page.items:
+        async for page in pages_of(self.repository, page_size=GROUP_SIZE, where=where):
             deleted += await self._delete([record.id for record in page.items], where)
-            if page.next_cursor is None:
-                break
-            page = await self.repository.list(limit=PAGE, after=page.next_cursor, where=where)
         return deleted
 
     async def _delete(self, ids: Sequence[ImageId], where: Filter = EVERYTHING) -> int:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from application.describe_pictures import DescribePictures, PictureDescription
+from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
@@ -40,14 +41,13 @@ class ReindexObjects:
                 "No detector is there to look for objects anew, so those that are indexed stay. Choose one by "
                 "LOOKALIKE_DETECTOR__RUNTIME, or remove all objects with LOOKALIKE_OBJECTS__ENABLED=false."
             )
-        done, page = 0, await self.repository.list(limit=GROUP_SIZE)
-        while page.items:
-            await self._renew([record for record in page.items if record.detection != self.describe.detection])
-            done += len(page.items)
-            yield Progress(done, max(page.total, done))
-            if page.next_cursor is None:
-                break
-            page = await self.repository.list(limit=GROUP_SIZE, after=page.next_cursor)
+        done = 0
+        async for page in pages_of(self.repository):
+            for first in range(0, len(page.items), GROUP_SIZE):
+                group = page.items[first : first + GROUP_SIZE]
+                await self._renew([record for record in group if record.detection != self.describe.detection])
+                done += len(group)
+                yield Progress(done, max(page.total, done))
 
     async def _renew(self, stale: Sequence[ImageRecord]) -> None:
         if not stale:

@@ -118,3 +118,19 @@ async def test_a_missing_original_is_not_passed_over(workshop: Workshop, tmp_pat
 async def test_an_empty_index_can_be_backed_up(workshop: Workshop, tmp_path: Path) -> None:
     assert await back_up(workshop, tmp_path / "backup") == []
     assert await restore(workshop, tmp_path / "backup") == []
+
+
+async def test_what_is_patched_while_a_page_is_copied_is_backed_up_as_it_is_by_then(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    await workshop.index(b"patched", *(f"picture {n}".encode() for n in range(GROUP_SIZE)))  # newest first
+    run = BackUp(repository=workshop.repository, store=workshop.store)
+    steps = run(DirectoryBackupArchive(tmp_path / "backup"))
+    await anext(steps)
+    await workshop.edit(id_of(b"patched"), {"n": 1})
+    _ = [step async for step in steps]
+
+    other = await another()
+    await restore(other, tmp_path / "backup")
+    assert (await other.repository.get([id_of(b"patched")]))[id_of(b"patched")].metadata == {"n": 1}
+    await other.repository.close()
