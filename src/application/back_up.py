@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from application.index_pages import pages_of
 from application.progress import Progress
-from domain.errors import EmbeddingSpaceError, ImageNotFoundError
+from application.stored_files import stored_original, stored_thumbnail
+from domain.errors import EmbeddingSpaceError
 from domain.images import ImageRecord, IndexedImage
 from domain.ports.backup_archive import BackedUpImage, BackupArchive
 from domain.ports.image_store import ImageStore
@@ -25,7 +26,8 @@ class BackUp:
     async def __call__(self, archive: BackupArchive) -> AsyncIterator[Progress]:
         """Images that are deleted while this runs may be left out; those indexed meanwhile may be in.
 
-        Raises ConfigurationError (the place is not empty), StorageFullError, UnavailableError.
+        Raises ConfigurationError (the place is not empty), IndexDamagedError (a lost original or thumbnail),
+        StorageFullError, UnavailableError.
         """
         await archive.begin(self.repository.space)
         done = 0
@@ -40,14 +42,14 @@ class BackUp:
     async def _with_files(self, records: Sequence[ImageRecord]) -> list[BackedUpImage]:
         images = []
         for image in await self._indexed(records):
-            id_ = image.record.id
-            try:
-                original, thumbnail = await asyncio.gather(self.store.original(id_), self.store.thumbnail(id_))
-            except ImageNotFoundError:
-                if await self.repository.get([id_]):
-                    raise  # it is still indexed, so its files ought to be there
-                continue
-            images.append(BackedUpImage(image=image, original=original, thumbnail=thumbnail))
+            original, thumbnail = await asyncio.gather(
+                *(
+                    read(image.record.id, store=self.store, repository=self.repository)
+                    for read in (stored_original, stored_thumbnail)
+                )
+            )
+            if original is not None and thumbnail is not None:
+                images.append(BackedUpImage(image=image, original=original, thumbnail=thumbnail))
         return images
 
     async def _indexed(self, records: Sequence[ImageRecord]) -> list[IndexedImage]:

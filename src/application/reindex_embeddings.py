@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from application.describe_pictures import DescribePictures, PictureDescription
+from application.describe_pictures import DescribePictures
 from application.index_pages import pages_of
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
@@ -34,8 +34,8 @@ class ReindexEmbeddings:
     async def __call__(self) -> AsyncIterator[Progress]:
         """`repository` is open on whatever is there; both it and its replacement are closed at the end.
 
-        Raises, with the index as it was: ImageNotFoundError or ImageError, if an original is missing or unreadable;
-        BusyError, if others changed the index during every one of MAX_PASSES passes.
+        Raises, with the index as it was: IndexDamagedError or ImageUnreadableError, if an original is missing or
+        unreadable; BusyError, if others changed the index during every one of MAX_PASSES passes.
         """
         target = await self.repository.replacement(self.describe.encoder.space)
         try:
@@ -69,27 +69,24 @@ class ReindexEmbeddings:
         patched = [record for record in differing if _differs_in_metadata_alone(record, there.get(record.id))]
         for record in patched:
             await target.set_metadata(record.id, record.metadata)
-        new = [record for record in differing if record not in patched]
-        if new:
-            descriptions = await asyncio.gather(*(self._describe(record) for record in new))
-            await target.upsert(
-                [
-                    IndexedImage(
-                        record=record,
-                        embedding=description.embedding,
-                        object_embeddings=description.object_embeddings,
-                    )
-                    for record, description in zip(new, descriptions, strict=True)
-                ]
-            )
+        described = await asyncio.gather(*(self._described(record) for record in differing if record not in patched))
+        if images := [image for image in described if image is not None]:
+            await target.upsert(images)
         return bool(differing)
 
-    async def _describe(self, record: ImageRecord) -> PictureDescription:
-        """The picture anew, which is held no longer than it takes, by the objects that are known."""
+    async def _described(self, record: ImageRecord) -> IndexedImage | None:
+        """The picture anew, which is held no longer than it takes, by the objects that are known.
+
+        None where it was deleted meanwhile.
+        """
         begin_bulk()
         raster = await self.originals.decode(record.id)
+        if raster is None:
+            return None
         [description] = await self.describe.encode([raster], [record.objects])
-        return description
+        return IndexedImage(
+            record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
+        )
 
     async def _changed_since(self, target: SimilarityRepository) -> bool:
         """Whether anything is not as in `target` any more, from which what was deleted is dropped."""

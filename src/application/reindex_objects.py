@@ -10,7 +10,7 @@ from application.keyed_locks import KeyedLocks
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
 from domain.callers import begin_bulk
-from domain.errors import DetectorUnavailableError, ImageNotFoundError
+from domain.errors import DetectorUnavailableError
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.similarity_repository import SimilarityRepository
 
@@ -33,8 +33,8 @@ class ReindexObjects:
     async def __call__(self) -> AsyncIterator[Progress]:
         """`repository` is open in the encoder's space.
 
-        Raises ImageError, ImageNotFoundError, UnavailableError; DetectorUnavailableError, having changed nothing, where
-        objects are wanted and there is no detector.
+        Raises ImageUnreadableError, IndexDamagedError (a lost original), UnavailableError; DetectorUnavailableError,
+        having changed nothing, where objects are wanted and there is no detector.
         """
         if self.describe.policy.enabled and self.describe.detector.description is None:
             raise DetectorUnavailableError(
@@ -71,11 +71,8 @@ class ReindexObjects:
     async def _describe(self, id_: ImageId) -> PictureDescription | None:
         """What is in the picture, which is held no longer than it takes; None where it was deleted meanwhile."""
         begin_bulk()
-        try:
-            raster = await self.originals.decode(id_)
-        except ImageNotFoundError:
-            if await self.repository.get([id_]):
-                raise  # it is still indexed, so its original ought to be there
+        raster = await self.originals.decode(id_)
+        if raster is None:
             return None
         [description] = await self.describe([raster])
         return description

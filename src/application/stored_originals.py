@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from application.describe_pictures import DescribePictures
+from application.stored_files import stored_original
 from domain.errors import ImageError, ImageUnreadableError
 from domain.images import ImageId
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import ImageStore
+from domain.ports.similarity_repository import SimilarityRepository
 from domain.raster import RasterImage
 
 
@@ -17,10 +19,16 @@ class StoredOriginals:
     store: ImageStore
     decoder: ImageDecoder
     describe: DescribePictures
+    repository: SimilarityRepository
 
-    async def decode(self, id_: ImageId) -> RasterImage:
-        """The picture. Raises ImageNotFoundError; ImageUnreadableError where it was accepted once but is no more."""
-        content = await self.store.original(id_)
+    async def decode(self, id_: ImageId) -> RasterImage | None:
+        """The picture; None where the image was deleted meanwhile.
+
+        Raises IndexDamagedError where it is missing, ImageUnreadableError where it was accepted once but is no more.
+        """
+        content = await stored_original(id_, store=self.store, repository=self.repository)
+        if content is None:
+            return None
         try:
             return (await self.decoder.decode(content, sufficient_side=self.describe.sufficient_side)).raster
         except ImageError as error:

@@ -391,7 +391,9 @@ class Container(containers.DeclarativeContainer):
 
     policy = providers.Singleton(object_policy, settings)
     describe = providers.Factory(DescribePictures, detector=detector, encoder=encoder, policy=policy)
-    originals = providers.Factory(StoredOriginals, store=store, decoder=decoder, describe=describe)
+    originals = providers.Factory(
+        StoredOriginals, store=store, decoder=decoder, describe=describe, repository=repository
+    )
 
     run_service = providers.Singleton(
         RunService, decoder=decoder, encoder=encoder, detector=detector, store=store, repository=repository

@@ -7,7 +7,7 @@ import pytest
 from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from application.back_up import GROUP_SIZE, BackUp, Restore
 from domain.embeddings import Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError, IndexDamagedError
 from domain.images import ImageId
 from tests.builders import a_space, an_object, indexed, some_embeddings
 from tests.fakes import records_of
@@ -106,10 +106,20 @@ async def test_another_space_is_refused(workshop: Workshop, tmp_path: Path) -> N
     await other.repository.close()
 
 
-async def test_a_missing_original_is_not_passed_over(workshop: Workshop, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("file", "remedy"), [("original", "Send the picture again"), ("thumbnail", "check --repair`")])
+async def test_a_missing_file_is_not_passed_over(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, remedy: str
+) -> None:
     await workshop.index(b"hat", b"coat")
-    workshop.store.files.pop(id_of(b"hat"))
-    with pytest.raises(ImageNotFoundError, match=str(id_of(b"hat"))):
+    read = getattr(workshop.store, file)
+
+    async def of_all_but_one(id_: ImageId) -> bytes:
+        if id_ == id_of(b"hat"):
+            raise ImageNotFoundError([id_])
+        return await read(id_)
+
+    monkeypatch.setattr(workshop.store, file, of_all_but_one)
+    with pytest.raises(IndexDamagedError, match=f"stored {file} of {id_of(b'hat')} is missing.*{remedy}"):
         await back_up(workshop, tmp_path / "backup")
     with pytest.raises(ConfigurationError, match="incomplete"):
         await restore(workshop, tmp_path / "backup")

@@ -21,7 +21,9 @@ def backing_up(workshop: Workshop, directory: Path) -> AsyncIterator[Progress]:
 
 
 def detecting(workshop: Workshop, _: Path) -> AsyncIterator[Progress]:
-    originals = StoredOriginals(store=workshop.store, decoder=workshop.decoder, describe=workshop.describe)
+    originals = StoredOriginals(
+        store=workshop.store, decoder=workshop.decoder, describe=workshop.describe, repository=workshop.repository
+    )
     run = ReindexObjects(
         originals=originals, describe=workshop.describe, repository=workshop.repository, locks=workshop.locks
     )

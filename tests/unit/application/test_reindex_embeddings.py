@@ -8,8 +8,8 @@ from adapters.repositories.in_memory_similarity_repository import InMemorySimila
 from application.reindex_embeddings import GROUP_SIZE, ReindexEmbeddings
 from application.stored_originals import StoredOriginals
 from domain.embeddings import EmbeddingSpace
-from domain.errors import BusyError, ImageNotFoundError, ImageUnreadableError
-from domain.images import ImagePage, ImageRecord
+from domain.errors import BusyError, ImageUnreadableError, IndexDamagedError
+from domain.images import ImageId, ImagePage, ImageRecord
 from tests.builders import a_space, an_object
 from tests.fakes import UNREADABLE, FakeEncoder, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -21,7 +21,9 @@ async def reindexing(workshop: Workshop, space: EmbeddingSpace = NEW) -> Reindex
     encoder = FakeEncoder(space=space, journal=workshop.journal)
     await encoder.open()
     describe = replace(workshop.describe, encoder=encoder)
-    originals = StoredOriginals(store=workshop.store, decoder=workshop.decoder, describe=describe)
+    originals = StoredOriginals(
+        store=workshop.store, decoder=workshop.decoder, describe=describe, repository=workshop.repository
+    )
     return ReindexEmbeddings(originals=originals, describe=describe, repository=workshop.repository)
 
 
@@ -99,6 +101,22 @@ async def test_what_others_write_after_a_pass_has_gone_by_is_carried_over(
     assert await reopened(workshop, NEW) == before
 
 
+async def test_an_image_that_is_deleted_before_its_original_is_read_is_passed_over(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(b"kept", b"deleted")
+    original = workshop.store.original
+
+    async def amid_a_deletion(id_: ImageId) -> bytes:
+        if id_ == id_of(b"deleted"):
+            await workshop.delete.one(id_)
+        return await original(id_)
+
+    monkeypatch.setattr(workshop.store, "original", amid_a_deletion)
+    _ = [step async for step in (await reindexing(workshop))()]
+    assert [record.id for record in await reopened(workshop, NEW)] == [id_of(b"kept")]
+
+
 async def test_an_interrupted_run_goes_on_where_it_stopped(workshop: Workshop) -> None:
     await workshop.index(*(f"picture {n}".encode() for n in range(40)))
     run = (await reindexing(workshop))()
@@ -126,7 +144,9 @@ async def test_a_bad_original_leaves_the_index_as_it_was(workshop: Workshop, fau
         await workshop.store.put(id_of(b"hat"), original=UNREADABLE, thumbnail=b"")
     before = await records_of(workshop.repository)
 
-    with pytest.raises((ImageNotFoundError, ImageUnreadableError), match=str(id_of(b"hat"))):
+    with pytest.raises(
+        (IndexDamagedError, ImageUnreadableError), match=f"stored original of {id_of(b'hat')} (is missing|cannot)"
+    ):
         _ = [step async for step in (await reindexing(workshop))()]
 
     assert await reopened(workshop, a_space()) == before
