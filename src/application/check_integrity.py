@@ -47,7 +47,10 @@ LOST = frozenset({FindingKind.ORIGINAL_MISSING, FindingKind.ORIGINAL_ALTERED})
 
 _RENDER = "Render it anew with --repair."
 _REMOVE = "Remove them with --repair."
-_RESTORE = "Restore it with `lookalike restore`, or remove the image from the index too: --repair --forget-lost."
+_RESTORE = (
+    "Send the picture again or restore it with `lookalike restore`; or remove the image from the index too: --repair "
+    "--forget-lost."
+)
 _INDEX_AGAIN = "Delete the image and index it again, or restore it with `lookalike restore`."
 _WRONG_INDEX = (
     "There are more of these than there are records: is this the right index? They stay, since it may have to be built "

@@ -14,7 +14,7 @@ from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFul
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
 from domain.ports.image_decoder import ImageDecoder
-from domain.ports.image_store import ImageStore
+from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 
@@ -80,7 +80,8 @@ class _Prepared:
 class IndexImages:
     """Decode, detect, encode, store and index pictures; the record is written last and commits the picture.
 
-    The same bytes are one image, whatever their name: sending them again changes nothing but the metadata, if given.
+    The same bytes are one image, whatever their name: sending them again changes nothing but the metadata, if given,
+    and puts back stored files that were lost.
     What a crash leaves in between is settled at the next start (`SettleInterrupted`).
     """
 
@@ -164,9 +165,10 @@ class IndexImages:
             # On a full disk an embedded index may be unable to answer: then room is what whoever sends should hear of.
             await self.store.require_room(sum(len(item.content) for item in arrived))
             raise
+        sizes = await self.store.sizes(known) if known else {}
         settled = await asyncio.gather(
             *(
-                self._already_there(item, known[item.id]) if item.id in known else self._prepare(item)
+                self._already_there(item, known[item.id], sizes[item.id]) if item.id in known else self._prepare(item)
                 for item in arrived
             ),
             return_exceptions=True,  # so that nobody works on without the locks
@@ -185,17 +187,28 @@ class IndexImages:
             record.id: IndexOutcome(filename=record.filename, status="created", image=record) for record in committed
         }
 
-    async def _already_there(self, item: _Arrived, record: ImageRecord) -> IndexOutcome:
+    async def _already_there(self, item: _Arrived, record: ImageRecord, sizes: FileSizes) -> IndexOutcome:
         metadata = item.upload.metadata
-        if metadata is not None and metadata != record.metadata:
-            try:
+        try:
+            if sizes.original != len(item.content) or not sizes.thumbnail:
+                await self._put_back(item)
+            if metadata is not None and metadata != record.metadata:
                 raise_if_over()
                 with acting_for(Caller()):  # what has begun is finished, whoever asked for it
                     await self.repository.set_metadata(record.id, metadata)
-            except LookalikeError as error:
-                return _failed(item.upload, error)
-            record = replace(record, metadata=metadata)
+                record = replace(record, metadata=metadata)
+        except LookalikeError as error:
+            return _failed(item.upload, error)
         return IndexOutcome(filename=item.upload.filename, status="exists", image=record)
+
+    async def _put_back(self, item: _Arrived) -> None:
+        """Store the files of an image that is indexed, but whose files are not all there."""
+        decoded = await self.decoder.decode(item.content, sufficient_side=self.describe.sufficient_side)
+        thumbnail = await self.thumbnails.render(decoded.raster)
+        raise_if_over()
+        async with self.store.changing([item.id]):
+            with acting_for(Caller()):
+                await self.store.put(item.id, original=item.content, thumbnail=thumbnail)
 
     async def _prepare(self, item: _Arrived) -> _Prepared | IndexOutcome:
         """Everything of one picture, one step after the other: the pixels are held no longer than it takes."""

@@ -254,3 +254,32 @@ async def test_uploads_are_read_when_their_turn_comes(workshop: Workshop) -> Non
 
 async def test_no_uploads_make_no_outcomes(workshop: Workshop) -> None:
     assert await workshop.index() == []
+
+
+@pytest.mark.parametrize("lost", ["both", "thumbnail", "bytes"])
+async def test_sending_a_picture_again_puts_its_lost_files_back(workshop: Workshop, lost: str) -> None:
+    await workshop.index(b"hat", b"coat")
+    before, records = dict(workshop.store.files), await records_of(workshop.repository)
+    original, thumbnail = workshop.store.files.pop(id_of(b"hat"))
+    if lost == "thumbnail":
+        workshop.store.files[id_of(b"hat")] = (original, b"")
+    elif lost == "bytes":
+        workshop.store.files[id_of(b"hat")] = (original[:-1], thumbnail)
+    workshop.journal.clear()
+
+    outcomes = await workshop.index(b"hat", b"coat")
+
+    assert statuses(outcomes) == ["exists", "exists"]
+    assert workshop.store.files == before
+    assert await records_of(workshop.repository) == records
+    assert workshop.journal == [f"put {id_of(b'hat')}"], "what is there is not written again, and nothing is encoded"
+    assert workshop.store.noted_ids == []
+
+
+async def test_a_lost_file_that_cannot_be_put_back_is_a_failure(workshop: Workshop) -> None:
+    await workshop.index(b"hat")
+    workshop.store.files.clear()
+    workshop.store.full = True
+    [outcome] = await workshop.index(an_upload(b"hat", metadata={"n": 1}))
+    assert (outcome.status, type(outcome.error)) == ("failed", StorageFullError)
+    assert [record.metadata for record in await records_of(workshop.repository)] == [{}]
