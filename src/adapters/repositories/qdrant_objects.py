@@ -103,12 +103,19 @@ class QdrantObjects:
         except LookalikeError as error:
             _log.warning("Objects that a write has replaced or deleted are left for later: %s", error)
 
-    async def copy(self, record: ImageRecord, *, before: Generation, after: Generation) -> None:
-        """Write the objects of `before` again, as those of `record` and of `after`."""
+    async def copy(self, record: ImageRecord, *, before: Generation, after: Generation) -> bool:
+        """Write the objects of `before` again, as those of `record` and of `after`; not if it is replaced by now.
+
+        Raises IndexDamagedError if objects are missing.
+        """
         vectors = await self._collection.vectors(before.point_ids, OBJECT_VECTOR_NAME)
-        if all(id_ in vectors for id_ in before.point_ids):  # else it is replaced by now, and nobody takes up the copy
-            embeddings = np.array([vectors[id_] for id_ in before.point_ids])
-            await self._collection.upsert(object_points(record, after, embeddings))
+        if any(id_ not in vectors for id_ in before.point_ids):
+            if (await self.generations([record.id])).get(record.id) == before:
+                raise _missing_objects(record.id)
+            return False
+        embeddings = np.array([vectors[id_] for id_ in before.point_ids])
+        await self._collection.upsert(object_points(record, after, embeddings))
+        return True
 
     async def embeddings(self, ids: Iterable[ImageId]) -> Mapping[ImageId, Embeddings]:
         """Of those images that are there. Raises IndexDamagedError if objects are missing."""
@@ -124,7 +131,7 @@ class QdrantObjects:
                 if all(id_ in vectors for id_ in generation.point_ids):
                     found[image] = self._stacked([vectors[id_] for id_ in generation.point_ids])
                 elif before.get(image) == generation:
-                    raise IndexDamagedError(f"Objects of image {image} are missing. Delete it and index it again.")
+                    raise _missing_objects(image)
                 else:  # replaced between the two requests
                     incomplete[image] = generation
             generations = await self.generations(incomplete)
@@ -227,3 +234,7 @@ class QdrantObjects:
     def _stacked(self, vectors: Sequence[Embedding]) -> Embeddings:
         dimension = self._collection.bound.space.dimension
         return np.array(vectors, dtype=np.float32).reshape(len(vectors), dimension)
+
+
+def _missing_objects(image: ImageId) -> IndexDamagedError:
+    return IndexDamagedError(f"Objects of image {image} are missing. Delete it and index it again.")

@@ -157,7 +157,8 @@ class QdrantSimilarityRepository(SimilarityRepository):
         while (payload := (await self._collection.payloads([id_])).get(id_)) is not None:
             record = replace(record_of(id_, payload), metadata=metadata)
             before, after = Generation.of(id_, payload), Generation.new(record)
-            await self._objects.copy(record, before=before, after=after)
+            if not await self._objects.copy(record, before=before, after=after):
+                continue
             await self._take_up(after, {**metadata_payload(metadata), GENERATION: after.name}, instead_of=before)
             current = (await self._objects.generations([id_])).get(id_)
             await self._objects.discard(generation for generation in (before, after) if generation != current)

@@ -53,7 +53,11 @@ class SimilarityRepository(Protocol):
 
     @abstractmethod
     async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
-        """Replace one image's metadata, durably. Raises ImageNotFoundError, StorageFullError."""
+        """Replace one image's metadata, durably.
+
+        Raises ImageNotFoundError, StorageFullError; IndexDamagedError, having changed nothing, where objects that have
+        to take it up are missing.
+        """
 
     @abstractmethod
     async def delete(self, ids: Collection[ImageId]) -> None:

@@ -297,3 +297,34 @@ async def test_objects_that_are_missing_are_a_damage_that_is_named(
     await server.client.delete("lookalike", models.PointIdsList(points=[points[0].id]))
     with pytest.raises(IndexDamagedError, match="missing"):
         await repository.object_embeddings([an_id(1), an_id(2)])
+
+
+async def test_a_patch_of_an_image_with_a_missing_object_leaves_its_other_objects(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    await repository.upsert(BEFORE)
+    [lost, *kept] = await objects_of(server, an_id(1))
+    await server.client.delete("lookalike", models.PointIdsList(points=[lost.id]))
+    with pytest.raises(IndexDamagedError, match=f"{an_id(1)} are missing"):
+        await repository.set_metadata(an_id(1), {"shelf": "b"})
+    assert await objects_of(server, an_id(1)) == kept
+    assert await everything_in(repository) == records_of(BEFORE)
+
+
+async def test_a_patch_of_an_image_whose_objects_are_replaced_meanwhile_is_made(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    await repository.upsert(BEFORE)
+    reads = 0
+
+    async def replace_before_the_vectors_are_read() -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            del server.before["Get"]
+            await repository.upsert([holding(1, 0.99, -0.9, label="dog", metadata={"shelf": "a"})])
+
+    server.before["Get"] = replace_before_the_vectors_are_read
+    await repository.set_metadata(an_id(1), {"shelf": "b"})
+    assert reads == 2
+    await assert_consistent(repository, [holding(1, 0.99, -0.9, label="dog", metadata={"shelf": "b"}), *BEFORE[1:]])
