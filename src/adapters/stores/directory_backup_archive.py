@@ -40,6 +40,7 @@ VERSION = 1
 
 _MANIFEST = "manifest.json"
 _FOLDERS = ("groups", "originals", "thumbnails")
+_GROUP_DIGESTS = ("records_sha256", "embeddings_sha256", "object_embeddings_sha256")
 _HELD_BYTES = 64 * 1024 * 1024
 """Reading hands out a group once its originals take this much memory."""
 
@@ -196,6 +197,9 @@ class DirectoryBackupArchive(BackupArchive):
             )
         if missing := {"complete", "space", "groups"} - manifest.keys():
             raise self._damaged(f"{_MANIFEST} has no {', '.join(sorted(missing))}")
+        groups = manifest["groups"]
+        if not isinstance(groups, list) or not all(map(_is_group, groups)):
+            raise self._damaged(f"{_MANIFEST} lists groups that lack their number of images or a digest")
         return manifest
 
     def _read_group(self, number: int, group: Mapping[str, Any]) -> Sequence[tuple[IndexedImage, str]]:
@@ -254,6 +258,14 @@ class DirectoryBackupArchive(BackupArchive):
 
     def _file(self, kind: str, id_: ImageId) -> Path:
         return self._root / kind / id_.hex[:2] / str(id_)
+
+
+def _is_group(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("images"), int)
+        and all(isinstance(entry.get(digest), str) for digest in _GROUP_DIGESTS)
+    )
 
 
 def _as_mapping(record: ImageRecord) -> dict[str, Any]:

@@ -21,6 +21,9 @@ def backed_up(number: int = 0, *, original: bytes | None = None, **changes: obje
     return BackedUpImage(image=image, original=content, thumbnail=f"thumbnail {number}".encode())
 
 
+A_GROUP = {"images": 1, "records_sha256": "", "embeddings_sha256": "", "object_embeddings_sha256": ""}
+
+
 async def write(root: Path, *groups: Sequence[BackedUpImage]) -> None:
     archive = DirectoryBackupArchive(root)
     await archive.begin(a_space())
@@ -185,3 +188,27 @@ async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="cannot be written"):
         await DirectoryBackupArchive(tmp_path / "file" / "backup").begin(a_space())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"groups": {}},
+        {"groups": [[]]},
+        *({"groups": [{key: value for key, value in A_GROUP.items() if key != missing}]} for missing in A_GROUP),
+        {"groups": [A_GROUP | {"images": "1"}]},
+        {"groups": [A_GROUP | {"records_sha256": None}]},
+        {"space": []},
+        {"space": {}},
+    ],
+    ids=str,
+)
+async def test_a_damaged_manifest_is_named(tmp_path: Path, damage: dict[str, object]) -> None:
+    await write(tmp_path, [backed_up()])
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | damage))
+
+    archive = DirectoryBackupArchive(tmp_path)
+    for reading in (archive.read_space, archive.count) if "groups" in damage else (archive.read_space,):
+        with pytest.raises(ConfigurationError, match=r"is damaged \(manifest.json"):
+            await reading()
