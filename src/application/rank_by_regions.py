@@ -35,12 +35,11 @@ async def rank_by_regions(
     ranked: dict[ImageId, Match] = {}
     depth = min(max(FIRST_DEPTH, 2 * wanted), MAX_WINDOW)
     while True:
-        lists = await asyncio.gather(
-            *(
-                repository.nearest_objects(query, limit=depth, where=options.where, exact=options.exact)
-                for query in queries
-            )
-        )
+        # One after the other: an embedded index answers in turn, and others get in between.
+        lists = [
+            await repository.nearest_objects(query, limit=depth, where=options.where, exact=options.exact)
+            for query in queries
+        ]
         candidates = {match.image.id: match.image for matches in lists for match in matches}
         await _assign(repository, regions, queries, candidates, ranked)
         best = sorted(ranked.values(), key=lambda match: -match.score)

@@ -44,10 +44,16 @@ class Watched(InMemorySimilarityRepository):
     def __init__(self) -> None:
         super().__init__()
         self.depths: list[int] = []
+        self.asked_now = 0
+        self.asked_at_once = 0
 
     async def nearest_objects(self, query: np.ndarray, *, limit: int, **options: object) -> Sequence[Match]:  # type: ignore[override]
         self.depths.append(limit)
-        return await super().nearest_objects(query, limit=limit, **options)  # type: ignore[arg-type]
+        self.asked_now += 1
+        self.asked_at_once = max(self.asked_at_once, self.asked_now)
+        matches = await super().nearest_objects(query, limit=limit, **options)  # type: ignore[arg-type]
+        self.asked_now -= 1
+        return matches
 
 
 @asynccontextmanager
@@ -178,3 +184,12 @@ async def test_without_objects_nothing_is_found() -> None:
     async with holding(pictures([0, 0])) as repository:
         queries = some_embeddings(2, dimension=DIMENSION)
         assert await rank_by_regions(repository, regions(2), queries, SearchOptions(), wanted=10) == []
+
+
+async def test_regions_are_asked_one_after_the_other_so_that_others_get_in_between() -> None:
+    async with holding(pictures([2] * 40)) as repository:
+        await rank_by_regions(
+            repository, regions(3), some_embeddings(3, dimension=DIMENSION), SearchOptions(), wanted=5
+        )
+    assert len(repository.depths) >= 3
+    assert repository.asked_at_once == 1
