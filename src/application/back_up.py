@@ -84,9 +84,10 @@ class Restore:
         """
         space = await archive.read_space()
         if space != self.repository.space:
+            differences = space.differences(self.repository.space, ("backup", "index"))
             raise EmbeddingSpaceError(
-                f"The backup was made in another embedding space ({space.differences(self.repository.space)}). Restore "
-                "it with the encoder it was made with, then run `lookalike reindex --embeddings` with the new one."
+                f"The backup was made in another embedding space ({differences}). Restore it with the encoder it was "
+                "made with, then run `lookalike reindex --embeddings` with the new one."
             )
         done, total = 0, await archive.count()
         async for group in archive.images():

@@ -57,11 +57,16 @@ class EmbeddingSpace:
             decode_version=int(stored["decode_version"]),
         )
 
-    def differences(self, other: "EmbeddingSpace") -> str:
-        """What differs, field by field, for an error message: `model: a (stored) / b (encoder)`."""
+    def differences(self, other: "EmbeddingSpace", labels: tuple[str, str] = ("stored", "encoder")) -> str:
+        """What differs, field by field, for an error message: `model: a (stored) / b (encoder)`.
+
+        `labels` say which of the two is whose.
+        """
         mine, theirs = asdict(self), asdict(other)
         return "; ".join(
-            f"{key}: {mine[key]} (stored) / {theirs[key]} (encoder)" for key in mine if mine[key] != theirs[key]
+            f"{key}: {mine[key]} ({labels[0]}) / {theirs[key]} ({labels[1]})"
+            for key in mine
+            if mine[key] != theirs[key]
         )
 
 

@@ -199,9 +199,10 @@ def _told_as_a_replacement() -> Iterator[None]:
 
 def _require_same_space(now: Collection, before: Collection) -> None:
     if now.space != before.space:
+        differences = now.space.differences(before.space, ("now", "before"))
         raise EmbeddingSpaceError(
-            "The index was replaced by one of another space while this process served it: "
-            f"{now.space.differences(before.space)}. Start again with the encoder that it was rebuilt for."
+            f"The index was replaced by one of another space while this process served it: {differences}. Start again "
+            "with the encoder that it was rebuilt for."
         )
 
 

@@ -42,7 +42,9 @@ def test_a_space_is_told_by_every_field() -> None:
     others = [replace(space, **{name: value}) for name, value in changes.items()]  # type: ignore[arg-type]
     assert len({each.fingerprint for each in [space, *others]}) == 6
     for name, other in zip(changes, others, strict=True):
-        assert space.differences(other).startswith(f"{name}: ")
+        stored, new = getattr(space, name), getattr(other, name)
+        assert space.differences(other) == f"{name}: {stored} (stored) / {new} (encoder)"
+        assert space.differences(other, ("backup", "index")) == f"{name}: {stored} (backup) / {new} (index)"
     assert space.differences(space) == ""
     assert EmbeddingSpace.from_mapping(space.as_mapping()) == space
     # It is stored with indexes: it may never come out otherwise.
