@@ -151,7 +151,7 @@ def record_of(id_: UUID, payload: Mapping[str, Any]) -> ImageRecord:
             DetectedObject(label=found["label"], score=found["score"], box=BoundingBox(**found["box"]))
             for found in json.loads(payload["objects_json"])
         ),
-        detection=payload.get("detection", ""),
+        detection=payload["detection"],
     )
 
 

@@ -11,6 +11,7 @@ from fastapi import Path, UploadFile
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from application.search_result import MAX_LIMIT, MAX_OFFSET
 from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.images import Cursor
@@ -146,6 +147,6 @@ PictureFile = Annotated[
 ]
 """A form field whose value is a picture file."""
 
-Limit = Annotated[int, Field(ge=1, le=500, description="Matches to answer at most.")]
-Offset = Annotated[int, Field(ge=0, le=10_000, description="Matches to skip.")]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Matches to answer at most.")]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Matches to skip.")]
 ScoreThreshold = Annotated[float, Field(ge=-1, le=1, description="Least cosine similarity of a match.")]
