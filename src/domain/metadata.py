@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, TypeGuard
 
 from domain.errors import InvalidMetadataError
@@ -14,6 +15,15 @@ MAX_KEYS = 64
 MAX_BYTES = 16 * 1024
 MAX_INTEGER = 2**53 - 1
 """Larger integers are not exact in JSON readers that use doubles (RFC 8259, section 6), nor in range filters."""
+
+
+class MetadataType(StrEnum):
+    """What a deployment says that a metadata key holds, so that filters on it get an index."""
+
+    KEYWORD = "keyword"
+    INTEGER = "integer"
+    FLOAT = "float"
+    BOOL = "bool"
 
 
 def checked_metadata(candidate: object) -> Metadata:

@@ -239,11 +239,10 @@ def prepare_detector(settings: Settings) -> Path | None:
 def edge_repository(settings: Settings) -> SimilarityRepository:
     """The embedded index below the data directory."""
     from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
-    from adapters.repositories.payload import MetadataType
 
     return QdrantEdgeSimilarityRepository(
         settings.data_dir / "index",
-        indexed_metadata={k: MetadataType(v) for k, v in settings.repository.indexed_metadata.items()},
+        indexed_metadata=settings.repository.indexed_metadata,
         reserve_bytes=settings.storage.reserve_bytes,
     )
 
@@ -261,7 +260,6 @@ def check_index(settings: Settings) -> None:
 
 def qdrant_repository(settings: Settings) -> SimilarityRepository:
     """A Qdrant server or cluster."""
-    from adapters.repositories.payload import MetadataType
     from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
 
     repository = settings.repository
@@ -269,7 +267,7 @@ def qdrant_repository(settings: Settings) -> SimilarityRepository:
         url=repository.url or "",
         api_key=repository.api_key.get_secret_value() if repository.api_key else None,
         collection=repository.collection,
-        indexed_metadata={k: MetadataType(v) for k, v in repository.indexed_metadata.items()},
+        indexed_metadata=repository.indexed_metadata,
         timeout=repository.timeout_seconds,
         prefer_grpc=repository.prefer_grpc,
         grpc_port=repository.grpc_port,

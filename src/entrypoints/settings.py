@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import ConfigurationError
+from domain.metadata import MetadataType
 from entrypoints.keys import ApiKey, parse_keys
 
 PREFIX = "LOOKALIKE_"
@@ -161,20 +161,11 @@ class ObjectSettings(Section):
     padding: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
-class MetadataIndex(StrEnum):
-    """The type of a payload index on a metadata key."""
-
-    KEYWORD = "keyword"
-    INTEGER = "integer"
-    FLOAT = "float"
-    BOOL = "bool"
-
-
 class RepositorySettings(Section):
     """Where records and vectors live."""
 
     backend: Literal["edge", "qdrant", "memory"] = "edge"
-    indexed_metadata: Annotated[Mapping[str, MetadataIndex], NoDecode] = Field(default_factory=dict)
+    indexed_metadata: Annotated[Mapping[str, MetadataType], NoDecode] = Field(default_factory=dict)
     url: str | None = None
     api_key: SecretStr | None = None
     collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = "lookalike"

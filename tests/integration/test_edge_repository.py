@@ -17,7 +17,6 @@ from adapters.repositories.edge import owner_process
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.manifest import Manifest
 from adapters.repositories.edge.owner import IDLE_SECONDS
-from adapters.repositories.payload import MetadataType
 from domain.embeddings import EmbeddingSpace
 from domain.errors import (
     ConfigurationError,
@@ -28,6 +27,7 @@ from domain.errors import (
 )
 from domain.filters import AnyOf, Field, Filter, InRange
 from domain.images import ImageId
+from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from tests.builders import a_space, an_embedding, an_id, an_image
 from tests.contracts.similarity_repository import SimilarityRepositoryContract

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
-from adapters.repositories.payload import MetadataType, payload_indexes
+from adapters.repositories.payload import payload_indexes
 from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
 from domain.errors import ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError
+from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from tests.builders import an_embedding, an_id, an_image, an_object
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract, where

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageRecord
-from domain.metadata import Metadata
+from domain.metadata import Metadata, MetadataType
 
 LOW_BITS = 32
 
@@ -41,15 +41,6 @@ METADATA_FALSE = "metadata_false"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class MetadataType(StrEnum):
-    """What a deployment says that a metadata key holds, so that filters on it get a payload index."""
-
-    KEYWORD = "keyword"
-    INTEGER = "integer"
-    FLOAT = "float"
-    BOOL = "bool"
 
 
 class PayloadIndexKind(StrEnum):

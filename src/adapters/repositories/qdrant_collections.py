@@ -14,11 +14,12 @@ from functools import partial
 from qdrant_client import AsyncQdrantClient, models
 
 from adapters.repositories.object_payload import OBJECT_VECTOR_NAME
-from adapters.repositories.payload import VECTOR_NAME, MetadataType, PayloadIndexKind, payload_indexes
+from adapters.repositories.payload import VECTOR_NAME, PayloadIndexKind, payload_indexes
 from adapters.repositories.qdrant_connection import QdrantConnection
 from adapters.repositories.qdrant_errors import FaultKind, QdrantFault
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError
+from domain.metadata import MetadataType
 
 METADATA_KEY = "lookalike"
 """Where a collection's metadata has what we say about it."""

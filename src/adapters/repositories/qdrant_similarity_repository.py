@@ -24,7 +24,6 @@ from adapters.repositories.payload import (
     KIND_IMAGE,
     OBJECT_COUNT,
     VECTOR_NAME,
-    MetadataType,
     metadata_payload,
     payload_of,
     record_of,
@@ -39,7 +38,7 @@ from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
-from domain.metadata import Metadata
+from domain.metadata import Metadata, MetadataType
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
 

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from domain.errors import ConfigurationError
+from domain.metadata import MetadataType
 from entrypoints.keys import parse_keys
-from entrypoints.settings import MetadataIndex, Settings, load_settings, setting_names
+from entrypoints.settings import Settings, load_settings, setting_names
 
 Load = Callable[..., Settings]
 
@@ -187,9 +188,9 @@ def test_secrets_are_not_shown(load: Load) -> None:
 def test_indexed_metadata_are_keys_with_types(load: Load) -> None:
     settings = load(REPOSITORY__INDEXED_METADATA="price:float, brand:keyword,a:b:bool")
     assert settings.repository.indexed_metadata == {
-        "price": MetadataIndex.FLOAT,
-        "brand": MetadataIndex.KEYWORD,
-        "a:b": MetadataIndex.BOOL,
+        "price": MetadataType.FLOAT,
+        "brand": MetadataType.KEYWORD,
+        "a:b": MetadataType.BOOL,
     }
 
 

@@ -34,13 +34,13 @@ from adapters.repositories.edge.upserts import upserts_of
 from adapters.repositories.edge.write_queue import WriteQueue
 from adapters.repositories.embedding_checks import check_window, checked_embedding
 from adapters.repositories.keyset_page import keyset_page
-from adapters.repositories.payload import MetadataType, payload_indexes
+from adapters.repositories.payload import payload_indexes
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, RepositoryUnavailableError
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
-from domain.metadata import Metadata
+from domain.metadata import Metadata, MetadataType
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
 

@@ -20,10 +20,11 @@ from adapters.repositories.filter_compiler import (
     compile_object_filter,
 )
 from adapters.repositories.object_payload import Generation, object_payloads
-from adapters.repositories.payload import MetadataType, payload_indexes, payload_of
+from adapters.repositories.payload import payload_indexes, payload_of
 from adapters.repositories.qdrant_dialect import QDRANT
 from domain.filters import AnyOf, Exists, Field, Filter, InRange
 from domain.images import ImageRecord
+from domain.metadata import MetadataType
 from tests.builders import a_record
 from tests.unit.adapters.repositories.strategies import filters, records
 

@@ -10,7 +10,6 @@ import grpc as transport
 import pytest
 from qdrant_client import grpc, models
 
-from adapters.repositories.payload import MetadataType
 from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
 from domain.callers import Caller, acting_for, begin_bulk
 from domain.errors import (
@@ -21,6 +20,7 @@ from domain.errors import (
     RepositoryUnavailableError,
     StorageFullError,
 )
+from domain.metadata import MetadataType
 from tests.builders import an_embedding, an_id, an_image
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
