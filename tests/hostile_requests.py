@@ -13,6 +13,13 @@ from tests.raw_http import Answer
 
 PICTURE = a_picture(7)
 UPLOADS = ("/v1/images", "/v1/search", "/v1/embeddings", "/v1/detections")
+TEXT_FIELDS = {
+    "/v1/images": (b"metadata",),
+    "/v1/images/batch": (b"metadata",),
+    "/v1/search": (b"limit", b"offset", b"score_threshold", b"filter", b"region", b"target", b"exact"),
+    "/v1/embeddings": (b"region",),
+    "/v1/detections": (b"score_threshold", b"labels", b"max_detections"),
+}
 ABSENT = "/v1/images/0a4d55a8-d778-5022-abab-977f9a1b3f7c"
 DEEP = b"[" * 100_000
 
@@ -250,6 +257,11 @@ def _fields() -> Iterator[Hostile]:
     for name, value in (("max_detections", "301"), ("max_detections", "0"), ("score_threshold", "-0.1")):
         field = part(b'name="%s"' % name.encode(), value.encode())
         yield _posted(f"{name} {value!r}", "/v1/detections", form([FILE, field]), 422)
+    for path, names in TEXT_FIELDS.items():
+        file = part(b'name="files"; filename=a', PICTURE) if path.endswith("/batch") else FILE
+        for name in names:
+            field = part(b'name="%s"; filename="a.json"' % name, b"{}")
+            yield _posted(f"a file for {name!r}: {path}", path, form([file, field]), 422)
     labels = [part(b'name="labels"', b"x" * 1000)] * 101
     yield _posted("a hundred and one labels", "/v1/detections", form([FILE, *labels]), 422)
     regions = [part(b'name="region"', b"0,0,9,9")] * 9

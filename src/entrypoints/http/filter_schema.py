@@ -7,7 +7,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -25,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from domain import filters
 from domain.errors import InvalidFilterError
 from domain.metadata import MAX_INTEGER
+from entrypoints.http.parameters import parsed_by
 
 MAX_CONDITIONS = 64
 MAX_VALUES = 1000
@@ -122,21 +122,10 @@ def parse_filter(text: str) -> filters.Filter:
         raise InvalidFilterError(f"The filter is not valid{f' at {place}' if place else ''}: {message}") from error
 
 
-def _parse_text(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not value:
-        return None  # an empty form field is one that was not filled in
-    try:
-        return parse_filter(value)
-    except InvalidFilterError as error:
-        raise PydanticCustomError("invalid_filter", "{reason}", {"reason": str(error)}) from error
-
-
 # Swagger UI fills the example of every form field in, and a first try sends it: for optional ones it is empty.
 FilterText = Annotated[
     Any,
-    BeforeValidator(_parse_text),
+    parsed_by(parse_filter),
     WithJsonSchema(
         {
             "type": "string",

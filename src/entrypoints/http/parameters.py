@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -65,12 +66,12 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _validator(parse: Any, *, optional: bool = True) -> BeforeValidator:  # noqa: ANN401 - any of the parsers above
+def parsed_by(parse: Callable[[str], object], *, optional: bool = True) -> BeforeValidator:
     """Runs a parser on text; what it finds wrong becomes a validation error with the domain's code as its type."""
 
     def validate(value: object) -> object:
         if not isinstance(value, str):
-            return value
+            raise PydanticCustomError("string_type", "send it as text, not as a file")
         if optional and not value:
             return None  # an empty form field is one that was not filled in
         try:
@@ -83,7 +84,7 @@ def _validator(parse: Any, *, optional: bool = True) -> BeforeValidator:  # noqa
 
 RegionText = Annotated[
     Any,
-    _validator(parse_region),
+    parsed_by(parse_region),
     WithJsonSchema(
         {
             "type": "string",
@@ -105,7 +106,7 @@ Labels = Annotated[list[str], _FilledIn]
 
 MetadataText = Annotated[
     Any,
-    _validator(parse_metadata),
+    parsed_by(parse_metadata),
     WithJsonSchema(
         {
             "type": "string",
@@ -119,7 +120,7 @@ MetadataText = Annotated[
 
 JsonObjectText = Annotated[
     Any,
-    _validator(parse_json_object),
+    parsed_by(parse_json_object),
     WithJsonSchema(
         {
             "type": "string",
@@ -133,7 +134,7 @@ JsonObjectText = Annotated[
 
 CursorText = Annotated[
     Any,
-    _validator(parse_cursor, optional=False),
+    parsed_by(parse_cursor, optional=False),
     WithJsonSchema({"type": "string", "description": "`next_cursor` of the page before."}),
 ]
 """A query parameter whose value is a Cursor."""
