@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from domain.metadata import Metadata
 from domain.models import ModelDescription
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
-from domain.ports.image_store import FileSizes, ImageStore
+from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 from domain.ports.object_detector import ObjectDetector
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
@@ -158,6 +158,25 @@ class FakeThumbnails(ThumbnailRenderer):
         return b"thumbnail of " + image.pixels.tobytes()[:8]
 
 
+class FakeOriginal(OpenedOriginal, AbstractAsyncContextManager[OpenedOriginal]):
+    """Bytes in memory. `given` of them have been read."""
+
+    def __init__(self, content: bytes) -> None:
+        self.size = len(content)
+        self.given = 0
+        self.closed = False
+        self._content = content
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+    async def read(self, most: int) -> bytes:
+        await asyncio.sleep(0)
+        piece = self._content[self.given : self.given + most]
+        self.given += len(piece)
+        return piece
+
+
 class FakeStore(ImageStore):
     """Files in a dictionary. While `full`, nothing can be put.
 
@@ -186,6 +205,9 @@ class FakeStore(ImageStore):
 
     async def original(self, id_: ImageId) -> bytes:
         return self._files(id_)[0]
+
+    def opened_original(self, id_: ImageId) -> AbstractAsyncContextManager[OpenedOriginal]:
+        return FakeOriginal(self._files(id_)[0])
 
     async def thumbnail(self, id_: ImageId) -> bytes:
         return self._files(id_)[1]

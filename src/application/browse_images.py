@@ -1,11 +1,12 @@
 """Look at what is indexed."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from domain.errors import ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, LabelCounts
-from domain.ports.image_store import ImageStore
+from domain.ports.image_store import ImageStore, OpenedOriginal
 from domain.ports.similarity_repository import SimilarityRepository
 
 
@@ -27,9 +28,9 @@ class BrowseImages:
         """A page of the listing, newest first."""
         return await self.repository.list(limit=limit, after=after, where=where)
 
-    async def original(self, record: ImageRecord) -> bytes:
-        """The original bytes as uploaded. Raises ImageNotFoundError if they were deleted meanwhile."""
-        return await self.store.original(record.id)
+    def original(self, record: ImageRecord) -> AbstractAsyncContextManager[OpenedOriginal]:
+        """The original bytes as uploaded, to be read. Raises ImageNotFoundError if they were deleted meanwhile."""
+        return self.store.opened_original(record.id)
 
     async def thumbnail(self, record: ImageRecord) -> bytes:
         """The small upright rendition. Raises ImageNotFoundError if it was deleted meanwhile."""

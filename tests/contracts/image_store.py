@@ -79,6 +79,9 @@ class ImageStoreContract(NotedChangesContract):
             with pytest.raises(ImageNotFoundError, match=str(an_id(2))) as caught:
                 await read(an_id(2))
             assert caught.value.ids == (an_id(2),)
+        with pytest.raises(ImageNotFoundError, match=str(an_id(2))):
+            async with store.opened_original(an_id(2)):
+                pytest.fail("there is none")
 
     async def test_delete_removes_both_and_nothing_else(self, store: ImageStore) -> None:
         await store.put(an_id(1), original=b"one", thumbnail=b"small one")
@@ -122,6 +125,26 @@ class ImageStoreContract(NotedChangesContract):
         await asyncio.gather(*(store.put(an_id(n), original=b"%d" % n, thumbnail=b"small %d" % n) for n in range(100)))
         found = await asyncio.gather(*(store.original(an_id(n)) for n in range(100)))
         assert found == [b"%d" % n for n in range(100)]
+
+    async def test_an_original_is_read_in_pieces(self, store: ImageStore) -> None:
+        await store.put(an_id(), original=b"original", thumbnail=b"small")
+        async with store.opened_original(an_id()) as original:
+            assert original.size == 8
+            assert [await original.read(3) for _ in range(4)] == [b"ori", b"gin", b"al", b""]
+
+    @pytest.mark.parametrize("change", ["delete", "replace"])
+    async def test_an_original_that_is_being_read_stays_whole(self, store: ImageStore, change: str) -> None:
+        content = bytes(range(256)) * 4000
+        await store.put(an_id(), original=content, thumbnail=b"small")
+        async with store.opened_original(an_id()) as original:
+            found = await original.read(1000)
+            if change == "delete":
+                await store.delete(an_id())
+            else:
+                await store.put(an_id(), original=b"another", thumbnail=b"small")
+            while piece := await original.read(300_000):
+                found += piece
+        assert (original.size, found) == (len(content), content)
 
     async def test_a_thumbnail_alone_can_be_put_anew(self, store: ImageStore) -> None:
         await store.put(an_id(), original=b"one", thumbnail=b"small one")

@@ -16,7 +16,7 @@ from adapters.stores.change_notes import ChangeNotes
 from adapters.stores.durability import FULL, sync_folder
 from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
 from domain.images import ImageId
-from domain.ports.image_store import FileSizes, ImageStore
+from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 
 _INCOMING = "incoming"
 
@@ -59,6 +59,15 @@ class FileSystemImageStore(ImageStore):
     async def original(self, id_: ImageId) -> bytes:
         """See the port."""
         return await asyncio.to_thread(_read, self._originals, id_)
+
+    @contextlib.asynccontextmanager
+    async def opened_original(self, id_: ImageId) -> AsyncIterator["_OpenedFile"]:
+        """See the port."""
+        file = await asyncio.to_thread(_OpenedFile, self._originals, id_)
+        try:
+            yield file
+        finally:
+            await asyncio.to_thread(file.close)
 
     async def thumbnail(self, id_: ImageId) -> bytes:
         """See the port."""
@@ -167,6 +176,23 @@ class FileSystemImageStore(ImageStore):
             )
 
 
+class _OpenedFile(OpenedOriginal):
+    """A file of an image."""
+
+    def __init__(self, folder: Path, id_: ImageId) -> None:
+        with _missing_named(id_):
+            self._file = _place(folder, id_).open("rb")
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    async def read(self, most: int) -> bytes:
+        """See the port."""
+        return await asyncio.to_thread(self._file.read, most)
+
+    def close(self) -> None:
+        """It is read no more; waits for a read that is under way."""
+        self._file.close()
+
+
 class _Incoming(contextlib.AbstractContextManager["_Incoming"]):
     """Bytes in a file of their own, durable, not yet in their place; gone at the end unless renamed.
 
@@ -221,8 +247,14 @@ def _size(path: Path) -> int | None:
 
 
 def _read(folder: Path, id_: ImageId) -> bytes:
-    try:
+    with _missing_named(id_):
         return _place(folder, id_).read_bytes()
+
+
+@contextlib.contextmanager
+def _missing_named(id_: ImageId) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise ImageNotFoundError([id_]) from None
 

@@ -17,6 +17,17 @@ class FileSizes:
     thumbnail: int | None
 
 
+class OpenedOriginal(Protocol):
+    """An original that is being read; whole to its end, though it be deleted or replaced meanwhile."""
+
+    size: int
+    """Bytes of all of it."""
+
+    @abstractmethod
+    async def read(self, most: int) -> bytes:
+        """The next bytes, at most so many; none at the end."""
+
+
 class ImageStore(Protocol):
     """Keeps each image's original bytes and its thumbnail under the image's id.
 
@@ -46,6 +57,10 @@ class ImageStore(Protocol):
     @abstractmethod
     async def original(self, id_: ImageId) -> bytes:
         """The original bytes as uploaded. Raises ImageNotFoundError."""
+
+    @abstractmethod
+    def opened_original(self, id_: ImageId) -> AbstractAsyncContextManager[OpenedOriginal]:
+        """To read the original piece by piece, for those who pass it on slowly. Raises ImageNotFoundError."""
 
     @abstractmethod
     async def thumbnail(self, id_: ImageId) -> bytes:

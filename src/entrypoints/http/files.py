@@ -1,11 +1,16 @@
 """Pictures on their way out: kept by browsers, and inert, whatever somebody has hidden in them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from urllib.parse import quote
 
 from fastapi import Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from domain.ports.image_store import OpenedOriginal
+from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
 from entrypoints.http.security_headers import FILES
 from entrypoints.http.uploads import clean_filename
 
@@ -27,13 +32,36 @@ _ATTRIBUTE_CHARACTERS = "!#$&+-.^_`|~"
 """What RFC 8187 leaves as it is, besides letters and digits."""
 
 
-def file_response(content: bytes, media_type: str, etag: str, *, filename: str | None = None) -> Response:
-    """The answer with a picture. What is none is sent as bytes to be saved."""
-    shown = media_type in _PICTURES
-    headers = dict(_headers(etag))
-    if filename is not None:
-        headers["Content-Disposition"] = content_disposition("inline" if shown else "attachment", filename)
-    return Response(content, media_type=media_type if shown else "application/octet-stream", headers=headers)
+PIECE_BYTES = 256 * 1024
+"""Read of an original at once. About twice as much is in memory for each caller, however slowly they read."""
+
+
+class OriginalResponse(StreamingResponse):
+    """The answer with an original, in pieces as the caller takes them. What is no picture is sent to be saved."""
+
+    def __init__(
+        self, original: AbstractAsyncContextManager[OpenedOriginal], media_type: str, etag: str, *, filename: str
+    ) -> None:
+        shown = media_type in _PICTURES
+        disposition = content_disposition("inline" if shown else "attachment", filename)
+        super().__init__(
+            (),
+            media_type=media_type if shown else "application/octet-stream",
+            headers={**_headers(etag), "Content-Disposition": disposition},
+        )
+        self._original = original
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer. Whatever opening the original raises is raised before anything is sent."""
+        async with self._original as original:
+            self.headers["Content-Length"] = str(original.size)
+            self.body_iterator = _pieces(original)
+            await super().__call__(scope, receive, send)
+
+
+def thumbnail_response(content: bytes, etag: str) -> Response:
+    """The answer with a thumbnail, which is small."""
+    return Response(content, media_type=THUMBNAIL_MEDIA_TYPE, headers=_headers(etag))
 
 
 def not_modified(etag: str) -> Response:
@@ -50,6 +78,11 @@ def content_disposition(kind: str, filename: str) -> str:
         encoded = quote(name, safe=_ATTRIBUTE_CHARACTERS)
         header += f"; filename*=UTF-8''{encoded}"
     return header
+
+
+async def _pieces(original: OpenedOriginal) -> AsyncIterator[bytes]:
+    while piece := await original.read(PIECE_BYTES):
+        yield piece
 
 
 def _headers(etag: str) -> Mapping[str, str]:

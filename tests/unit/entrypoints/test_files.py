@@ -1,11 +1,18 @@
 """Pictures on their way out."""
 
+import asyncio
 import re
+from pathlib import Path
 from urllib.parse import unquote
+from uuid import UUID
 
 import pytest
+from starlette.types import Message
 
-from entrypoints.http.files import content_disposition, file_response
+from entrypoints.http.files import PIECE_BYTES, OriginalResponse, content_disposition
+from tests.fakes import FakeOriginal
+from tests.pictures import a_picture
+from tests.unit.entrypoints.application import an_app, serving
 
 
 def read(header: str) -> tuple[str, str]:
@@ -41,7 +48,7 @@ def test_no_name_ends_its_header(name: str, header: str) -> None:
 
 @pytest.mark.parametrize("media_type", ["image/jpeg", "image/avif", "image/tiff"])
 def test_pictures_are_shown_in_a_sandbox(media_type: str) -> None:
-    response = file_response(b"picture", media_type, '"a"', filename="a.jpg")
+    response = OriginalResponse(FakeOriginal(b"picture"), media_type, '"a"', filename="a.jpg")
     assert response.headers["content-type"] == media_type
     assert response.headers["content-disposition"].startswith("inline")
     assert "sandbox" in response.headers["content-security-policy"]
@@ -52,6 +59,77 @@ def test_pictures_are_shown_in_a_sandbox(media_type: str) -> None:
     "media_type", ["image/svg+xml", "text/html", "application/pdf", "IMAGE/JPEG", "image/jpeg; a=b"]
 )
 def test_whatever_an_index_calls_it_nothing_else_is_shown(media_type: str) -> None:
-    response = file_response(b"<svg onload=alert(1)>", media_type, '"a"', filename="a.svg")
+    original = FakeOriginal(b"<svg onload=alert(1)>")
+    response = OriginalResponse(original, media_type, '"a"', filename="a.svg")
     assert response.headers["content-type"] == "application/octet-stream"
     assert response.headers["content-disposition"].startswith("attachment")
+
+
+LARGE = bytes(range(256)) * 40_000
+SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+
+async def test_an_original_is_read_no_faster_than_the_caller_takes_it() -> None:
+    """A server whose buffer is full waits in `send`: uvicorn does."""
+    original = FakeOriginal(LARGE)
+    may_go_on = asyncio.Semaphore(0)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message.get("body"):
+            await may_go_on.acquire()
+
+    response = OriginalResponse(original, "image/png", '"a"', filename="a.png")
+    answering = asyncio.create_task(response(SCOPE, asyncio.Event().wait, send))
+    for taken in range(3):
+        await asyncio.sleep(0.02)
+        assert original.given == (taken + 1) * PIECE_BYTES
+        may_go_on.release()
+    for _ in range(len(LARGE) // PIECE_BYTES + 1):
+        may_go_on.release()
+    await answering
+    assert b"".join(message["body"] for message in sent[1:]) == LARGE
+
+
+async def test_an_original_is_closed_when_the_caller_hangs_up() -> None:
+    original = FakeOriginal(LARGE)
+    hung_up = asyncio.Event()
+
+    async def receive() -> Message:
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message.get("body"):
+            hung_up.set()
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        await OriginalResponse(original, "image/png", '"a"', filename="a.png")(SCOPE, receive, send)
+    assert (original.given, original.closed) == (PIECE_BYTES, True)
+
+
+async def test_an_original_goes_out_in_pieces(tmp_path: Path) -> None:
+    app = an_app(tmp_path)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with serving(app) as client:
+        image = (await client.post("/v1/images", files={"file": a_picture(1)})).json()
+        await app.state.container.store().put(UUID(image["id"]), original=LARGE, thumbnail=b"")
+        await app({**SCOPE, "path": image["links"]["content"], "query_string": b""}, asyncio.Event().wait, send)
+    assert dict(sent[0]["headers"])[b"content-length"] == str(len(LARGE)).encode()
+    assert max(len(message["body"]) for message in sent[1:]) == PIECE_BYTES
+    assert b"".join(message["body"] for message in sent[1:]) == LARGE
+
+
+async def test_an_original_that_is_gone_is_a_problem(tmp_path: Path) -> None:
+    app = an_app(tmp_path)
+    async with serving(app) as client:
+        image = (await client.post("/v1/images", files={"file": a_picture(1)})).json()
+        await app.state.container.store().delete(UUID(image["id"]))
+        answer = await client.get(image["links"]["content"])
+    assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")

@@ -24,7 +24,7 @@ from entrypoints.http.dependencies import (
     Open,
     Root,
 )
-from entrypoints.http.files import file_response, not_modified
+from entrypoints.http.files import OriginalResponse, not_modified, thumbnail_response
 from entrypoints.http.filter_schema import FilterText
 from entrypoints.http.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
 from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
@@ -234,8 +234,7 @@ async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) ->
     etag = f'"{record.sha256}"'
     if is_current(request, etag):
         return not_modified(etag)
-    original = await browse.original(record)
-    return file_response(original, record.media_type, etag, filename=record.filename)
+    return OriginalResponse(browse.original(record), record.media_type, etag, filename=record.filename)
 
 
 @reads.get(
@@ -255,7 +254,7 @@ async def get_thumbnail(id: IdInPath, request: Request, browse: BrowseImagesOf) 
     etag = f'"thumbnail-{record.sha256}"'
     if is_current(request, etag):
         return not_modified(etag)
-    return file_response(await browse.thumbnail(record), THUMBNAIL_MEDIA_TYPE, etag)
+    return thumbnail_response(await browse.thumbnail(record), etag)
 
 
 def _metadata_of_each(form: BatchForm) -> list[Metadata | None]:

@@ -22,6 +22,7 @@ from domain.callers import Caller, acting_for
 from domain.errors import (
     DeadlinePassedError,
     EncoderUnavailableError,
+    ImageNotFoundError,
     ImageUnreadableError,
     StorageFullError,
     UnsupportedImageError,
@@ -129,11 +130,17 @@ async def test_files_are_counted(metrics: Metrics, stages: Stages) -> None:
     store = MeasuredImageStore(plain, stages)
     await store.put(an_id(1), original=b"one", thumbnail=b"small")
     assert (await store.original(an_id(1)), await store.thumbnail(an_id(1))) == (b"one", b"small")
+    async with store.opened_original(an_id(1)) as original:
+        assert await original.read(10) == b"one"
+    with pytest.raises(ImageNotFoundError):
+        async with store.opened_original(an_id(2)):
+            pytest.fail("there is none")
     plain.full = True
     with pytest.raises(StorageFullError):
         await store.put(an_id(2), original=b"two", thumbnail=b"small")
     await store.delete(an_id(1))
-    assert calls(metrics) == {"store_write": 3, "store_read": 2}
+    assert calls(metrics) == {"store_write": 3, "store_read": 5}
+    assert failures(metrics, "store_read") == {"image_not_found": 1}
     assert failures(metrics, "store_write") == {"storage_full": 1}
 
 
