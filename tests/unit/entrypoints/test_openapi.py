@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 from domain.images import ContentHash
 from entrypoints.http.schemas import EXAMPLE_IMAGE
 from tests.pictures import a_photo, opened
-from tests.unit.entrypoints.application import an_app
+from tests.unit.entrypoints.application import an_app, serving
 
 
 @pytest.fixture
@@ -109,3 +109,13 @@ def test_the_example_is_a_picture_of_the_demo() -> None:
     assert EXAMPLE_IMAGE["id"] == str(ContentHash.of(content).image_id)
     assert EXAMPLE_IMAGE["size_bytes"] == len(content)
     assert (EXAMPLE_IMAGE["width"], EXAMPLE_IMAGE["height"]) == opened(content).size
+
+
+async def test_every_operation_refuses_query_parameters_that_it_does_not_know(tmp_path: Path) -> None:
+    app = an_app(tmp_path)
+    async with serving(app) as client:
+        for path, methods in app.openapi()["paths"].items():
+            for method in methods:
+                answer = await client.request(method, path.format(id=EXAMPLE_IMAGE["id"]), params={"nope": "1"})
+                errors = answer.json().get("errors", [])
+                assert ["query", "nope"] in [error["loc"] for error in errors], f"{method} {path}"

@@ -84,6 +84,7 @@ async def search(
         "image_not_found",
         "invalid_examples",
     ),
+    dependencies=[NoQuery],
 )
 async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Root) -> SearchResultOut:
     """Nearest to the positive examples, away from the negative ones; the examples themselves are left out."""
