@@ -81,7 +81,7 @@ class BatchesContract(Deployed):
     def test_metadata_by_filename(self, client: httpx.Client, album: Album) -> None:
         known = album.picture()
         album.add(known, old="yes")
-        metadata = {"a.png": {"brand": "acme"}, "known.png": {}, "absent.png": {"brand": "nobody's"}}
+        metadata = {"a.png": {"brand": "acme"}, "known.png": {}}
 
         body = album.batch(
             ("a.png", album.picture()),
@@ -106,10 +106,11 @@ class BatchesContract(Deployed):
             '{"a.png": {"brand": "acme"}, "brand": "acme"}',
             '{"a.png": {"brand": {"name": "acme"}}}',
             '{"a.png": {"brand": null}}',
+            '{"a.png": {"brand": "acme"}, "A.png": {"brand": "nobody\'s"}}',
             "[]",
             "brand=acme",
         ],
-        ids=["not every value an object", "nested", "null", "no object", "no JSON"],
+        ids=["not every value an object", "nested", "null", "no such file", "no object", "no JSON"],
     )
     def test_bad_metadata_refuses_the_whole(self, album: Album, metadata: str) -> None:
         assert_problem(album.batch(("a.png", album.picture()), metadata=metadata), 422)

@@ -1,5 +1,6 @@
 import errno
 import io
+import json
 import os
 import tempfile
 import time
@@ -116,3 +117,21 @@ async def test_without_room_to_receive_a_body_the_answer_is_507(
             assert "TMPDIR" in refused.json()["detail"]
         monkeypatch.undo()
         assert (await client.post("/v1/images", files={"file": large})).status_code == 201
+
+
+@pytest.mark.parametrize("named", ["shoes/left.png", "left.png"])
+async def test_metadata_by_filename_finds_names_as_sent_and_as_stored(tmp_path: Path, named: str) -> None:
+    files = [("files", ("shoes/left.png", a_picture(1))), ("files", ("hat.png", a_picture(2)))]
+    async with serving(an_app(tmp_path)) as client:
+        data = {"metadata": json.dumps({named: {"side": "left"}})}
+        answer = await client.post("/v1/images/batch", files=files, data=data)
+    assert [item["image"]["metadata"] for item in answer.json()["results"]] == [{"side": "left"}, {}]
+
+
+async def test_metadata_of_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    async with serving(an_app(tmp_path)) as client:
+        data = {"metadata": json.dumps({"hat.png": {}, "Hut.png": {}, "cap.png": {}})}
+        answer = await client.post("/v1/images/batch", files=[("files", ("hat.png", a_picture(1)))], data=data)
+        listed = await client.get("/v1/images")
+    assert (answer.status_code, answer.json()["code"], listed.json()["total"]) == (422, "invalid_metadata", 0)
+    assert answer.json()["detail"].endswith("not in the batch: Hut.png, cap.png.")

@@ -1,13 +1,15 @@
 """Index images, look at them, change and delete them."""
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.errors import BodyTooLargeError, InvalidFilterError
+from domain.errors import BodyTooLargeError, InvalidFilterError, InvalidMetadataError
 from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
@@ -39,7 +41,7 @@ from entrypoints.http.schemas import (
     MetadataPatchIn,
     image_path,
 )
-from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, PatientRoute, upload_of
+from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, PatientRoute, clean_filename, upload_of
 from entrypoints.keys import Role
 
 reads = APIRouter(tags=["Images"], dependencies=[require(Role.READ), Once, Open])
@@ -132,7 +134,8 @@ async def index_batch(
 ) -> BatchOut:
     """Index many pictures; one bad picture never fails the others.
 
-    `metadata` is one object for all pictures, or, if every value of it is an object, one by filename.
+    `metadata` is one object for all pictures, or, if every value of it is an object, one by filename. A filename that
+    is not in the batch is refused.
     """
     if len(form.files) > http.max_batch_files:
         raise BodyTooLargeError(f"The batch has {len(form.files)} files; at most {http.max_batch_files} are accepted.")
@@ -262,6 +265,13 @@ def _metadata_of_each(form: BatchForm) -> list[Metadata | None]:
     if given is None:
         return [None] * len(form.files)
     if given and all(isinstance(value, dict) for value in given.values()):
-        by_name = {name: checked_metadata(value) for name, value in given.items()}
-        return [by_name.get(file.filename or "") for file in form.files]
+        return _matched({name: checked_metadata(value) for name, value in given.items()}, form.files)
     return [checked_metadata(given)] * len(form.files)
+
+
+def _matched(by_name: Mapping[str, Metadata], files: Sequence[UploadFile]) -> list[Metadata | None]:
+    """Of each file the metadata under its name, as it was sent or as it is stored."""
+    names = [(file.filename or "", clean_filename(file.filename)) for file in files]
+    if unknown := by_name.keys() - set(chain.from_iterable(names)):
+        raise InvalidMetadataError(f"metadata names files that are not in the batch: {', '.join(sorted(unknown))}.")
+    return [by_name.get(sent, by_name.get(stored)) for sent, stored in names]
