@@ -76,8 +76,11 @@ class CountedRoute(APIRoute):
             # FastAPI reads the body before it solves dependencies: first ask whether this caller may send one.
             for role in roles:
                 role.check(request)
-            _check_codings(request)
             http = request.app.state.container.settings().http
+            if self.body_field is None:  # whatever body there is, nobody reads it
+                self.bound_wait(http)
+                return await handle(request)
+            _check_codings(request)
             limit = self.limit(http, request)
             declared = request.headers.get("content-length", "")
             size = int(declared) if declared.isdecimal() else _most_undeclared(request, limit)

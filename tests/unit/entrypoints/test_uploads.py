@@ -5,13 +5,15 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from fastapi import UploadFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.callers import Caller, acting_for, present_caller
+from application.run_service import RunService
+from domain.callers import Caller, acting_for, present_caller, seconds_left
 from domain.errors import BodyTooLargeError, BusyError
 from entrypoints.http.uploads import (
     MAX_FILENAME,
@@ -99,6 +101,21 @@ async def test_callers_without_a_deadline_wait_for_the_servers() -> None:
     assert await seconds(CountedRoute, None) == pytest.approx(60, abs=5)
     assert await seconds(CountedRoute, 1000) == pytest.approx(1000, abs=5)
     assert await seconds(CountedBatchRoute, None) is None
+
+
+async def test_callers_who_send_no_body_wait_for_the_servers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[float | None] = []
+    app = an_app(tmp_path, http={"deadline_seconds": 60})
+    async with serving(app) as client:
+        monkeypatch.setattr(RunService, "require_open", lambda _: left.append(seconds_left()))
+        for path, methods in app.openapi()["paths"].items():
+            for method, operation in methods.items():
+                if path.startswith("/v1/") and "requestBody" not in operation:
+                    left.clear()
+                    await client.request(method, path.format(id=uuid4()))
+                    assert left == [pytest.approx(60, abs=5)], f"{method} {path}"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

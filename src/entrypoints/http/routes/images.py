@@ -44,7 +44,7 @@ from entrypoints.http.schemas import (
 from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, PatientRoute, clean_filename, upload_of
 from entrypoints.keys import Role
 
-reads = APIRouter(tags=["Images"], dependencies=[require(Role.READ), Once, Open])
+reads = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.READ), Once, Open])
 writes = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open])
 deletions = APIRouter(
     tags=["Images"], route_class=PatientRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open]
