@@ -445,11 +445,11 @@ def _headers() -> Iterator[Hostile]:
 
 def _methods() -> Iterator[Hostile]:
     paths = ("/", "/docs", "/openapi.json", "/v1/images", "/v1/search", ABSENT, ABSENT + "/content", "/health/live")
+    of_head = {"/v1/search": 405, ABSENT: 404, ABSENT + "/content": 404}
     for path in paths:
-        for method in ("HEAD", "OPTIONS", "PUT", "TRACE", "PROPFIND", "PURGE", "SEARCH", "LINK"):
-            # Starlette's own pages answer HEAD too.
-            statuses = (405, 200) if method == "HEAD" else (405,)
-            yield Hostile(name=f"{method} {path}", method=method, target=path.encode(), statuses=statuses)
+        yield Hostile(name=f"HEAD {path}", method="HEAD", target=path.encode(), statuses=(of_head.get(path, 200),))
+        for method in ("OPTIONS", "PUT", "TRACE", "PROPFIND", "PURGE", "SEARCH", "LINK"):
+            yield Hostile(name=f"{method} {path}", method=method, target=path.encode(), statuses=(405,))
         for method in ("FOO", "get", "G\0T", "x" * 5000, "CONNECT"):
             yield Hostile(name=f"{method[:10]!r} {path}", method=method, target=path.encode(), statuses=(400, 405))
     yield Hostile(name="OPTIONS *", method="OPTIONS", target=b"*", statuses=(400, 404, 405))

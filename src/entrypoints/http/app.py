@@ -13,6 +13,7 @@ from entrypoints.http.documentation import serve_documentation
 from entrypoints.http.draining import DrainedRequests, Draining
 from entrypoints.http.gate import Gate
 from entrypoints.http.key_ring import KeyRing, session_secret
+from entrypoints.http.methods import HeadAsGet
 from entrypoints.http.middleware import RequestContext, RootPath
 from entrypoints.http.openapi import TAGS, describe, operation_id
 from entrypoints.http.problems import install_problem_handlers
@@ -110,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
     serve_page(app)
     describe(app)
     # From the inside out.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Gate, keys=app.state.keys, limits=settings.limits, origins=settings.http.cors_origins)
     if settings.http.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.http.cors_origins)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from http import HTTPMethod, HTTPStatus
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
@@ -10,10 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from domain import errors
+from entrypoints.http.methods import allowed_methods
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
             "thousands of digits."
         )
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(_allowed_methods(request))
+        headers["Allow"] = ", ".join(allowed_methods(request.scope))
         detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}."
     found = problem(
         status,
@@ -178,15 +178,6 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
         request_id=request_id_of(request),
     )
     return problem_response(found, headers)
-
-
-def _allowed_methods(request: Request) -> Iterable[str]:
-    """The methods of all routes at the path: the router itself names only the first such route's."""
-    return [
-        method
-        for method in sorted(HTTPMethod)
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
-    ]
 
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
