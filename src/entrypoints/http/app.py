@@ -116,9 +116,9 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.http.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.http.cors_origins)
     app.add_middleware(DrainedRequests, draining=draining)
-    app.add_middleware(RequestContext, observer=metrics, route_of=RouteTemplates(app).of)
     if settings.http.root_path:
         app.add_middleware(RootPath, root_path=settings.http.root_path)
+    app.add_middleware(RequestContext, observer=metrics, route_of=RouteTemplates(app).of)
     app.add_middleware(
         SecurityHeaders, hsts_seconds=settings.http.hsts_seconds, embeddable=bool(settings.http.cors_origins)
     )

@@ -167,10 +167,12 @@ class RootPath:
         if scope["type"] == "http":
             path: str = scope["path"]
             if path == self._root_path:  # the addresses in the page are relative: they need the slash
-                await RedirectResponse(f"{path}/")(scope, receive, send)
+                query: str = scope["query_string"].decode("latin-1")
+                await RedirectResponse(f"{path}/?{query}" if query else f"{path}/")(scope, receive, send)
                 return
             whole = path if path.startswith(f"{self._root_path}/") else self._root_path + path
-            scope = {**scope, "root_path": self._root_path, "path": whole}  # as ASGI wants it
+            # As ASGI wants it; and in place, for those further out, who tell of the request.
+            scope.update(root_path=self._root_path, path=whole)
         await self.app(scope, receive, send)
 
 

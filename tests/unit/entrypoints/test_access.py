@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog.testing
 from fastapi import FastAPI
 
 from entrypoints.http.key_ring import SECRET_FILE
@@ -279,8 +280,12 @@ async def test_pages_of_the_documentation_run_their_own_scripts_alone(tmp_path: 
 
 async def test_the_path_itself_leads_to_the_page(tmp_path: Path) -> None:
     async with serving(an_app(tmp_path, http={"root_path": "/pictures"})) as client:
-        page = await client.get("/pictures", follow_redirects=True)
-    assert (page.status_code, page.url.path) == (200, "/pictures/")
+        with structlog.testing.capture_logs() as lines:
+            page = await client.get("/pictures?image=a%2Fb", headers={"x-request-id": "abc"}, follow_redirects=True)
+    assert (page.status_code, page.url.raw_path) == (200, b"/pictures/?image=a%2Fb")
+    assert [answer.headers["x-request-id"] for answer in (*page.history, page)] == ["abc", "abc"]
+    logged = [(line["path"], line["status"]) for line in lines if line["event"] == "request"]
+    assert logged == [("/pictures", 307), ("/pictures/", 200)]
 
 
 @pytest.mark.parametrize("prefix", ["", "/pictures"])
