@@ -83,7 +83,7 @@ class RequestContext:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                progress.status = message["status"]
+                progress.status = int(message["status"])  # it may be an HTTPStatus, which logs spell out
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             elif message["type"] == "http.response.body":
                 progress.sent += len(message.get("body", b""))

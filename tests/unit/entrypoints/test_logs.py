@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ async def test_a_request_has_one_line_with_all_that_is_asked_of_it(tmp_path: Pat
         "sent_bytes": len(answer.content),
         "client": "127.0.0.1",
     }
+
+
+async def test_a_status_is_a_number_on_a_console_too(tmp_path: Path) -> None:
+    with logged(LogSettings(format="console")) as written:
+        async with serving(an_app(tmp_path)) as client:
+            await client.post("/v1/images", files={"file": a_picture(1)})
+    text = re.sub(r"\x1b\[[0-9;]*m", "", written.getvalue())
+    assert "status=201" in text
 
 
 @pytest.mark.parametrize("settings", [LogSettings(format="json"), LogSettings(format="console")], ids=str)
