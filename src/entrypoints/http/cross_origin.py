@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints.http.problems import problem, problem_response
+from entrypoints.http.problems import ProblemResponse, problem
 
 
 class CrossOrigin(CORSMiddleware):
@@ -32,7 +32,7 @@ class CrossOrigin(CORSMiddleware):
             return
         answer = self.preflight_response(headers)
         if answer.status_code >= HTTPStatus.BAD_REQUEST:
-            answer = problem_response(
+            answer = ProblemResponse(
                 problem(
                     HTTPStatus.FORBIDDEN,
                     "cross_origin_refused",

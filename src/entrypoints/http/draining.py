@@ -8,7 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.http.paths import is_health
-from entrypoints.http.problems import problem, problem_response
+from entrypoints.http.problems import ProblemResponse, problem
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class DrainedRequests:
 
 
 def _refusal(scope: Scope, detail: str) -> ASGIApp:
-    return problem_response(
+    return ProblemResponse(
         problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "shutting_down",

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.http.key_ring import KeyRing
 from entrypoints.http.paths import is_health
-from entrypoints.http.problems import problem, problem_response
+from entrypoints.http.problems import ProblemResponse, problem
 from entrypoints.http.rate_limits import RateLimit, caller_at
 from entrypoints.keys import ApiKey, digest_of
 from entrypoints.settings import LimitSettings
@@ -58,12 +58,12 @@ class Gate:
         place = {"instance": scope["path"], "request_id": scope["state"]["request_id"]}
         if self._is_sent_by_another_site(request):
             detail = "A page of another origin sent this. LOOKALIKE_HTTP__CORS_ORIGINS names those that may."
-            answer = problem_response(problem(HTTPStatus.FORBIDDEN, "cross_origin_refused", detail, **place))
+            answer = ProblemResponse(problem(HTTPStatus.FORBIDDEN, "cross_origin_refused", detail, **place))
             await answer(scope, receive, send)
         elif refused := self._refusal(request):
             detail = f"{refused.what} Send it again in {refused.seconds} s."
             found = problem(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail, **place)
-            await problem_response(found, {"Retry-After": str(refused.seconds)})(scope, receive, send)
+            await ProblemResponse(found, {"Retry-After": str(refused.seconds)})(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.callers import Caller, acting_for, set_deadline
 from entrypoints.http.paths import is_health, own_path
-from entrypoints.http.problems import problem, problem_response
+from entrypoints.http.problems import ProblemResponse, problem
 from entrypoints.http.route_templates import UNMATCHED
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class RequestContext:
                 instance=scope["path"],
                 request_id=scope["state"]["request_id"],
             )
-            await problem_response(found)(scope, receive, send)
+            await ProblemResponse(found)(scope, receive, send)
             return
         if deadline is not None:
             set_deadline(int(deadline) / 1000)
@@ -206,7 +206,7 @@ class _WatchedReceive:
 
 
 def _internal_error(request_id: str, path: str) -> ASGIApp:
-    return problem_response(
+    return ProblemResponse(
         problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",

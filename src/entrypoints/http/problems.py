@@ -119,21 +119,14 @@ class ProblemResponse(JSONResponse):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, found: ProblemOut, headers: Mapping[str, str]) -> None:
-        super().__init__(
-            found.model_dump(mode="json", exclude_none=True), status_code=found.status, headers=dict(headers)
-        )
+    def __init__(self, found: ProblemOut, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(found.model_dump(mode="json", exclude_none=True), status_code=found.status, headers=headers)
         self._code = found.code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
         scope.setdefault("state", {})["problem"] = self._code
         await super().__call__(scope, receive, send)
-
-
-def problem_response(found: ProblemOut, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer that carries a problem."""
-    return ProblemResponse(found, headers or {})
 
 
 def request_id_of(request: Request) -> str:
@@ -149,7 +142,7 @@ def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
     headers = {}
     if isinstance(error, errors.UnavailableError):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    return problem_response(found, headers)
+    return ProblemResponse(found, headers)
 
 
 _UNREADABLE = "There was an error parsing the body"
@@ -177,7 +170,7 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
         instance=request.scope["path"],
         request_id=request_id_of(request),
     )
-    return problem_response(found, headers)
+    return ProblemResponse(found, headers)
 
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -188,7 +181,7 @@ def _validation_error(request: Request, error: Exception) -> JSONResponse:
     else:
         status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
     detail = "; ".join(f"{'.'.join(map(str, item.loc[1:])) or item.loc[0]}: {item.msg}" for item in found)
-    return problem_response(
+    return ProblemResponse(
         problem(status, code, detail, instance=request.scope["path"], request_id=request_id_of(request), errors=found)
     )
 

@@ -10,7 +10,7 @@ from application.run_service import RunService, ServiceDescription
 from domain.errors import LookalikeError
 from entrypoints.http.auth import require_metrics_access
 from entrypoints.http.dependencies import ContainerOf, NoQuery, RunServiceOf
-from entrypoints.http.problems import problem, problem_response, problem_responses, request_id_of
+from entrypoints.http.problems import ProblemResponse, problem, problem_responses, request_id_of
 from entrypoints.http.schemas import HealthOut
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -62,7 +62,7 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         request_id=request_id_of(request),
         missing=missing,
     )
-    return problem_response(found, {"Retry-After": "2"})
+    return ProblemResponse(found, {"Retry-After": "2"})
 
 
 @router.get(
