@@ -102,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.draining = draining
     app.state.bodies_in_hand = bodies = BodiesInHand(settings.http.max_bytes_in_flight)
     metrics.watch_bytes("bodies", lambda: bodies.in_hand, limit=settings.http.max_bytes_in_flight)
-    for router in (images.batches, images.deletions, images.writes, images.reads, search.router, models.router):
+    for router in (search.router, images.batches, images.deletions, images.writes, images.reads, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
     app.include_router(session_router)
