@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -32,6 +34,16 @@ def box_on(page: Page, label: str) -> dict[str, float]:
     box = page.locator(f"{label}").first.bounding_box()
     assert box is not None
     return dict(box)  # type: ignore[arg-type]
+
+
+@contextmanager
+def slow_downloads(page: Page, *, bytes_per_second: int) -> Iterator[None]:
+    """What the page asks for meanwhile comes no faster."""
+    session = page.context.new_cdp_session(page)
+    at_pace = {"offline": False, "latency": 0, "uploadThroughput": -1, "downloadThroughput": bytes_per_second}
+    session.send("Network.emulateNetworkConditions", at_pace)
+    yield
+    session.send("Network.emulateNetworkConditions", at_pace | {"downloadThroughput": -1})
 
 
 def test_a_dropped_file_finds_its_twin_first(page: Page, service: Service) -> None:
@@ -123,6 +135,20 @@ def test_several_objects_are_searched_together(page: Page, service: Service) -> 
     page.get_by_role("button", name="Whole picture").click()
     expect(page).not_to_have_url(re.compile("region="))
     assert page.get_by_role("radio", name="Pictures").is_checked()
+
+
+def test_a_search_given_up_while_the_original_comes_spoils_no_later_one(
+    page: Page, service: Service, client: httpx.Client
+) -> None:
+    page.goto(f"{service.url}/?image={id_of(client, 'coffee.jpg')}")
+    settled(page)
+    with slow_downloads(page, bytes_per_second=20_000):
+        with page.expect_response(re.compile("/content$")):
+            page.get_by_role("button", name="cup,").first.click()
+        page.get_by_role("button", name="dining table,").first.click(position={"x": 8, "y": 60})
+    settled(page)
+    assert len(query_of(page)["region"]) == 2
+    assert results(page).count() > 0
 
 
 def test_a_region_is_drawn(page: Page, service: Service) -> None:

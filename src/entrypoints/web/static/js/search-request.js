@@ -64,15 +64,15 @@ export async function detect(file, signal) {
   return ask("v1/detections", { method: "POST", form, signal });
 }
 
-/** @type {{id: string | null, content: Promise<Blob> | null}} */
+/** @type {{id: string | null, content: Blob | null}} */
 const lastOriginal = { id: null, content: null };
 
 /** @param {Pick<Place, "file" | "image">} place @param {AbortSignal} signal @returns {Promise<Blob>} */
 async function pictureOf({ file, image }, signal) {
   if (file) return /** @type {File} */ (files.get(file));
   if (lastOriginal.id !== image) {
-    const content = (await send(`v1/images/${image}/content`, { signal })).blob();
-    Object.assign(lastOriginal, { id: image, content });
+    const content = await (await send(`v1/images/${image}/content`, { signal })).blob();
+    Object.assign(lastOriginal, { id: image, content }); // only what has come whole: a search may be given up amid it
   }
-  return /** @type {Promise<Blob>} */ (lastOriginal.content);
+  return /** @type {Blob} */ (lastOriginal.content);
 }
