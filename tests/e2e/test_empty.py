@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.acting import choose, results, settled
+from tests.e2e.acting import addressed, choose, results, settled
 from tests.e2e.conftest import EXAMPLES
 from tests.serving import Service, running
 
@@ -33,6 +34,21 @@ def test_from_nothing_to_the_first_match(page: Page, service: Service) -> None:
     expect(page.get_by_text("Compare with")).to_be_hidden()
     expect(page.locator(".object-box")).to_have_count(0)
     expect(page.get_by_text("Drag a box to search for just a part.")).to_be_visible()
+
+
+def test_without_a_detector_one_part_at_a_time_is_searched_for(page: Page, service: Service) -> None:
+    photo = EXAMPLES / "photos" / "hat-01.jpg"
+    added = httpx.post(f"{service.url}/v1/images", files={"file": ("hat-01.jpg", photo.read_bytes())}).json()
+    page.goto(f"{service.url}/?image={added['id']}&region=10,10,90,90&region=20,20,120,120")
+    settled(page)
+    expect(page.locator(".own-box")).to_have_count(1)
+    expect(page.locator(".hint", has_text="Searching for this part.")).to_have_text("Searching for this part.")
+    page.get_by_role("button", name="Draw a box").focus()
+    page.keyboard.press("Enter")
+    addressed(page, "image=[^&]*&region=[^&]*$")
+    settled(page)
+    expect(page.locator(".own-box")).to_have_count(1)
+    expect(page.get_by_role("button", name="Your box 1: arrow keys")).to_be_focused()
 
 
 def test_browsing_nothing_leads_to_adding(page: Page, service: Service) -> None:

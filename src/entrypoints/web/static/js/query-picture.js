@@ -7,7 +7,6 @@ import { debounced, h, icon } from "./dom.js";
 /** @typedef {import("./api.js").Box} Box */
 /** @typedef {import("./api.js").Detection} Detection */
 
-const MOST_REGIONS = 8;
 const CLICK = 6; // pixels that a click may move
 const STEP = 0.02; // of the picture's side, by an arrow key
 
@@ -20,6 +19,7 @@ export class QueryPicture {
     this.objects = [];
     /** @type {Box[]} */
     this.regions = [];
+    this.most = 1;
     this.image = h("img", { class: "query-image", alt: "", draggable: "false" });
     this.image.addEventListener("load", () => this.#measured());
     this.image.addEventListener("error", () => this.stage.classList.add("no-preview"));
@@ -58,9 +58,10 @@ export class QueryPicture {
     this.#render();
   }
 
-  /** @param {Box[]} regions */
-  setRegions(regions) {
+  /** @param {Box[]} regions @param {number} most how many can be chosen; of more, the last ones are */
+  setRegions(regions, most) {
     this.regions = regions;
+    this.most = most;
     this.#render();
   }
 
@@ -78,7 +79,7 @@ export class QueryPicture {
     );
     if (focused) this.#focus(focused);
     this.clearButton.hidden = !this.regions.length;
-    this.hint.textContent = hint(this.regions.length, this.objects.length);
+    this.hint.textContent = hint(this.regions.length, this.objects.length, this.most);
   }
 
   /** @param {Detection} found @param {string[]} chosen */
@@ -110,7 +111,7 @@ export class QueryPicture {
 
   /** @param {Box[]} regions */
   #choose(regions) {
-    this.onchange(regions.slice(-MOST_REGIONS));
+    this.onchange(regions.slice(-this.most));
   }
 
   /** By keyboard a box appears in the middle, to be moved; by pointer it is drawn next. @param {MouseEvent} event */
@@ -221,10 +222,10 @@ function moved(box, [right, down], size, resize) {
   return { x_min: box.x_min + dx, y_min: box.y_min + dy, x_max: box.x_max + dx, y_max: box.y_max + dy };
 }
 
-/** @param {number} chosen @param {number} objects */
-function hint(chosen, objects) {
+/** @param {number} chosen @param {number} objects @param {number} most */
+function hint(chosen, objects, most) {
   if (chosen > 1) return `Searching for pictures that hold all ${chosen} of these parts.`;
-  if (chosen === 1) return "Searching for this part. Choose another to search for both together.";
+  if (chosen === 1) return `Searching for this part.${most > 1 ? " Choose another to search for both together." : ""}`;
   return objects ? "Click an object, or drag a box, to search for just that." : "Drag a box to search for just a part.";
 }
 

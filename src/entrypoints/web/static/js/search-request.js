@@ -8,12 +8,16 @@ import { filterText, isEmpty } from "./filter.js";
 /** @typedef {{matches: import("./api.js").Match[], next_offset: number | null}} SearchResult */
 
 const PAGE = 30;
+const MOST_REGIONS = 8;
 
 /** Whether a place says what to search for. @param {Place} place */
 export const isSearch = (place) => Boolean(place.image || place.file || byMarks(place));
 
 /** Whether pictures that the visitor marked are searched with, instead of one picture. @param {Place} place */
 export const byMarks = (place) => place.positive.length + place.negative.length > 0;
+
+/** How many parts can be searched for together: they are compared with objects. @param {boolean} detector whether objects are indexed */
+export const mostRegions = (detector) => (detector ? MOST_REGIONS : 1);
 
 /** What the search compares with. @param {Place} place @param {boolean} detector whether objects are indexed */
 export function targetOf(place, detector) {

@@ -8,7 +8,7 @@ import { EndlessGrid } from "./grid.js";
 import { fileButton } from "./picking.js";
 import { QueryPicture } from "./query-picture.js";
 import { Refine } from "./refine.js";
-import { byMarks, detect, examplesOf, isSearch, search } from "./search-request.js";
+import { byMarks, detect, examplesOf, isSearch, mostRegions, search } from "./search-request.js";
 import { startPage } from "./start-page.js";
 import { emptyState } from "./states.js";
 import { thumbnail, tile, tileButton } from "./tile.js";
@@ -57,8 +57,10 @@ export class SearchView {
     searchWith({ file: keep(file) });
   }
 
-  /** @param {Place} place */
-  show(place) {
+  /** @param {Place} there an address may hold more parts than can be searched for here */
+  show(there) {
+    const most = mostRegions(this.service.detector);
+    const place = { ...there, regions: there.regions.slice(-most) };
     const asked = isSearch(place) ? JSON.stringify({ ...place, show: null }) : "start";
     if (asked === this.asked) return;
     this.asked = asked;
@@ -70,7 +72,7 @@ export class SearchView {
     }
     if (this.searching.parentElement !== this.element) this.element.replaceChildren(this.title, this.searching);
     this.#showSource(place);
-    this.picture.setRegions(place.regions);
+    this.picture.setRegions(place.regions, most);
     this.#showExamples(place);
     this.refine.set(place, this.service.detector);
     this.#ask(place);
