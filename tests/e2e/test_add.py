@@ -47,6 +47,16 @@ def told(page: Page, text: str) -> None:
     expect(page.locator(".progress-told")).to_have_text(text)
 
 
+def add_and_delete(page: Page, service: Service, picture: Path) -> None:
+    """A deletion that can be undone still."""
+    page.goto(f"{service.url}/?view=add")
+    page.set_input_files("input[multiple]", picture)
+    told(page, "1 of 1 picture: 1 added")
+    page.get_by_role("button", name=f"Details of {picture.name}").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+
+
 def test_a_mixed_folder_with_a_corrupt_file(page: Page, service: Service, client: httpx.Client, folder: Path) -> None:
     page.goto(f"{service.url}/?view=add")
     page.get_by_text("Metadata for what you add next").click()
@@ -153,3 +163,34 @@ def test_adding_goes_on_while_elsewhere_is_looked(page: Page, service: Service, 
     expect(page.get_by_role("heading", name="Browse")).to_be_visible()
     page.get_by_role("link", name="Add pictures").click()
     told(page, "5 of 5 pictures: 5 added")
+
+
+@pytest.mark.parametrize("by", ["page", "another"])
+def test_what_was_deleted_and_is_added_again_is_shown(
+    page: Page, service: Service, client: httpx.Client, folder: Path, by: str
+) -> None:
+    page.clock.install()
+    add_and_delete(page, service, folder / "0.png")
+    with page.expect_response(lambda response: response.request.method == "DELETE"):
+        page.clock.fast_forward(8_000)
+    if by == "page":
+        page.set_input_files("input[multiple]", folder / "0.png")
+        told(page, "2 of 2 pictures: 2 added")
+    else:
+        client.post("/v1/images", files={"file": ("0.png", (folder / "0.png").read_bytes())})
+    page.get_by_role("link", name="Browse").click()
+    expect(page.get_by_role("link", name="0.png: details")).to_be_visible()
+
+
+def test_a_picture_added_again_within_the_time_to_undo_stays(
+    page: Page, service: Service, client: httpx.Client, folder: Path
+) -> None:
+    add_and_delete(page, service, folder / "0.png")
+    page.set_input_files("input[multiple]", folder / "0.png")
+    told(page, "2 of 2 pictures: 1 added, 1 there before")
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    page.get_by_role("link", name="Browse").click()
+    expect(page.get_by_role("link", name="0.png: details")).to_be_visible()
+    page.goto("about:blank")  # what is still to be deleted is so now
+    where = json.dumps({"all": [{"field": "filename", "eq": "0.png"}]})
+    assert client.get("/v1/images", params={"filter": where}).json()["total"] == 1

@@ -2,6 +2,7 @@
 
 import { go } from "./address.js";
 import { Problem, send } from "./api.js";
+import { restored } from "./deletions.js";
 import { announce, counted, h, sleep } from "./dom.js";
 import { filesChosen, filesOf } from "./folder.js";
 import { MetadataEditor } from "./metadata-editor.js";
@@ -183,6 +184,7 @@ export class AddView {
     const response = await send("v1/images/batch", { method: "POST", form, signal });
     const [{ status, image, problem }] = (await response.json()).results;
     if (status === "failed") throw new Problem(problem);
+    restored(image.id);
     return { image, created: status === "created" };
   }
 }

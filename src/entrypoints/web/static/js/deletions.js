@@ -6,9 +6,9 @@ import { toast } from "./toast.js";
 const SECONDS_TO_UNDO = 7;
 
 /** @typedef {import("./api.js").Image} Image */
-/** @type {Map<string, Image>} those that can still be taken back */
+/** @type {Map<string, {image: Image, close: () => void}>} those that can still be taken back, and what closes the offer */
 const waiting = new Map();
-/** @type {Set<string>} */
+/** @type {Set<string>} those that the service may still list */
 const deleted = new Set();
 
 /** Whether a picture is not to be shown any more. @param {string} id */
@@ -17,16 +17,20 @@ export const isDeleted = (id) => deleted.has(id);
 /** @param {Image} image */
 export function remove(image) {
   mark(image.id, true);
-  waiting.set(image.id, image);
-  toast(`${image.filename} is deleted.`, {
+  const close = toast(`${image.filename} is deleted.`, {
     action: "Undo",
     seconds: SECONDS_TO_UNDO,
-    onaction: () => {
-      waiting.delete(image.id);
-      mark(image.id, false);
-    },
+    onaction: () => restored(image.id),
     onend: () => void carryOut(image),
   });
+  waiting.set(image.id, { image, close });
+}
+
+/** A picture is to stay after all: its deletion was undone, or it was added once more. @param {string} id */
+export function restored(id) {
+  waiting.get(id)?.close();
+  waiting.delete(id);
+  mark(id, false);
 }
 
 /** @param {Image} image @param {{keepalive?: boolean}} [options] */
@@ -35,10 +39,13 @@ async function carryOut(image, options = {}) {
   try {
     await send(image.links.self, { method: "DELETE", ...options });
   } catch (error) {
-    if (error instanceof Problem && error.status === 404) return;
-    mark(image.id, false);
-    toast(`${image.filename} could not be deleted: ${error instanceof Error ? error.message : error}`, { failed: true });
+    if (!(error instanceof Problem && error.status === 404)) {
+      mark(image.id, false);
+      toast(`${image.filename} could not be deleted: ${error instanceof Error ? error.message : error}`, { failed: true });
+      return;
+    }
   }
+  deleted.delete(image.id); // what is listed from now on has been added again, here or elsewhere
 }
 
 /** Hide it wherever it is shown, or show it again. @param {string} id @param {boolean} gone */
@@ -51,5 +58,5 @@ function mark(id, gone) {
 }
 
 addEventListener("pagehide", () => {
-  for (const image of waiting.values()) void carryOut(image, { keepalive: true });
+  for (const { image } of waiting.values()) void carryOut(image, { keepalive: true });
 });

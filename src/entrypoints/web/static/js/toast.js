@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 
 /**
+ * Show one; what is returned takes it away before its time.
  * @param {string} text
  * @param {object} [options]
  * @param {string} [options.action] a button's label
@@ -38,4 +39,5 @@ export function toast(text, { action, onaction, onend, seconds = 6, failed = fal
   );
   /** @type {HTMLElement} */ (document.getElementById("toasts")).append(element);
   run();
+  return close;
 }
