@@ -89,6 +89,25 @@ def test_metadata_is_edited(page: Page, service: Service, client: httpx.Client, 
     assert stored == {"price": 24.5, "old": True, "sizes": ["S", "L"], "note": "seen"}
 
 
+def test_metadata_that_was_not_touched_stays_as_it_is(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    """A list's part may hold a comma, a text several lines; a key may be a name that JavaScript knows."""
+    kept = {"places": ["Oslo, Norway", " Bergen"], "note": "one\ntwo", "toString": "a"}
+    url = f"/v1/images/{own['id']}"
+    client.patch(url, json={"metadata": {**kept, "valueOf": "b", "price": None, "old": None, "sizes": None}})
+    page.goto(f"{service.url}/?view=browse&show={own['id']}")
+    rows = page.locator(".metadata-rows li")
+    expect(rows).to_have_count(5)
+    fields = rows.get_by_label("Key", exact=True)
+    keys = [field.input_value() for field in fields.all()]
+    rows.nth(keys.index("brand")).get_by_label("Value", exact=True).fill("other")
+    rows.nth(keys.index("valueOf")).get_by_role("button", name="Remove this field").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    assert client.get(url).json()["metadata"] == {"brand": "other", **kept}
+
+
 def test_an_object_of_a_picture_starts_a_search(page: Page, service: Service) -> None:
     page.goto(f"{service.url}/?view=browse")
     page.get_by_role("link", name="coffee.jpg: details").click()

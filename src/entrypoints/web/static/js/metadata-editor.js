@@ -9,20 +9,26 @@ const KINDS = { text: "text", number: "number", truth: "yes or no", list: "list"
 export class MetadataEditor {
   /** @param {Metadata} [metadata] */
   constructor(metadata = {}) {
+    /** What rows were made from: a field of text cannot hold every value as it is. @type {WeakMap<Element, {written: string, key: string, value: Metadata[string]}>} */
+    this.given = new WeakMap();
     this.rows = h("ul", { class: "metadata-rows" }, Object.entries(metadata).map(([key, value]) => this.#row(key, value)));
     const add = h("button", { type: "button", class: "small", onclick: () => this.#add() }, icon("plus"), "Add a field");
     this.element = h("div", { class: "metadata-editor" }, this.rows, add);
   }
 
-  /** What is written in the rows; rows without a key are left out. Throws RangeError that says what is wrong. @returns {Metadata} */
+  /** What is written in the rows, of untouched ones what was given; rows without a key are left out. Throws RangeError that says what is wrong. @returns {Metadata} */
   read() {
     /** @type {Metadata} */
     const metadata = {};
     for (const row of this.rows.children) {
-      const [key, kind, value] = [...row.querySelectorAll("input, select")].map((field) => /** @type {HTMLInputElement} */ (field).value);
+      const fields = fieldsOf(row);
+      const given = this.given.get(row);
+      const untouched = given?.written === JSON.stringify(fields) ? given : null;
+      const [name, kind, text] = fields;
+      const key = untouched?.key ?? name.trim();
       if (!key.trim()) continue;
-      if (key.trim() in metadata) throw new RangeError(`"${key.trim()}" is there twice.`);
-      metadata[key.trim()] = parsed(key.trim(), kind, value);
+      if (Object.hasOwn(metadata, key)) throw new RangeError(`"${key}" is there twice.`);
+      metadata[key] = untouched?.value ?? parsed(key, kind, text);
     }
     return metadata;
   }
@@ -49,9 +55,13 @@ export class MetadataEditor {
       h("input", { type: "text", value: text, placeholder: "value", "aria-label": "Value" }),
       h("button", { type: "button", "aria-label": "Remove this field", onclick: remove }, icon("close")),
     );
+    this.given.set(row, { written: JSON.stringify(fieldsOf(row)), key, value });
     return row;
   }
 }
+
+/** What a row's fields hold: key, kind, value. @param {Element} row */
+const fieldsOf = (row) => [...row.querySelectorAll("input, select")].map((field) => /** @type {HTMLInputElement} */ (field).value);
 
 /** @param {Metadata[string]} value @returns {keyof typeof KINDS} */
 function kindOf(value) {
@@ -76,7 +86,7 @@ function parsed(key, kind, text) {
 
 /** The JSON merge patch that makes one object of another: keys that went are null. @param {Metadata} before @param {Metadata} after */
 export function mergePatch(before, after) {
-  const gone = Object.keys(before).filter((key) => !(key in after));
+  const gone = Object.keys(before).filter((key) => !Object.hasOwn(after, key));
   const changed = Object.entries(after).filter(([key, value]) => JSON.stringify(before[key]) !== JSON.stringify(value));
   return Object.fromEntries([...changed, ...gone.map((key) => [key, null])]);
 }
