@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.acting import TILE, addressed, names, settled
 from tests.e2e.conftest import EXAMPLES
+from tests.e2e.watching import Watch
 from tests.eventually import until
 from tests.pictures import a_picture
 from tests.serving import Service
@@ -49,6 +50,18 @@ def test_filters_narrow_the_listing(page: Page, service: Service) -> None:
     assert all(name.startswith("hat-") for name in names(page.locator(TILE)))
     page.reload()
     expect(page.locator(".result-status")).to_have_text("10 pictures, newest first")
+
+
+def test_a_failure_leaves_no_count_of_what_was_listed_before(page: Page, service: Service, watch: Watch) -> None:
+    watch.expect("Failed to load resource")
+    page.goto(f"{service.url}/?view=browse")
+    settled(page)
+    page.route(re.compile("/v1/images"), lambda route: route.abort())
+    page.get_by_label("Metadata key").fill("kind")
+    page.get_by_label("Metadata value").fill("hat")
+    page.get_by_role("button", name="Add the metadata filter").click()
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    expect(page.locator(".result-status")).to_be_empty()
 
 
 def test_details_open_by_address_and_close_by_back(page: Page, service: Service, own: dict[str, object]) -> None:

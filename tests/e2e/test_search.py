@@ -288,6 +288,7 @@ def test_a_failure_is_told_and_tried_again(page: Page, service: Service, client:
     page.route(re.compile("/similar"), lambda route: route.abort())
     page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}")
     expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    expect(page.locator(".result-status")).to_be_empty()
     page.unroute(re.compile("/similar"))
     page.get_by_role("button", name="Try again").click()
     settled(page)

@@ -32,6 +32,7 @@ export class BrowseView {
         this.status.textContent = `${counted(this.total, "picture")}, newest first`;
         announce(this.status.textContent);
       },
+      onfail: () => (this.status.textContent = ""),
     });
     this.element = h(
       "div",

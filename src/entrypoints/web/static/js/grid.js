@@ -20,11 +20,13 @@ export class EndlessGrid {
    * @param {(item: Item) => HTMLElement} options.tile
    * @param {() => HTMLElement} options.empty
    * @param {(shown: number, more: boolean) => void} [options.onload] told after each page
+   * @param {() => void} [options.onfail] told when not even the first page comes
    */
-  constructor({ label, tile, empty, onload }) {
+  constructor({ label, tile, empty, onload, onfail }) {
     this.tile = tile;
     this.empty = empty;
     this.onload = onload;
+    this.onfail = onfail;
     this.list = h("ul", { class: "grid", "aria-label": label });
     this.more = h("button", { type: "button", class: "more", hidden: true, onclick: () => this.#next() }, "Show more");
     this.message = h("div", { class: "grid-message" });
@@ -84,7 +86,10 @@ export class EndlessGrid {
       this.onload?.(this.list.childElementCount, next !== null);
     } catch (error) {
       if (signal.aborted) return;
-      if (first) this.list.replaceChildren();
+      if (first) {
+        this.list.replaceChildren();
+        this.onfail?.();
+      }
       this.more.hidden = true;
       this.message.replaceChildren(failure(error, () => {
         this.message.replaceChildren();

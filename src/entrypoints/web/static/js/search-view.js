@@ -30,6 +30,7 @@ export class SearchView {
       tile: (/** @type {Match} */ match) => this.#tile(match),
       empty: () => this.#nothing(),
       onload: (shown, more) => this.#loaded(shown, more),
+      onfail: () => (this.status.textContent = ""),
     });
     this.start = startPage();
     const narrow = matchMedia("(max-width: 860px)");

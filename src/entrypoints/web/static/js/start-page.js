@@ -27,6 +27,7 @@ export function startPage() {
       return emptyState("picture", "Nothing is indexed yet", "A search finds pictures that were added before.", add);
     },
     onload: (shown) => (heading.hidden = shown === 0),
+    onfail: () => (heading.hidden = true),
   });
   const heading = h("h2", { class: "small-heading", hidden: true }, "Or start from one of these");
   const element = h(
