@@ -78,6 +78,23 @@ def test_a_pasted_picture_is_searched_with(page: Page, service: Service) -> None
     assert scores(page)[0] == pytest.approx(1.0, abs=0.01)
 
 
+def test_text_is_pasted_into_a_field_though_a_picture_of_it_comes_along(page: Page, service: Service) -> None:
+    """As spreadsheets copy their cells."""
+    page.goto(f"{service.url}/?view=browse")
+    settled(page)
+    taken = page.get_by_label("Metadata value").evaluate(
+        """field => {
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add("acme", "text/plain");
+            clipboardData.items.add(new File(["x"], "image.png", { type: "image/png" }));
+            const pasted = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+            return !field.dispatchEvent(pasted);
+        }"""
+    )
+    assert not taken
+    expect(page.get_by_role("heading", name="Browse")).to_be_visible()
+
+
 def test_an_indexed_picture_is_clicked_and_back_returns(page: Page, service: Service) -> None:
     page.goto(service.url)
     page.locator(TILE).locator(".tile-link").first.click()

@@ -14,6 +14,9 @@ export function fileButton(drawing, text, { onpick, className = "", ...attribute
   return h("span", { class: "file-button" }, button, input);
 }
 
+/** Spreadsheets and word processors copy text together with a picture of it: in a field the text is meant. @param {ClipboardEvent} event */
+const isTextForField = (event) => /** @type {HTMLElement} */ (event.target).matches?.("input, textarea") && event.clipboardData?.types.includes("text/plain");
+
 const carriesFiles = (/** @type {DragEvent} */ event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 
 /**
@@ -45,7 +48,7 @@ export function receive({ words, ondrop, onpaste }) {
   });
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (!files.length) return;
+    if (!files.length || isTextForField(event)) return;
     event.preventDefault();
     onpaste(files);
   });
