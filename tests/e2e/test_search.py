@@ -120,6 +120,13 @@ def test_an_address_can_be_shared(page: Page, service: Service, client: httpx.Cl
     expect(page.get_by_text("kind is hat")).to_be_visible()
 
 
+@pytest.mark.parametrize("where", ["x", "5", '{"all":"x"}', '{"all":[null,{},{"field":"metadata.kind","eq":"hat"}]}'])
+def test_what_an_address_says_amiss_is_left_out(page: Page, service: Service, client: httpx.Client, where: str) -> None:
+    page.goto(str(httpx.URL(service.url, params={"image": id_of(client, "hat-01.jpg"), "filter": where})))
+    settled(page)
+    assert results(page).count() == (9 if "hat" in where else 30)
+
+
 def test_a_clicked_object_is_searched_for(page: Page, service: Service) -> None:
     page.goto(service.url)
     choose(page, COFFEE)

@@ -1,6 +1,6 @@
 /** Where the visitor is: what is shown and searched, as the address bar holds it. */
 
-import { isEmpty } from "./filter.js";
+import { isEmpty, understood } from "./filter.js";
 
 /** @typedef {import("./api.js").Box} Box */
 /** @typedef {import("./filter.js").Filter} Filter */
@@ -68,8 +68,7 @@ function parse(search) {
 /** @param {string | null} text @returns {Filter} */
 function parseFilter(text) {
   try {
-    const filter = JSON.parse(text ?? "{}");
-    return typeof filter === "object" && filter !== null ? filter : {};
+    return understood(JSON.parse(text ?? "{}"));
   } catch {
     return {};
   }

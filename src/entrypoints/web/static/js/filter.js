@@ -21,6 +21,12 @@ export const TESTS = {
 /** @param {Filter} filter */
 export const isEmpty = (filter) => PARTS.every((part) => !filter[part]?.length);
 
+/** What is a filter in something that an address held: lists of conditions, each on a field. @param {any} given @returns {Filter} */
+export function understood(given) {
+  const conditions = (/** @type {Part} */ part) => (Array.isArray(given?.[part]) ? given[part] : []).filter((/** @type {any} */ each) => typeof each?.field === "string");
+  return Object.fromEntries(PARTS.map((part) => [part, conditions(part)]).filter(([, found]) => found.length));
+}
+
 /** As a parameter of the API; nothing for everything. @param {Filter} filter */
 export const filterText = (filter) => (isEmpty(filter) ? "" : JSON.stringify(filter));
 
