@@ -175,6 +175,14 @@ def test_a_search_given_up_while_the_original_comes_spoils_no_later_one(
     assert results(page).count() > 0
 
 
+def test_where_no_picture_has_objects_that_is_told(page: Page, service: Service, client: httpx.Client) -> None:
+    nothing = {"matches": [], "next_offset": None}
+    page.route(re.compile("/v1/search$"), lambda route: route.fulfill(json=nothing))
+    page.goto(f"{service.url}/?image={id_of(client, 'coffee.jpg')}&target=objects")
+    expect(page.get_by_text("No object was found in any other indexed picture.")).to_be_visible()
+    expect(page.get_by_text("No other picture is indexed.")).to_be_hidden()
+
+
 def test_a_region_is_drawn(page: Page, service: Service) -> None:
     page.goto(service.url)
     choose(page, ASTRONAUT)

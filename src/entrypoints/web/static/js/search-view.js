@@ -8,7 +8,7 @@ import { EndlessGrid } from "./grid.js";
 import { fileButton } from "./picking.js";
 import { QueryPicture } from "./query-picture.js";
 import { Refine } from "./refine.js";
-import { byMarks, detect, examplesOf, isSearch, mostRegions, search } from "./search-request.js";
+import { byMarks, detect, examplesOf, isSearch, mostRegions, search, targetOf } from "./search-request.js";
 import { startPage } from "./start-page.js";
 import { emptyState } from "./states.js";
 import { thumbnail, tile, tileButton } from "./tile.js";
@@ -200,6 +200,9 @@ export class SearchView {
     if (strict) {
       const loosen = h("button", { type: "button", class: "primary", onclick: () => go({ threshold: null, filter: {} }) }, "Drop score and filters");
       return emptyState("search", "Nothing is that alike", "No indexed picture passes the least score and the filters.", loosen);
+    }
+    if (targetOf(place, this.service.detector) === "objects") {
+      return emptyState("picture", "Nothing to compare with", "No object was found in any other indexed picture.");
     }
     return emptyState("picture", "Nothing to compare with", "No other picture is indexed.", h("a", { class: "button primary", href: "./?view=add", "data-view": "add" }, "Add pictures"));
   }
