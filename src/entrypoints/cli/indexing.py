@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from application.index_images import Upload
-from domain.errors import BodyTooLargeError, ImageUnreadableError, StorageFullError, UnavailableError
+from domain.errors import (
+    BodyTooLargeError,
+    ImageUnreadableError,
+    LookalikeError,
+    StorageFullError,
+    UnavailableError,
+)
 from domain.metadata import Metadata
 from entrypoints.cli.deployment import open_service
 from entrypoints.cli.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
@@ -58,7 +64,7 @@ class Tally:
 
 
 async def run_index(found: Sequence[Found], source: Source) -> int:
-    """Index what was found, report, and return the exit code."""
+    """Index what was found, report, and return the exit code. Raises what `source` raises, after the report."""
     tally = Tally()
     for item in found:
         if item.unreadable is not None:
@@ -67,16 +73,22 @@ async def run_index(found: Sequence[Found], source: Source) -> int:
             )
     files = [item.path for item in found if item.unreadable is None]
     stopped = None
-    with finish_on_interrupt() as interruption, progress("Indexing") as show:
-        show(tally.done, len(found))
-        # Closed before this returns, whatever happens: the generator has the index open.
-        async with aclosing(source(_until_interrupted(files, interruption))) as results:
-            async for result in results:
-                tally.add(result)
-                show(tally.done, len(found))
-                if result.hopeless:
-                    stopped = result
-                    break
+    try:
+        with finish_on_interrupt() as interruption, progress("Indexing") as show:
+            show(tally.done, len(found))
+            # Closed before this returns, whatever happens: the generator has the index open.
+            async with aclosing(source(_until_interrupted(files, interruption))) as results:
+                async for result in results:
+                    tally.add(result)
+                    show(tally.done, len(found))
+                    if result.hopeless:
+                        stopped = result
+                        break
+    except (LookalikeError, OSError):
+        if tally.done:
+            _report(tally)
+            print(f"lookalike: stopped after {tally.done} of {len(found)}. {GO_ON}", file=sys.stderr)
+        raise
     _report(tally)
     if interruption.requested and tally.done < len(found):
         say_how_to_go_on(GO_ON)

@@ -96,28 +96,34 @@ class ServiceClient:
             try:
                 path.open("rb").close()
             except OSError as error:
-                reason = f"The file cannot be read: {error.strerror or error}."
-                unreadable[path] = FileResult(path=path, status="failed", reason=reason)
+                unreadable[path] = FileResult(path=path, status="failed", reason=_unreadable(error))
             else:
                 readable.append(path)
         sent = dict(zip(readable, await self._index_readable(readable, metadata), strict=True)) if readable else {}
         return [unreadable.get(path) or sent[path] for path in paths]
 
     async def _index_readable(self, paths: list[Path], metadata: str | None) -> list[FileResult]:
-        response = await self._patiently(lambda: self._post_batch(paths, metadata))
+        try:
+            response = await self._patiently(lambda: self._post_batch(paths, metadata))
+        except OSError as error:  # one of them has gone since, or cannot be read to its end
+            return await self._index_halves(paths, metadata, _unreadable(error))
         if response.status_code == httpx.codes.MULTI_STATUS:
             answers = response.json()["results"]
             return [_result(path, answer) for path, answer in zip(paths, answers, strict=True)]
         if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
             # The service's limit for a batch is smaller than ours.
-            if len(paths) == 1:
-                return [FileResult(path=paths[0], status="failed", reason=_detail(response))]
-            half = len(paths) // 2
-            return [
-                *await self._index_readable(paths[:half], metadata),
-                *await self._index_readable(paths[half:], metadata),
-            ]
+            return await self._index_halves(paths, metadata, _detail(response))
         raise self._refusal(response)
+
+    async def _index_halves(self, paths: list[Path], metadata: str | None, reason: str) -> list[FileResult]:
+        """What could not be sent together; for that `reason` a file alone fails."""
+        if len(paths) == 1:
+            return [FileResult(path=paths[0], status="failed", reason=reason)]
+        half = len(paths) // 2
+        return [
+            *await self._index_readable(paths[:half], metadata),
+            *await self._index_readable(paths[half:], metadata),
+        ]
 
     async def _post_batch(self, paths: list[Path], metadata: str | None) -> httpx.Response:
         with ExitStack() as opened:
@@ -161,12 +167,7 @@ def index_there(url: str, key: str | None, metadata: str | None) -> Source:
         async with ServiceClient(url, key) as service:
             await service.require()
             for group in groups(files):
-                try:
-                    results = await service.index(group, metadata)
-                except UnavailableError as error:
-                    yield FileResult(path=group[0], status="failed", reason=str(error), hopeless=True)
-                    return
-                for result in results:
+                for result in await service.index(group, metadata):
                     yield result
 
     return index
@@ -202,6 +203,10 @@ def _result(path: Path, answer: dict[str, Any]) -> FileResult:
         reason=problem.get("detail", ""),
         hopeless=problem.get("code") == "storage_full",
     )
+
+
+def _unreadable(error: OSError) -> str:
+    return f"The file cannot be read: {error.strerror or error}."
 
 
 def _detail(response: httpx.Response) -> str:

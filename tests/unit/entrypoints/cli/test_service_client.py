@@ -2,15 +2,18 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from python_multipart.multipart import parse_options_header
 
-from domain.errors import ConfigurationError, InvalidInputError, UnavailableError
+from domain.errors import ConfigurationError, InvalidInputError, LookalikeError, UnavailableError
 from entrypoints.cli import service_client
-from entrypoints.cli.service_client import ServiceClient, groups
+from entrypoints.cli.indexing import Source, run_index
+from entrypoints.cli.pictures import Found
+from entrypoints.cli.service_client import ServiceClient, groups, index_there
 
 Answer = httpx.Response | Exception
 
@@ -68,6 +71,15 @@ async def client(service: FakeService) -> AsyncIterator[ServiceClient]:
         yield client
 
 
+@pytest.fixture
+def source(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Source:
+    """Indexing by the service, which is there, two files at a time."""
+    monkeypatch.setattr(service_client, "GROUP_FILES", 2)
+    monkeypatch.setattr(service_client, "ServiceClient", partial(ServiceClient, transport=service))
+    service.troubles.append(lambda _: httpx.Response(200))
+    return index_there("http://service", None, None)
+
+
 def pictures(folder: Path, *names: str) -> list[Path]:
     for name in names:
         (folder / name).write_bytes(name.encode())
@@ -100,6 +112,22 @@ async def test_files_that_cannot_be_read_fail_alone(
     assert [result.status for result in results] == ["failed", "created"]
     assert results[0].reason == "The file cannot be read: No such file or directory."
     assert service.batches == [["a.jpg"]]
+
+
+async def test_a_file_that_goes_before_it_is_sent_fails_alone(
+    client: ServiceClient, service: FakeService, tmp_path: Path
+) -> None:
+    paths = pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+
+    def busy(_: httpx.Request) -> httpx.Response:
+        paths[1].unlink()
+        return httpx.Response(503)
+
+    service.troubles.append(busy)
+    results = await client.index(paths, None)
+
+    assert [result.status for result in results] == ["created", "failed", "created"]
+    assert results[1].reason == "The file cannot be read: No such file or directory."
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -172,6 +200,40 @@ async def test_a_refusal_says_what_the_service_said(
     with pytest.raises(error, match=r"http://service refuses: because"):
         await client.index(pictures(tmp_path, "a.jpg"), None)
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 408, 502])
+async def test_a_refusal_amid_a_run_leaves_its_report(
+    status: int, source: Source, service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse_the_second_batch(_: httpx.Request) -> httpx.Response:
+        service.troubled_by(status, "because")
+        return httpx.Response(207, json={"results": [created, failed]})
+
+    created, failed = {"status": "created"}, {"status": "failed", "problem": {"detail": "no picture"}}
+    service.troubles.append(refuse_the_second_batch)
+    paths = pictures(tmp_path, "a.jpg", "bad.jpg", "c.jpg", "d.jpg")
+
+    with pytest.raises(LookalikeError, match="because"):
+        await run_index([Found(path) for path in paths], source)
+
+    told = capsys.readouterr()
+    assert f"{paths[1]}: no picture\n" in told.err
+    assert "stopped after 2 of 4" in told.err
+    assert "Run the same command again" in told.err
+    assert told.out == "1 created, 0 existed, 1 failed\n"
+
+
+async def test_a_refusal_at_once_is_all_that_is_told(
+    source: Source, service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.troubled_by(401, "because")
+    found = [Found(path) for path in pictures(tmp_path, "a.jpg")]
+
+    with pytest.raises(ConfigurationError, match="because"):
+        await run_index(found, source)
+
+    assert capsys.readouterr() == ("", "")
 
 
 async def test_no_service_is_told_at_once(client: ServiceClient, service: FakeService) -> None:
