@@ -117,7 +117,9 @@ def search(
             found = SearchResultOut.model_validate(await service.search(image, fields))
             page = await _page_of(service, url, image, fields) if open_ else None
             wanted = save or (open_ and page is None)
-            shown = [await service.get(match.image.links.thumbnail) for match in found.matches] if wanted else []
+            # Not by its links: they begin at the host, while `url` may hold the path that a proxy serves it under.
+            paths = [f"/v1/images/{match.image.id}/thumbnail" for match in found.matches] if wanted else []
+            shown = [await service.get(path) for path in paths]
             return found, shown, page
 
     result, thumbnails, page = asyncio.run(ask_here() if url is None else ask_there(url))

@@ -19,7 +19,8 @@ MEMORY = {"REPOSITORY__BACKEND": "memory", "DETECTOR__RUNTIME": "none"}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("service"), MEMORY) as service:
+    settings = MEMORY | {"HTTP__ROOT_PATH": "/below"}
+    with running(tmp_path_factory.mktemp("service"), settings) as service:
         with service.client() as client:
             for name in ("hat-01.jpg", "hat-02.jpg"):
                 assert client.post("/v1/images", files={"file": (name, a_photo(name))}).status_code == 201
@@ -65,14 +66,16 @@ def test_the_services_page_is_opened_for_a_picture_that_is_there(
     }
 
 
-@pytest.mark.parametrize("there", [True, False], ids=["by a service", "here"])
-def test_a_page_of_its_own_is_opened_for_others(tmp_path: Path, service: Service, opened: Path, there: bool) -> None:
-    code, _ = search(tmp_path, a_picture(7), *(["--url", service.url] if there else []))
-    assert code == 0
+@pytest.mark.parametrize("there", ["", "/below", None], ids=["by a service", "by one below a path", "here"])
+def test_a_page_of_its_own_is_opened_for_others(
+    tmp_path: Path, service: Service, opened: Path, there: str | None
+) -> None:
+    code, told = search(tmp_path, a_picture(7), *([] if there is None else ["--url", service.url + there]))
+    assert code == 0, told
     page = Path(unquote(urlsplit(opened.read_text()).path)).read_text()
     # Nothing is indexed here; the service has two.
-    assert len(re.findall("<img ", page)) == (3 if there else 1)
-    assert ("hat-01.jpg" in page) == there
+    assert len(re.findall("<img ", page)) == (1 if there is None else 3)
+    assert ("hat-01.jpg" in page) == (there is not None)
     assert "http" not in page
 
 
