@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from domain.ports.image_decoder import ImageDecoder
 from entrypoints.container import Container, check_index
 from entrypoints.settings import load_settings
 
@@ -23,6 +24,17 @@ async def open_service() -> AsyncIterator[Container]:
         yield container
     finally:
         await service.close()
+
+
+@asynccontextmanager
+async def open_decoder() -> AsyncIterator[ImageDecoder]:
+    """The decoder alone. Raises ConfigurationError."""
+    decoder = load_container().decoder()
+    try:
+        await decoder.open()
+        yield decoder
+    finally:
+        await decoder.close()
 
 
 @asynccontextmanager

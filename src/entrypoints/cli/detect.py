@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from domain.raster import RasterImage
     from entrypoints.http.schemas import DetectionsOut
 
 
@@ -35,19 +36,22 @@ def detect(
     from entrypoints.cli.indexing import read_picture
     from entrypoints.http.schemas import DetectionsOut
 
-    async def run() -> DetectionsOut:
+    async def run() -> "tuple[DetectionsOut, RasterImage | None]":
         async with open_detector() as container:
             content = await asyncio.to_thread(read_picture, image, container.settings().http.max_upload_bytes)
             find = container.detect_objects()
-            return DetectionsOut.of(await find(content, score_threshold=score_threshold, labels=labels or None))
+            found = await find(content, score_threshold=score_threshold, labels=labels or None)
+            all_pixels = max(found.width, found.height)
+            decoded = await container.decoder().decode(content, sufficient_side=all_pixels) if save else None
+            return DetectionsOut.of(found), decoded.raster if decoded else None
 
-    found = asyncio.run(run())
+    found, picture = asyncio.run(run())
     if json:
         print(found.model_dump_json(indent=2))
     else:
         _show(found)
-    if save:
-        _save(save, image, found)
+    if save and picture:
+        _save(save, picture, found)
 
 
 def _show(found: "DetectionsOut") -> None:
@@ -66,7 +70,7 @@ def _show(found: "DetectionsOut") -> None:
     )
 
 
-def _save(path: Path, image: Path, found: "DetectionsOut") -> None:
+def _save(path: Path, picture: "RasterImage", found: "DetectionsOut") -> None:
     from entrypoints.cli.drawing import save_annotated
 
     objects = [
@@ -74,6 +78,6 @@ def _save(path: Path, image: Path, found: "DetectionsOut") -> None:
         for each in reversed(found.detections)  # the most confident is drawn last, on top
     ]
     try:
-        save_annotated(path, image.read_bytes(), objects)
+        save_annotated(path, picture, objects)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error

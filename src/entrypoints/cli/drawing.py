@@ -1,11 +1,12 @@
 """Pictures of results: matches beside the query, boxes on a picture."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from domain.raster import RasterImage
 
 TILE = 220
 """Pixels of a tile's side, without its caption."""
@@ -22,12 +23,17 @@ Corners = tuple[float, float, float, float]
 
 
 class Tile(NamedTuple):
-    """A picture (perhaps a small rendition) with its caption, the full picture's width, and boxes to draw on it."""
+    """A picture as large as a tile, with its caption, the full picture's width, and boxes to draw on it."""
 
-    content: bytes
+    picture: Image.Image
     caption: str
     full_width: int
-    boxes: Sequence[Corners] = ()
+    boxes: Sequence[Corners]
+
+    @classmethod
+    def of(cls, raster: RasterImage, caption: str, full_width: int, boxes: Sequence[Corners] = ()) -> "Tile":
+        """Keeps nothing of `raster`: a decoder may wait for it to go before it takes the next picture."""
+        return cls(ImageOps.contain(Image.fromarray(raster.pixels), (TILE, TILE)), caption, full_width, boxes)
 
 
 def save_contact_sheet(path: Path, tiles: Sequence[Tile]) -> None:
@@ -44,9 +50,9 @@ def save_contact_sheet(path: Path, tiles: Sequence[Tile]) -> None:
     sheet.save(path)
 
 
-def save_annotated(path: Path, content: bytes, objects: Sequence[tuple[Corners, str]]) -> None:
-    """Write a copy of the upright picture with labelled boxes. Raises ValueError, OSError."""
-    picture = _upright(content)
+def save_annotated(path: Path, raster: RasterImage, objects: Sequence[tuple[Corners, str]]) -> None:
+    """Write a copy of a picture, decoded to its full size, with labelled boxes. Raises ValueError, OSError."""
+    picture = Image.fromarray(raster.pixels)
     draw = ImageDraw.Draw(picture)
     stroke = max(2, picture.width // 250)
     font = ImageFont.load_default(max(14, picture.width // 40))
@@ -60,7 +66,7 @@ def save_annotated(path: Path, content: bytes, objects: Sequence[tuple[Corners, 
 
 
 def _draw_tile(sheet: Image.Image, tile: Tile, corner: tuple[int, int]) -> None:
-    picture = ImageOps.contain(_upright(tile.content), (TILE, TILE))
+    picture = tile.picture.copy()
     draw, scale = ImageDraw.Draw(picture), picture.width / tile.full_width
     for number, box in enumerate(tile.boxes):
         draw.rectangle([side * scale for side in box], outline=COLOURS[number % len(COLOURS)], width=3)
@@ -68,8 +74,3 @@ def _draw_tile(sheet: Image.Image, tile: Tile, corner: tuple[int, int]) -> None:
     sheet.paste(picture, (left + (TILE - picture.width) // 2, top + (TILE - picture.height) // 2))
     font = ImageFont.load_default(15)
     ImageDraw.Draw(sheet).text((left + TILE / 2, top + TILE + CAPTION / 2), tile.caption, INK, font, anchor="mm")
-
-
-def _upright(content: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(content)) as opened:
-        return ImageOps.exif_transpose(opened).convert("RGB")

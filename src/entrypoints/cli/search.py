@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from entrypoints.cli.drawing import Tile
     from entrypoints.cli.service_client import ServiceClient
     from entrypoints.http.schemas import BoxOut, SearchResultOut
 
@@ -149,17 +150,32 @@ async def _page_of(
 
 
 def _save(path: Path, query: Path, result: "SearchResultOut", thumbnails: list[bytes]) -> None:
-    from entrypoints.cli.drawing import Tile, save_contact_sheet
+    from entrypoints.cli.drawing import save_contact_sheet
 
-    tiles = [Tile(query.read_bytes(), "query", result.query.width, [_corners(box) for box in result.query.regions])]
-    for shown, match in zip(thumbnails, result.matches, strict=True):
-        found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
-        boxes = [_corners(each.box) for each in found]
-        tiles.append(Tile(shown, f"{match.score:.3f}  {match.image.filename}", match.image.width, boxes))
+    tiles = asyncio.run(_tiles(query, result, thumbnails))
     try:
         save_contact_sheet(path, tiles)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error
+
+
+async def _tiles(query: Path, result: "SearchResultOut", thumbnails: list[bytes]) -> "list[Tile]":
+    from entrypoints.cli.deployment import open_decoder
+    from entrypoints.cli.drawing import TILE, Tile
+
+    async with open_decoder() as decoder:
+
+        async def tile(content: bytes, caption: str, full_width: int, boxes: "list[BoxOut]") -> Tile:
+            decoded = await decoder.decode(content, sufficient_side=TILE)
+            return Tile.of(decoded.raster, caption, full_width, [_corners(box) for box in boxes])
+
+        content = await asyncio.to_thread(query.read_bytes)
+        tiles = [await tile(content, "query", result.query.width, result.query.regions)]
+        for shown, match in zip(thumbnails, result.matches, strict=True):
+            found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
+            caption = f"{match.score:.3f}  {match.image.filename}"
+            tiles.append(await tile(shown, caption, match.image.width, [each.box for each in found]))
+    return tiles
 
 
 def _corners(box: "BoxOut") -> tuple[float, float, float, float]:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from entrypoints.cli.main import main
+from tests.hostile_pictures import heic
 from tests.photos import SEEN, picture
 from tests.pictures import encoded
 from tests.unit.entrypoints.cli.command import lookalike
@@ -62,6 +63,29 @@ def test_objects_are_listed_and_drawn(command: Command, photos: Path, tmp_path: 
         drawn = annotated.getpixel((left + 1, middle))
         assert drawn != picture("coffee").getpixel((left + 1, middle))
     assert not (tmp_path / "data").exists()  # neither index nor files are opened
+
+
+@pytest.mark.parametrize("subcommand", ["detect", "search"])
+def test_the_picture_is_drawn_as_the_decode_contract_has_it(command: Command, tmp_path: Path, subcommand: str) -> None:
+    command.set(REPOSITORY__BACKEND="memory")
+    (tmp_path / "veil.png").write_bytes(encoded(Image.new("RGBA", (300, 300), (0, 0, 0, 55))))
+
+    code, _, errors = command(subcommand, tmp_path / "veil.png", "--save", tmp_path / "drawn.png")
+
+    assert code == 0, errors
+    with Image.open(tmp_path / "drawn.png") as drawn:
+        assert drawn.getpixel((100, 100)) == (200, 200, 200)  # on white
+
+
+def test_heic_is_drawn_on(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    (tmp_path / "coffee.HEIC").write_bytes(heic(picture("coffee")))
+
+    code, output, errors = command("detect", tmp_path / "coffee.HEIC", "--save", tmp_path / "annotated.png")
+
+    assert (code, "cup" in output) == (0, True), errors
+    with Image.open(tmp_path / "annotated.png") as annotated:
+        assert annotated.size == picture("coffee").size
 
 
 def test_the_answer_of_the_api_is_printed(command: Command, photos: Path) -> None:
