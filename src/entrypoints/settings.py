@@ -259,6 +259,12 @@ class LimitSettings(Section):
         return value
 
 
+class ClientSettings(Section):
+    """What commands that are given `--url` send to the service there."""
+
+    key: SecretStr | None = None
+
+
 class Settings(BaseSettings):
     """All settings, read from the environment and from `.env` in the working directory (the environment wins)."""
 
@@ -284,6 +290,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    client: ClientSettings = ClientSettings()
 
     @model_validator(mode="after")
     def _one_process_owns_an_embedded_index(self) -> Self:

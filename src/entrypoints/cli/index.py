@@ -25,7 +25,13 @@ def index(
         str | None,
         typer.Option(metavar="URL", help="Send to the service that runs there instead of opening the index here."),
     ] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="The service's key, with the role write.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="The service's key, with the role write. Other users see it here, but not in LOOKALIKE_CLIENT__KEY.",
+        ),
+    ] = None,
 ) -> None:
     """Index pictures.
 
@@ -37,7 +43,7 @@ def index(
     from entrypoints.cli.indexing import GO_ON, index_here, run_index
     from entrypoints.cli.interruption import say_how_to_go_on
     from entrypoints.cli.pictures import SUFFIXES, find_pictures
-    from entrypoints.cli.service_client import index_there
+    from entrypoints.cli.service_client import chosen_key, index_there
     from entrypoints.container import bound_heaps
     from entrypoints.http.parameters import parse_metadata
 
@@ -52,7 +58,7 @@ def index(
             f"no picture in {places} (files named {', '.join(sorted(SUFFIXES))}); other files can be named themselves",
             param_hint="PATH",
         )
-    source = index_here(parsed) if url is None else index_there(url, key, metadata)
+    source = index_here(parsed) if url is None else index_there(url, chosen_key(key), metadata)
     try:
         code = asyncio.run(run_index(found, source))
     except KeyboardInterrupt:  # before it began, or a second time

@@ -75,7 +75,13 @@ def search(
         str | None,
         typer.Option(metavar="URL", help="Ask the service that runs there instead of opening the index here."),
     ] = None,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="The service's key, with the role read.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="The service's key, with the role read. Other users see it here, but not in LOOKALIKE_CLIENT__KEY.",
+        ),
+    ] = None,
 ) -> None:
     """Find indexed pictures that look like this one.
 
@@ -106,10 +112,10 @@ def search(
             return SearchResultOut.of(found), shown, None
 
     async def ask_there(url: str) -> "Answer":
-        from entrypoints.cli.service_client import ServiceClient
+        from entrypoints.cli.service_client import ServiceClient, chosen_key
 
         given = {"limit": limit, "target": target.value, "filter": where, "score_threshold": score_threshold}
-        async with ServiceClient(url, key) as service:
+        async with ServiceClient(url, chosen_key(key)) as service:
             await service.require()
             fields: dict[str, str | list[str]] = {
                 name: str(value) for name, value in given.items() if value is not None

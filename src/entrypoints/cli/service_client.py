@@ -1,6 +1,7 @@
 """Talking to a running service instead of opening the index."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 from domain.errors import ConfigurationError, InvalidInputError, UnavailableError
 from entrypoints.cli.indexing import FileResult, Source
 from entrypoints.cli.pictures import stored_name
+from entrypoints.settings import load_settings
 
 GROUP_FILES = 32
 GROUP_BYTES = 64 * 1024 * 1024
@@ -41,7 +43,7 @@ class ServiceClient:
     ) -> None:
         self._url = url.rstrip("/")
         self._pause = pause
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        headers = {} if key is None else {b"Authorization": b"Bearer " + os.fsencode(key.strip())}
         try:
             self._http = httpx.AsyncClient(base_url=self._url, headers=headers, timeout=TIMEOUT, transport=transport)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
@@ -156,8 +158,16 @@ class ServiceClient:
     def _refusal(self, response: httpx.Response) -> Exception:
         message = f"The service at {self._url} refuses: {_detail(response)}"
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            return ConfigurationError(f"{message} Give a key with --key.")
+            return ConfigurationError(f"{message} Give a key by LOOKALIKE_CLIENT__KEY or --key.")
         return InvalidInputError(message) if response.is_client_error else UnavailableError(message)
+
+
+def chosen_key(given: str | None) -> str | None:
+    """The key that the command line gives, else that of the settings. Raises ConfigurationError."""
+    if given is not None:
+        return given
+    configured = load_settings().client.key
+    return configured.get_secret_value() if configured else None
 
 
 def index_there(url: str, key: str | None, metadata: str | None) -> Source:

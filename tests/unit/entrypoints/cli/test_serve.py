@@ -108,15 +108,17 @@ def test_index_and_search_through_a_running_service(tmp_path: Path) -> None:
     keys = {"AUTH__KEYS": "read:a-key-to-read,write:a-key-to-write"}
     with running(tmp_path / "service", MEMORY | keys) as service:
         assert "WARNING" not in service.output()
-        there = ("--url", service.url, "--key")
+        there = ("--url", service.url)
+        by_setting = {"CLIENT__KEY": "a-key-to-read"}
+        by_option = ("--key", "a-key-to-write")
 
-        refused = lookalike("index", folder, *there, "a-key-to-read", data_dir=tmp_path / "none")
-        indexed = lookalike("index", folder, *there, "a-key-to-write", data_dir=tmp_path / "none")
-        again = lookalike("index", folder, *there, "a-key-to-write", data_dir=tmp_path / "none")
-        found = lookalike("search", folder / "07.png", *there, "a-key-to-read", data_dir=tmp_path / "none")
+        refused = lookalike("index", folder, *there, data_dir=tmp_path / "none", settings=by_setting)
+        indexed = lookalike("index", folder, *there, *by_option, data_dir=tmp_path / "none", settings=by_setting)
+        again = lookalike("index", folder, *there, *by_option, data_dir=tmp_path / "none")
+        found = lookalike("search", folder / "07.png", *there, data_dir=tmp_path / "none", settings=by_setting)
 
     assert refused.returncode == 2
-    assert "Give a key with --key" in refused.stderr
+    assert "Give a key by LOOKALIKE_CLIENT__KEY or --key" in refused.stderr
     assert (indexed.returncode, again.returncode) == (1, 1)
     assert "40 created, 0 existed, 1 failed" in indexed.stdout
     assert f"{folder / 'broken.png'}: " in indexed.stderr

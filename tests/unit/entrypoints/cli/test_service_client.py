@@ -13,7 +13,7 @@ from domain.errors import ConfigurationError, InvalidInputError, LookalikeError,
 from entrypoints.cli import service_client
 from entrypoints.cli.indexing import Source, run_index
 from entrypoints.cli.pictures import Found
-from entrypoints.cli.service_client import ServiceClient, groups, index_there
+from entrypoints.cli.service_client import ServiceClient, chosen_key, groups, index_there
 
 Answer = httpx.Response | Exception
 
@@ -266,6 +266,23 @@ async def test_a_search_sends_its_options(client: ServiceClient, service: FakeSe
 
     assert await client.search(picture, {"limit": "3"}) == {"matches": []}
     assert b'name="limit"\r\n\r\n3\r\n' in service.requests[0].content
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "schlüssel\r\n"])
+async def test_keys_are_sent_as_the_service_compares_them(key: str, service: FakeService) -> None:
+    async with ServiceClient("http://service", key, transport=service) as client:
+        await client.require()
+    assert (b"Authorization", "Bearer schlüssel".encode()) in service.requests[0].headers.raw
+
+
+@pytest.mark.parametrize(("given", "chosen"), [(None, "kept"), ("given", "given")])
+def test_a_key_is_taken_from_the_settings_unless_given(
+    given: str | None, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert chosen_key(None) is None
+    monkeypatch.setenv("LOOKALIKE_CLIENT__KEY", "kept")
+    assert chosen_key(given) == chosen
 
 
 def test_groups_are_bounded_by_files_and_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
