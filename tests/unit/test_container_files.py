@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from entrypoints.http.signals import CLOSING_SECONDS
-from entrypoints.settings import HttpSettings, Settings, setting_names
+from entrypoints.settings import PREFIX, ClientSettings, HttpSettings, Settings, setting_names
 
 ROOT = Path(__file__).parents[2]
 FILES = ("Dockerfile", "docker-compose.yml", "docker-compose.gpu.yml")
@@ -28,6 +28,15 @@ def test_settings_exist(file: str) -> None:
     named = set(re.findall(r"LOOKALIKE_[A-Z0-9_]+", (ROOT / file).read_text()))
     assert named <= set(setting_names(Settings))
     assert named
+
+
+def test_compose_hands_on_every_setting() -> None:
+    handed_on = {name: value for name, value in services()["api"]["environment"].items() if name.startswith(PREFIX)}
+    image = {f"{PREFIX}{name}" for name in ("DATA_DIR", "MODELS_DIR", "HTTP__HOST", "HTTP__PORT")}
+    commands = set(setting_names(ClientSettings, f"{PREFIX}CLIENT__"))
+    assert handed_on.keys() == set(setting_names(Settings)) - image - commands
+    fixed = {name for name, value in handed_on.items() if value is not None}
+    assert fixed == {f"{PREFIX}REPOSITORY__BACKEND", f"{PREFIX}REPOSITORY__URL"}
 
 
 def test_lock_files_exist() -> None:

@@ -79,7 +79,7 @@ def search(
         str | None,
         typer.Option(
             metavar="KEY",
-            help="The service's key, with the role read. Other users see it here, but not in LOOKALIKE_CLIENT__KEY.",
+            help="The service's key, with the role read; better in LOOKALIKE_CLIENT__KEY, as other users see it here.",
         ),
     ] = None,
 ) -> None:
