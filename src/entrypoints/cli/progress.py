@@ -57,12 +57,13 @@ class _PlainLines:
     def __init__(self, what: str) -> None:
         self._what = what
         self._began = self._said = time.monotonic()
+        self._complete = False
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._said < PLAIN_INTERVAL and done < total:
+        if self._complete or (now - self._said < PLAIN_INTERVAL and done < total):
             return
-        self._said = now
+        self._said, self._complete = now, done == total
         rate = done / max(now - self._began, 1e-9)
         left = timedelta(seconds=round((total - done) / max(rate, 1e-9)))
         print(f"{self._what}: {done}/{total}, {rate:.1f}/s, {left} left", file=sys.stderr, flush=True)
