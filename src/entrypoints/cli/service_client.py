@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import httpx
 
-from domain.errors import ConfigurationError, InvalidInputError, UnavailableError
+from domain.errors import ConfigurationError, ImageError, InvalidInputError, UnavailableError
 from entrypoints.cli.indexing import FileResult, Source
 from entrypoints.cli.pictures import stored_name
 from entrypoints.settings import load_settings
@@ -25,6 +25,9 @@ LONGEST_PAUSE = 30.0
 
 TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 """A batch is encoded before it is answered."""
+
+PICTURE_CODES = frozenset(kind.code for kind in ImageError.__subclasses__())
+"""Of problems with the picture that was sent, and not with how the service was asked."""
 
 BUSY = frozenset({httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE})
 Send = Callable[[], Awaitable[httpx.Response]]
@@ -68,7 +71,7 @@ class ServiceClient:
             raise UnavailableError(f"What answers at {self._url} is no Lookalike service ({response.status_code}).")
 
     async def search(self, picture: Path, fields: Mapping[str, str | list[str]]) -> dict[str, Any]:
-        """POST /v1/search: the answer's JSON. Raises InvalidInputError with what the service refused."""
+        """POST /v1/search: the answer's JSON. Raises InvalidInputError or ImageError with what was refused."""
         content = await asyncio.to_thread(picture.read_bytes)
         files = {"file": (stored_name(picture), content, "application/octet-stream")}
         response = await self._patiently(lambda: self._http.post("/v1/search", data=fields, files=files))
@@ -159,6 +162,8 @@ class ServiceClient:
         message = f"The service at {self._url} refuses: {_detail(response)}"
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             return ConfigurationError(f"{message} Give a key by LOOKALIKE_CLIENT__KEY or --key.")
+        if _problem(response).get("code") in PICTURE_CODES:
+            return ImageError(message)
         return InvalidInputError(message) if response.is_client_error else UnavailableError(message)
 
 
@@ -219,11 +224,17 @@ def _unreadable(error: OSError) -> str:
     return f"The file cannot be read: {error.strerror or error}."
 
 
-def _detail(response: httpx.Response) -> str:
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    """What the service says of its refusal; nothing where another has answered."""
     try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"{response.status_code} {response.reason_phrase}"
+        problem = response.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _detail(response: httpx.Response) -> str:
+    return str(_problem(response).get("detail") or f"{response.status_code} {response.reason_phrase}")
 
 
 def _retry_after(response: httpx.Response) -> float:

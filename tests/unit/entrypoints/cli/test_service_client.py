@@ -9,7 +9,7 @@ import httpx
 import pytest
 from python_multipart.multipart import parse_options_header
 
-from domain.errors import ConfigurationError, InvalidInputError, LookalikeError, UnavailableError
+from domain.errors import ConfigurationError, ImageError, InvalidInputError, LookalikeError, UnavailableError
 from entrypoints.cli import service_client
 from entrypoints.cli.indexing import Source, run_index
 from entrypoints.cli.pictures import Found
@@ -234,6 +234,17 @@ async def test_a_refusal_at_once_is_all_that_is_told(
         await run_index(found, source)
 
     assert capsys.readouterr() == ("", "")
+
+
+async def test_a_picture_that_cannot_be_used_is_told_as_it_is_without_a_service(
+    client: ServiceClient, service: FakeService, tmp_path: Path
+) -> None:
+    problem = {"detail": "no picture", "code": "unsupported_image_format"}
+    service.troubles.append(lambda _: httpx.Response(415, json=problem))
+    [picture] = pictures(tmp_path, "a.jpg")
+
+    with pytest.raises(ImageError, match="no picture"):
+        await client.search(picture, {})
 
 
 async def test_no_service_is_told_at_once(client: ServiceClient, service: FakeService) -> None:
