@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entrypoints.cli.pictures import place_to_save
+
 if TYPE_CHECKING:
     from domain.raster import RasterImage
     from entrypoints.http.schemas import DetectionsOut
@@ -24,7 +26,12 @@ def detect(
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", dir_okay=False, help="Write the picture with boxes and labels, such as a.jpg."),
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            callback=place_to_save,
+            help="Write the picture with boxes and labels, such as a.jpg.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what the API answers to this.")] = False,
 ) -> None:

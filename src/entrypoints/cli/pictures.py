@@ -1,9 +1,11 @@
-"""Finding the pictures that paths on the command line mean."""
+"""The pictures that paths on the command line mean."""
 
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer
 
 SUFFIXES = frozenset(
     {
@@ -55,6 +57,19 @@ def _errors(unreadable: list[OSError]) -> Iterator[Found]:
     while unreadable:
         error = unreadable.pop()
         yield Found(Path(error.filename), unreadable=error.strerror)
+
+
+def place_to_save(path: Path | None) -> Path | None:
+    """`path`, where a picture can be saved: looked at before the work that it is to show. Raises BadParameter."""
+    if path is None:
+        return None
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise typer.BadParameter(f"{path.suffix!r} is no picture's suffix; name it .jpg or .png")
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}")
+    return path
 
 
 def stored_name(path: Path) -> str:

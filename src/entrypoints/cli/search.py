@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entrypoints.cli.pictures import place_to_save
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,7 +61,10 @@ def search(
     save: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", dir_okay=False, help="Write a picture of the query and its matches, such as a.jpg."
+            metavar="FILE",
+            dir_okay=False,
+            callback=place_to_save,
+            help="Write a picture of the query and its matches, such as a.jpg.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what the API answers to this search.")] = False,
