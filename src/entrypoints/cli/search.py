@@ -171,6 +171,7 @@ def _save(path: Path, query: Path, result: "SearchResultOut", thumbnails: list[b
 
 
 async def _tiles(query: Path, result: "SearchResultOut", thumbnails: list[bytes]) -> "list[Tile]":
+    from domain.errors import ImageError
     from entrypoints.cli.deployment import open_decoder
     from entrypoints.cli.drawing import TILE, Tile
 
@@ -185,7 +186,10 @@ async def _tiles(query: Path, result: "SearchResultOut", thumbnails: list[bytes]
         for shown, match in zip(thumbnails, result.matches, strict=True):
             found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
             caption = f"{match.score:.3f}  {match.image.filename}"
-            tiles.append(await tile(shown, caption, match.image.width, [each.box for each in found]))
+            try:
+                tiles.append(await tile(shown, caption, match.image.width, [each.box for each in found]))
+            except ImageError as error:
+                raise ImageError(f"The thumbnail of {match.image.filename} cannot be shown: {error}") from error
     return tiles
 
 
