@@ -1,7 +1,9 @@
 """Any mode that Pillow decodes to, with or without a colour profile, to opaque 8-bit sRGB."""
 
 import io
+import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,12 @@ _SRGB_TOLERANCE = 2
 """A profile that moves no colour by more levels than this (of 255) is sRGB under another name, and is not applied:
 most photos carry one, and applying it costs twice as much as decoding."""
 
+_ROWS_AT_ONCE = 64
+"""Rows of deep grey that are stretched at a time."""
+
+_REMEMBERED_BYTES = 64 * 1024
+"""Larger profiles are opened anew for each picture."""
+
 
 def to_srgb(image: Image.Image) -> Image.Image:
     """A loaded picture as mode RGB in sRGB, alpha composited on white. Its ICC profile is in `image.info`."""
@@ -24,7 +32,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
     if profile:
         colours = _apply_profile(colours, profile)
     if colours.mode == "LAB":
-        colours = _transformed(colours, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+        colours = _to_srgb_from(ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")), "LAB").apply(colours)
     if colours.mode != "RGB":
         colours = colours.convert("RGB")
     if alpha is None or alpha.getextrema() == (255, 255):
@@ -44,18 +52,32 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
             grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
         return grey
     if image.mode in {"I", "F"}:
-        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64)))
+        return Image.fromarray(_stretched(image))
     return image
 
 
-def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The least finite value as black and the greatest as white, since 32-bit formats define neither."""
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    if low == high:
-        return np.zeros(values.shape, dtype=np.uint8)
-    known = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    return np.rint((known / 2 - low / 2) / (high / 2 - low / 2) * 255).astype(np.uint8)
+def _stretched(deep: Image.Image) -> NDArray[np.uint8]:
+    """The least finite value as black and the greatest as white, since 32-bit formats define neither.
+
+    By bands of rows, since double precision takes eight times the memory of the result.
+    """
+    bands = [(top, min(top + _ROWS_AT_ONCE, deep.height)) for top in range(0, deep.height, _ROWS_AT_ONCE)]
+    low, high = math.inf, -math.inf
+    for top, bottom in bands:
+        values = _band(deep, top, bottom)
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    stretched = np.zeros((deep.height, deep.width), dtype=np.uint8)
+    if low < high:
+        for top, bottom in bands:
+            known = np.nan_to_num(_band(deep, top, bottom), nan=low, posinf=high, neginf=low)
+            stretched[top:bottom] = np.rint((known / 2 - low / 2) / (high / 2 - low / 2) * 255)
+    return stretched
+
+
+def _band(deep: Image.Image, top: int, bottom: int) -> NDArray[np.float64]:
+    return np.asarray(deep.crop((0, top, deep.width, bottom)), dtype=np.float64)
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -71,29 +93,45 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return (image.convert("RGB") if image.mode in {"P", "RGBX", "HSV"} else image), None
 
 
+class _Profile(NamedTuple):
+    """A colour profile: the mode that it is for, and how to sRGB from there; None where it is sRGB itself."""
+
+    mode: str | None
+    transform: ImageCms.ImageCmsTransform | None
+
+
 def _apply_profile(colours: Image.Image, profile: bytes) -> Image.Image:
     """`colours` in sRGB, or unchanged where the profile is broken, of another colour space, or sRGB itself."""
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        mode = _PROFILE_SPACES.get(source.profile.xcolor_space.strip())
+        mode, transform = _remembered(profile) if len(profile) <= _REMEMBERED_BYTES else _opened(profile)
         if mode == "RGB" and colours.mode in {"L", "YCbCr"}:
             colours = colours.convert("RGB")
-        if mode != colours.mode or (mode == "RGB" and _is_srgb(source)):
-            return colours
-        return _transformed(colours, source)
+        return colours if transform is None or mode != colours.mode else transform.apply(colours)
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
         return colours
 
 
-def _transformed(colours: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
-    target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    transform = ImageCms.buildTransform(source, target, colours.mode, "RGB")
-    return transform.apply(colours)
+def _opened(profile: bytes) -> _Profile:
+    """Raises what Pillow does where the profile is broken."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    mode = _PROFILE_SPACES.get(source.profile.xcolor_space.strip())
+    if mode is None:
+        return _Profile(None, None)
+    transform = _to_srgb_from(source, mode)
+    return _Profile(mode, None if mode == "RGB" and _moves_nothing(transform) else transform)
 
 
-def _is_srgb(source: ImageCms.ImageCmsProfile) -> bool:
+_remembered = lru_cache(maxsize=16)(_opened)
+"""Nearly all photos carry one of a few profiles, and opening one takes longer than decoding a small photo."""
+
+
+def _to_srgb_from(source: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(source, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")), mode, "RGB")
+
+
+def _moves_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
     lattice = _lattice()
-    moved = np.asarray(_transformed(Image.fromarray(lattice), source), dtype=np.int16) - lattice
+    moved = np.asarray(transform.apply(Image.fromarray(lattice)), dtype=np.int16) - lattice
     return int(np.abs(moved).max()) <= _SRGB_TOLERANCE
 
 
