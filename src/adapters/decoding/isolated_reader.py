@@ -39,7 +39,7 @@ def main() -> None:
         try:
             send(connection, {"begun": True})
             while True:
-                _answer(connection, reader, max_pixels=limits.max_pixels, max_seconds=max_seconds)
+                answer(connection, reader, max_pixels=limits.max_pixels, max_seconds=max_seconds)
         except (DisconnectedError, ConnectionError):
             return
 
@@ -50,19 +50,24 @@ def _limit(kind: int, most: int) -> None:
     resource.setrlimit(kind, (most, most))
 
 
-def _answer(connection: socket.socket, reader: PictureReader, *, max_pixels: int, max_seconds: float) -> None:
+def answer(connection: socket.socket, reader: PictureReader, *, max_pixels: int, max_seconds: float) -> None:
+    """One request, within its share of `max_seconds` of processor time, which a picture of `max_pixels` may take."""
     request, length = receive_head(connection)
     content = bytearray(length)
     receive_into(connection, memoryview(content))
-    share = SMALLEST_SHARE + (1 - SMALLEST_SHARE) * reader.pixels / max_pixels
+    opens = "open" in request
+    # A header may take what the smallest picture may; what was open before says nothing about it.
+    share = SMALLEST_SHARE + (1 - SMALLEST_SHARE) * (0 if opens else reader.pixels) / max_pixels
     signal.setitimer(signal.ITIMER_PROF, share * max_seconds)
     try:
-        if "open" in request:
+        if opens:
             send(connection, {"cost": _open(reader, bytes(content), request["open"])})
         else:
             _send_picture(connection, reader)
     except LookalikeError as error:
         send(connection, {"error": error.code, "message": str(error)})
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)  # or it would end the process over the next picture
 
 
 def _open(reader: PictureReader, content: bytes, request: dict[str, Any]) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import psutil
 import pytest
 
-from adapters.decoding import reader_process
+from adapters.decoding import isolated_reader, reader_process
+from adapters.decoding.picture_reader import HeaderLimits, PictureReader
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
+from adapters.decoding.reader_messages import receive_head, receive_into, send
 from domain.errors import BusyError, ImageError, ImageUnreadableError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
@@ -146,3 +149,29 @@ async def test_processes_end_with_the_decoder_and_know_no_secret(decoder: Pillow
     assert not any(name in process.environ() for process in running for name in SECRETS)
     await decoder.close()
     assert not any(process.is_running() for process in running)
+
+
+def test_the_processor_time_of_a_picture_ends_with_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits, given = HeaderLimits(max_pixels=330 * 210), []
+
+    def record(kind: int, seconds: float) -> None:
+        assert kind == signal.ITIMER_PROF
+        given.append(seconds)
+
+    monkeypatch.setattr(signal, "setitimer", record)
+    reader = PictureReader(limits)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        opens = {"open": {"sufficient_side": FULL, "region": None}}
+        for request, content in (
+            (opens, encoded(textured(330, 210), "JPEG")),
+            ({"read": True}, b""),
+            (opens, encoded(textured(330, 210), "JPEG")),
+            (opens, b"no picture"),
+        ):
+            send(ours, request, content)
+            isolated_reader.answer(theirs, reader, max_pixels=limits.max_pixels, max_seconds=10.0)
+            _, length = receive_head(ours)
+            receive_into(ours, memoryview(bytearray(length)))
+    # A header has the least, whatever was open before; the largest picture has all; and then nothing runs on.
+    assert given == [2.0, 0, 10.0, 0, 2.0, 0, 2.0, 0]
