@@ -100,7 +100,9 @@ class Claim:
 
     def last_as_long_as(self, raster: RasterImage) -> None:
         """Until the raster, and all crops of it, are gone."""
-        weakref.finalize(raster.pixels, self._budget.release, self).atexit = False
+        pixels = raster.pixels
+        owner = pixels if pixels.base is None else pixels.base  # which crops refer to, where the raster is a view of it
+        weakref.finalize(owner, self._budget.release, self).atexit = False
 
     @contextmanager
     def given_up_on_failure(self) -> Iterator[None]:

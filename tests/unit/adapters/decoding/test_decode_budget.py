@@ -48,9 +48,13 @@ class TestBudget:
         assert (budget.admitted, budget.in_use) == (0, 0)
         budget.claim(1)
 
-    async def test_a_claim_lasts_as_long_as_a_crop_of_the_raster(self) -> None:
+    @pytest.mark.parametrize("is_view", [False, True], ids=["memory of its own", "a view"])
+    async def test_a_claim_lasts_as_long_as_a_crop_of_the_raster(self, is_view: bool) -> None:
         budget = DecodeBudget(admitted=100, at_once=100)
-        raster = RasterImage(pixels=np.zeros((8, 8, 3), dtype=np.uint8), width=8, height=8)
+        shape = (8, 8, 3)
+        pixels = np.zeros(8 * 8 * 3, dtype=np.uint8).reshape(shape) if is_view else np.zeros(shape, dtype=np.uint8)
+        raster = RasterImage(pixels=pixels, width=8, height=8)
+        del pixels
         claim = budget.claim(50)
         assert budget.take_now(claim)
         claim.last_as_long_as(raster)
