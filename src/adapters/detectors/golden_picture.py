@@ -70,7 +70,8 @@ def agreement(expected: Sequence[DetectedObject], found: Sequence[DetectedObject
     shares = []
     for of, among in ((expected, found), (found, expected)):
         # What is about as faint as the faintest of the other list may just have been left out of it.
-        least = among[-1].score + SCORE_TOLERANCE if among else CLEAR
+        # But a list that ends with a clear object has lost whatever is missing.
+        least = min(among[-1].score, CLEAR) + SCORE_TOLERANCE if among else CLEAR
         shares.append(share_found([one for one in of[:COMPARED] if one.score > least], among))
     return min(shares)
 
