@@ -48,6 +48,9 @@ def compile_graph(
         "INFERENCE_PRECISION_HINT": _precision_to_compile(core, name, precision),
         "PERFORMANCE_HINT": hint,
     }
+    if name.partition(".")[0] == "CPU":
+        # Bound threads take the first cores of the machine, as do those of every other graph, process and container.
+        options["ENABLE_CPU_PINNING"] = False
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
