@@ -17,18 +17,9 @@ class PillowThumbnailRenderer(ThumbnailRenderer):
         self._quality = quality
         self._slots = Slots(threads, name="thumbnail")
 
-    @property
-    def media_type(self) -> str:
-        """Always JPEG."""
-        return "image/jpeg"
-
     async def render(self, image: RasterImage) -> bytes:
         """See the port. However long the picture, its shorter side keeps at least one pixel."""
         return await self._slots.run(self._render, image)
-
-    async def close(self) -> None:
-        """Wait for what is being rendered, drop what waits."""
-        await self._slots.close()
 
     def _render(self, image: RasterImage) -> bytes:
         picture = Image.fromarray(image.pixels)

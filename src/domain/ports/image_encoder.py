@@ -41,5 +41,5 @@ class ImageEncoder(Protocol):
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
         """L2-normalised embeddings, float32 of shape (len(images), space.dimension), in the order given.
 
-        Raises EncoderUnavailableError, DeadlinePassedError.
+        Raises EncoderUnavailableError, BusyError, DeadlinePassedError.
         """

@@ -51,5 +51,5 @@ class ObjectDetector(Protocol):
         the picture, in pixels of the full upright picture, whatever the raster's own resolution. An image without
         objects gives an empty sequence.
 
-        Raises DetectorUnavailableError (always, where there is no detector), DeadlinePassedError.
+        Raises DetectorUnavailableError (always, where there is no detector), BusyError, DeadlinePassedError.
         """

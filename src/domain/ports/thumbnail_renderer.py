@@ -14,4 +14,7 @@ class ThumbnailRenderer(Protocol):
 
     @abstractmethod
     async def render(self, image: RasterImage) -> bytes:
-        """A JPEG of the whole picture that keeps its aspect ratio and is never enlarged."""
+        """A JPEG of the whole picture that keeps its aspect ratio and is never enlarged.
+
+        Raises BusyError, DeadlinePassedError.
+        """
