@@ -43,6 +43,8 @@ class EncodingPipeline:
                 embeddings[start : start + len(part)] = await asyncio.gather(*map(self._encode_one, part))
         except SlotsClosedError as error:
             raise EncoderUnavailableError("The encoder was closed meanwhile.") from error
+        except (RuntimeError, MemoryError) as error:
+            raise EncoderUnavailableError(f"The encoder's runtime failed: {error}") from error
         return embeddings
 
     async def _encode_one(self, image: RasterImage) -> Embedding:
@@ -57,10 +59,7 @@ class EncodingPipeline:
 
     def _embeddings(self, pictures: Sequence[Pixels]) -> Sequence[Embedding | Exception]:
         """What the model computes, where it is a direction: never NaN, infinity or nothing."""
-        try:
-            vectors = self._infer(pictures[0][np.newaxis] if len(pictures) == 1 else np.stack(pictures))
-        except (RuntimeError, MemoryError) as error:
-            raise EncoderUnavailableError(f"The encoder's runtime failed: {error}") from error
+        vectors = self._infer(pictures[0][np.newaxis] if len(pictures) == 1 else np.stack(pictures))
         directions = np.isclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-2)
         return [
             vector

@@ -9,9 +9,10 @@ import numpy as np
 import openvino
 import pytest
 
-from adapters.encoders.exported_model import FILES, MANIFEST, PACKAGED, ExportedModel, packaged_names
+from adapters.encoders.exported_model import FILES, GRAPH, MANIFEST, PACKAGED, ExportedModel, packaged_names
 from adapters.encoders.golden_pictures import golden_pictures
 from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
+from adapters.inference.openvino_graph import Hint, compile_graph
 from domain.callers import set_deadline
 from domain.errors import DeadlinePassedError, ModelError
 from tests.contracts.image_encoder import ImageEncoderContract, UnopenedImageEncoderContract, a_photo
@@ -60,6 +61,14 @@ async def test_a_precision_that_the_cpu_lacks_is_refused() -> None:
     else:
         with pytest.raises(ModelError, match="does not compute in bf16"):
             await encoder.open()
+
+
+@pytest.mark.parametrize("hint", ["LATENCY", "THROUGHPUT"])
+def test_no_graph_is_bound_to_cores(hint: Hint) -> None:
+    # Bound to the first cores of the machine, two processes would share one core and leave the others idle.
+    graph = openvino.Core().read_model(PACKAGED / DEFAULT / GRAPH)
+    compiled = compile_graph(graph, device="cpu", precision="f32", threads=1, hint=hint)
+    assert compiled.model.get_property("ENABLE_CPU_PINNING") is False
 
 
 async def test_an_absent_device_is_an_error_and_names_what_is_there() -> None:
