@@ -1,6 +1,7 @@
 """The embedded repository: the contract, and what happens when processes are killed."""
 
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from adapters.repositories.edge import owner_process
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.manifest import Manifest
 from adapters.repositories.edge.owner import IDLE_SECONDS
+from adapters.repositories.edge.requests import Open, Request
 from domain.embeddings import EmbeddingSpace
 from domain.errors import (
     ConfigurationError,
@@ -31,6 +34,7 @@ from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from tests.builders import a_space, an_embedding, an_id, an_image
 from tests.contracts.similarity_repository import SimilarityRepositoryContract
+from tests.eventually import eventually
 
 
 class TestContract(SimilarityRepositoryContract):
@@ -63,6 +67,14 @@ async def owner_pid(repository: SimilarityRepository) -> int:
     return int((await repository.status()).details["owner_pid"])
 
 
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 async def stored_numbers(directory: Path, space: EmbeddingSpace | None = None) -> set[str]:
     """Open what is there, once its last owner has let go, and name the files of what it lists."""
     repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0)
@@ -86,6 +98,21 @@ def kill_while_starting(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int
 
     monkeypatch.setattr(owner_process._Connection, "spawn", spawn_and_kill)
     return died
+
+
+def start_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[int]:
+    """Let the next owners take so long to open the index; their process ids."""
+    ask = owner_process._Connection.ask
+    started: list[int] = []
+
+    async def ask_slowly(connection: owner_process._Connection, request: Request) -> Any:
+        if isinstance(request, Open):
+            started.append(connection.pid)
+            await asyncio.sleep(seconds)
+        return await ask(connection, request)
+
+    monkeypatch.setattr(owner_process._Connection, "ask", ask_slowly)
+    return started
 
 
 class TestKilledOwner:
@@ -157,6 +184,60 @@ class TestKilledOwner:
         assert len(died) == 3
         monkeypatch.setattr(owner_process, "_PAUSE_SECONDS", 0.0)
         assert await repository.count() == 1
+
+    async def test_who_stops_waiting_for_a_successor_leaves_it_to_the_next(
+        self, repository: QdrantEdgeSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        started = start_slowly(monkeypatch, 0.3)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await repository.status()
+        assert await repository.count() == 1
+        assert [await owner_pid(repository)] == started
+
+    async def test_a_successor_is_waited_for_within_the_timeout(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0, timeout_seconds=0.2)
+        await repository.open(SPACE)
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        start_slowly(monkeypatch, 0.4)
+        with pytest.raises(RepositoryUnavailableError, match=r"within 0\.2 s"):
+            await repository.count()
+        await repository.close()
+
+    async def test_a_failed_start_that_nobody_waits_for_any_more_is_no_error_of_the_loop(
+        self, repository: QdrantEdgeSimilarityRepository, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        errors: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        pid = await owner_pid(repository)
+        (shard,) = directory.glob("shard-*")
+        shard.rename(directory / "away")
+        os.kill(pid, signal.SIGKILL)
+        started = start_slowly(monkeypatch, 0.1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await repository.status()
+        assert await eventually(lambda: not is_running(started[0]))
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert errors == []
+
+    async def test_closing_ends_a_successor_that_is_starting(
+        self, repository: QdrantEdgeSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        started = start_slowly(monkeypatch, 60.0)
+        waiting = asyncio.create_task(repository.count())
+        assert await eventually(lambda: bool(started))
+        await repository.close()
+        with pytest.raises(RepositoryUnavailableError, match="closed"):
+            await waiting
+        assert not is_running(started[0])
 
     async def test_interrupts_are_the_parents_to_handle(self, repository: QdrantEdgeSimilarityRepository) -> None:
         pid = await owner_pid(repository)

@@ -63,7 +63,7 @@ class OwnerProcess:
         self._reserve_bytes = reserve_bytes
         self._timeout_seconds = timeout_seconds
         self._connection: _Connection | None = None
-        self._starting = asyncio.Lock()
+        self._restarting: asyncio.Task[_Connection] | None = None
         self._stopped = False
         self._start_died: tuple[float, str] | None = None
         """When owners last died over their start, and what there is to say about it."""
@@ -81,6 +81,9 @@ class OwnerProcess:
 
         Raises IndexInUseError, IndexDamagedError.
         """
+        self._connection = await self._open(create=create)
+
+    async def _open(self, *, create: bool) -> "_Connection":
         connection = await _Connection.spawn()
         request = Open(
             directory=self._directory,
@@ -92,17 +95,18 @@ class OwnerProcess:
         try:
             # Opening replays the log, and may take as long as it takes.
             failure = await connection.ask(request)
+            if isinstance(failure, Failure):
+                await connection.end()
         except _OwnerDiedError as error:
             raise self._damaged(str(error)) from error
         except asyncio.CancelledError:
             await connection.kill()
             raise
         if isinstance(failure, Failure):
-            await connection.end()
             if failure.kind is FailureKind.STORAGE_FULL:
                 raise RepositoryUnavailableError(failure.message)  # whoever opens need not have come to store anything
             raise self._damaged(failure.message) if failure.kind is FailureKind.DAMAGED else failure.error()
-        self._connection = connection
+        return connection
 
     def _damaged(self, reason: str) -> IndexDamagedError:
         """The engine's reason in one line, and the ways out."""
@@ -116,21 +120,24 @@ class OwnerProcess:
 
         Raises RepositoryUnavailableError, and what the reply's `Failure` stands for.
         """
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                reply = await self._reply(request)
+        except TimeoutError as error:
+            raise RepositoryUnavailableError(f"The index did not answer within {self._timeout_seconds:g} s.") from error
+        if isinstance(reply, Failure):
+            raise reply.error()
+        return reply
+
+    async def _reply(self, request: Request) -> Any:  # noqa: ANN401
         for _ in range(_REQUEST_ATTEMPTS):
             connection = await self._alive()
             asked = time.monotonic()
             try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    reply = await connection.ask(request)
+                reply = await connection.ask(request)
             except _OwnerDiedError:
                 continue
-            except TimeoutError as error:
-                raise RepositoryUnavailableError(
-                    f"The index did not answer within {self._timeout_seconds:g} s."
-                ) from error
             self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - asked)
-            if isinstance(reply, Failure):
-                raise reply.error()
             return reply
         raise RepositoryUnavailableError(
             f"The process that owns the index died {_REQUEST_ATTEMPTS} times over one request."
@@ -139,38 +146,58 @@ class OwnerProcess:
     async def stop(self) -> None:
         """Let the owner finish what it was asked, make it durable and end. Nothing restarts it."""
         self._stopped = True
-        async with self._starting:  # a restart under way ends first, so that nothing is left behind
-            connection, self._connection = self._connection, None
+        if self._restarting is not None:
+            self._restarting.cancel()  # which ends the successor, so that nothing is left behind
+            await asyncio.wait([self._restarting])
+        connection, self._connection = self._connection, None
         if connection is not None:
             await connection.end()
 
     async def _alive(self) -> "_Connection":
-        """The connection; to a new owner if the last one has died."""
-        async with self._starting:
-            if self._stopped:
-                raise RepositoryUnavailableError("The index is closed.")
-            if self._connection is None or self._connection.died:
-                self._connection = None
-                await self._restart()
-            assert self._connection is not None  # noqa: S101 - start sets it, or raises
-            return self._connection
+        """The connection; to a new owner if the last one has died. Raises RepositoryUnavailableError.
 
-    async def _restart(self) -> None:
+        Whoever stops waiting leaves the start of the new one to the others, and to the next one who asks: a large index
+        takes longer to open than a health probe waits.
+        """
+        if self._connection is not None and not self._connection.died:
+            return self._connection
+        if self._stopped:
+            raise self._closed()
+        if self._restarting is None:
+            self._restarting = asyncio.create_task(self._restart())
+            self._restarting.add_done_callback(self._restarted)
+        restarting = self._restarting
+        await asyncio.wait([restarting])
+        if restarting.cancelled():
+            raise self._closed()
+        return restarting.result()
+
+    def _restarted(self, restarting: "asyncio.Task[_Connection]") -> None:
+        self._restarting = None
+        if not restarting.cancelled():
+            restarting.exception()  # so that a failure that nobody waits for any more is not logged as never retrieved
+
+    def _closed(self) -> RepositoryUnavailableError:
+        return RepositoryUnavailableError("The index is closed.")
+
+    async def _restart(self) -> "_Connection":
         """Start a successor. Raises RepositoryUnavailableError."""
         if self._start_died is not None and time.monotonic() < self._start_died[0] + _PAUSE_SECONDS:
             raise RepositoryUnavailableError(self._start_died[1])
-        for attempt in range(1, _START_ATTEMPTS + 1):
+        attempts = 0
+        while True:
+            attempts += 1
             try:
-                await self.start()
+                self._connection = await self._open(create=False)
             except LookalikeError as error:
                 message = f"The index cannot be opened again: {error}"
                 if isinstance(error.__cause__, _OwnerDiedError):
-                    if attempt < _START_ATTEMPTS:
+                    if attempts < _START_ATTEMPTS:
                         continue
                     self._start_died = time.monotonic(), message
                 raise RepositoryUnavailableError(message) from error
             self.restarts += 1
-            return
+            return self._connection
 
 
 class _Connection:
