@@ -342,6 +342,11 @@ class TestShard:
         shard.write([Delete([an_id(1), an_id(2)])])
         assert shard.unoptimized == 9 + 2
 
+    def test_optimizing_is_due_by_what_metadata_took_out_of_the_index_too(self, shard: Crashing) -> None:
+        stored(shard, [with_objects(1, count=3)])
+        shard.write([SetMetadata(an_id(1), {"x": 1}), SetMetadata(an_id(2), {"x": 1})])
+        assert shard.unoptimized == 4 + 4
+
     def test_without_room_images_go_with_their_objects_and_none_come(self, tmp_path: Path) -> None:
         indexes = payload_indexes({})
         roomy = Shard.create(tmp_path / "shard", 16, indexes, reserve_bytes=0)

@@ -143,8 +143,11 @@ class Shard:
     def _change(self, change: Change) -> Failure | None:
         match change:
             case SetMetadata(id_, metadata):
-                if not self.reads.image_payloads([id_]):
+                generation = self.reads.generations([id_]).get(id_)
+                if generation is None:
                     return Failure(FailureKind.NOT_FOUND, ids=(id_,))
+                # The engine moves the points, with their vectors, to a segment that has no index yet.
+                self.unoptimized += 1 + generation.object_count
                 # One entry of the log for the image and its objects, so that no crash leaves them apart.
                 which, payload = images_with_objects([id_]), metadata_payload(metadata)
                 return self._update(engine.UpdateOperation.set_payload_by_filter(which, payload))
