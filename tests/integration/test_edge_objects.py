@@ -17,7 +17,7 @@ import qdrant_edge as engine
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.owner import IDLE_SECONDS
 from adapters.repositories.edge.requests import Delete, Failure, FailureKind, Nearest, SetMetadata, Upsert
-from adapters.repositories.edge.shard import Shard
+from adapters.repositories.edge.shard import IDLE_CHANGES, Shard
 from adapters.repositories.edge.shard_reads import MissingObjectsError
 from adapters.repositories.edge.upserts import upserts_of
 from adapters.repositories.payload import payload_indexes
@@ -346,6 +346,33 @@ class TestShard:
         stored(shard, [with_objects(1, count=3)])
         shard.write([SetMetadata(an_id(1), {"x": 1}), SetMetadata(an_id(2), {"x": 1})])
         assert shard.unoptimized == 4 + 4
+
+    def test_what_is_due_is_known_after_deletions_and_a_restart_too(self, tmp_path: Path) -> None:
+        dimension = 20_000  # so that few vectors are above the engine's indexing threshold
+        shard = Shard.create(tmp_path / "shard", dimension, payload_indexes({}), reserve_bytes=0)
+        images = [an_image(number, dimension=dimension) for number in range(140)]
+        for upsert in upserts_of(images, a_space(dimension)):
+            shard.write([upsert])
+        shard.optimize()
+        assert (shard.figures()["indexed_vectors"], shard.figures()["optimizations"]) == (140, 1)
+        shard.write([Delete([image.record.id for image in images[:130]])])
+        shard.close()
+
+        again = Shard.load(tmp_path / "shard", dimension, payload_indexes({}), reserve_bytes=0)
+        assert again.figures()["indexed_vectors"] == 140  # the engine keeps the deleted ones a while
+        assert again.unoptimized == 10
+        again.optimize()
+        assert (again.figures()["optimizations"], again.unoptimized) == (0, 0)  # there was nothing to do
+        again.close()
+
+    def test_an_index_that_opens_is_not_optimized_before_it_is_idle(self, tmp_path: Path) -> None:
+        shard = Shard.create(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
+        for upsert in upserts_of([an_image(number) for number in range(IDLE_CHANGES + 1)], SPACE):
+            shard.write([upsert])
+        shard.close()
+        again = Shard.load(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
+        assert again.unoptimized == IDLE_CHANGES
+        again.close()
 
     def test_without_room_images_go_with_their_objects_and_none_come(self, tmp_path: Path) -> None:
         indexes = payload_indexes({})

@@ -38,14 +38,11 @@ from adapters.repositories.edge.requests import (
     frame,
     read_frame,
 )
-from adapters.repositories.edge.shard import Shard, is_lock_error
+from adapters.repositories.edge.shard import IDLE_CHANGES, Shard, is_lock_error
 from adapters.repositories.edge.shard_reads import MissingObjectsError
 
 IDLE_SECONDS = 1.0
 """After so long without a request nobody is likely to wait for an optimization."""
-
-IDLE_CHANGES = 1_000
-"""Optimizing fewer changes than this is not worth the wait it may cause."""
 
 BUSY_CHANGES = 4_000
 """So many changes are optimized between two requests of a burst, before searches slow down and the work piles up."""

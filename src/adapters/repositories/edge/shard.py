@@ -34,6 +34,9 @@ segment."""
 INDEXING_THRESHOLD_KILOBYTES = 10_000
 """Segments below this are searched by brute force, which is fast enough at that size (2,000 vectors of 1280)."""
 
+IDLE_CHANGES = 1_000
+"""Optimizing fewer changes than this is not worth the wait it may cause."""
+
 LOCK_PATIENCE_SECONDS = 10.0
 """How long to wait for a predecessor that is still dying to let go of the shard."""
 
@@ -46,8 +49,9 @@ class Shard:
         self.reads = ShardReads(shard)
         self._directory = directory
         self._reserve_bytes = reserve_bytes
-        info = shard.info()
-        self.unoptimized = info.points_count - info.indexed_vectors_count
+        # The engine does not tell what there is to do: it counts deleted points as indexed until it removes them. So
+        # the first idle moment tries, a tenth of a millisecond where it is nothing, and no burst does before.
+        self.unoptimized = min(shard.info().points_count, IDLE_CHANGES)
         """Points that came or went since the last optimization."""
         self._optimizations = 0
         self._optimize_seconds = self._longest_optimize_seconds = 0.0
@@ -203,7 +207,8 @@ class Shard:
         if shutil.disk_usage(self._directory).free < self._reserve_bytes:
             return
         began = time.monotonic()
-        self._shard.optimize()
+        if not self._shard.optimize():
+            return  # there was nothing to do
         self._optimizations += 1
         seconds = time.monotonic() - began
         self._optimize_seconds += seconds
