@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,11 @@ from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimi
 from adapters.repositories.edge.manifest import Manifest
 from adapters.repositories.edge.owner import IDLE_SECONDS
 from adapters.repositories.edge.requests import Open, Request
+from domain.callers import Caller, acting_for
 from domain.embeddings import EmbeddingSpace
 from domain.errors import (
     ConfigurationError,
+    DeadlinePassedError,
     IndexDamagedError,
     IndexInUseError,
     RepositoryUnavailableError,
@@ -73,6 +77,16 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process does nothing within the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def stored_numbers(directory: Path, space: EmbeddingSpace | None = None) -> set[str]:
@@ -249,14 +263,48 @@ class TestKilledOwner:
     async def test_an_owner_that_hangs_is_unavailable_in_time(self, directory: Path) -> None:
         repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0, timeout_seconds=0.5)
         await repository.open(SPACE)
-        pid = await owner_pid(repository)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(RepositoryUnavailableError, match=r"within 0\.5 s"):
-                await repository.count()
-        finally:
-            os.kill(pid, signal.SIGCONT)
+        with stopped(await owner_pid(repository)), pytest.raises(RepositoryUnavailableError, match=r"within 0\.5 s"):
+            await repository.count()
         await repository.close()
+
+
+class TestDeadlines:
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda repository: repository.get([an_id(1)]),
+            lambda repository: repository.embeddings([an_id(1)]),
+            lambda repository: repository.object_embeddings([an_id(1)]),
+            lambda repository: repository.list(limit=1),
+            lambda repository: repository.nearest(an_embedding(1), limit=1),
+            lambda repository: repository.nearest_objects(an_embedding(1), limit=1),
+            lambda repository: repository.count(),
+            lambda repository: repository.label_counts(),
+            lambda repository: repository.orphaned_objects(),
+            lambda repository: repository.status(),
+        ],
+    )
+    async def test_a_read_ends_when_its_deadline_passes_meanwhile(
+        self, repository: QdrantEdgeSimilarityRepository, read: Callable[[SimilarityRepository], Awaitable[object]]
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        with stopped(await owner_pid(repository)):
+            began = time.monotonic()
+            with acting_for(Caller(began + 0.1)), pytest.raises(DeadlinePassedError, match="before the index answered"):
+                await read(repository)
+            assert time.monotonic() < began + 5.0
+        assert await repository.count() == 1
+
+    async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
+        self, repository: QdrantEdgeSimilarityRepository
+    ) -> None:
+        with stopped(await owner_pid(repository)):
+            with acting_for(Caller(time.monotonic() + 0.1)):
+                first = asyncio.create_task(repository.upsert([an_image(1)]))
+            second = asyncio.create_task(repository.upsert([an_image(2)]))
+            await asyncio.sleep(0.3)
+        await asyncio.gather(first, second)
+        assert await repository.count() == 2
 
 
 WRITER = """

@@ -22,7 +22,8 @@ from adapters.repositories.edge.requests import (
     unframed,
 )
 from adapters.repositories.payload import PayloadIndex
-from domain.errors import IndexDamagedError, LookalikeError, RepositoryUnavailableError
+from domain.callers import seconds_left
+from domain.errors import DeadlinePassedError, IndexDamagedError, LookalikeError, RepositoryUnavailableError
 
 _LARGE_FRAME_BYTES = 64 * 1024
 """Frames above this are unpickled on a thread, so that a deep page does not hold up the event loop."""
@@ -116,14 +117,18 @@ class OwnerProcess:
         )
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401 - each request says what it answers
-        """The reply, from a successor if the owner dies over it.
+        """The reply, from a successor if the owner dies over it; within the timeout and the caller's deadline.
 
-        Raises RepositoryUnavailableError, and what the reply's `Failure` stands for.
+        Raises RepositoryUnavailableError, DeadlinePassedError, and what the reply's `Failure` stands for.
         """
+        left = seconds_left()
+        bound = self._timeout_seconds if left is None else min(left, self._timeout_seconds)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(bound):
                 reply = await self._reply(request)
         except TimeoutError as error:
+            if bound < self._timeout_seconds:
+                raise DeadlinePassedError("The caller's deadline passed before the index answered.") from error
             raise RepositoryUnavailableError(f"The index did not answer within {self._timeout_seconds:g} s.") from error
         if isinstance(reply, Failure):
             raise reply.error()

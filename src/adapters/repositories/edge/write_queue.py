@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.repositories.edge.requests import Change, Failure, Upsert
+from domain.callers import Caller, acting_for
 
 MAX_POINTS = 500
 """How many points share a flush: enough to make it cheap, few enough that a search does not wait long behind them."""
@@ -32,7 +33,8 @@ class WriteQueue:
         outcome: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((change, outcome))
         if self._committing is None:
-            self._committing = asyncio.create_task(self._commit_all())
+            with acting_for(Caller()):  # the commits are everybody's: no caller's deadline ends them
+                self._committing = asyncio.create_task(self._commit_all())
         failure = await outcome
         if failure is not None:
             raise failure.error()
