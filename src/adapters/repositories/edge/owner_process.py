@@ -1,6 +1,7 @@
 """The parent's end of the pipe to a shard's owner: many callers share it, and it outlives the owner's death."""
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -36,6 +37,9 @@ _START_ATTEMPTS = 3
 
 _PAUSE_SECONDS = 1.0
 """Where owners die over their start, as on a full disk, requests fail at once for so long instead of queueing."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class _OwnerDiedError(Exception):
@@ -107,6 +111,7 @@ class OwnerProcess:
             if failure.kind is FailureKind.STORAGE_FULL:
                 raise RepositoryUnavailableError(failure.message)  # whoever opens need not have come to store anything
             raise self._damaged(failure.message) if failure.kind is FailureKind.DAMAGED else failure.error()
+        connection.patience_seconds = self._timeout_seconds
         return connection
 
     def _damaged(self, reason: str) -> IndexDamagedError:
@@ -215,6 +220,10 @@ class _Connection:
         self._replies = process.stdout
         self._numbers = count()
         self._pending: dict[int, asyncio.Future[Any]] = {}
+        self.patience_seconds: float | None = None
+        """An owner that owes replies and gives none for so long hangs, and is ended: its successor answers."""
+        self._owed = 0
+        self._alarm: asyncio.TimerHandle | None = None
         self.died = False
         self._reading = asyncio.create_task(self._read())
 
@@ -253,6 +262,9 @@ class _Connection:
         reply = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
             self._requests.write(data)
+            self._owed += 1
+            if self._owed == 1:
+                self._watch()
             await self._requests.drain()
             return await reply
         except (ConnectionError, RuntimeError) as error:  # RuntimeError: uvloop's closed transport
@@ -281,12 +293,27 @@ class _Connection:
         """Wait without being able to cancel the reading."""
         await asyncio.wait([self._reading])
 
+    def _watch(self) -> None:
+        """Begin to wait for the next reply, if any is owed."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._owed and self.patience_seconds is not None:
+            self._alarm = asyncio.get_running_loop().call_later(self.patience_seconds, self._end_hung)
+
+    def _end_hung(self) -> None:
+        if self._process.returncode is None:
+            _log.warning("The process that owns the index has hung for %g s, and is ended", self.patience_seconds)
+            self._process.kill()
+
     async def _read(self) -> None:
         """Hand replies to their callers until the owner is gone, then tell those who still wait."""
         try:
             while True:
                 size = int.from_bytes(await self._replies.readexactly(HEADER_BYTES), "big")
                 body = await self._replies.readexactly(size)
+                self._owed -= 1
+                self._watch()
                 large = size > _LARGE_FRAME_BYTES
                 number, reply = await asyncio.to_thread(unframed, body) if large else unframed(body)
                 waiting = self._pending.get(number)
@@ -296,6 +323,8 @@ class _Connection:
             pass
         finally:
             self.died = True
+            self._owed = 0
+            self._watch()
             self._requests.close()
             status = await self._process.wait()
             for waiting in self._pending.values():
