@@ -20,7 +20,7 @@ from adapters.repositories.edge.requests import Delete, Failure, FailureKind, Ne
 from adapters.repositories.edge.shard import IDLE_CHANGES, Shard
 from adapters.repositories.edge.shard_reads import MissingObjectsError
 from adapters.repositories.edge.upserts import upserts_of
-from adapters.repositories.payload import payload_indexes
+from adapters.repositories.payload import RECORD_FIELDS, payload_indexes
 from domain.embeddings import Embedding
 from domain.filters import EVERYTHING, AnyOf, Field, Filter
 from domain.images import ImageId, IndexedImage, Match
@@ -204,18 +204,20 @@ def crash(shard: Crashing, change: Upsert | Delete, *, after: int) -> None:
     shard.operations_left = 10**9
 
 
-def found(shard: Shard, query: Embedding, *, limit: int = 100, offset: int = 0) -> list[Match]:
-    return shard.nearest_objects(
-        Nearest(
-            vector=query.tobytes(),
-            limit=limit,
-            offset=offset,
-            score_threshold=None,
-            where=EVERYTHING,
-            leave_out=frozenset(),
-            exact=False,
-        )
+def a_search(query: Embedding, *, limit: int = 100, offset: int = 0) -> Nearest:
+    return Nearest(
+        vector=query.tobytes(),
+        limit=limit,
+        offset=offset,
+        score_threshold=None,
+        where=EVERYTHING,
+        leave_out=frozenset(),
+        exact=False,
     )
+
+
+def found(shard: Shard, query: Embedding, *, limit: int = 100, offset: int = 0) -> list[Match]:
+    return [hit.match() for hit in shard.nearest_objects(a_search(query, limit=limit, offset=offset))]
 
 
 def every_orphan(shard: Shard) -> dict[ImageId, int]:
@@ -325,7 +327,7 @@ class TestShard:
     def test_an_objects_point_is_no_image(self, shard: Crashing) -> None:
         upsert = stored(shard, [with_objects(1, count=2)])
         object_ids = list(upsert.generations[0].point_ids)
-        assert shard.reads.get([an_id(1), *object_ids]).keys() == {an_id(1)}
+        assert [image.id for image in shard.reads.get([an_id(1), *object_ids])] == [an_id(1)]
         assert shard.reads.vectors([an_id(1), *object_ids]).keys() == {an_id(1)}
         assert shard.reads.object_vectors([an_id(1), *object_ids]).keys() == {an_id(1)}
         assert shard.write([Delete(object_ids)]) == [None]
@@ -373,6 +375,12 @@ class TestShard:
         again = Shard.load(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
         assert again.unoptimized == IDLE_CHANGES
         again.close()
+
+    def test_of_a_payload_only_what_a_record_needs_is_read(self, shard: Crashing) -> None:
+        stored(shard, [with_objects(1, count=3)])
+        [hit] = shard.reads.nearest(a_search(an_embedding(1)))
+        assert hit.payload.keys() == set(RECORD_FIELDS)
+        assert hit.match().image == with_objects(1, count=3).record
 
     def test_without_room_images_go_with_their_objects_and_none_come(self, tmp_path: Path) -> None:
         indexes = payload_indexes({})

@@ -126,8 +126,23 @@ def filtered_metadata_payload(metadata: Metadata) -> dict[str, Any]:
     }
 
 
+RECORD_FIELDS = (
+    "filename",
+    "media_type",
+    "width",
+    "height",
+    "size_bytes",
+    "sha256",
+    "created_at",
+    "metadata_json",
+    "objects_json",
+    "detection",
+)
+"""What `record_of` reads."""
+
+
 def record_of(id_: UUID, payload: Mapping[str, Any]) -> ImageRecord:
-    """The record that `payload_of` laid out."""
+    """The record that `payload_of` laid out, from its payload or from RECORD_FIELDS of it."""
     return ImageRecord(
         id=id_,
         filename=payload["filename"],

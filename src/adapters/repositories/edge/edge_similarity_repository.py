@@ -12,6 +12,7 @@ import numpy as np
 from adapters.repositories.edge.directory_lock import DirectoryLock
 from adapters.repositories.edge.manifest import Manifest, ShardEntry, free_shard_name, unusable, way_out
 from adapters.repositories.edge.owner_process import OwnerProcess
+from adapters.repositories.edge.records import ImageHit, StoredImage, read_each
 from adapters.repositories.edge.requests import (
     Change,
     Count,
@@ -156,8 +157,8 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         """See the port."""
         raise_if_over()
-        found: dict[ImageId, ImageRecord] = await self._opened.ask(Get(list(ids))) if ids else {}
-        return found
+        found: list[StoredImage] = await self._opened.ask(Get(list(ids))) if ids else []
+        return {record.id: record for record in await read_each(StoredImage.record, found)}
 
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
         """See the port."""
@@ -190,10 +191,9 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
         exact: bool = False,
     ) -> Sequence[Match]:
         """See the port."""
-        matches: list[Match] = await self._opened.ask(
-            self._search(query, limit, offset, score_threshold, where, leave_out, exact)
-        )
-        return matches
+        search = self._search(query, limit, offset, score_threshold, where, leave_out, exact)
+        hits: list[ImageHit] = await self._opened.ask(search)
+        return await read_each(ImageHit.match, hits)
 
     async def nearest_objects(
         self,
@@ -207,10 +207,9 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
         exact: bool = False,
     ) -> Sequence[Match]:
         """See the port."""
-        matches: list[Match] = await self._opened.ask(
-            NearestObjects(self._search(query, limit, offset, score_threshold, where, leave_out, exact))
-        )
-        return matches
+        search = self._search(query, limit, offset, score_threshold, where, leave_out, exact)
+        hits: list[ImageHit] = await self._opened.ask(NearestObjects(search))
+        return await read_each(ImageHit.match, hits)
 
     def _search(  # noqa: PLR0917 - the parameters of both searches, in their order
         self,
@@ -350,8 +349,8 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
         await self._writes.put(change)
 
     async def _newest(self, where: Filter, limit: int) -> Sequence[ImageRecord]:
-        records: list[ImageRecord] = await self._opened.ask(Newest(where, limit))
-        return records
+        found: list[StoredImage] = await self._opened.ask(Newest(where, limit))
+        return await read_each(StoredImage.record, found)
 
     @property
     def _opened(self) -> OwnerProcess:

@@ -1,10 +1,10 @@
 """From hits of objects to images by their best object: the embedded engine cannot group."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from adapters.repositories.edge.records import ImageHit, Payload
 from adapters.repositories.object_payload import OBJECT_INDEX
 from adapters.repositories.payload import GENERATION, OBJECT_IMAGE
 from domain.images import ImageId
@@ -21,8 +21,6 @@ _MOST_LOOKED_UP = 256
 HIT_FIELDS = (OBJECT_IMAGE, GENERATION, OBJECT_INDEX)
 """What is read of an object's payload."""
 
-Payload = Mapping[str, Any]
-
 
 class Hit(Protocol):
     """An object's point, as the engine gives it: reading a payload costs, and a deep page has tens of thousands."""
@@ -35,17 +33,6 @@ class Hit(Protocol):
 
     @property
     def payload(self) -> Any: ...  # noqa: D102, ANN401 - of HIT_FIELDS
-
-
-@dataclass(frozen=True, slots=True)
-class ImageHit:
-    """An image, by the payload of its point, and its best object."""
-
-    image: ImageId
-    payload: Payload
-    score: float
-    index: int
-    """The object's place among the record's."""
 
 
 class ObjectGroups:

@@ -82,7 +82,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Answers the records that are there, by id."""
+    """Answers the `StoredImage`s that are there."""
 
     ids: Sequence[UUID]
 
@@ -103,7 +103,7 @@ class GetObjectVectors:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """Answers the newest records that match, newest first, ties in any order."""
+    """Answers the `StoredImage`s of the newest records that match, newest first, ties in any order."""
 
     where: Filter
     limit: int
@@ -111,7 +111,7 @@ class Newest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nearest:
-    """Answers matches, best first."""
+    """Answers `ImageHit`s, best first."""
 
     vector: bytes
     limit: int
@@ -124,7 +124,7 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class NearestObjects:
-    """Answers matches of objects, best first, each image once."""
+    """Answers `ImageHit`s of objects, best first, each image once."""
 
     search: Nearest
 

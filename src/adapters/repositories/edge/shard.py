@@ -11,6 +11,7 @@ import numpy as np
 import qdrant_edge as engine
 
 from adapters.repositories.edge.dialect import create_index, images_with_objects, objects_of_other_generations
+from adapters.repositories.edge.records import ImageHit
 from adapters.repositories.edge.requests import (
     Change,
     Delete,
@@ -24,7 +25,6 @@ from adapters.repositories.edge.requests import (
 from adapters.repositories.edge.shard_reads import ShardReads
 from adapters.repositories.object_payload import OBJECT_VECTOR_NAME, Generation, object_payloads
 from adapters.repositories.payload import VECTOR_NAME, PayloadIndex, metadata_payload, payload_of
-from domain.images import Match
 
 MAX_SEGMENT_KILOBYTES = 100_000
 """Bounds how long one optimization takes, and with it how long a search may wait for it: 4 to 9 s on
@@ -167,15 +167,15 @@ class Shard:
             return Failure(FailureKind.ENGINE, f"The index refused a change: {error}")
         return None
 
-    def nearest_objects(self, request: Nearest) -> list[Match]:
-        """Matches, best first, each image once by its best object. Orphans on the way are deleted."""
-        matches, orphans = self.reads.nearest_objects(request)
+    def nearest_objects(self, request: Nearest) -> list[ImageHit]:
+        """Hits, best first, each image once by its best object. Orphans on the way are deleted."""
+        hits, orphans = self.reads.nearest_objects(request)
         if orphans:
             # Only a crash leaves them, and whoever repeats the write that it interrupted writes them anew. A deletion
             # that fails or is lost is made up for by the next search that meets them.
             self.unoptimized += len(orphans)
             self._update(engine.UpdateOperation.delete_points(list(orphans)))
-        return matches
+        return hits
 
     def sweep_objects(self, images: Sequence[UUID]) -> int | Failure:
         """Delete the orphans among the objects of these images, there or not; how many that was."""

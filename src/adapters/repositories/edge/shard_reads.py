@@ -1,7 +1,7 @@
 """What is read of the engine's shard, in the process that owns it."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import qdrant_edge as engine
 
 from adapters.repositories.edge.dialect import EDGE, all_objects
 from adapters.repositories.edge.object_groups import HIT_FIELDS, Hit, ObjectGroups
+from adapters.repositories.edge.records import ImageHit, Payload, StoredImage
 from adapters.repositories.edge.requests import Nearest
 from adapters.repositories.filter_compiler import compile_filter, compile_image_filter, compile_object_filter
 from adapters.repositories.object_payload import (
@@ -23,16 +24,17 @@ from adapters.repositories.payload import (
     KIND_IMAGE,
     OBJECT_COUNT,
     OBJECT_IMAGE,
+    RECORD_FIELDS,
     VECTOR_NAME,
-    record_of,
 )
 from domain.filters import EVERYTHING, Filter
-from domain.images import ImageRecord, Match
 
 HNSW_EF = 256
 OVERSAMPLING = 4.0
 """Recall@10 of 10,000 vectors of 1280: 1.0 for queries like the stored ones, .96 for random directions, in 0.9 ms; with
 128 and 2.0 it was .996 and .89 in 0.7 ms."""
+
+_IMAGE_FIELDS = (KIND, GENERATION, *RECORD_FIELDS)
 
 _FIRST_FACETS = 4096
 
@@ -47,9 +49,9 @@ class ShardReads:
     def __init__(self, shard: engine.EdgeShard) -> None:
         self._shard = shard
 
-    def get(self, ids: Sequence[UUID]) -> dict[UUID, ImageRecord]:
-        """The records that are there."""
-        return {id_: record_of(id_, payload) for id_, payload in self.image_payloads(ids).items()}
+    def get(self, ids: Sequence[UUID]) -> list[StoredImage]:
+        """The images that are there."""
+        return [StoredImage(id_, payload) for id_, payload in self.image_payloads(ids).items()]
 
     def vectors(self, ids: Sequence[UUID]) -> dict[UUID, bytes]:
         """The vectors that are there, as float32."""
@@ -76,7 +78,7 @@ class ShardReads:
 
     def generations(self, ids: Collection[UUID]) -> dict[UUID, Generation]:
         """Which objects count, of those images that are there."""
-        payloads = self.image_payloads(ids, engine.PayloadSelector.Include(list(GENERATION_FIELDS)))
+        payloads = self.image_payloads(ids, GENERATION_FIELDS)
         return {id_: Generation.of(id_, payload) for id_, payload in payloads.items()}
 
     def orphans(self, after: UUID | None, limit: int) -> tuple[dict[UUID, int], UUID | None]:
@@ -89,7 +91,7 @@ class ShardReads:
                 limit=limit,
                 offset=after,
                 filter=all_objects(),
-                with_payload=engine.PayloadSelector.Include([OBJECT_IMAGE, GENERATION]),
+                with_payload=_only((OBJECT_IMAGE, GENERATION)),
                 with_vector=False,
             )
         )
@@ -98,49 +100,44 @@ class ShardReads:
         orphans = Counter(image for image, name in written if image not in current or current[image].name != name)
         return dict(orphans), None if rest is None else UUID(str(rest))
 
-    def image_payloads(
-        self, ids: Collection[UUID], fields: bool | engine.PayloadSelector = True
-    ) -> dict[UUID, Mapping[str, Any]]:
-        """Of those points that are there and are images'."""
-        found = {_uuid(point): _payload(point) for point in self._shard.retrieve(list(ids), fields, False)}
+    def image_payloads(self, ids: Collection[UUID], fields: Collection[str] = _IMAGE_FIELDS) -> dict[UUID, Payload]:
+        """Of those points that are there and are images'; KIND must be among the fields."""
+        points = self._shard.retrieve(list(ids), _only(fields), False)
+        found = {_uuid(point): _payload(point) for point in points}
         return {id_: payload for id_, payload in found.items() if payload[KIND] == KIND_IMAGE}
 
-    def newest(self, where: Filter, limit: int) -> list[ImageRecord]:
-        """The newest records that match."""
+    def newest(self, where: Filter, limit: int) -> list[StoredImage]:
+        """The newest images that match."""
         by_time = engine.OrderBy("created_at", engine.Direction.Desc)
         points, _ = self._shard.scroll(
             engine.ScrollRequest(
                 limit=limit,
                 filter=compile_image_filter(where, EDGE),
-                with_payload=True,
+                with_payload=_only(RECORD_FIELDS),
                 with_vector=False,
                 order_by=by_time,
             )
         )
-        return [_record(point) for point in points]
+        return [StoredImage(_uuid(point), _payload(point)) for point in points]
 
-    def nearest(self, request: Nearest) -> list[Match]:
-        """Matches, best first; scores are cosines of the original vectors, though int8 copies find the candidates."""
+    def nearest(self, request: Nearest) -> list[ImageHit]:
+        """Hits, best first; scores are cosines of the original vectors, though int8 copies find the candidates."""
         compiled = compile_filter(request.where, EDGE, leave_out=request.leave_out)
-        points = self._query(request, VECTOR_NAME, compiled, limit=request.limit, offset=request.offset, fields=True)
-        return [Match(score=_cosine(point.score), image=_record(point)) for point in points]
+        points = self._query(
+            request, VECTOR_NAME, compiled, limit=request.limit, offset=request.offset, fields=RECORD_FIELDS
+        )
+        return [ImageHit(_uuid(point), _payload(point), point.score) for point in points]
 
-    def nearest_objects(self, request: Nearest) -> tuple[list[Match], Collection[Any]]:
-        """Matches, best first, each image once by its best object; and the orphans that were met on the way."""
+    def nearest_objects(self, request: Nearest) -> tuple[list[ImageHit], Collection[Any]]:
+        """Hits, best first, each image once by its best object; and the orphans that were met on the way."""
         compiled = compile_object_filter(request.where, EDGE, leave_out=request.leave_out)
-        fields = engine.PayloadSelector.Include(list(HIT_FIELDS))
 
         def hits(limit: int) -> Sequence[Hit]:
-            return self._query(request, OBJECT_VECTOR_NAME, compiled, limit=limit, offset=0, fields=fields)
+            return self._query(request, OBJECT_VECTOR_NAME, compiled, limit=limit, offset=0, fields=HIT_FIELDS)
 
         groups = ObjectGroups(self.image_payloads)
-        found = groups.best(hits, wanted=request.offset + request.limit)[request.offset :]
-        records = (record_of(hit.image, hit.payload) for hit in found)
-        matches = [
-            Match(score=_cosine(hit.score), image=record, region=record.objects[hit.index])
-            for hit, record in zip(found, records, strict=True)
-        ]
-        return matches, groups.orphans
+        best = groups.best(hits, wanted=request.offset + request.limit)
+        return best[request.offset :], groups.orphans
 
     def _query(
         self,
@@ -150,7 +147,7 @@ class ShardReads:
         *,
         limit: int,
         offset: int,
-        fields: bool | engine.PayloadSelector,
+        fields: Collection[str],
     ) -> list[engine.ScoredPoint]:
         quantization = engine.QuantizationSearchParams(
             ignore=request.exact, rescore=True, oversampling=None if request.exact else OVERSAMPLING
@@ -162,7 +159,7 @@ class ShardReads:
                 query=engine.Query.Nearest(np.frombuffer(request.vector, np.float32).tolist(), using=vector_name),
                 filter=compiled,
                 score_threshold=request.score_threshold,
-                with_payload=fields,
+                with_payload=_only(fields),
                 params=engine.SearchParams(hnsw_ef=HNSW_EF, exact=request.exact, quantization=quantization),
             )
         )
@@ -190,18 +187,14 @@ class ShardReads:
             limit *= 8
 
 
-def _cosine(score: float) -> float:
-    return max(-1.0, min(1.0, score))  # rounding may leave the range
+def _only(fields: Collection[str]) -> engine.PayloadSelector:
+    return engine.PayloadSelector.Include(list(fields))
 
 
 def _uuid(point: Any) -> UUID:  # noqa: ANN401 - Record and ScoredPoint share no type
     return point.id if isinstance(point.id, UUID) else UUID(str(point.id))
 
 
-def _payload(point: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    payload: Mapping[str, Any] = point.payload
+def _payload(point: Any) -> Payload:  # noqa: ANN401
+    payload: Payload = point.payload
     return payload
-
-
-def _record(point: Any) -> ImageRecord:  # noqa: ANN401
-    return record_of(_uuid(point), _payload(point))
