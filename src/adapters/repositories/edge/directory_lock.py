@@ -1,21 +1,9 @@
 """One process at a time in an index directory."""
 
-import sys
+import fcntl
 from pathlib import Path
-from typing import BinaryIO
 
 from domain.errors import IndexInUseError
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: BinaryIO) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class DirectoryLock:
@@ -25,7 +13,7 @@ class DirectoryLock:
         """Raises IndexInUseError if another holds it, OSError if the directory cannot be written."""
         self._file = (directory / "lock").open("ab")
         try:
-            _lock(self._file)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
             raise IndexInUseError(

@@ -126,10 +126,9 @@ def _stored(entry: ShardEntry | None) -> dict[str, Any] | None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make a rename durable, where the platform lets directories be opened."""
-    if os.name == "posix":
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Make a rename durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

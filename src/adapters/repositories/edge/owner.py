@@ -31,7 +31,6 @@ from adapters.repositories.edge.requests import (
     NearestObjects,
     Newest,
     Open,
-    Optimize,
     Request,
     SweepObjects,
     Write,
@@ -163,9 +162,6 @@ def _answered(shard: Shard, request: Request) -> object:  # noqa: PLR0911, PLR09
             return shard.sweep_objects(ids)
         case Describe():
             return shard.figures()
-        case Optimize():
-            shard.optimize()
-            return None
         case Open() | Close():
             raise AssertionError("answered before")
 

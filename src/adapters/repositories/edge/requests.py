@@ -164,17 +164,15 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
-class Optimize:
-    """Index what is not yet indexed, now."""
-
-
-@dataclass(frozen=True, slots=True)
 class Close:
     """Make everything durable and end."""
 
 
-Read = (
-    Get
+Request = (
+    Open
+    | Write
+    | SweepObjects
+    | Get
     | GetVectors
     | GetObjectVectors
     | Newest
@@ -184,8 +182,8 @@ Read = (
     | CountLabels
     | FindOrphans
     | Describe
+    | Close
 )
-Request = Open | Write | SweepObjects | Read | Optimize | Close
 
 Figures = Mapping[str, int | float]
 
