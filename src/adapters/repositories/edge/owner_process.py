@@ -35,6 +35,10 @@ _REQUEST_ATTEMPTS = 8
 _START_ATTEMPTS = 3
 """So many owners may die over one request, and over their own start, before a caller hears of it."""
 
+_HANG_TIMEOUTS = 2
+"""An owner that owes replies and gives none for so many timeouts hangs. No less: one that is killed amid an
+optimization begins it again, so that a bound which slow, busy cores do not meet would end it for ever."""
+
 _PAUSE_SECONDS = 1.0
 """Where owners die over their start, as on a full disk, requests fail at once for so long instead of queueing."""
 
@@ -111,7 +115,7 @@ class OwnerProcess:
             if failure.kind is FailureKind.STORAGE_FULL:
                 raise RepositoryUnavailableError(failure.message)  # whoever opens need not have come to store anything
             raise self._damaged(failure.message) if failure.kind is FailureKind.DAMAGED else failure.error()
-        connection.patience_seconds = self._timeout_seconds
+        connection.patience_seconds = _HANG_TIMEOUTS * self._timeout_seconds
         return connection
 
     def _damaged(self, reason: str) -> IndexDamagedError:
@@ -221,7 +225,7 @@ class _Connection:
         self._numbers = count()
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self.patience_seconds: float | None = None
-        """An owner that owes replies and gives none for so long hangs, and is ended: its successor answers."""
+        """It is ended when it owes replies and gives none for so long: its successor answers."""
         self._owed = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.died = False
