@@ -46,7 +46,7 @@ def list_images(
 
     page = asyncio.run(fetch())
     if json:
-        from entrypoints.http.schemas import ImagePageOut
+        from entrypoints.http.schemas.images import ImagePageOut
 
         print(ImagePageOut.of(page, root="").model_dump_json(by_alias=True, indent=2))
     else:

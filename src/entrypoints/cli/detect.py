@@ -10,7 +10,7 @@ from entrypoints.cli.pictures import place_to_save
 
 if TYPE_CHECKING:
     from domain.raster import RasterImage
-    from entrypoints.http.schemas import DetectionsOut
+    from entrypoints.http.schemas.models import DetectionsOut
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def detect(
     """
     from entrypoints.cli.deployment import open_detector
     from entrypoints.cli.indexing import read_picture
-    from entrypoints.http.schemas import DetectionsOut
+    from entrypoints.http.schemas.models import DetectionsOut
 
     async def run() -> "tuple[DetectionsOut, RasterImage | None]":
         async with open_detector() as container:

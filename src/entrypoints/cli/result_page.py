@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
-    from entrypoints.http.schemas import BoxOut, MatchOut, SearchResultOut
+    from entrypoints.http.schemas.images import BoxOut
+    from entrypoints.http.schemas.search import MatchOut, SearchResultOut
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }

@@ -5,9 +5,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from entrypoints.http.problems import document_problems
-from entrypoints.http.schemas import restore_examples
+from entrypoints.http.schemas import images, models, search
 
 TAGS = [
     {"name": "Search", "description": "Find images by a picture, by parts of it, by stored images."},
@@ -29,13 +30,24 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = document_problems(generate())
-            restore_examples(app.openapi_schema)
+            _restore_examples(app.openapi_schema)
             _mark_files(app.openapi_schema)
             # FastAPI has added the path under which a proxy serves us, if there is one.
             app.openapi_schema.setdefault("servers", [{"url": "/", "description": "Where this document came from."}])
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way of extending it
+
+
+def _restore_examples(document: dict[str, Any]) -> None:
+    """Put the schemas' examples in anew: FastAPI drops nulls from them, which mean something."""
+    components = document["components"]["schemas"]
+    for module in (images, models, search):
+        for name, schema in vars(module).items():
+            if name in components and isinstance(schema, type) and issubclass(schema, BaseModel):
+                more = schema.model_config.get("json_schema_extra")
+                if isinstance(more, dict) and "examples" in more:
+                    components[name]["examples"] = more["examples"]
 
 
 def _mark_files(document: dict[str, Any]) -> None:

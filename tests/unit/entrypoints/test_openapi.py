@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from domain.images import ContentHash
-from entrypoints.http.schemas import EXAMPLE_IMAGE
+from entrypoints.http.schemas.images import EXAMPLE_IMAGE
 from tests.pictures import a_photo, opened
 from tests.unit.entrypoints.application import an_app, serving
 
@@ -101,6 +101,21 @@ def test_files_are_marked_as_generators_expect(document: dict[str, Any]) -> None
     schemas = document["components"]["schemas"]
     assert schemas["SearchForm"]["properties"]["file"]["format"] == "binary"
     assert schemas["BatchForm"]["properties"]["files"]["items"]["format"] == "binary"
+
+
+@pytest.mark.parametrize(
+    ("name", "nulls"),
+    [
+        ("ImagePageOut", ["next_cursor"]),
+        ("SearchResultOut", ["query", "objects"]),
+        ("MetadataPatchIn", ["metadata", "brand"]),
+    ],
+)
+def test_nulls_of_examples_are_told(document: dict[str, Any], name: str, nulls: list[str]) -> None:
+    [value] = document["components"]["schemas"][name]["examples"]
+    for key in nulls:
+        value = value[key]
+    assert value is None
 
 
 def test_the_example_is_a_picture_of_the_demo() -> None:

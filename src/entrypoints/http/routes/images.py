@@ -30,7 +30,7 @@ from entrypoints.http.files import OriginalResponse, not_modified, thumbnail_res
 from entrypoints.http.filter_schema import FilterText
 from entrypoints.http.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
 from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
-from entrypoints.http.schemas import (
+from entrypoints.http.schemas.images import (
     BatchOut,
     DeletedOut,
     DeleteIn,

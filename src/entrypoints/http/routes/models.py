@@ -9,7 +9,7 @@ from entrypoints.http.auth import require
 from entrypoints.http.dependencies import DetectObjectsOf, ExtractEmbeddingOf, Http, NoQuery, Once, Open, RunServiceOf
 from entrypoints.http.parameters import Labels, PictureFile, Regions
 from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
-from entrypoints.http.schemas import DetectionsOut, EmbeddingOut, ModelsOut
+from entrypoints.http.schemas.models import DetectionsOut, EmbeddingOut, ModelsOut
 from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
 from entrypoints.keys import Role
 

@@ -11,7 +11,7 @@ from domain.errors import LookalikeError
 from entrypoints.http.auth import require_metrics_access
 from entrypoints.http.dependencies import ContainerOf, NoQuery, RunServiceOf
 from entrypoints.http.problems import ProblemResponse, problem, problem_responses, request_id_of
-from entrypoints.http.schemas import HealthOut
+from entrypoints.http.schemas.models import HealthOut
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE_SECONDS = 2.0

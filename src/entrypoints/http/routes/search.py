@@ -13,7 +13,7 @@ from entrypoints.http.dependencies import Http, NoQuery, Once, Open, Root, Searc
 from entrypoints.http.filter_schema import FilterText
 from entrypoints.http.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
 from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses
-from entrypoints.http.schemas import ExamplesIn, SearchResultOut
+from entrypoints.http.schemas.search import ExamplesIn, SearchResultOut
 from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
 from entrypoints.keys import Role
 
