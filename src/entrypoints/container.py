@@ -247,15 +247,15 @@ def edge_repository(settings: Settings) -> SimilarityRepository:
     )
 
 
-def check_index(settings: Settings) -> None:
+def check_index(settings: Settings, *, must_exist: bool = False) -> None:
     """Raise at once what opening the embedded index would raise when all models are loaded, seconds later.
 
-    Raises IndexInUseError, IndexDamagedError, ConfigurationError.
+    Raises IndexInUseError, IndexDamagedError, ConfigurationError, also where there is none and it `must_exist`.
     """
     if settings.repository.backend == "edge":
         from adapters.repositories.edge.manifest import check_directory
 
-        check_directory(settings.data_dir / "index")
+        check_directory(settings.data_dir / "index", must_exist=must_exist)
 
 
 def qdrant_repository(settings: Settings) -> SimilarityRepository:

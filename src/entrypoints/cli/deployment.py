@@ -14,10 +14,13 @@ def load_container() -> Container:
 
 
 @asynccontextmanager
-async def open_service() -> AsyncIterator[Container]:
-    """Index, files and encoder. Raises ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError."""
+async def open_service(*, must_exist: bool = False) -> AsyncIterator[Container]:
+    """Index, files and encoder; an embedded index is made where there is none, unless it `must_exist`.
+
+    Raises ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError.
+    """
     container = load_container()
-    check_index(container.settings())
+    check_index(container.settings(), must_exist=must_exist)
     service = container.run_service()
     await service.open()
     try:

@@ -108,7 +108,7 @@ def search(
         from entrypoints.cli.deployment import open_service
         from entrypoints.cli.indexing import read_picture
 
-        async with open_service() as container:
+        async with open_service(must_exist=True) as container:
             content = await asyncio.to_thread(read_picture, image, container.settings().http.max_upload_bytes)
             options = SearchOptions(limit=limit, score_threshold=score_threshold, where=parsed)
             search_similar = container.search_similar()

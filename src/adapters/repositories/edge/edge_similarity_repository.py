@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from adapters.repositories.edge.directory_lock import DirectoryLock
-from adapters.repositories.edge.manifest import Manifest, ShardEntry, free_shard_name, unusable, way_out
+from adapters.repositories.edge.manifest import Manifest, ShardEntry, free_shard_name, no_index, unusable, way_out
 from adapters.repositories.edge.owner_process import OwnerProcess
 from adapters.repositories.edge.records import ImageHit, StoredImage, read_each
 from adapters.repositories.edge.requests import (
@@ -97,7 +97,7 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
         if space is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
         elif not self._directory.is_dir():
-            raise self._no_index()
+            raise no_index(self._directory)
         self._lock = DirectoryLock(self._directory)
         manifest = await asyncio.to_thread(Manifest.read, self._directory)
         if manifest is not None:
@@ -116,7 +116,7 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
             await self._create(space)
             await asyncio.to_thread(Manifest(current=self._entry).write, self._directory)
         else:
-            raise self._no_index()
+            raise no_index(self._directory)
 
     async def close(self) -> None:
         """See the port."""
@@ -365,6 +365,3 @@ class QdrantEdgeSimilarityRepository(SimilarityRepository):
 
     def _closed(self) -> RepositoryUnavailableError:
         return RepositoryUnavailableError(f"The index in {self._directory} is not open.")
-
-    def _no_index(self) -> ConfigurationError:
-        return ConfigurationError(f"There is no index in {self._directory}. Index pictures first.")

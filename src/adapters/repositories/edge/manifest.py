@@ -82,17 +82,25 @@ class Manifest:
                 shutil.rmtree(shard)
 
 
-def check_directory(directory: Path) -> None:
+def check_directory(directory: Path, *, must_exist: bool) -> None:
     """Raise what shows of an index directory at a glance: that another process has it open, or its manifest is damaged.
 
-    Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format.
+    Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format or where no index is there.
     """
+    manifest = None
     try:
         if directory.is_dir():
             DirectoryLock(directory).release()
-            Manifest.read(directory)
+            manifest = Manifest.read(directory)
     except OSError as error:
         raise ConfigurationError(unusable(directory, error)) from error
+    if must_exist and (manifest is None or manifest.current is None):
+        raise no_index(directory)
+
+
+def no_index(directory: Path) -> ConfigurationError:
+    """What to do where there is none."""
+    return ConfigurationError(f"There is no index in {directory}. Index pictures first.")
 
 
 def unusable(directory: Path, error: OSError) -> str:

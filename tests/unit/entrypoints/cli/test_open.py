@@ -95,3 +95,14 @@ def test_addresses_below_a_path() -> None:
     assert (
         page_address("http://host/below/", "1", {"region": ["1,2,3,4"]}) == "http://host/below/?image=1&region=1,2,3,4"
     )
+
+
+def test_a_search_where_nothing_is_indexed_says_so_and_makes_no_index(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(a_picture(1))
+
+    searched = lookalike("search", picture, data_dir=tmp_path / "data")
+
+    assert (searched.returncode, searched.stdout) == (2, "")
+    assert "There is no index in" in searched.stderr
+    assert not (tmp_path / "data").exists()
