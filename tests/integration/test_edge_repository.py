@@ -21,7 +21,7 @@ from adapters.repositories.edge import owner_process
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.manifest import Manifest
 from adapters.repositories.edge.owner import IDLE_SECONDS
-from adapters.repositories.edge.requests import Open, Request
+from adapters.repositories.edge.requests import Open, Request, frame
 from domain.callers import Caller, acting_for
 from domain.embeddings import EmbeddingSpace
 from domain.errors import (
@@ -600,3 +600,19 @@ async def test_newly_configured_metadata_is_indexed_at_open(
     assert (await again.status()).details["payload_indexes"] == int(before) + 1
     assert await again.count(Filter(all=(InRange(field=Field("metadata.price"), gt=1.0, lte=7 / 3),))) == 4
     await again.close()
+
+
+def test_an_owner_whose_parent_is_gone_before_its_reply_ends_without_a_word(tmp_path: Path) -> None:
+    request = Open(directory=tmp_path / "shard", create=True, dimension=4, indexes=(), reserve_bytes=0)
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "adapters.repositories.edge.owner"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as owner:
+        assert owner.stdin is not None and owner.stdout is not None and owner.stderr is not None  # noqa: PT018
+        owner.stdout.close()
+        owner.stdin.write(frame(0, request))
+        owner.stdin.flush()
+        assert owner.wait(timeout=30) == 0
+        assert owner.stderr.read() == b""

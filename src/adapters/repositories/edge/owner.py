@@ -75,12 +75,24 @@ class Owner:
                 self._close()
                 return
             number, request = message
-            self._replies.write(frame(number, self._answer(request)))  # type: ignore[arg-type]
-            self._replies.flush()
+            if not self._reply(frame(number, self._answer(request))):  # type: ignore[arg-type]
+                self._close()
+                return
             if isinstance(request, Close):
                 return
             if self._due(BUSY_CHANGES) and (self._inbox.empty() or self._due(2 * BUSY_CHANGES)):
                 self._optimize()
+
+    def _reply(self, message: bytes) -> bool:
+        """Whether anybody is there to read it."""
+        try:
+            self._replies.write(message)
+            self._replies.flush()
+        except BrokenPipeError:
+            # What is buffered would be written once more when this process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._replies.fileno())
+            return False
+        return True
 
     def _due(self, changes: int) -> bool:
         return self._shard is not None and self._shard.unoptimized >= changes
