@@ -36,6 +36,7 @@ class FindingKind(StrEnum):
     ORIGINAL_MISSING = "original missing"
     ORIGINAL_ALTERED = "original altered"
     THUMBNAIL_MISSING = "thumbnail missing"
+    THUMBNAIL_DAMAGED = "thumbnail damaged"
     VECTOR_UNFIT = "vector unfit"
     OBJECTS_UNFIT = "objects unfit"
     FILES_WITHOUT_RECORD = "files without record"
@@ -44,6 +45,9 @@ class FindingKind(StrEnum):
 
 LOST = frozenset({FindingKind.ORIGINAL_MISSING, FindingKind.ORIGINAL_ALTERED})
 """Nothing here can mend these."""
+
+RENDERED = frozenset({FindingKind.THUMBNAIL_MISSING, FindingKind.THUMBNAIL_DAMAGED})
+"""These are rendered anew from the original."""
 
 _RENDER = "Render it anew with --repair."
 _REMOVE = "Remove them with --repair."
@@ -96,9 +100,9 @@ class CheckIntegrity:
     ) -> AsyncIterator[CheckStep]:
         """Steps, with findings that are still there after the repair or that it has mended.
 
-        `deep` reads all originals and compares their SHA-256, where otherwise their size has to do. `repair` mends
-        what follows from something else that is there; a record whose original is lost stays, unless `forget_lost`
-        asks to remove it too. Raises UnavailableError.
+        `deep` reads all originals and compares their SHA-256, where otherwise their size has to do, and decodes all
+        thumbnails. `repair` mends what follows from something else that is there; a record whose original is lost
+        stays, unless `forget_lost` asks to remove it too. Raises UnavailableError.
         """
         await SettleInterrupted(repository=self.repository, store=self.store)()
         done = 0
@@ -131,7 +135,7 @@ class CheckIntegrity:
                     findings += [replace(finding, mended=True) for finding in found if finding.id in lost]
                     found = [finding for finding in found if finding.id not in lost]
                 for finding in found:
-                    mended = repair and finding.kind is FindingKind.THUMBNAIL_MISSING
+                    mended = repair and finding.kind in RENDERED
                     findings.append(replace(finding, mended=mended and await self._render_anew(finding.id)))
         return findings
 
@@ -145,6 +149,8 @@ class CheckIntegrity:
             findings += self._wrong_vectors(record, vectors.get(record.id), objects.get(record.id))
             if deep and sizes[record.id].original == record.size_bytes:
                 findings += await self._wrong_content(record)
+            if deep and sizes[record.id].thumbnail:
+                findings += await self._wrong_thumbnail(record)
         return findings
 
     @staticmethod
@@ -156,14 +162,7 @@ class CheckIntegrity:
             what = f"has {sizes.original:,} bytes instead of {record.size_bytes:,}"
             findings.append(_lost(FindingKind.ORIGINAL_ALTERED, record, what))
         if not sizes.thumbnail:
-            findings.append(
-                Finding(
-                    kind=FindingKind.THUMBNAIL_MISSING,
-                    id=record.id,
-                    reason=f"the thumbnail of {record.filename} is missing",
-                    remedy=_RENDER,
-                )
-            )
+            findings.append(_unshown(FindingKind.THUMBNAIL_MISSING, record, "is missing"))
         return findings
 
     async def _wrong_content(self, record: ImageRecord) -> list[Finding]:
@@ -174,6 +173,15 @@ class CheckIntegrity:
         if (await asyncio.to_thread(ContentHash.of, content)).sha256 == record.sha256:
             return []
         return [_lost(FindingKind.ORIGINAL_ALTERED, record, "has other bytes than were indexed")]
+
+    async def _wrong_thumbnail(self, record: ImageRecord) -> list[Finding]:
+        try:
+            await self.decoder.decode(await self.store.thumbnail(record.id), sufficient_side=1)
+        except ImageNotFoundError:
+            return [_unshown(FindingKind.THUMBNAIL_MISSING, record, "is missing")]
+        except ImageError:
+            return [_unshown(FindingKind.THUMBNAIL_DAMAGED, record, "is damaged")]
+        return []
 
     def _wrong_vectors(
         self, record: ImageRecord, vector: Embedding | None, objects: Embeddings | None
@@ -264,6 +272,10 @@ class CheckIntegrity:
 
 def _lost(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
     return Finding(kind=kind, id=record.id, reason=f"the original of {record.filename} {what}", remedy=_RESTORE)
+
+
+def _unshown(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
+    return Finding(kind=kind, id=record.id, reason=f"the thumbnail of {record.filename} {what}", remedy=_RENDER)
 
 
 def _unfit(kind: FindingKind, record: ImageRecord, vector: str, fault: str) -> Finding:

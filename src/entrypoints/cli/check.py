@@ -24,7 +24,10 @@ def check(
         ),
     ] = False,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every original and compare its SHA-256, not only its size.")
+        bool,
+        typer.Option(
+            "--deep", help="Read every original and compare its SHA-256, not only its size; decode every thumbnail."
+        ),
     ] = False,
     forget_lost: Annotated[
         bool, typer.Option("--forget-lost", help="With --repair: remove images from the index whose original is lost.")

@@ -8,7 +8,7 @@ from domain.embeddings import Embedding, Embeddings
 from domain.errors import IndexDamagedError
 from domain.images import ImageId
 from tests.builders import an_object
-from tests.fakes import FakeThumbnails, records_of
+from tests.fakes import UNREADABLE, FakeThumbnails, records_of
 from tests.unit.application.workshop import Workshop, id_of
 
 HAT = id_of(b"hat")
@@ -75,6 +75,15 @@ async def test_a_missing_thumbnail_is_rendered_anew(workshop: Workshop) -> None:
     assert kinds(await check(workshop, repair=True)) == [(HAT, FindingKind.THUMBNAIL_MISSING, True)]
     assert workshop.store.files[HAT] == (original, thumbnail)
     assert await check(workshop) == []
+
+
+async def test_a_damaged_thumbnail_is_seen_when_it_is_read_and_rendered_anew(workshop: Workshop) -> None:
+    original, thumbnail = workshop.store.files[HAT]
+    workshop.store.files[HAT] = (original, UNREADABLE)
+    assert await check(workshop) == []
+    assert kinds(await check(workshop, deep=True)) == [(HAT, FindingKind.THUMBNAIL_DAMAGED, False)]
+    assert kinds(await check(workshop, deep=True, repair=True)) == [(HAT, FindingKind.THUMBNAIL_DAMAGED, True)]
+    assert workshop.store.files[HAT] == (original, thumbnail)
 
 
 async def test_an_altered_original_is_seen_by_its_size_or_when_it_is_read(workshop: Workshop) -> None:
