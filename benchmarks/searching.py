@@ -186,7 +186,7 @@ def _peer_table(rounds: Rounds, size: int) -> list[str]:
 
 
 def _keep_alive(workspace: Workspace, queries: Path) -> list[str]:
-    """Searches, and an answer that costs nothing else, with a connection kept and with one for each request."""
+    """Searches with a connection kept, and with one opened for each."""
     rows = []
     size = workspace.sizes.photos[0]
     with Service(workspace.index(size)) as service:
