@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from application.describe_pictures import DescribePictures
-from application.index_pages import pages_of
+from application.index_pages import PAGE_SIZE, pages_of
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
 from domain.callers import begin_bulk
@@ -96,7 +96,12 @@ class ReindexEmbeddings:
             changed |= any(current.get(record.id) != record for record in page.items)
             if gone := {record.id for record in page.items} - current.keys():
                 await target.delete(gone)
-        return changed or await target.count(EVERYTHING) != await self.repository.count(EVERYTHING)
+        if changed or await target.count(EVERYTHING) != await self.repository.count(EVERYTHING):
+            return True
+        # As many may have come as went: those that came are among the newest.
+        newest = (await self.repository.list(limit=PAGE_SIZE)).items
+        there = await target.get([record.id for record in newest])
+        return any(there.get(record.id) != record for record in newest)
 
 
 def _differs_in_metadata_alone(record: ImageRecord, other: ImageRecord | None) -> bool:

@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -101,6 +101,28 @@ async def test_what_others_write_after_a_pass_has_gone_by_is_carried_over(
     assert await reopened(workshop, NEW) == before
 
 
+async def test_one_that_is_added_and_one_that_is_deleted_amid_the_last_comparison_are_noticed(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(b"first", b"second")
+    get, compared = InMemorySimilarityRepository.get, 0
+
+    async def others_write_after(
+        repository: InMemorySimilarityRepository, ids: Collection[ImageId]
+    ) -> Mapping[ImageId, ImageRecord]:
+        nonlocal compared
+        found = await get(repository, ids)
+        if repository is workshop.repository and len(ids) == 2:
+            compared += 1
+            if compared == 2:  # the second pass, which has found nothing new, has compared all: the counts stay equal
+                await add_and_delete(workshop)
+        return found
+
+    monkeypatch.setattr(InMemorySimilarityRepository, "get", others_write_after)
+    _ = [step async for step in (await reindexing(workshop))()]
+    assert {record.id for record in await reopened(workshop, NEW)} == {id_of(b"first"), id_of(b"new")}
+
+
 async def test_an_image_that_is_deleted_before_its_original_is_read_is_passed_over(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,4 +208,4 @@ async def test_a_pass_reads_large_pages_and_encodes_small_groups(
     monkeypatch.setattr(workshop.repository, "list", counted)
     steps = [step.done async for step in (await reindexing(workshop))()]
     assert steps == [GROUP_SIZE, 2 * GROUP_SIZE, 2 * GROUP_SIZE + 1] * 2
-    assert pages == 2, "the second pass finds nothing, and both read one page"
+    assert pages == 4, "the second pass finds nothing; both read one page, and look at the newest again"
