@@ -209,6 +209,8 @@ class IndexImages:
         async with self.store.changing([item.id]):
             with acting_for(Caller()):
                 await self.store.put(item.id, original=item.content, thumbnail=thumbnail)
+                if not await self.repository.get([item.id]):  # others have deleted it meanwhile
+                    await self.store.delete(item.id)
 
     async def _prepare(self, item: _Arrived) -> _Prepared | IndexOutcome:
         """Everything of one picture, one step after the other: the pixels are held no longer than it takes."""

@@ -20,6 +20,7 @@ from domain.errors import (
 )
 from domain.images import ImageId, ImageRecord
 from domain.metadata import Metadata
+from domain.ports.image_store import FileSizes
 from domain.raster import RasterImage
 from tests.fakes import UNREADABLE, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -274,6 +275,23 @@ async def test_sending_a_picture_again_puts_its_lost_files_back(workshop: Worksh
     assert await records_of(workshop.repository) == records
     assert workshop.journal == [f"put {id_of(b'hat')}"], "what is there is not written again, and nothing is encoded"
     assert workshop.store.noted_ids == []
+
+
+async def test_nothing_is_put_back_of_an_image_that_others_delete_meanwhile(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(b"hat")
+    sizes = workshop.store.sizes
+
+    async def amid_a_deletion(ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
+        await workshop.repository.delete(ids)  # by another process, whose locks are not ours
+        for id_ in ids:
+            await workshop.store.delete(id_)
+        return await sizes(ids)
+
+    monkeypatch.setattr(workshop.store, "sizes", amid_a_deletion)
+    await workshop.index(b"hat")
+    assert workshop.store.files == {}
 
 
 async def test_a_lost_file_that_cannot_be_put_back_is_a_failure(workshop: Workshop) -> None:
