@@ -233,9 +233,9 @@ class TestKilledOwner:
         shard.rename(directory / "away")
         os.kill(pid, signal.SIGKILL)
         started = start_slowly(monkeypatch, 0.1)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await repository.status()
+        waiting = asyncio.create_task(repository.status())
+        assert await eventually(lambda: bool(started))
+        waiting.cancel()
         assert await eventually(lambda: not is_running(started[0]))
         await asyncio.sleep(0.05)
         gc.collect()
@@ -260,20 +260,26 @@ class TestKilledOwner:
         await repository.upsert([an_image(1)])
         assert await owner_pid(repository) == pid
 
-    async def test_an_owner_that_hangs_is_replaced(self, directory: Path) -> None:
+    async def test_an_owner_that_hangs_is_replaced(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(owner_process, "_HANG_TIMEOUTS", 2)
         repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0, timeout_seconds=2.5)
         await repository.open(SPACE)
         await repository.upsert([an_image(1)])
         os.kill(await owner_pid(repository), signal.SIGSTOP)
         with pytest.raises(RepositoryUnavailableError, match=r"within 2\.5 s"):
             await repository.count()
-        await asyncio.sleep(1.5)
-        await repository.upsert([an_image(2)])  # it has time left when the owner has none
+        while True:  # its successor may need longer than one caller waits
+            with suppress(RepositoryUnavailableError):
+                await repository.upsert([an_image(2)])
+                break
         assert await repository.count() == 2
         assert (await repository.status()).details["owner_restarts"] == 1
         await repository.close()
 
-    async def test_one_that_hangs_is_noticed_though_nobody_waits_long(self, directory: Path) -> None:
+    async def test_one_that_hangs_is_noticed_though_nobody_waits_long(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(owner_process, "_HANG_TIMEOUTS", 2)
         repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0, timeout_seconds=0.3)
         await repository.open(SPACE)
         pid = await owner_pid(repository)
@@ -281,10 +287,13 @@ class TestKilledOwner:
         for _ in range(10):
             with acting_for(Caller(time.monotonic() + 0.1)), suppress(DeadlinePassedError):
                 await repository.count()
-        assert not is_running(pid)
+        assert await eventually(lambda: not is_running(pid))
         await repository.close()
 
-    async def test_one_that_answers_others_meanwhile_does_not_hang(self, directory: Path) -> None:
+    async def test_one_that_answers_others_meanwhile_does_not_hang(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(owner_process, "_HANG_TIMEOUTS", 2)
         repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0, timeout_seconds=1.0)
         await repository.open(SPACE)
         pid = await owner_pid(repository)

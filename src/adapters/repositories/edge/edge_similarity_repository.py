@@ -50,7 +50,7 @@ RESERVE_BYTES = 512 * 1024 * 1024
 
 TIMEOUT_SECONDS = 60.0
 """Far above what a request may wait for an optimization, of which one took 18 s beside two other busy processes on two
-cores: an owner that answers nobody for twice as long hangs, and is replaced."""
+cores: an owner that answers nobody for ten times as long hangs, and is replaced."""
 
 OBJECTS_AT_ONCE = 2_000
 """So many are compared with their images between two other requests."""

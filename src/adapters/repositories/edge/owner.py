@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from io import FileIO
 from typing import BinaryIO
 
@@ -49,6 +50,10 @@ BUSY_CHANGES = 4_000
 PR_SET_PDEATHSIG = 1
 
 
+NEVER_IDLE_SECONDS = 300.0
+"""A service that is asked something every second has no idle moment: it optimizes so often between two requests."""
+
+
 class Owner:
     """Answers requests one after the other, and optimizes when nobody asks."""
 
@@ -56,6 +61,7 @@ class Owner:
         self._replies = replies
         self._inbox: queue.SimpleQueue[tuple[int, object] | None] = queue.SimpleQueue()
         self._shard: Shard | None = None
+        self._optimized_at = time.monotonic()
         threading.Thread(target=self._receive, args=(requests,), daemon=True).start()
 
     def _receive(self, requests: FileIO) -> None:
@@ -80,7 +86,7 @@ class Owner:
                 return
             if isinstance(request, Close):
                 return
-            if self._due(BUSY_CHANGES) and (self._inbox.empty() or self._due(2 * BUSY_CHANGES)):
+            if self._is_time():
                 self._optimize()
 
     def _reply(self, message: bytes) -> bool:
@@ -94,11 +100,19 @@ class Owner:
             return False
         return True
 
+    def _is_time(self) -> bool:
+        """Whether to optimize between two requests."""
+        if self._inbox.empty():
+            waited = time.monotonic() - self._optimized_at
+            return self._due(BUSY_CHANGES) or (waited > NEVER_IDLE_SECONDS and self._due(IDLE_CHANGES))
+        return self._due(2 * BUSY_CHANGES)
+
     def _due(self, changes: int) -> bool:
         return self._shard is not None and self._shard.unoptimized >= changes
 
     def _optimize(self) -> None:
         assert self._shard is not None  # noqa: S101 - only a shard makes it due
+        self._optimized_at = time.monotonic()
         try:
             self._shard.optimize()
         except Exception as error:  # the engine raises nothing more specific

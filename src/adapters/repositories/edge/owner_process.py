@@ -35,9 +35,9 @@ _REQUEST_ATTEMPTS = 8
 _START_ATTEMPTS = 3
 """So many owners may die over one request, and over their own start, before a caller hears of it."""
 
-_HANG_TIMEOUTS = 2
-"""An owner that owes replies and gives none for so many timeouts hangs. No less: one that is killed amid an
-optimization begins it again, so that a bound which slow, busy cores do not meet would end it for ever."""
+_HANG_TIMEOUTS = 10
+"""An owner that owes replies and gives none for so many timeouts hangs. Far above what rebuilding all segments of a
+large index takes, each some 20 s on busy cores: one that is killed amid it begins it again."""
 
 _PAUSE_SECONDS = 1.0
 """Where owners die over their start, as on a full disk, requests fail at once for so long instead of queueing."""
