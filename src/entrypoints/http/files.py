@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from domain.ports.image_store import OpenedOriginal
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
+from entrypoints.http.methods import IS_HEAD
 from entrypoints.http.security_headers import FILES
 from entrypoints.http.uploads import clean_filename
 
@@ -55,7 +56,7 @@ class OriginalResponse(StreamingResponse):
         """Answer. Whatever opening the original raises is raised before anything is sent."""
         async with self._original as original:
             self.headers["Content-Length"] = str(original.size)
-            self.body_iterator = _pieces(original)
+            self.body_iterator = _nothing() if scope.get("state", {}).get(IS_HEAD) else _pieces(original)
             await super().__call__(scope, receive, send)
 
 
@@ -78,6 +79,11 @@ def content_disposition(kind: str, filename: str) -> str:
         encoded = quote(name, safe=_ATTRIBUTE_CHARACTERS)
         header += f"; filename*=UTF-8''{encoded}"
     return header
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield
 
 
 async def _pieces(original: OpenedOriginal) -> AsyncIterator[bytes]:

@@ -17,6 +17,10 @@ def allowed_methods(scope: Scope) -> list[str]:
     return sorted(found)
 
 
+IS_HEAD = "is_head"
+"""In the state of a request that is answered as GET: nothing has to be read for its body."""
+
+
 class HeadAsGet:
     """Answers HEAD as GET, without the body (RFC 9110, section 9.3.2). FastAPI's routes do not."""
 
@@ -32,6 +36,7 @@ class HeadAsGet:
         async def send_without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
+        scope["state"][IS_HEAD] = True
         as_get = {**scope, "method": HTTPMethod.GET.value}
         try:
             await self.app(as_get, receive, send_without_body)

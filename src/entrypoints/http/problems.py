@@ -228,6 +228,7 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "invalid_examples": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give at least one positive or negative example."),
     "invalid_filter": (HTTPStatus.UNPROCESSABLE_ENTITY, "The filter names nothing."),
     "invalid_metadata": (HTTPStatus.UNPROCESSABLE_ENTITY, "Metadata has 65 keys; at most 64 are allowed."),
+    "index_damaged": (HTTPStatus.INTERNAL_SERVER_ERROR, "Objects of the image are missing. Delete it, index it again."),
     "rate_limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests came with this key. Send it again in 12 s."),
     "repository_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The index does not answer."),
     "encoder_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The encoder is not ready."),

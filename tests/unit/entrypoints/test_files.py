@@ -9,6 +9,8 @@ from uuid import UUID
 import pytest
 from starlette.types import Message
 
+from adapters.telemetry.measured_storage import MeasuredOriginal
+from domain.ports.image_store import OpenedOriginal
 from entrypoints.http.files import PIECE_BYTES, OriginalResponse, content_disposition
 from tests.fakes import FakeOriginal
 from tests.pictures import a_picture
@@ -124,6 +126,18 @@ async def test_an_original_goes_out_in_pieces(tmp_path: Path) -> None:
     assert dict(sent[0]["headers"])[b"content-length"] == str(len(LARGE)).encode()
     assert max(len(message["body"]) for message in sent[1:]) == PIECE_BYTES
     assert b"".join(message["body"] for message in sent[1:]) == LARGE
+
+
+async def test_nothing_of_an_original_is_read_for_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read(_: OpenedOriginal, most: int) -> bytes:
+        pytest.fail(f"{most} bytes are read.")
+
+    content = a_picture(1)
+    async with serving(an_app(tmp_path)) as client:
+        image = (await client.post("/v1/images", files={"file": content})).json()
+        monkeypatch.setattr(MeasuredOriginal, "read", read)
+        head = await client.head(image["links"]["content"])
+    assert head.headers["content-length"] == str(len(content))
 
 
 async def test_an_original_that_is_gone_is_a_problem(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class LabelsQuery(BaseModel):
     response_description="It is indexed, and was not before. `Location` is its path.",
     responses={
         200: {"model": ImageOut, "description": "It was there; metadata given now replaces what was stored."},
-        **problem_responses(*ALWAYS, *PICTURE),
+        **problem_responses(*ALWAYS, *PICTURE, "index_damaged"),
     },
 )
 async def index_image(
@@ -179,7 +179,7 @@ async def get_image(id: IdInPath, browse: BrowseImagesOf, root: Root) -> ImageOu
     "/images/{id:uuid}",
     summary="Change an image's metadata",
     responses=problem_responses(
-        *ALWAYS, *BODY, "malformed_json", "image_not_found", "invalid_metadata", "storage_full"
+        *ALWAYS, *BODY, "malformed_json", "image_not_found", "invalid_metadata", "storage_full", "index_damaged"
     ),
     openapi_extra={
         "requestBody": {
