@@ -302,12 +302,15 @@ class Settings(BaseSettings):
         return self
 
 
+class _ClientAlone(BaseSettings):
+    model_config = Settings.model_config
+
+    client: ClientSettings = ClientSettings()
+
+
 def load_settings() -> Settings:
     """The settings of this process. Raises ConfigurationError naming every variable that is wrong, and why."""
-    names = set(setting_names(Settings))
-    given = [*os.environ, *dotenv_values(".env")]
-    if unknown := sorted({name for name in given if name.upper().startswith(PREFIX) and name.upper() not in names}):
-        raise ConfigurationError("\n".join(_misspelt(name, names) for name in unknown))
+    _check_names(PREFIX)
     try:
         return Settings()
     except ValidationError as error:
@@ -315,6 +318,20 @@ def load_settings() -> Settings:
             f"{_variable(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
         )
         raise ConfigurationError("\n".join(lines)) from None
+
+
+def load_client_settings() -> ClientSettings:
+    """What counts for a service elsewhere, whatever the others say of one here. Raises ConfigurationError."""
+    _check_names(f"{PREFIX}CLIENT__")
+    return _ClientAlone().client
+
+
+def _check_names(prefix: str) -> None:
+    """Raise ConfigurationError for variables that begin so and are no settings."""
+    names = set(setting_names(Settings))
+    given = [*os.environ, *dotenv_values(".env")]
+    if unknown := sorted({name for name in given if name.upper().startswith(prefix) and name.upper() not in names}):
+        raise ConfigurationError("\n".join(_misspelt(name, names) for name in unknown))
 
 
 def setting_names(model: type[BaseModel], prefix: str = PREFIX) -> Iterable[str]:

@@ -29,7 +29,7 @@ def index(
         str | None,
         typer.Option(
             metavar="KEY",
-            help="The service's key, with the role write; better in LOOKALIKE_CLIENT__KEY, as other users see it here.",
+            help="The service's key, with the role write. LOOKALIKE_CLIENT__KEY is safer: others can read this one.",
         ),
     ] = None,
 ) -> None:

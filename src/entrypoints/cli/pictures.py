@@ -66,7 +66,7 @@ def place_to_save(path: Path | None) -> Path | None:
     from PIL import Image
 
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise typer.BadParameter(f"{path.suffix!r} is no picture's suffix; name it .jpg or .png")
+        raise typer.BadParameter(f"pictures cannot be saved as {path.suffix!r}; use .jpg or .png")
     if not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}")
     return path

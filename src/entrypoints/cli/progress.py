@@ -61,6 +61,7 @@ class _PlainLines:
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
+        self._complete &= done >= total  # another pass may follow, or more may have come
         if self._complete or (now - self._said < PLAIN_INTERVAL and done < total):
             return
         self._said, self._complete = now, done == total

@@ -85,7 +85,7 @@ def search(
         str | None,
         typer.Option(
             metavar="KEY",
-            help="The service's key, with the role read; better in LOOKALIKE_CLIENT__KEY, as other users see it here.",
+            help="The service's key, with the role read. LOOKALIKE_CLIENT__KEY is safer: others can read this one.",
         ),
     ] = None,
 ) -> None:

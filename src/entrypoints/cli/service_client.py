@@ -12,7 +12,7 @@ import httpx
 from domain.errors import ConfigurationError, ImageError, InvalidInputError, UnavailableError
 from entrypoints.cli.indexing import FileResult, Source
 from entrypoints.cli.pictures import stored_name
-from entrypoints.settings import load_settings
+from entrypoints.settings import load_client_settings
 
 GROUP_FILES = 32
 GROUP_BYTES = 64 * 1024 * 1024
@@ -161,7 +161,7 @@ class ServiceClient:
     def _refusal(self, response: httpx.Response) -> Exception:
         message = f"The service at {self._url} refuses: {_detail(response)}"
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            return ConfigurationError(f"{message} Give a key by LOOKALIKE_CLIENT__KEY or --key.")
+            return ConfigurationError(f"{message} Give a key with --key or in LOOKALIKE_CLIENT__KEY.")
         if _problem(response).get("code") in PICTURE_CODES:
             return ImageError(message)
         return InvalidInputError(message) if response.is_client_error else UnavailableError(message)
@@ -171,7 +171,7 @@ def chosen_key(given: str | None) -> str | None:
     """The key that the command line gives, else that of the settings. Raises ConfigurationError."""
     if given is not None:
         return given
-    configured = load_settings().client.key
+    configured = load_client_settings().key
     return configured.get_secret_value() if configured else None
 
 

@@ -118,7 +118,7 @@ def test_index_and_search_through_a_running_service(tmp_path: Path) -> None:
         found = lookalike("search", folder / "07.png", *there, data_dir=tmp_path / "none", settings=by_setting)
 
     assert refused.returncode == 2
-    assert "Give a key by LOOKALIKE_CLIENT__KEY or --key" in refused.stderr
+    assert "Give a key with --key or in LOOKALIKE_CLIENT__KEY" in refused.stderr
     assert (indexed.returncode, again.returncode) == (1, 1)
     assert "40 created, 0 existed, 1 failed" in indexed.stdout
     assert f"{folder / 'broken.png'}: " in indexed.stderr

@@ -296,6 +296,17 @@ def test_a_key_is_taken_from_the_settings_unless_given(
     assert chosen_key(given) == chosen
 
 
+def test_what_settings_say_of_a_service_here_does_not_matter_to_one_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("LOOKALIKE_HTTP__WORKERS=4\nLOOKALIKE_OTHER=1\nLOOKALIKE_CLIENT__KEY=kept\n")
+    assert chosen_key(None) == "kept"
+    monkeypatch.setenv("LOOKALIKE_CLIENT__KEI", "kept")
+    with pytest.raises(ConfigurationError, match="LOOKALIKE_CLIENT__KEY"):
+        chosen_key(None)
+
+
 def test_groups_are_bounded_by_files_and_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_client, "GROUP_FILES", 3)
     monkeypatch.setattr(service_client, "GROUP_BYTES", 10)
