@@ -121,6 +121,22 @@ def test_metadata_that_was_not_touched_stays_as_it_is(
     assert client.get(url).json()["metadata"] == {"brand": "other", **kept}
 
 
+def test_what_others_add_to_metadata_meanwhile_stays(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    url = f"/v1/images/{own['id']}"
+    page.goto(f"{service.url}/?view=browse&show={own['id']}")
+    rows = page.locator(".metadata-rows li")
+    expect(rows).to_have_count(4)
+    client.patch(url, json={"metadata": {"shelf": "b"}})
+    for price in (20, 30):
+        rows.nth(1).get_by_label("Value", exact=True).fill(str(price))
+        with page.expect_response(lambda response: response.request.method == "PATCH"):
+            page.get_by_role("button", name="Save").click()
+    metadata = client.get(url).json()["metadata"]
+    assert (metadata["price"], metadata["shelf"]) == (30, "b")
+
+
 def test_an_object_of_a_picture_starts_a_search(page: Page, service: Service) -> None:
     page.goto(f"{service.url}/?view=browse")
     page.get_by_role("link", name="coffee.jpg: details").click()
@@ -151,6 +167,19 @@ def test_deletion_can_be_undone(page: Page, service: Service, client: httpx.Clie
     expect(page.get_by_role("button", name="Undo")).to_have_count(0)
     page.goto("about:blank")
     assert client.get(f"/v1/images/{own['id']}").status_code == 200
+
+
+def test_deletion_can_be_undone_while_another_picture_is_looked_at(
+    page: Page, service: Service, own: dict[str, object]
+) -> None:
+    """A modal dialog lets nothing outside of it be clicked."""
+    page.goto(f"{service.url}/?view=browse")
+    page.locator(TILE).first.locator(".tile-link").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("link", name="coffee.jpg: details").click()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator(f'[data-id="{own["id"]}"]')).to_be_visible()
 
 
 def test_deletion_happens_when_its_time_is_over(

@@ -120,7 +120,16 @@ def test_an_address_can_be_shared(page: Page, service: Service, client: httpx.Cl
     expect(page.get_by_text("kind is hat")).to_be_visible()
 
 
-@pytest.mark.parametrize("where", ["x", "5", '{"all":"x"}', '{"all":[null,{},{"field":"metadata.kind","eq":"hat"}]}'])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "x",
+        "5",
+        '{"all":"x"}',
+        '{"any":[{"field":"a","in":5}]}',
+        '{"all":[null,{},{"field":"metadata.kind","eq":"hat"}]}',
+    ],
+)
 def test_what_an_address_says_amiss_is_left_out(page: Page, service: Service, client: httpx.Client, where: str) -> None:
     page.goto(str(httpx.URL(service.url, params={"image": id_of(client, "hat-01.jpg"), "filter": where})))
     settled(page)

@@ -9,6 +9,7 @@ import { noteKeys } from "./filter-form.js";
 import { mergePatch, MetadataEditor } from "./metadata-editor.js";
 import { failure } from "./states.js";
 import { tile } from "./tile.js";
+import { showToasts } from "./toast.js";
 
 /** @typedef {import("./api.js").Image} Image */
 
@@ -35,6 +36,7 @@ export class Detail {
 
   /** The event comes late: by then Back and Forward may have opened it again, or have closed it themselves. */
   #closed() {
+    if (!this.element.open) showToasts(document.body);
     if (!this.element.open && this.shown !== null && here().show) go({ show: null });
   }
 
@@ -48,7 +50,10 @@ export class Detail {
       this.element.close();
       return;
     }
-    if (!this.element.open) this.element.showModal();
+    if (!this.element.open) {
+      this.element.showModal();
+      showToasts(this.element);
+    }
     void this.#load(id, this.aborter.signal);
   }
 
@@ -114,9 +119,10 @@ export class Detail {
       told.classList.remove("error");
       save.disabled = true;
       try {
-        const patch = mergePatch(image.metadata, editor.read());
-        const changed = await ask(image.links.self, { method: "PATCH", json: { metadata: patch } });
-        image.metadata = changed.metadata;
+        const written = editor.read();
+        const patch = mergePatch(image.metadata, written);
+        await ask(image.links.self, { method: "PATCH", json: { metadata: patch } });
+        image.metadata = written; // and not what others have added meanwhile, which the next time would look removed
         noteKeys([image]);
         told.textContent = "Saved.";
       } catch (error) {

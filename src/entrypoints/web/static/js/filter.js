@@ -23,7 +23,7 @@ export const isEmpty = (filter) => PARTS.every((part) => !filter[part]?.length);
 
 /** What is a filter in something that an address held: lists of conditions, each on a field. @param {any} given @returns {Filter} */
 export function understood(given) {
-  const conditions = (/** @type {Part} */ part) => (Array.isArray(given?.[part]) ? given[part] : []).filter((/** @type {any} */ each) => typeof each?.field === "string");
+  const conditions = (/** @type {Part} */ part) => (Array.isArray(given?.[part]) ? given[part] : []).filter((/** @type {any} */ each) => typeof each?.field === "string" && Array.isArray(each.in ?? []));
   return Object.fromEntries(PARTS.map((part) => [part, conditions(part)]).filter(([, found]) => found.length));
 }
 

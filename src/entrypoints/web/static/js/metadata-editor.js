@@ -26,7 +26,7 @@ export class MetadataEditor {
       const untouched = given?.written === JSON.stringify(fields) ? given : null;
       const [name, kind, text] = fields;
       const key = untouched?.key ?? name.trim();
-      if (!key.trim()) continue;
+      if (!untouched && !key) continue;
       if (Object.hasOwn(metadata, key)) throw new RangeError(`"${key}" is there twice.`);
       metadata[key] = untouched?.value ?? parsed(key, kind, text);
     }

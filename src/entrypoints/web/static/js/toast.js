@@ -2,6 +2,12 @@
 
 import { h } from "./dom.js";
 
+/** @type {() => HTMLElement} */
+const place = () => /** @type {HTMLElement} */ (document.getElementById("toasts"));
+
+/** Show them over a modal dialog too, which leaves nothing outside of it to be clicked. @param {HTMLElement} over it, or the page */
+export const showToasts = (over) => over.append(place());
+
 /**
  * Show one; what is returned takes it away before its time.
  * @param {string} text
@@ -37,7 +43,7 @@ export function toast(text, { action, onaction, onend, seconds = 6, failed = fal
     h("span", {}, text),
     action && h("button", { type: "button", onclick: act }, action),
   );
-  /** @type {HTMLElement} */ (document.getElementById("toasts")).append(element);
+  place().append(element);
   run();
   return close;
 }
