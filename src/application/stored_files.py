@@ -14,8 +14,9 @@ async def stored_original(id_: ImageId, *, store: ImageStore, repository: Simila
         store.original,
         id_,
         repository,
-        f"The stored original of {id_} is missing. Send the picture again or restore it with `lookalike restore`; or "
-        "remove the image from the index too: `lookalike check --repair --forget-lost`. Then run this again.",
+        f"The stored original of {id_} is missing. Send the picture again or restore it with `lookalike restore`, with "
+        "the encoder that the index was built with; or remove the image from the index too: `lookalike check --repair "
+        "--forget-lost`. Then run this again.",
     )
 
 
