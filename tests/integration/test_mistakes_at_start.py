@@ -23,7 +23,7 @@ from entrypoints.cli.main import main
 from tests.unit.entrypoints.cli.command import lookalike
 
 SPACE = EmbeddingSpace(model="small", weights_digest="0" * 64, dimension=8, preprocessing="none", decode_version=1)
-SEARCH = ("search", str(Path(__file__).parents[2] / "examples" / "photos" / "hat-01.jpg"))
+INDEX = ("index", str(Path(__file__).parents[2] / "examples" / "photos" / "hat-01.jpg"))
 
 Run = Callable[..., str]
 
@@ -63,7 +63,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 )
 def test_settings(refused: Run, settings: dict[str, str], told: str) -> None:
     assert told in refused("serve", "--port", "0", **settings)
-    assert told in refused(*SEARCH, **settings)
+    assert told in refused(*INDEX, **settings)
 
 
 def test_secrets_stay_secret(refused: Run) -> None:
@@ -81,14 +81,14 @@ def test_secrets_stay_secret(refused: Run) -> None:
     ],
 )
 def test_models_and_devices(refused: Run, settings: dict[str, str], told: str) -> None:
-    assert told in refused(*SEARCH, **settings)
+    assert told in refused(*INDEX, **settings)
 
 
 def test_torch_that_is_not_installed(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails, as where it is not installed
     for module in [name for name in sys.modules if name.startswith("adapters.encoders")]:
         monkeypatch.delitem(sys.modules, module)
-    told = refused(*SEARCH, ENCODER__RUNTIME="torch")
+    told = refused(*INDEX, ENCODER__RUNTIME="torch")
     assert "LOOKALIKE_ENCODER__RUNTIME=torch needs torch" in told
     assert "pip install '.[torch]' in the clone" in told
 
@@ -99,9 +99,9 @@ def test_damaged_and_missing_weights(refused: Run, tmp_path: Path) -> None:
     weights = model / "openvino_model.bin"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert f"{weights} is not the expected one" in refused(*SEARCH, ENCODER__MODEL=str(model))
+    assert f"{weights} is not the expected one" in refused(*INDEX, ENCODER__MODEL=str(model))
     weights.unlink()
-    assert f"{weights} cannot be read: No such file" in refused(*SEARCH, ENCODER__MODEL=str(model))
+    assert f"{weights} cannot be read: No such file" in refused(*INDEX, ENCODER__MODEL=str(model))
 
 
 def test_ports(refused: Run) -> None:
@@ -196,20 +196,20 @@ def open_elsewhere(data: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("open_elsewhere")
-@pytest.mark.parametrize("command", [("serve", "--port", "0"), SEARCH, ("list",)])
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), INDEX, ("list",)])
 def test_an_index_that_another_process_has_open(refused: Run, command: tuple[str, ...]) -> None:
     assert "is open in another process. Stop that one, or use its API" in refused(*command)
 
 
 def test_files_in_the_way(refused: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "Pictures cannot be stored in" in refused(*SEARCH, DATA_DIR=str(tmp_path / "file"))
+    assert "Pictures cannot be stored in" in refused(*INDEX, DATA_DIR=str(tmp_path / "file"))
     (tmp_path / "index").write_text("")
-    assert "Name a data directory that this process may write to" in refused(*SEARCH, DATA_DIR=str(tmp_path))
+    assert "Name a data directory that this process may write to" in refused(*INDEX, DATA_DIR=str(tmp_path))
 
 
 def test_an_index_of_another_space(refused: Run, data: Path) -> None:
-    told = refused(*SEARCH, DATA_DIR=str(data))
+    told = refused(*INDEX, DATA_DIR=str(data))
     assert "was built with another encoder: " in told
     assert "Run `lookalike reindex --embeddings`" in told
 
