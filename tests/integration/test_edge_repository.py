@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from adapters.repositories.edge import owner_process
+from adapters.repositories.edge import owner_connection, owner_process
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.manifest import Manifest
 from adapters.repositories.edge.owner import IDLE_SECONDS
@@ -100,32 +100,32 @@ async def stored_numbers(directory: Path, space: EmbeddingSpace | None = None) -
 
 def kill_while_starting(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
     """Kill so many of the next owners before they answer; their process ids."""
-    spawn = owner_process._Connection.spawn
+    spawn = owner_connection.OwnerConnection.spawn
     died: list[int] = []
 
-    async def spawn_and_kill() -> owner_process._Connection:
+    async def spawn_and_kill() -> owner_connection.OwnerConnection:
         connection = await spawn()
         if len(died) < times:
             died.append(connection.pid)
             os.kill(connection.pid, signal.SIGKILL)
         return connection
 
-    monkeypatch.setattr(owner_process._Connection, "spawn", spawn_and_kill)
+    monkeypatch.setattr(owner_connection.OwnerConnection, "spawn", spawn_and_kill)
     return died
 
 
 def start_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[int]:
     """Let the next owners take so long to open the index; their process ids."""
-    ask = owner_process._Connection.ask
+    ask = owner_connection.OwnerConnection.ask
     started: list[int] = []
 
-    async def ask_slowly(connection: owner_process._Connection, request: Request) -> Any:
+    async def ask_slowly(connection: owner_connection.OwnerConnection, request: Request) -> Any:
         if isinstance(request, Open):
             started.append(connection.pid)
             await asyncio.sleep(seconds)
         return await ask(connection, request)
 
-    monkeypatch.setattr(owner_process._Connection, "ask", ask_slowly)
+    monkeypatch.setattr(owner_connection.OwnerConnection, "ask", ask_slowly)
     return started
 
 

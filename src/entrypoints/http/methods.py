@@ -6,6 +6,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+IS_HEAD = "is_head"
+"""In the state of a request that is answered as GET: nothing has to be read for its body."""
+
 
 def allowed_methods(scope: Scope) -> list[str]:
     """Those of all routes at the path: the router itself names only the first such route's."""
@@ -15,10 +18,6 @@ def allowed_methods(scope: Scope) -> list[str]:
     if HTTPMethod.GET in found:
         found.add(HTTPMethod.HEAD)
     return sorted(found)
-
-
-IS_HEAD = "is_head"
-"""In the state of a request that is answered as GET: nothing has to be read for its body."""
 
 
 class HeadAsGet:

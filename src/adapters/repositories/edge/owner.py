@@ -47,11 +47,10 @@ IDLE_SECONDS = 1.0
 BUSY_CHANGES = 4_000
 """So many changes are optimized between two requests of a burst, before searches slow down and the work piles up."""
 
-PR_SET_PDEATHSIG = 1
-
-
 NEVER_IDLE_SECONDS = 300.0
 """A service that is asked something every second has no idle moment: it optimizes so often between two requests."""
+
+PR_SET_PDEATHSIG = 1
 
 
 class Owner:

@@ -1,35 +1,16 @@
-"""The parent's end of the pipe to a shard's owner: many callers share it, and it outlives the owner's death."""
+"""The owner of a shard as its parent has it: many callers share it, and it outlives the death of the process."""
 
 import asyncio
-import logging
-import os
-import sys
 import time
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from adapters.inference.cores import ONE_THREAD
 from adapters.repositories.edge.manifest import way_out
-from adapters.repositories.edge.requests import (
-    HEADER_BYTES,
-    Close,
-    Failure,
-    FailureKind,
-    Open,
-    Request,
-    Write,
-    frame,
-    unframed,
-)
+from adapters.repositories.edge.owner_connection import OwnerConnection, OwnerDiedError
+from adapters.repositories.edge.requests import Failure, FailureKind, Open, Request
 from adapters.repositories.payload import PayloadIndex
 from domain.callers import seconds_left
 from domain.errors import DeadlinePassedError, IndexDamagedError, LookalikeError, RepositoryUnavailableError
-
-_LARGE_FRAME_BYTES = 64 * 1024
-"""Frames above this are unpickled on a thread, so that a deep page does not hold up the event loop."""
-
-_EXIT_PATIENCE_SECONDS = 30.0
 
 _REQUEST_ATTEMPTS = 8
 _START_ATTEMPTS = 3
@@ -41,13 +22,6 @@ large index takes, each some 20 s on busy cores: one that is killed amid it begi
 
 _PAUSE_SECONDS = 1.0
 """Where owners die over their start, as on a full disk, requests fail at once for so long instead of queueing."""
-
-
-_log = logging.getLogger(__name__)
-
-
-class _OwnerDiedError(Exception):
-    """The process ended before it answered."""
 
 
 class OwnerProcess:
@@ -71,8 +45,8 @@ class OwnerProcess:
         self._indexes = indexes
         self._reserve_bytes = reserve_bytes
         self._timeout_seconds = timeout_seconds
-        self._connection: _Connection | None = None
-        self._restarting: asyncio.Task[_Connection] | None = None
+        self._connection: OwnerConnection | None = None
+        self._restarting: asyncio.Task[OwnerConnection] | None = None
         self._stopped = False
         self._start_died: tuple[float, str] | None = None
         """When owners last died over their start, and what there is to say about it."""
@@ -92,8 +66,8 @@ class OwnerProcess:
         """
         self._connection = await self._open(create=create)
 
-    async def _open(self, *, create: bool) -> "_Connection":
-        connection = await _Connection.spawn()
+    async def _open(self, *, create: bool) -> OwnerConnection:
+        connection = await OwnerConnection.spawn()
         request = Open(
             directory=self._directory,
             create=create,
@@ -106,7 +80,7 @@ class OwnerProcess:
             failure = await connection.ask(request)
             if isinstance(failure, Failure):
                 await connection.end()
-        except _OwnerDiedError as error:
+        except OwnerDiedError as error:
             raise self._damaged(str(error)) from error
         except asyncio.CancelledError:
             await connection.kill()
@@ -149,7 +123,7 @@ class OwnerProcess:
             asked = time.monotonic()
             try:
                 reply = await connection.ask(request)
-            except _OwnerDiedError:
+            except OwnerDiedError:
                 continue
             self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - asked)
             return reply
@@ -167,7 +141,7 @@ class OwnerProcess:
         if connection is not None:
             await connection.end()
 
-    async def _alive(self) -> "_Connection":
+    async def _alive(self) -> OwnerConnection:
         """The connection; to a new owner if the last one has died. Raises RepositoryUnavailableError.
 
         Whoever stops waiting leaves the start of the new one to the others, and to the next one who asks: a large index
@@ -186,7 +160,7 @@ class OwnerProcess:
             raise self._closed()
         return restarting.result()
 
-    def _restarted(self, restarting: "asyncio.Task[_Connection]") -> None:
+    def _restarted(self, restarting: asyncio.Task[OwnerConnection]) -> None:
         self._restarting = None
         if not restarting.cancelled():
             restarting.exception()  # so that a failure that nobody waits for any more is not logged as never retrieved
@@ -194,7 +168,7 @@ class OwnerProcess:
     def _closed(self) -> RepositoryUnavailableError:
         return RepositoryUnavailableError("The index is closed.")
 
-    async def _restart(self) -> "_Connection":
+    async def _restart(self) -> OwnerConnection:
         """Start a successor. Raises RepositoryUnavailableError."""
         if self._start_died is not None and time.monotonic() < self._start_died[0] + _PAUSE_SECONDS:
             raise RepositoryUnavailableError(self._start_died[1])
@@ -205,132 +179,10 @@ class OwnerProcess:
                 self._connection = await self._open(create=False)
             except LookalikeError as error:
                 message = f"The index cannot be opened again: {error}"
-                if isinstance(error.__cause__, _OwnerDiedError):
+                if isinstance(error.__cause__, OwnerDiedError):
                     if attempts < _START_ATTEMPTS:
                         continue
                     self._start_died = time.monotonic(), message
                 raise RepositoryUnavailableError(message) from error
             self.restarts += 1
             return self._connection
-
-
-class _Connection:
-    """A running owner and the requests that it has yet to answer."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
-        self._process = process
-        self._requests = process.stdin
-        self._replies = process.stdout
-        self._numbers = count()
-        self._pending: dict[int, asyncio.Future[Any]] = {}
-        self.patience_seconds: float | None = None
-        """It is ended when it owes replies and gives none for so long: its successor answers."""
-        self._owed = 0
-        self._alarm: asyncio.TimerHandle | None = None
-        self.died = False
-        self._reading = asyncio.create_task(self._read())
-
-    @classmethod
-    async def spawn(cls) -> "_Connection":
-        """A fresh interpreter that has inherited nothing of this one: neither locks, nor threads, nor `__main__`.
-
-        It is started by the event loop's thread, since on Linux it is killed when the thread that started it ends;
-        and in a session of its own, since a terminal's interrupts are for the parent to handle. `-P` keeps the working
-        directory's modules from being taken for ours.
-        """
-        return cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "adapters.repositories.edge.owner",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=os.environ | ONE_THREAD,
-                start_new_session=True,
-            )
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    async def ask(self, request: Request) -> Any:  # noqa: ANN401
-        """The reply, be it a `Failure`. Raises _OwnerDiedError."""
-        number = next(self._numbers)
-        large = isinstance(request, Write)
-        data = await asyncio.to_thread(frame, number, request) if large else frame(number, request)
-        if self.died:
-            raise _OwnerDiedError
-        reply = self._pending[number] = asyncio.get_running_loop().create_future()
-        try:
-            self._requests.write(data)
-            self._owed += 1
-            if self._owed == 1:
-                self._watch()
-            await self._requests.drain()
-            return await reply
-        except (ConnectionError, RuntimeError) as error:  # RuntimeError: uvloop's closed transport
-            raise _OwnerDiedError(f"the pipe is closed ({error})") from error
-        finally:
-            del self._pending[number]
-
-    async def end(self) -> None:
-        """Ask it to close, and wait until it is gone."""
-        try:
-            async with asyncio.timeout(_EXIT_PATIENCE_SECONDS):
-                await self.ask(Close())
-                await self._gone()
-        except _OwnerDiedError:
-            await self._gone()
-        except TimeoutError:
-            await self.kill()
-
-    async def kill(self) -> None:
-        """End it at once; what it has acknowledged is durable."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._gone()
-
-    async def _gone(self) -> None:
-        """Wait without being able to cancel the reading."""
-        await asyncio.wait([self._reading])
-
-    def _watch(self) -> None:
-        """Begin to wait for the next reply, if any is owed."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._owed and self.patience_seconds is not None:
-            self._alarm = asyncio.get_running_loop().call_later(self.patience_seconds, self._end_hung)
-
-    def _end_hung(self) -> None:
-        if self._process.returncode is None:
-            _log.warning("The process that owns the index has hung for %g s, and is ended", self.patience_seconds)
-            self._process.kill()
-
-    async def _read(self) -> None:
-        """Hand replies to their callers until the owner is gone, then tell those who still wait."""
-        try:
-            while True:
-                size = int.from_bytes(await self._replies.readexactly(HEADER_BYTES), "big")
-                body = await self._replies.readexactly(size)
-                self._owed -= 1
-                self._watch()
-                large = size > _LARGE_FRAME_BYTES
-                number, reply = await asyncio.to_thread(unframed, body) if large else unframed(body)
-                waiting = self._pending.get(number)
-                if waiting is not None and not waiting.done():  # its caller may have gone
-                    waiting.set_result(reply)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self.died = True
-            self._owed = 0
-            self._watch()
-            self._requests.close()
-            status = await self._process.wait()
-            for waiting in self._pending.values():
-                if not waiting.done():
-                    waiting.set_exception(_OwnerDiedError(f"its process ended with status {status}"))
