@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.repositories.edge import owner
-from adapters.repositories.edge.requests import Close, Open, frame
+from adapters.repositories.edge.requests import Open, frame
 from adapters.repositories.edge.shard import IDLE_CHANGES
 from tests.eventually import until
 
@@ -39,5 +39,5 @@ def test_an_owner_that_is_never_idle_optimizes_all_the_same(
         serving.start()
         parent.write(frame(0, Open(directory=tmp_path, create=False, dimension=4, indexes=(), reserve_bytes=0)))
         assert until(lambda: shard.unoptimized == 0, seconds=0.5 if patience else 30.0) == (not patience)
-        parent.write(frame(1, Close()))
+        parent.close()  # and not `Close`: the owner has read to the end when it ends, so that nobody reads a closed pipe
         serving.join()
