@@ -161,9 +161,12 @@ def test_deletion_can_be_undone(page: Page, service: Service, client: httpx.Clie
     page.get_by_role("button", name="Delete").click()
     tile = page.locator(f'[data-id="{own["id"]}"]')
     expect(tile).to_be_hidden()
+    listed = client.get("/v1/images").json()["total"]
+    expect(page.locator(".result-status")).to_have_text(f"{listed - 1} pictures, newest first")
     assert client.get(f"/v1/images/{own['id']}").status_code == 200
     page.get_by_role("button", name="Undo").click()
     expect(tile).to_be_visible()
+    expect(page.locator(".result-status")).to_have_text(f"{listed} pictures, newest first")
     expect(page.get_by_role("button", name="Undo")).to_have_count(0)
     page.goto("about:blank")
     assert client.get(f"/v1/images/{own['id']}").status_code == 200
@@ -191,6 +194,8 @@ def test_deletion_happens_when_its_time_is_over(
     assert answered.value.status == 204
     assert client.get(f"/v1/images/{own['id']}").status_code == 404
     expect(page.locator(f'[data-id="{own["id"]}"]')).to_be_hidden()
+    listed = client.get("/v1/images").json()["total"]
+    expect(page.locator(".result-status")).to_have_text(f"{listed} pictures, newest first")
 
 
 def test_deletion_happens_when_the_page_is_left(

@@ -2,6 +2,7 @@
 
 import { go, searchWith } from "./address.js";
 import { listImages } from "./api.js";
+import { isDeleted } from "./deletions.js";
 import { announce, counted, h } from "./dom.js";
 import { filterText, isEmpty } from "./filter.js";
 import { FilterForm, noteKeys } from "./filter-form.js";
@@ -29,8 +30,9 @@ export class BrowseView {
         }),
       empty: () => this.#nothing(),
       onload: () => {
-        this.status.textContent = `${counted(this.total, "picture")}, newest first`;
-        announce(this.status.textContent);
+        this.total -= this.#tiles().filter(({ dataset }) => isDeleted(dataset.id ?? "")).length;
+        this.#tell();
+        announce(this.status.textContent ?? "");
       },
       onfail: () => (this.status.textContent = ""),
     });
@@ -40,6 +42,12 @@ export class BrowseView {
       h("div", { class: "browse-head" }, h("div", {}, h("h1", {}, "Browse"), this.status), this.filters.element),
       this.grid.element,
     );
+    addEventListener("deletion", (event) => {
+      const { id, gone } = /** @type {CustomEvent<{id: string, gone: boolean}>} */ (event).detail;
+      if (!this.#tiles().some(({ dataset }) => dataset.id === id)) return;
+      this.total += gone ? -1 : 1;
+      this.#tell();
+    });
   }
 
   /** @param {import("./address.js").Place} place */
@@ -61,6 +69,15 @@ export class BrowseView {
   leave() {
     this.grid.clear();
     this.asked = "";
+  }
+
+  #tell() {
+    this.status.textContent = `${counted(this.total, "picture")}, newest first`;
+  }
+
+  /** Those of deleted pictures too, which are hidden. */
+  #tiles() {
+    return /** @type {HTMLElement[]} */ ([...this.grid.list.children]);
   }
 
   #nothing() {

@@ -48,13 +48,14 @@ async function carryOut(image, options = {}) {
   deleted.delete(image.id); // what is listed from now on has been added again, here or elsewhere
 }
 
-/** Hide it wherever it is shown, or show it again. @param {string} id @param {boolean} gone */
+/** Hide it wherever it is shown, or show it again; the event "deletion" tells those who count. @param {string} id @param {boolean} gone */
 function mark(id, gone) {
   if (gone) deleted.add(id);
   else deleted.delete(id);
   for (const item of document.querySelectorAll(`[data-id="${CSS.escape(id)}"]`)) {
     /** @type {HTMLElement} */ (item).hidden = gone;
   }
+  dispatchEvent(new CustomEvent("deletion", { detail: { id, gone } }));
 }
 
 addEventListener("pagehide", () => {
