@@ -15,16 +15,13 @@ from domain.images import ContentHash, ImageId, ImageRecord
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.ports.thumbnail_renderer import ThumbnailRenderer
+from domain.ports.thumbnail_renderer import THUMBNAIL_SOURCE_SIDE, ThumbnailRenderer
 
 GROUP_SIZE = 200
 """Images that are looked at together."""
 
 PAUSE = 20
 """Images that are looked at, and mended, while everybody else waits."""
-
-THUMBNAIL_SOURCE_SIDE = 768
-"""Pixels of the shorter side that a thumbnail is rendered from: twice what it has at most."""
 
 LENGTH_TOLERANCE = 1e-2
 """How far from 1 the length of a stored vector may be; int8 or half precision stay well below."""

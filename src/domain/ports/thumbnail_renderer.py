@@ -8,6 +8,9 @@ from domain.raster import RasterImage
 THUMBNAIL_MEDIA_TYPE = "image/jpeg"
 """Every stored thumbnail is of this type; another needs new file names in the store."""
 
+THUMBNAIL_SOURCE_SIDE = 768
+"""Pixels of the shorter side that a thumbnail is rendered from: twice what it has at most."""
+
 
 class ThumbnailRenderer(Protocol):
     """Renders the small upright rendition that result pages show."""

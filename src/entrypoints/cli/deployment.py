@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from domain.ports.image_decoder import ImageDecoder
 from entrypoints.container import Container, check_index
 from entrypoints.settings import load_settings
 
@@ -30,12 +29,13 @@ async def open_service(*, must_exist: bool = False) -> AsyncIterator[Container]:
 
 
 @asynccontextmanager
-async def open_decoder() -> AsyncIterator[ImageDecoder]:
+async def open_decoder() -> AsyncIterator[Container]:
     """The decoder alone. Raises ConfigurationError."""
-    decoder = load_container().decoder()
+    container = load_container()
+    decoder = container.decoder()
     try:
         await decoder.open()
-        yield decoder
+        yield container
     finally:
         await decoder.close()
 

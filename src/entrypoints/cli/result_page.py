@@ -33,14 +33,14 @@ def page_address(url: str, image_id: str, search: Mapping[str, str | Sequence[st
     return f"{url.rstrip('/')}/?{urlencode({'image': image_id, **search}, doseq=True, safe=',')}"
 
 
-def write_result_page(picture: Path, result: "SearchResultOut", thumbnails: Sequence[bytes]) -> str:
+def write_result_page(name: str, query_thumbnail: bytes, result: "SearchResultOut", thumbnails: Sequence[bytes]) -> str:
     """Write a page that holds everything that it shows; its address. Raises OSError."""
-    query = _figure(picture.read_bytes(), picture.name, result.query.regions, (result.query.width, result.query.height))
+    query = _figure(query_thumbnail, name, result.query.regions, (result.query.width, result.query.height))
     matches = "".join(
         f"<li>{_match(match, shown)}</li>" for match, shown in zip(result.matches, thumbnails, strict=True)
     )
     text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Like {html.escape(picture.name)}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Like {html.escape(name)}</title>'
         f'<style>{STYLE}</style><body><h1>Pictures that look like this one</h1><div class="query">{query}</div>'
         f"<ul>{matches or 'Nothing indexed matches.'}</ul></body></html>"
     )

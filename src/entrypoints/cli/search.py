@@ -145,7 +145,7 @@ def search(
     if open_:
         from entrypoints.cli.result_page import open_page, write_result_page
 
-        open_page(page or write_result_page(image, result, thumbnails))
+        open_page(page or write_result_page(image.name, asyncio.run(_thumbnail_of(image)), result, thumbnails))
 
 
 async def _page_of(
@@ -159,6 +159,17 @@ async def _page_of(
     if not await service.has_image(image_id):
         return None
     return page_address(url, image_id, {name: value for name, value in fields.items() if name != "limit"})
+
+
+async def _thumbnail_of(query: Path) -> bytes:
+    """The query as results show pictures: browsers show few of the formats that can be searched with."""
+    from domain.ports.thumbnail_renderer import THUMBNAIL_SOURCE_SIDE
+    from entrypoints.cli.deployment import open_decoder
+
+    async with open_decoder() as container:
+        content = await asyncio.to_thread(query.read_bytes)
+        decoded = await container.decoder().decode(content, sufficient_side=THUMBNAIL_SOURCE_SIDE)
+        return await container.thumbnails().render(decoded.raster)
 
 
 def _save(path: Path, query: Path, result: "SearchResultOut", thumbnails: list[bytes]) -> None:
@@ -176,7 +187,8 @@ async def _tiles(query: Path, result: "SearchResultOut", thumbnails: list[bytes]
     from entrypoints.cli.deployment import open_decoder
     from entrypoints.cli.drawing import TILE, Tile
 
-    async with open_decoder() as decoder:
+    async with open_decoder() as container:
+        decoder = container.decoder()
 
         async def tile(content: bytes, caption: str, full_width: int, boxes: "list[BoxOut]") -> Tile:
             decoded = await decoder.decode(content, sufficient_side=TILE)

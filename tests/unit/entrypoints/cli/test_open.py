@@ -1,5 +1,7 @@
 """`lookalike search --open`."""
 
+import base64
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 
 from entrypoints.cli.result_page import page_address
 from tests.pictures import a_photo, a_picture
@@ -77,6 +80,15 @@ def test_a_page_of_its_own_is_opened_for_others(
     assert len(re.findall("<img ", page)) == (1 if there is None else 3)
     assert ("hat-01.jpg" in page) == (there is not None)
     assert "http" not in page
+
+
+def test_a_query_that_browsers_cannot_show_is_shown_all_the_same(tmp_path: Path, opened: Path) -> None:
+    code, told = search(tmp_path, a_picture(7, format_="TIFF"))
+    assert code == 0, told
+    page = Path(unquote(urlsplit(opened.read_text()).path)).read_text()
+    [shown] = re.findall('src="data:;base64,([^"]+)"', page)
+    with Image.open(io.BytesIO(base64.b64decode(shown))) as image:
+        assert (image.format, image.size) == ("JPEG", (160, 120))
 
 
 def test_without_a_browser_the_address_is_told(
