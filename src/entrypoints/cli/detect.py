@@ -56,16 +56,17 @@ def detect(
     if json:
         print(found.model_dump_json(indent=2))
     else:
-        _show(found)
+        _show(found, labels or [])
     if save and picture:
         _save(save, picture, found)
 
 
-def _show(found: "DetectionsOut") -> None:
+def _show(found: "DetectionsOut", labels: list[str]) -> None:
     from entrypoints.cli.tables import print_table
 
     if not found.detections:
-        print("No object is found.")
+        of_these = f" labelled {' or '.join(labels)}" if labels else ""
+        print(f"No object{of_these} is found.")
         return
     print_table(
         ["Label", "Confidence", "Box"],

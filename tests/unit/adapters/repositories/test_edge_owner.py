@@ -39,5 +39,6 @@ def test_an_owner_that_is_never_idle_optimizes_all_the_same(
         serving.start()
         parent.write(frame(0, Open(directory=tmp_path, create=False, dimension=4, indexes=(), reserve_bytes=0)))
         assert until(lambda: shard.unoptimized == 0, seconds=0.5 if patience else 30.0) == (not patience)
-        parent.close()  # and not `Close`: the owner has read to the end when it ends, so that nobody reads a closed pipe
+        # Not by `Close`, after which its thread would read on, from whichever file has the pipe's number next.
+        parent.close()
         serving.join()

@@ -97,8 +97,12 @@ def test_the_answer_of_the_api_is_printed(command: Command, photos: Path) -> Non
     assert found["image"] == {"width": 600, "height": 400}
     assert {each["label"] for each in found["detections"]} == {"cup"}
     assert found["detections"][0]["box"].keys() == {"x_min", "y_min", "x_max", "y_max"}
-    nothing = command("detect", photos / "coffee.jpg", "--label", "giraffe")
-    assert nothing[:2] == (0, "No object is found.\n")
+
+
+def test_what_is_not_found_is_named(command: Command, photos: Path) -> None:
+    nothing = command("detect", photos / "coffee.jpg", "--label", "giraffe", "--label", "zebra")
+    assert nothing[:2] == (0, "No object labelled giraffe or zebra is found.\n")
+    assert command("detect", photos / "coffee.jpg", "--score-threshold", "1")[1] == "No object is found.\n"
 
 
 def test_without_a_detector_the_way_to_one_is_told(command: Command, photos: Path) -> None:
