@@ -1,6 +1,7 @@
 """`lookalike detect`."""
 
 import asyncio
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,8 @@ import typer
 from entrypoints.cli.pictures import place_to_save
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from domain.raster import RasterImage
     from entrypoints.http.schemas.models import DetectionsOut
 
@@ -46,6 +49,7 @@ def detect(
     async def run() -> "tuple[DetectionsOut, RasterImage | None]":
         async with open_detector() as container:
             content = await asyncio.to_thread(read_picture, image, container.settings().http.max_upload_bytes)
+            _require_known(labels or [], container.detector().labels)
             find = container.detect_objects()
             found = await find(content, score_threshold=score_threshold, labels=labels or None)
             all_pixels = max(found.width, found.height)
@@ -56,17 +60,24 @@ def detect(
     if json:
         print(found.model_dump_json(indent=2))
     else:
-        _show(found, labels or [])
+        _show(found)
     if save and picture:
         _save(save, picture, found)
 
 
-def _show(found: "DetectionsOut", labels: list[str]) -> None:
+def _require_known(labels: list[str], known: "Sequence[str]") -> None:
+    """Raises BadParameter. Where there is no detector, and so no label, that is what is to be told."""
+    for label in labels:
+        if known and label not in known:
+            likely = get_close_matches(label.lower(), known) or sorted(known)
+            raise typer.BadParameter(f"the detector knows no {label!r}, but {', '.join(likely)}", param_hint="--label")
+
+
+def _show(found: "DetectionsOut") -> None:
     from entrypoints.cli.tables import print_table
 
     if not found.detections:
-        of_these = f" labelled {' or '.join(labels)}" if labels else ""
-        print(f"No object{of_these} is found.")
+        print("No object is found.")
         return
     print_table(
         ["Label", "Confidence", "Box"],

@@ -99,10 +99,18 @@ def test_the_answer_of_the_api_is_printed(command: Command, photos: Path) -> Non
     assert found["detections"][0]["box"].keys() == {"x_min", "y_min", "x_max", "y_max"}
 
 
-def test_what_is_not_found_is_named(command: Command, photos: Path) -> None:
-    nothing = command("detect", photos / "coffee.jpg", "--label", "giraffe", "--label", "zebra")
-    assert nothing[:2] == (0, "No object labelled giraffe or zebra is found.\n")
-    assert command("detect", photos / "coffee.jpg", "--score-threshold", "1")[1] == "No object is found.\n"
+def test_nothing_found_is_said(command: Command, photos: Path) -> None:
+    nothing = command("detect", photos / "coffee.jpg", "--label", "giraffe")
+    assert nothing[:2] == (0, "No object is found.\n")
+
+
+@pytest.mark.parametrize(("label", "told"), [("Girafe", "but giraffe"), ("xyz", "but airplane, apple, ")])
+def test_a_label_that_the_detector_does_not_know_is_refused(
+    command: Command, photos: Path, label: str, told: str
+) -> None:
+    code, output, errors = command("detect", photos / "coffee.jpg", "--label", label)
+    assert (code, output) == (2, "")
+    assert f"--label: the detector knows no '{label}', {told}" in errors.replace("\n", " ")
 
 
 def test_without_a_detector_the_way_to_one_is_told(command: Command, photos: Path) -> None:
