@@ -52,6 +52,18 @@ def test_filters_narrow_the_listing(page: Page, service: Service) -> None:
     expect(page.locator(".result-status")).to_have_text("10 pictures, newest first")
 
 
+def test_a_long_code_of_digits_is_text(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    """As a number it would be rounded, and the API takes none of this size."""
+    client.patch(f"/v1/images/{own['id']}", json={"metadata": {"sscc": "123456789012345678"}})
+    page.goto(f"{service.url}/?view=browse")
+    page.get_by_label("Metadata key").fill("sscc")
+    page.get_by_label("Metadata value").fill("123456789012345678")
+    page.get_by_role("button", name="Add the metadata filter").click()
+    expect(page.locator(".result-status")).to_have_text("1 picture, newest first")
+
+
 def test_a_failure_leaves_no_count_of_what_was_listed_before(page: Page, service: Service, watch: Watch) -> None:
     watch.expect("Failed to load resource")
     page.goto(f"{service.url}/?view=browse")

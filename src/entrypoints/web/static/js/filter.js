@@ -50,8 +50,8 @@ export function metadataCondition(key, test, text) {
   const field = `metadata.${key}`;
   if (test === "exists" || test === "missing") return ["all", { field, exists: test === "exists" }];
   if (test === "gte" || test === "lte") {
-    const number = Number(text);
-    return text.trim() && Number.isFinite(number) ? ["all", { field, [test]: number }] : null;
+    const number = numberIn(text);
+    return number === null ? null : ["all", { field, [test]: number }];
   }
   const values = readings(text);
   return [test === "is" ? "all" : "none", values.length === 1 ? { field, eq: text } : { field, in: values }];
@@ -60,7 +60,14 @@ export function metadataCondition(key, test, text) {
 /** @param {string} text */
 function readings(text) {
   if (text === "true" || text === "false") return [text, text === "true"];
-  return text.trim() && Number.isFinite(Number(text)) ? [text, Number(text)] : [text];
+  const number = numberIn(text);
+  return number === null ? [text] : [text, number];
+}
+
+/** What metadata can hold as a number: long codes of digits are text. @param {string} text */
+function numberIn(text) {
+  const number = Number(text);
+  return text.trim() && Math.abs(number) <= Number.MAX_SAFE_INTEGER ? number : null;
 }
 
 /**
