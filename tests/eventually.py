@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-async def eventually(holds: Callable[[], bool], *, seconds: float = 10.0) -> bool:
+async def eventually(holds: Callable[[], bool], *, seconds: float = 30.0) -> bool:
     """Whether it holds within so many seconds."""
     give_up = time.monotonic() + seconds
     while not holds() and time.monotonic() < give_up:  # noqa: ASYNC110 - a thread sets no event of ours
