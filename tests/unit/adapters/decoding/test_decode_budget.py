@@ -111,10 +111,10 @@ class TestDecoding:
             order.append(name)
 
         waiting = [asyncio.create_task(in_bulk(decoded("bulk"))), asyncio.create_task(decoded("caller"))]
-        await asyncio.sleep(0.2)
+        assert await eventually(lambda: len(decoder.budget._line) == 2)
         assert order == []
         held.clear()
-        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        await asyncio.wait_for(asyncio.gather(*waiting), 30)
         assert order == ["caller", "bulk"]
         await decoder.close()
 
@@ -134,7 +134,7 @@ class TestDecoding:
         decoder = PillowImageDecoder(threads=1, max_bytes_at_once=self.cost)
         held = await decoder.decode(self.picture, sufficient_side=1)
         waiting = asyncio.create_task(decoder.decode(self.picture, sufficient_side=1))
-        await asyncio.sleep(0.1)
+        assert await eventually(lambda: len(decoder.budget._line) == 1)
         await decoder.close()
         with pytest.raises(BusyError):
             await waiting

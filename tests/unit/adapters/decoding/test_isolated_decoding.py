@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from adapters.decoding.reader_messages import receive_head, receive_into, send
 from domain.errors import BusyError, ImageError, ImageUnreadableError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
+from tests.eventually import eventually
 from tests.hostile_pictures import tiff_of_strips
 from tests.unit.adapters.decoding import crashing_reader
 from tests.unit.adapters.decoding.pictures import encoded, header_only, textured
@@ -86,12 +88,14 @@ async def test_a_picture_that_takes_too_long_ends_alone() -> None:
 
 
 async def test_one_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_process, "WALL_CLOCK_FACTOR", 0.5)
     decoder = PillowImageDecoder(threads=1, isolated=True, max_seconds=2.0)
+    with monkeypatch.context() as patience:  # with the first process alone: the next may take its time to start
+        patience.setattr(reader_process, "WALL_CLOCK_FACTOR", 0.5)
+        await decoder.open()
     picture = encoded(textured(33, 21), "PNG")
-    await decoder.decode(picture, sufficient_side=FULL)
     [process] = decoder._processes
     assert process.pid is not None
+    assert await eventually(lambda: bool(select.select([process._connection], [], [], 0)[0])), "it has begun"
     os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(ImageUnreadableError, match="takes too long"):
         await decoder.decode(picture, sufficient_side=FULL)
