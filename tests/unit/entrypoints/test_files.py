@@ -12,6 +12,7 @@ from starlette.types import Message
 from adapters.telemetry.measured_storage import MeasuredOriginal
 from domain.ports.image_store import OpenedOriginal
 from entrypoints.http.files import PIECE_BYTES, OriginalResponse, content_disposition
+from tests.eventually import eventually
 from tests.fakes import FakeOriginal
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving
@@ -85,6 +86,7 @@ async def test_an_original_is_read_no_faster_than_the_caller_takes_it() -> None:
     response = OriginalResponse(original, "image/png", '"a"', filename="a.png")
     answering = asyncio.create_task(response(SCOPE, asyncio.Event().wait, send))
     for taken in range(3):
+        assert await eventually(lambda taken=taken: original.given == (taken + 1) * PIECE_BYTES)
         await asyncio.sleep(0.02)
         assert original.given == (taken + 1) * PIECE_BYTES
         may_go_on.release()

@@ -14,7 +14,7 @@ def test_a_collector_that_takes_nothing_holds_up_no_end(
     monkeypatch.setattr(tracing, "MOST_SECONDS", 0.05)
     taken = threading.Event()
     began = time.monotonic()
-    asyncio.run(Tracing(shut_down=lambda: taken.wait(5) and None).close())  # the loop's end too: it waits for threads
-    assert time.monotonic() - began < 3
+    asyncio.run(Tracing(shut_down=lambda: taken.wait(60) and None).close())  # the loop's end too: it waits for threads
+    assert time.monotonic() - began < 30
     assert "took no spans for 0.05 s" in caplog.text
     taken.set()
