@@ -31,7 +31,7 @@ def generated(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Ite
     require(GENERATOR.exists(), "The generator of clients is not installed: make e2e")
     directory = tmp_path_factory.mktemp("client")
     document = directory / "openapi.json"
-    document.write_text(json.dumps(httpx.get(f"{service.url}/openapi.json").json()))
+    document.write_text(json.dumps(httpx.get(f"{service.url}/openapi.json", timeout=30).json()))
     # No hooks: the generator would format its output by commands that must be on the path.
     (directory / "config.yml").write_text("post_hooks: []")
     options = ["--meta", "none", "--config", directory / "config.yml", "--output-path", directory / "lookalike_client"]

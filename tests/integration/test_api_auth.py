@@ -37,7 +37,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def document(service: Service) -> dict[str, Any]:
-    document: dict[str, Any] = httpx.get(f"{service.url}/openapi.json").json()
+    document: dict[str, Any] = httpx.get(f"{service.url}/openapi.json", timeout=30).json()
     return document
 
 

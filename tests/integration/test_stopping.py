@@ -56,9 +56,13 @@ class SlowUpload:
 
 
 def in_progress(service: Service) -> int:
-    metrics = httpx.get(f"{service.url}/metrics").text
+    metrics = httpx.get(f"{service.url}/metrics", timeout=30).text
     [told] = re.findall(r"^lookalike_http_requests_in_progress (\S+)$", metrics, re.MULTILINE)
     return int(float(told))
+
+
+def readiness(service: Service) -> httpx.Response:
+    return httpx.get(f"{service.url}/health/ready", timeout=30)
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -74,18 +78,19 @@ def test_sigterm_drains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     scratch.mkdir()
     service = start(tmp_path / "service", WITHOUT_DETECTOR | {"STORAGE__RESERVE_BYTES": "0"}, TMPDIR=str(scratch))
     try:
-        httpx.post(f"{service.url}/v1/search", files={"file": a_picture(3)})  # wakes whatever decodes pictures
+        with service.client() as client:
+            client.post("/v1/search", files={"file": a_picture(3)})  # wakes whatever decodes pictures
         helpers = psutil.Process(service.process.pid).children(recursive=True)
         assert helpers  # the index's owner at least
         upload = SlowUpload(service, a_picture(1))
-        with httpx.Client(base_url=service.url) as kept_alive:
+        with service.client() as kept_alive:
             kept_alive.get("/health/live")
             service.process.terminate()
-            assert until(lambda: httpx.get(f"{service.url}/health/ready").status_code == 503)
-            assert "it is stopping" in httpx.get(f"{service.url}/health/ready").json()["detail"]
+            assert until(lambda: readiness(service).status_code == 503)
+            assert "it is stopping" in readiness(service).json()["detail"]
             for refused in (
                 kept_alive.get("/v1/images"),
-                httpx.post(f"{service.url}/v1/search", files={"file": a_picture(2)}),
+                httpx.post(f"{service.url}/v1/search", files={"file": a_picture(2)}, timeout=30),
             ):
                 assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
                 assert refused.headers["connection"] == "close"
@@ -114,7 +119,7 @@ def test_a_second_sigterm_cuts_what_is_in_hand(tmp_path: Path) -> None:
     try:
         upload = SlowUpload(service, a_picture(1))
         service.process.terminate()
-        assert until(lambda: httpx.get(f"{service.url}/health/ready").status_code == 503)
+        assert until(lambda: readiness(service).status_code == 503)
         assert not upload.is_answered()
 
         def is_answered_after_another() -> bool:
