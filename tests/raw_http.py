@@ -6,7 +6,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

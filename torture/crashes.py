@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.eventually import until
 from tests.pictures import a_photo, a_picture
 from tests.serving import Service, start, stop
 
@@ -378,12 +379,17 @@ def kill_owner(service: Service, chance: random.Random, *, times: int) -> None:
             if number % 2:
                 time.sleep(chance.uniform(0.05, 0.3))
             else:
-                client.get("/health/ready").raise_for_status()
+                _await_ready(client)
                 time.sleep(chance.uniform(0.2, 0.8))
             for pid in owners(service.process.pid):
                 os.kill(pid, signal.SIGKILL)
-        client.get("/health/ready").raise_for_status()
+        _await_ready(client)
     time.sleep(0.5)
+
+
+def _await_ready(client: httpx.Client) -> None:
+    """Readiness is answered 503 where the index's next process takes longer to start than a probe waits."""
+    assert until(lambda: client.get("/health/ready").status_code == 200), "the index's process was not replaced"
 
 
 def owners(parent: int) -> list[int]:

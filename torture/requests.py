@@ -26,6 +26,8 @@ from torture.report import Row
 SENDERS = 2
 BODY_SECONDS, SHORT_BODY_SECONDS = 3, 2
 WAIT_SECONDS = 1.0
+PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS = 5, 30
+"""The short form shares its cores with other tests: how long an answer takes there says little."""
 KEY = "torture-key-1"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 CHECKS = (
@@ -43,15 +45,15 @@ SETTINGS = {"REPOSITORY__BACKEND": "memory"}
 
 def run(directory: Path, *, short: bool) -> Iterable[Row]:
     """Short: every hostile request once, and little of the rest. Long: also with keys configured."""
-    chosen = seed(short=short)
+    chosen, patience = seed(short=short), SHORT_PATIENCE_SECONDS if short else PATIENCE_SECONDS
     settings = SETTINGS | {"HTTP__BODY_SECONDS": str(SHORT_BODY_SECONDS if short else BODY_SECONDS)}
     with running(directory / "open", settings) as service, MemoryWatch(service.process.pid) as memory:
-        yield _every_one(service)
-        yield _damaged(service, chosen, 1 if short else 40)
-        yield _slow(service, 20 if short else 400, short=short)
-        yield _made_from_the_document(service, directory, chosen, 3 if short else 50, patience=30 if short else 5)
+        yield _every_one(service, patience)
+        yield _damaged(service, chosen, 1 if short else 40, patience)
+        yield _slow(service, 20 if short else 400, patience, short=short)
+        yield _made_from_the_document(service, directory, chosen, 3 if short else 50, patience=patience)
         if not short:
-            yield _damaged(service, chosen + 1, 15)
+            yield _damaged(service, chosen + 1, 15, patience)
             complaint = memory.complaint()
             yield Row(
                 what=f"memory after these: {memory.growth / MEBIBYTE:+.0f} MiB", times=1, server_errors=bool(complaint)
@@ -59,7 +61,7 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
     if not short:
         with running(directory / "closed", {**settings, "AUTH__KEYS": f"admin:{KEY}"}) as service:
             with_a_key = {"Authorization": f"Bearer {KEY}"}
-            yield _made_from_the_document(service, directory, chosen, 20, patience=5, headers=with_a_key)
+            yield _made_from_the_document(service, directory, chosen, 20, patience=patience, headers=with_a_key)
 
 
 def address_of(service: Service) -> tuple[str, int]:
@@ -70,13 +72,13 @@ def address_of(service: Service) -> tuple[str, int]:
     return url.hostname, url.port
 
 
-def _every_one(service: Service) -> Row:
+def _every_one(service: Service, patience: float) -> Row:
     findings, address = Findings("request"), address_of(service)
-    conformance = Conformance(httpx.get(f"{service.url}/openapi.json").json())
+    conformance = Conformance(httpx.get(f"{service.url}/openapi.json", timeout=30).json())
 
     def send(request: Hostile) -> None:
         try:
-            answer = exchange(address, request.raw, method=request.method)
+            answer = exchange(address, request.raw, method=request.method, patience=patience)
         except NoAnswerError as error:
             findings.failed(request.raw, f"{request.name}: {error}")
             return
@@ -90,7 +92,7 @@ def _every_one(service: Service) -> Row:
     return _row("hostile requests, each of its own kind", findings)
 
 
-def _damaged(service: Service, chosen: int, seconds: float) -> Row:
+def _damaged(service: Service, chosen: int, seconds: float, patience: float) -> Row:
     """Requests with changes at random, over connections of their own: whatever is answered is no 5xx."""
     findings, address, until = Findings("damaged-request"), address_of(service), time.monotonic() + seconds
 
@@ -104,7 +106,7 @@ def _damaged(service: Service, chosen: int, seconds: float) -> Row:
             except NoAnswerError:
                 # Whose length or end is wrong is waited for: longer than we want to, and `_slow` looks at that.
                 try:
-                    answer = exchange(address, LIVE.raw)
+                    answer = exchange(address, LIVE.raw, patience=patience)
                 except NoAnswerError as error:
                     findings.failed(raw, f"{chosen}-{number}: nothing is answered any more: {error}")
                     continue
@@ -125,7 +127,7 @@ def _damaged_requests(chance: random.Random) -> Iterator[bytes]:
         yield next(chance.choice(damaged))
 
 
-def _slow(service: Service, connections: int, *, short: bool) -> Row:
+def _slow(service: Service, connections: int, patience: float, *, short: bool) -> Row:
     """Heads and bodies that never end, dripping; meanwhile others are answered, and in the end all are given up.
 
     Short: bodies alone, since heads have 20 s.
@@ -139,7 +141,7 @@ def _slow(service: Service, connections: int, *, short: bool) -> Row:
         for number, open_ in enumerate(slow):
             open_.sendall(begun[number % len(begun)])
         give_up, alive = time.monotonic() + 40, slow
-        with service.client(timeout=5) as client:
+        with service.client(timeout=patience) as client:
             while alive and time.monotonic() < give_up:
                 started = time.monotonic()
                 try:
