@@ -3,9 +3,12 @@
 import base64
 import mimetypes
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
+
+from tests.eventually import until
 
 TILE = ".tile:not(.skeleton)"
 
@@ -41,6 +44,23 @@ def settled(page: Page) -> None:
     """Wait until results are there."""
     expect(page.locator(".result-status")).to_have_text(re.compile("most alike first|newest first|Nothing found"))
     expect(page.locator(".grid-area[aria-busy]")).to_have_count(0)
+
+
+def happened(page: Page, holds: Callable[[], bool]) -> None:
+    """Wait for what the browser tells by events, which arrive only while it is asked something."""
+    assert until(lambda: bool(page.evaluate("true")) and holds())
+
+
+def scrolled_to_the_end(page: Page, tiles: Locator, count: int) -> None:
+    """Scroll on for as long as more tiles come, each page of them when it is there."""
+
+    def are_all_there() -> bool:
+        page.mouse.wheel(0, 3000)
+        page.wait_for_timeout(150)
+        return tiles.count() >= count
+
+    assert until(are_all_there)
+    expect(tiles).to_have_count(count)
 
 
 def results(page: Page) -> Locator:

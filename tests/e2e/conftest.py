@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.requirements import require
 from tests.e2e.watching import Watch
@@ -23,6 +23,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 DESKTOP = {"width": 1360, "height": 860}
+EXPECTED_WITHIN = 20_000.0
+"""Milliseconds in which what a test expects comes: the browser, the service and its models share the cores."""
 
 
 @pytest.fixture(scope="package")
@@ -30,6 +32,7 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium. Closed before other packages' tests: Playwright holds an event loop while it runs."""
     chromium = shutil.which("chromium")
     require(chromium is not None, "There is no Chromium: apt-get install chromium")
+    expect.set_options(timeout=EXPECTED_WITHIN)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.acting import drop
+from tests.e2e.acting import drop, happened
 from tests.e2e.watching import Watch
 from tests.pictures import a_picture, a_truncated_photo
 from tests.serving import Service
@@ -146,9 +146,10 @@ def test_pause_and_go_on(page: Page, service: Service, folder: Path) -> None:
 
     page.route(re.compile("/v1/images/batch"), hold)
     drop(page, *(folder / f"{number}.png" for number in range(5)))
+    happened(page, lambda: len(held) == 2)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused.")).to_be_visible()
-    assert statuses(page) == ["Waiting"] * 5
+    expect(page.locator(".upload-list .status")).to_have_text(["Waiting"] * 5)
     assert len(held) == 2
     page.unroute(re.compile("/v1/images/batch"))
     page.get_by_role("button", name="Go on").click()
@@ -194,6 +195,7 @@ def test_a_picture_added_again_within_the_time_to_undo_stays(
     page: Page, service: Service, client: httpx.Client, folder: Path
 ) -> None:
     add_and_delete(page, service, folder / "0.png")
+    page.get_by_role("button", name="Undo").hover()  # the time does not run out meanwhile, however slow all is
     page.set_input_files("input[multiple]", folder / "0.png")
     told(page, "2 of 2 pictures: 1 added, 1 there before")
     expect(page.get_by_role("button", name="Undo")).to_have_count(0)

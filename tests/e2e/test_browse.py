@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.acting import TILE, addressed, names, settled
+from tests.e2e.acting import TILE, addressed, names, scrolled_to_the_end, settled
 from tests.e2e.conftest import EXAMPLES
 from tests.e2e.watching import Watch
 from tests.eventually import until
@@ -34,10 +34,7 @@ def test_everything_is_listed_newest_first_by_scrolling(page: Page, service: Ser
     page.goto(f"{service.url}/?view=browse")
     settled(page)
     expect(page.locator(".result-status")).to_have_text(f"{len(expected)} pictures, newest first")
-    for _ in range(12):
-        page.mouse.wheel(0, 3000)
-        page.wait_for_timeout(150)
-    expect(page.locator(TILE)).to_have_count(len(expected))
+    scrolled_to_the_end(page, page.locator(TILE), len(expected))
     assert names(page.locator(TILE)) == expected
 
 
@@ -171,6 +168,7 @@ def test_deletion_can_be_undone(page: Page, service: Service, client: httpx.Clie
     page.goto(f"{service.url}/?view=browse")
     page.locator(TILE).first.locator(".tile-link").click()
     page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Undo").hover()  # time does not run meanwhile
     tile = page.locator(f'[data-id="{own["id"]}"]')
     expect(tile).to_be_hidden()
     listed = client.get("/v1/images").json()["total"]
@@ -201,7 +199,7 @@ def test_deletion_happens_when_its_time_is_over(
     page: Page, service: Service, client: httpx.Client, own: dict[str, object]
 ) -> None:
     page.goto(f"{service.url}/?view=browse&show={own['id']}")
-    with page.expect_response(lambda response: response.request.method == "DELETE", timeout=15_000) as answered:
+    with page.expect_response(lambda response: response.request.method == "DELETE", timeout=30_000) as answered:
         page.get_by_role("button", name="Delete").click()
     assert answered.value.status == 204
     assert client.get(f"/v1/images/{own['id']}").status_code == 404

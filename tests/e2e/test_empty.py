@@ -38,7 +38,9 @@ def test_from_nothing_to_the_first_match(page: Page, service: Service) -> None:
 
 def test_without_a_detector_one_part_at_a_time_is_searched_for(page: Page, service: Service) -> None:
     photo = EXAMPLES / "photos" / "hat-01.jpg"
-    added = httpx.post(f"{service.url}/v1/images", files={"file": ("hat-01.jpg", photo.read_bytes())}).json()
+    added = httpx.post(
+        f"{service.url}/v1/images", files={"file": ("hat-01.jpg", photo.read_bytes())}, timeout=60
+    ).json()
     page.goto(f"{service.url}/?image={added['id']}&region=10,10,90,90&region=20,20,120,120")
     settled(page)
     expect(page.locator(".own-box")).to_have_count(1)

@@ -10,7 +10,18 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.acting import TILE, addressed, choose, drop, names, results, scores, settled
+from tests.e2e.acting import (
+    TILE,
+    addressed,
+    choose,
+    drop,
+    happened,
+    names,
+    results,
+    scores,
+    scrolled_to_the_end,
+    settled,
+)
 from tests.e2e.conftest import EXAMPLES
 from tests.e2e.watching import Watch
 from tests.serving import Service
@@ -286,11 +297,8 @@ def test_filters_by_label_and_by_metadata(page: Page, service: Service, client: 
 def test_more_matches_come_by_scrolling(page: Page, service: Service, client: httpx.Client) -> None:
     page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}")
     settled(page)
-    for _ in range(12):
-        page.mouse.move(900, 500)
-        page.mouse.wheel(0, 3000)
-        page.wait_for_timeout(150)
-    expect(results(page)).to_have_count(102)
+    page.mouse.move(900, 500)
+    scrolled_to_the_end(page, results(page), 102)
     shown = [str(tile.get_attribute("data-id")) for tile in results(page).all()]
     assert len(set(shown)) == len(shown)
     assert scores(page) == sorted(scores(page), reverse=True)
@@ -307,19 +315,19 @@ def test_what_is_no_picture_is_told(page: Page, service: Service, watch: Watch) 
 
 def test_a_busy_service_is_asked_again(page: Page, service: Service, client: httpx.Client, watch: Watch) -> None:
     watch.expect("503")
-    asked = []
+    asked: list[Route] = []
 
     def busy_once(route: Route) -> None:
-        asked.append(route.request.url)
-        if len(asked) > 1:
-            route.continue_()
-            return
-        problem = {"status": 503, "code": "busy", "detail": "Too much at once."}
-        route.fulfill(status=503, json=problem, headers={"Retry-After": "1"})
+        asked.append(route)
+        if len(asked) == 1:
+            problem = {"status": 503, "code": "busy", "detail": "Too much at once."}
+            route.fulfill(status=503, json=problem, headers={"Retry-After": "1"})
 
     page.route(re.compile("/similar"), busy_once)
     page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}")
     expect(page.get_by_text("Trying again in 1 s")).to_be_visible()
+    happened(page, lambda: len(asked) == 2)  # and waits for its answer, so that what was told could be seen
+    asked[1].continue_()
     settled(page)
     assert len(asked) == 2
 
