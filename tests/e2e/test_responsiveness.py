@@ -18,7 +18,7 @@ from tests.serving import Service, running
 
 PICTURES = 500
 LONGEST_TASK = 200  # milliseconds of the main thread's processor time
-LONGEST_SEARCH = 2000
+LONGEST_SEARCH = 2000  # milliseconds by the clock
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def main_thread_watched(browser: Browser, page: Page, tasks: list[float]) -> Ite
     )
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_no_long_task_and_quick_searches_while_indexing(
     browser: Browser, page: Page, service: Service, folder: Path, watch: Watch
 ) -> None:
@@ -100,6 +100,6 @@ def test_no_long_task_and_quick_searches_while_indexing(
             page.wait_for_timeout(1000)
     expect(told).to_have_text(f"{PICTURES} of {PICTURES} pictures: {PICTURES} added")
     assert len(searches) > 3
-    assert max(searches) < LONGEST_SEARCH
+    assert max(searches) < LONGEST_SEARCH, searches
     assert len(tasks) > PICTURES  # the browser did tell
     assert max(tasks) < LONGEST_TASK
