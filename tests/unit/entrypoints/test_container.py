@@ -64,6 +64,15 @@ def test_without_the_packaged_weights_there_is_no_detector_and_the_log_says_so(
     assert ".[bundled]" in caplog.text
 
 
+def test_a_detector_that_is_named_runs_without_the_packaged_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundled_detector, "bundled_weights", lambda: None)
+    exported = {"model": str(tmp_path / "exported")}
+    container = Container(settings=Settings(data_dir=tmp_path, models_dir=tmp_path, detector=exported))
+    assert type(container.chosen_detector()).__name__ == DETECTORS["openvino"]
+
+
 def test_what_was_prepared_at_installation_is_a_packaged_detector_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
