@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -122,6 +122,23 @@ class DecodeSettings(Section):
     max_seconds: Annotated[float, Field(gt=0)] = 4.5
 
 
+def _none_for_empty(value: object) -> object:
+    """A line without a value in `.env`, or a variable that is handed on empty, chooses nothing."""
+    return None if value == "" else value
+
+
+def _require_torch(section: Section, prefix: str, names: Sequence[str], *, instead: str) -> None:
+    """Raise ValueError if one of these settings is not at its default, though the runtime is not torch.
+
+    It would have no effect, and a digest that nobody compares is worse than none. A default may be handed on, by a
+    compose file, say.
+    """
+    fields = type(section).model_fields
+    if given := [name for name in names if getattr(section, name) != fields[name].default]:
+        variables = ", ".join(f"{prefix}{name.upper()}" for name in given)
+        raise ValueError(f"only {prefix}RUNTIME=torch takes {variables}: choose it, or leave that out and {instead}")
+
+
 class EncoderSettings(Section):
     """The model that makes embeddings, and what runs it."""
 
@@ -135,6 +152,22 @@ class EncoderSettings(Section):
     revision: str | None = None
     input_size: Annotated[int, Field(ge=32, le=2048)] | None = None
     pooling: Literal["auto", "gem", "model"] = "auto"
+
+    _empty_is_none = field_validator("checkpoint", "checkpoint_sha256", "revision", "input_size", mode="before")(
+        _none_for_empty
+    )
+
+    @model_validator(mode="after")
+    def _only_torch_chooses_weights(self) -> Self:
+        if self.runtime != "torch":
+            _require_torch(
+                self,
+                f"{PREFIX}ENCODER__",
+                ("checkpoint", "checkpoint_sha256", "revision", "input_size", "pooling"),
+                instead="name an exported model by LOOKALIKE_ENCODER__MODEL, which has its weights with it "
+                "(lookalike models export)",
+            )
+        return self
 
 
 class DetectorSettings(Section):
@@ -152,6 +185,30 @@ class DetectorSettings(Section):
     checkpoint: Path | None = None
     checkpoint_sha256: str | None = None
     labels_file: Path | None = None
+
+    _empty_is_none = field_validator("checkpoint", "checkpoint_sha256", "labels_file", mode="before")(_none_for_empty)
+
+    @model_validator(mode="after")
+    def _only_torch_chooses_weights(self) -> Self:
+        # `none` runs nothing: what is set waits for another runtime.
+        if self.runtime not in ("torch", "none"):
+            _require_torch(
+                self,
+                f"{PREFIX}DETECTOR__",
+                ("weights", "checkpoint", "checkpoint_sha256", "labels_file"),
+                instead="name an exported detector by LOOKALIKE_DETECTOR__MODEL, which has its weights and labels with "
+                "it (lookalike models export-detector)",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _torch_detects_in_f32(self) -> Self:
+        if self.runtime == "torch" and self.precision == "bf16":
+            raise ValueError(
+                "LOOKALIKE_DETECTOR__PRECISION=bf16 needs OpenVINO: torch runs detectors in f32, whose boxes 16 bits "
+                "would displace. Leave it out, or export the detector (lookalike models export-detector)"
+            )
+        return self
 
 
 class ObjectSettings(Section):

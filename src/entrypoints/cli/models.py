@@ -123,6 +123,7 @@ def export(
 
     directory = out or load_settings().data_dir / MODELS / model
     chosen = EncoderSettings(
+        runtime="torch",
         model=model,
         checkpoint=checkpoint,
         checkpoint_sha256=sha256,
@@ -169,7 +170,12 @@ def export_detector(
     from entrypoints.settings import DetectorSettings, load_settings
 
     chosen = DetectorSettings(
-        model=model, weights=weights, checkpoint=checkpoint, checkpoint_sha256=sha256, labels_file=labels_file
+        runtime="torch",
+        model=model,
+        weights=weights,
+        checkpoint=checkpoint,
+        checkpoint_sha256=sha256,
+        labels_file=labels_file,
     )
     written = export_detector(chosen, out or load_settings().data_dir / MODELS / model)
     print(f"{model}: in {written.exported.directory}")

@@ -124,6 +124,55 @@ def test_a_bad_value_names_its_variable(load: Load, name: str, value: str) -> No
         load(**{name: value})
 
 
+TORCH_ALONE = {
+    "ENCODER__CHECKPOINT": "/weights.pth",
+    "ENCODER__CHECKPOINT_SHA256": "9656183e",
+    "ENCODER__REVISION": "main",
+    "ENCODER__INPUT_SIZE": "224",
+    "ENCODER__POOLING": "gem",
+    "DETECTOR__WEIGHTS": "COCO_V1",
+    "DETECTOR__CHECKPOINT": "/weights.pth",
+    "DETECTOR__CHECKPOINT_SHA256": "9656183e",
+    "DETECTOR__LABELS_FILE": "/labels.txt",
+}
+
+
+@pytest.mark.parametrize("name", TORCH_ALONE)
+def test_what_only_torch_takes_is_refused_without_it(load: Load, name: str) -> None:
+    section = name.partition("__")[0]
+    told = rf"only LOOKALIKE_{section}__RUNTIME=torch takes LOOKALIKE_{name}: .*LOOKALIKE_{section}__MODEL"
+    with pytest.raises(ConfigurationError, match=told):
+        load(**{name: TORCH_ALONE[name]})
+
+
+def test_all_that_only_torch_takes_is_told_at_once(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        load(**TORCH_ALONE, DETECTOR__RUNTIME="openvino")
+    assert all(name in str(error.value) for name in TORCH_ALONE)
+
+
+def test_torch_takes_it(load: Load) -> None:
+    settings = load(**TORCH_ALONE, ENCODER__RUNTIME="torch", DETECTOR__RUNTIME="torch")
+    assert settings.encoder.checkpoint_sha256 == settings.detector.checkpoint_sha256 == "9656183e"
+
+
+def test_what_is_switched_off_may_keep_its_settings(load: Load) -> None:
+    assert load(DETECTOR__RUNTIME="none", DETECTOR__WEIGHTS="COCO_V1").detector.weights == "COCO_V1"
+
+
+def test_defaults_and_lines_without_a_value_may_be_handed_on(load: Load) -> None:
+    empty = [name for name in TORCH_ALONE if name not in ("ENCODER__POOLING", "DETECTOR__WEIGHTS")]
+    dotenv = "".join(f"LOOKALIKE_{name}=\n" for name in empty)
+    settings = load(dotenv, ENCODER__POOLING="auto", DETECTOR__WEIGHTS="DEFAULT")
+    assert (settings.encoder.checkpoint, settings.encoder.input_size, settings.detector.labels_file) == (None,) * 3
+
+
+def test_torch_detects_in_f32_alone(load: Load) -> None:
+    load(DETECTOR__RUNTIME="torch", DETECTOR__PRECISION="f32")
+    with pytest.raises(ConfigurationError, match=r"LOOKALIKE_DETECTOR__PRECISION=bf16 needs OpenVINO"):
+        load(DETECTOR__PRECISION="bf16")
+
+
 def test_a_bad_key_is_not_repeated(load: Load) -> None:
     with pytest.raises(ConfigurationError) as error:
         load(AUTH__KEYS="owner:secret-12345678")
