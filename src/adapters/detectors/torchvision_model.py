@@ -144,8 +144,8 @@ def _fetch(name: str, published: Mapping[str, WeightsEnum], weights: str, cache:
         except (OSError, RuntimeError) as error:
             raise ModelError(
                 f"The weights of {name} could not be fetched from {member.url} ({error}), and {directory} does not "
-                "hold them. Where there is a network, run `lookalike models pull` and keep that directory, or name a "
-                "local checkpoint file."
+                "hold them. Run the same where there is a network and bring that directory here, or name a local "
+                "checkpoint file."
             ) from error
     return path, prefix
 

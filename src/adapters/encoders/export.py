@@ -50,7 +50,6 @@ def export_model(
     input_size: int | None = None,
     pooling: PoolingChoice = "auto",
     cache: Path | None = None,
-    replace: bool = False,
 ) -> ExportedWithParity:
     """Write `directory`: graph, weights (fp16), golden embeddings, manifest and notice. All of it, or nothing.
 
@@ -58,10 +57,10 @@ def export_model(
     pictures and of random crops of them agree with torch's.
 
     Raises ModelError: as `load_timm_model`; a model that cannot be converted or loses too much; a directory that
-    exists, unless `replace`.
+    exists.
     """
-    if directory.exists() and not replace:
-        raise ModelError(f"{directory} exists: choose another place, or replace it.")
+    if directory.exists():
+        raise ModelError(f"{directory} exists: remove it first, or choose another place.")
     timm_model = load_timm_model(
         model,
         checkpoint=checkpoint,

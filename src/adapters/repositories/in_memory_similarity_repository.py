@@ -50,7 +50,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
         elif space is not None and space != self._index.space:
             raise EmbeddingSpaceError(
                 f"The index holds embeddings of another space: {self._index.space.differences(space)}. "
-                "Run `lookalike reindex`, or configure the encoder that the index was built with."
+                "Run `lookalike reindex --embeddings`, or configure the encoder that the index was built with."
             )
         if self._turns is None:
             self._turns = Slots(1, name="memory-repository")

@@ -95,8 +95,8 @@ class QdrantCollections:
         if space is not None and collection.space != space:
             raise EmbeddingSpaceError(
                 f"The index {self._index!r} on the Qdrant server at {self._connection.url} holds embeddings of another "
-                f"space: {collection.space.differences(space)}. Run `lookalike reindex`, or configure the encoder that "
-                "the index was built with."
+                f"space: {collection.space.differences(space)}. Run `lookalike reindex --embeddings`, or configure the "
+                "encoder that the index was built with."
             )
         await self._add_missing_indexes(live)
         return collection

@@ -261,7 +261,7 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 async def test_an_unknown_model_names_the_packaged_one() -> None:
-    with pytest.raises(ModelError, match=f"no detector 'yolo' .*{MODEL}"):
+    with pytest.raises(ModelError, match=f"no detector 'yolo' .*{MODEL}.*models export-detector`"):
         await OpenVinoObjectDetector(model="yolo").open()
 
 

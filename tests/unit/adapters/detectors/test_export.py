@@ -128,9 +128,9 @@ async def test_in_auto_a_model_that_does_not_bear_rounding_runs_in_f32(
     await detector.close()
 
 
-def test_what_exists_is_kept_unless_it_is_to_be_replaced(ssd: ExportedDetectorWithParity, place: Path) -> None:
+def test_what_exists_is_kept(ssd: ExportedDetectorWithParity, place: Path) -> None:
     before = (place / "ssd" / MANIFEST).read_bytes()
-    with pytest.raises(ModelError, match="exists"):
+    with pytest.raises(ModelError, match="exists: remove it first"):
         export_detector(SSD, place / "ssd", checkpoint=place / "ssd.pth")
     assert (place / "ssd" / MANIFEST).read_bytes() == before
     assert ssd.exported.licence == "unknown"

@@ -138,7 +138,8 @@ def test_without_a_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, t
         raise URLError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(ModelError, match=r"could not be fetched .*no route to host.* local checkpoint"):
+    told = r"could not be fetched .*no route to host.* bring that directory here.* local checkpoint"
+    with pytest.raises(ModelError, match=told):
         load_torchvision_model(SSD, cache=tmp_path)
 
 

@@ -147,7 +147,7 @@ def test_another_model_is_exported_refused_and_reindexed_to(
     reindexed = lookalike("reindex", "--embeddings", data_dir=data_dir, settings=other)
 
     assert refused.returncode == 2
-    assert "lookalike reindex" in refused.stderr
+    assert "lookalike reindex --embeddings" in refused.stderr
     assert reindexed.returncode == 0, reindexed.stderr
     assert reindexed.stdout == f"{PICTURES} pictures encoded with {name}\n"
     found = search(query, data_dir, **other)
