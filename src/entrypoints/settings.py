@@ -131,10 +131,10 @@ def _require_torch(section: Section, prefix: str, names: Sequence[str], *, inste
     """Raise ValueError if one of these settings is not at its default, though the runtime is not torch.
 
     It would have no effect, and a digest that nobody compares is worse than none. A default may be handed on, by a
-    compose file, say.
+    compose file, say, and so may what is empty.
     """
     fields = type(section).model_fields
-    if given := [name for name in names if getattr(section, name) != fields[name].default]:
+    if given := [name for name in names if getattr(section, name) not in (fields[name].default, "")]:
         variables = ", ".join(f"{prefix}{name.upper()}" for name in given)
         raise ValueError(f"only {prefix}RUNTIME=torch takes {variables}: choose it, or leave that out and {instead}")
 
@@ -153,9 +153,7 @@ class EncoderSettings(Section):
     input_size: Annotated[int, Field(ge=32, le=2048)] | None = None
     pooling: Literal["auto", "gem", "model"] = "auto"
 
-    _empty_is_none = field_validator("checkpoint", "checkpoint_sha256", "revision", "input_size", mode="before")(
-        _none_for_empty
-    )
+    _empty_is_none = field_validator("checkpoint", "revision", "input_size", mode="before")(_none_for_empty)
 
     @model_validator(mode="after")
     def _only_torch_chooses_weights(self) -> Self:
@@ -186,7 +184,7 @@ class DetectorSettings(Section):
     checkpoint_sha256: str | None = None
     labels_file: Path | None = None
 
-    _empty_is_none = field_validator("checkpoint", "checkpoint_sha256", "labels_file", mode="before")(_none_for_empty)
+    _empty_is_none = field_validator("checkpoint", "labels_file", mode="before")(_none_for_empty)
 
     @model_validator(mode="after")
     def _only_torch_chooses_weights(self) -> Self:

@@ -20,7 +20,7 @@ from torchvision.models import WeightsEnum, detection
 from adapters.detectors.coco_labels import COCO_LABELS
 from adapters.detectors.postprocessing import SCORE_FLOOR, LabelNames
 from adapters.detectors.preprocessing import ModelInput
-from adapters.inference.weight_files import verified_sha256
+from adapters.inference.weight_files import require_digest, verified_sha256
 from domain.errors import ModelError
 
 NO_LABEL = ("__background__", "no person", "N/A", "")
@@ -73,8 +73,10 @@ def load_torchvision_model(
     class number from 0; `__background__` and `N/A` are no labels. Without it the names are those in the metadata
     `labels` of a safetensors file (a JSON list), else those of the published weights, else COCO's.
 
-    Raises ModelError: an unknown name; weights missing, altered, or not of this model; labels that cannot be read.
+    Raises ModelError: an unknown name, or a digest that is none, before anything is fetched; weights missing, altered,
+    or not of this model; labels that cannot be read.
     """
+    require_digest(checkpoint_sha256)
     published = _published_weights(name)
     if checkpoint is None:
         checkpoint, prefix = _fetch(name, published, weights, cache)

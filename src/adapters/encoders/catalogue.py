@@ -61,9 +61,10 @@ def pull_model(
     """Fetch a timm model's weights into the cache (None: the hub client's own), verify them, and load them once.
 
     From then on `TimmImageEncoder` and `export_model` find them without a network, given the same name and revision.
-    `revision` is a commit, tag or branch; `sha256` the digest that the weights must have, or the beginning of it.
+    `revision` is a commit, tag or branch; `sha256` the digest that the weights must have, or its beginning (8 digits).
 
-    Raises ModelError: torch or timm are not installed, an unknown model, a hub out of reach, weights that are others.
+    Raises ModelError: a digest that is none, before anything is fetched; torch or timm are not installed, an unknown
+    model, a hub out of reach, weights that are others.
     """
     try:
         from adapters.encoders.hub import commit_of  # noqa: PLC0415 - the extra [torch]

