@@ -64,6 +64,10 @@ class ObjectDetectorContract:
         above = await detect(detector, photo("motorcycle_left"), score_threshold=middle)
         assert_same(above, [one for one in everything if one.score >= middle])
 
+    async def test_a_threshold_below_the_least_counts_as_that(self, detector: ObjectDetector) -> None:
+        everything = await detect(detector, photo("motorcycle_left"), max_detections=300)
+        assert_same(await detect(detector, photo("motorcycle_left"), score_threshold=0, max_detections=300), everything)
+
     async def test_a_threshold_above_all_gives_an_empty_result(self, detector: ObjectDetector) -> None:
         assert list(await detect(detector, photo("coffee"), score_threshold=1.0)) == []
 

@@ -47,9 +47,10 @@ class ObjectDetector(Protocol):
     ) -> Sequence[Sequence[DetectedObject]]:
         """For each image, in the order given, at most `max_detections` objects, best first.
 
-        Confidences are in [score_threshold, 1]; with `labels`, only these are answered (and count). Boxes lie inside
-        the picture, in pixels of the full upright picture, whatever the raster's own resolution. An image without
-        objects gives an empty sequence.
+        Confidences are in [score_threshold, 1]; a threshold below .05 counts as .05, since below that there are guesses
+        by the hundred. With `labels`, only these are answered (and count). Boxes lie inside the picture, in pixels of
+        the full upright picture, whatever the raster's own resolution. An image without objects gives an empty
+        sequence.
 
         Raises DetectorUnavailableError (always, where there is no detector), BusyError, DeadlinePassedError.
         """

@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def detect(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False, help="The picture.")],
-    score_threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least confidence.")] = 0.3,
+    score_threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Least confidence; below .05 it counts as .05.")
+    ] = 0.3,
     labels: Annotated[
         list[str] | None, typer.Option("--label", metavar="LABEL", help="Only objects of this label; may be repeated.")
     ] = None,

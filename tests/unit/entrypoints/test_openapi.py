@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from adapters.detectors.postprocessing import SCORE_FLOOR
 from domain.images import ContentHash
 from entrypoints.http.schemas.images import EXAMPLE_IMAGE
 from tests.pictures import a_photo, opened
@@ -116,6 +117,11 @@ def test_nulls_of_examples_are_told(document: dict[str, Any], name: str, nulls: 
     for key in nulls:
         value = value[key]
     assert value is None
+
+
+def test_the_least_confidence_that_counts_is_told(document: dict[str, Any]) -> None:
+    threshold = document["components"]["schemas"]["DetectionForm"]["properties"]["score_threshold"]
+    assert f"below {SCORE_FLOOR}".replace("0.", ".") in threshold["description"]
 
 
 def test_the_example_is_a_picture_of_the_demo() -> None:

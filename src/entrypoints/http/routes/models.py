@@ -31,7 +31,9 @@ class DetectionForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     file: PictureFile
-    score_threshold: Annotated[float, Field(ge=0, le=1, description="Least confidence.")] = 0.3
+    score_threshold: Annotated[
+        float, Field(ge=0, le=1, description="Least confidence; below .05 it counts as .05.")
+    ] = 0.3
     labels: Annotated[Labels, Field(max_length=100, description="Only these labels; all where none is given.")] = []
     max_detections: Annotated[int, Field(ge=1, le=300, description="Objects to answer at most.")] = 100
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from adapters.detectors.postprocessing import SCORE_FLOOR
 from entrypoints.cli.main import main
 from tests.hostile_pictures import heic
 from tests.photos import SEEN, picture
@@ -86,6 +87,13 @@ def test_heic_is_drawn_on(command: Command, tmp_path: Path) -> None:
     assert (code, "cup" in output) == (0, True), errors
     with Image.open(tmp_path / "annotated.png") as annotated:
         assert annotated.size == picture("coffee").size
+
+
+def test_the_least_confidence_that_counts_is_told(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, output, _ = command("detect", "--help")
+    assert code == 0
+    assert f"below {SCORE_FLOOR}".replace("0.", ".") in output
 
 
 def test_the_answer_of_the_api_is_printed(command: Command, photos: Path) -> None:
