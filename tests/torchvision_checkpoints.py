@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from adapters.detectors.torchvision_model import build_torchvision_model
+from adapters.detectors.torchvision_model import untrained
 from tests.photos import photo
 
 SPREAD = 4.0
@@ -17,7 +17,7 @@ CLEAR = 0.98
 
 def seeded_detector(name: str, *, classes: int = 91, seed: int = 7) -> nn.Module:
     torch.manual_seed(seed)
-    module = build_torchvision_model(name, classes=classes).eval()
+    module = untrained(name, classes=classes).eval()
     layers = [layer for path, layer in module.named_modules() if _gives_class_logits(path, layer)]
     assert layers
     logits: dict[nn.Module, Tensor] = {}

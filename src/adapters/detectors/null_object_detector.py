@@ -7,15 +7,9 @@ from domain.images import DetectedObject
 from domain.ports.object_detector import ObjectDetector
 from domain.raster import RasterImage
 
-RETRY_AFTER = 3600.0
-"""Seconds: only another deployment changes it."""
-
 
 class NullObjectDetector(ObjectDetector):
-    """Says that there is no detector, and why: `reason` is a sentence for the caller."""
-
-    def __init__(self, reason: str = "This deployment runs no object detector.") -> None:
-        self._reason = reason
+    """Says that there is no detector."""
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -42,4 +36,4 @@ class NullObjectDetector(ObjectDetector):
         max_detections: int = 100,
     ) -> Sequence[Sequence[DetectedObject]]:
         """Raises DetectorUnavailableError, whatever is asked."""
-        raise DetectorUnavailableError(self._reason, retry_after=RETRY_AFTER)
+        raise DetectorUnavailableError.none_here()

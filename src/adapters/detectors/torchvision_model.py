@@ -88,7 +88,7 @@ def load_torchvision_model(
         labels = _labels_in(labels_file)
     if labels is None:
         labels = COCO_LABELS if known is None else _names(known.meta["categories"])
-    module = _built(name, classes=len(labels))
+    module = untrained(name, classes=len(labels))
     _load_into(module, state, checkpoint, name=name, classes=len(labels))
     if known is not None and (name, known.name) in TRAINED_WITHOUT_EPSILON:
         for layer in module.modules():
@@ -101,12 +101,6 @@ def load_torchvision_model(
         model_input=_model_input(module),
         weights_digest=digest,
     )
-
-
-def build_torchvision_model(name: str, *, classes: int) -> nn.Module:
-    """A detector with random weights, from torch's own generator. Raises ModelError."""
-    _published_weights(name)
-    return _built(name, classes=classes)
 
 
 def detector_names() -> list[str]:
@@ -183,7 +177,7 @@ def _names(categories: list[Any]) -> LabelNames:
     return tuple(None if str(name).strip() in NO_LABEL else str(name).strip() for name in categories)
 
 
-def _built(name: str, *, classes: int) -> nn.Module:
+def untrained(name: str, *, classes: int) -> nn.Module:
     """A detector with random weights, set to answer all that callers may select from."""
     module: nn.Module = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=classes)
     selecting: Any = getattr(module, "roi_heads", module)  # of the second stage, where there are two

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from adapters.detectors.coco_labels import COCO_LABELS
 from adapters.detectors.torchvision_model import (
     TRAINED_WITHOUT_EPSILON,
-    build_torchvision_model,
     detector_names,
     load_torchvision_model,
+    untrained,
 )
 from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
 from adapters.inference.weight_files import sha256_of
@@ -100,7 +100,7 @@ def test_published_weights_bring_their_labels_and_their_epsilon(
 ) -> None:
     """As with the network: the download is replaced, and so is the digest in the published address."""
     name = "keypointrcnn_resnet50_fpn"
-    module = build_torchvision_model(name, classes=2)
+    module = untrained(name, classes=2)
     file = tmp_path / "made.pth"
     torch.save(module.state_dict(), file)
     digest = sha256_of(file)
