@@ -16,11 +16,15 @@ class DirectoryLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
-            raise IndexInUseError(
-                f"The index in {directory} is open in another process. Stop that one, or use its API "
-                "(index and search: --url)."
-            ) from error
+            raise IndexInUseError(in_use(directory)) from error
 
     def release(self) -> None:
         """Let the next one in."""
         self._file.close()
+
+
+def in_use(directory: Path) -> str:
+    """What to do about an index that another process has open."""
+    return (
+        f"The index in {directory} is open in another process. Stop that one, or use its API (index and search: --url)."
+    )

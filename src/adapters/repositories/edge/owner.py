@@ -17,6 +17,7 @@ from io import FileIO
 from typing import BinaryIO
 
 from adapters.inference.heaps import bound_heaps
+from adapters.repositories.edge.directory_lock import in_use
 from adapters.repositories.edge.requests import (
     Close,
     Count,
@@ -141,11 +142,7 @@ class Owner:
             )
         except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
             if is_lock_error(error):
-                return Failure(
-                    FailureKind.IN_USE,
-                    f"The index in {request.directory} is open in another process. Stop that one, or use its API "
-                    "(index and search: --url).",
-                )
+                return Failure(FailureKind.IN_USE, in_use(request.directory))
             if shutil.disk_usage(request.directory.parent).free < request.reserve_bytes:
                 return Failure(
                     FailureKind.STORAGE_FULL,
