@@ -77,6 +77,11 @@ def normalised(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.divide(values, np.maximum(lengths, SMALLEST_NORM), dtype=np.float32)
 
 
+def cosine_of(score: float) -> float:
+    """A similarity without the last bits by which arithmetic leaves [-1, 1]."""
+    return max(-1.0, min(1.0, score))
+
+
 def example_query(positive: Sequence[Embedding], negative: Sequence[Embedding]) -> Embedding:
     """The direction towards `positive` and away from `negative` examples, L2-normalised.
 

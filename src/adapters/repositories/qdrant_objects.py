@@ -34,7 +34,7 @@ from adapters.repositories.object_payload import (
 from adapters.repositories.payload import KIND, KIND_IMAGE, KIND_OBJECT, OBJECT_IMAGE, record_of
 from adapters.repositories.qdrant_dialect import QDRANT
 from adapters.repositories.qdrant_live_collection import LiveCollection
-from domain.embeddings import Embedding, Embeddings
+from domain.embeddings import Embedding, Embeddings, cosine_of
 from domain.errors import IndexDamagedError, LookalikeError
 from domain.filters import Filter
 from domain.images import ImageId, ImageRecord, Match
@@ -161,7 +161,7 @@ class QdrantObjects:
         records = {id_: record_of(id_, payload) for id_, payload in images.items()}
         return [
             Match(
-                score=max(-1.0, min(1.0, hit.score)),
+                score=cosine_of(hit.score),
                 image=records[hit.image],
                 region=records[hit.image].objects[hit.found.index],
             )

@@ -34,7 +34,7 @@ from adapters.repositories.qdrant_dialect import QDRANT
 from adapters.repositories.qdrant_errors import QdrantFault
 from adapters.repositories.qdrant_live_collection import IDS_PER_REQUEST, LiveCollection, chunks, point_id
 from adapters.repositories.qdrant_objects import ObjectQuery, QdrantObjects, object_points
-from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, cosine_of
 from domain.errors import ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
@@ -232,7 +232,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
                 score_threshold=_threshold(score_threshold),
             )
         )
-        return [Match(score=max(-1.0, min(1.0, point.score)), image=_record(point)) for point in answer.points]
+        return [Match(score=cosine_of(point.score), image=_record(point)) for point in answer.points]
 
     async def nearest_objects(
         self,

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from domain.embeddings import EmbeddingSpace, example_query, normalised
+from domain.embeddings import EmbeddingSpace, cosine_of, example_query, normalised
 from domain.errors import InvalidExamplesError
 from tests.builders import a_space, an_embedding
 
@@ -15,6 +15,11 @@ def test_normalised_vectors_have_length_one() -> None:
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(found[0], vectors[0] / np.linalg.norm(vectors[0]), atol=1e-6)
     assert np.isfinite(normalised(np.zeros(16))).all()
+
+
+@pytest.mark.parametrize(("score", "cosine"), [(1.0000001, 1.0), (-1.0000001, -1.0), (0.25, 0.25)])
+def test_rounding_does_not_leave_the_range_of_a_cosine(score: float, cosine: float) -> None:
+    assert cosine_of(score) == cosine
 
 
 def test_positives_are_averaged() -> None:

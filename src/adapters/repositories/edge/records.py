@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from adapters.repositories.payload import record_of
+from domain.embeddings import cosine_of
 from domain.images import ImageId, ImageRecord, Match
 
 S = TypeVar("S")
@@ -43,9 +44,8 @@ class ImageHit(NamedTuple):
     def match(self) -> Match:
         """What the port calls it."""
         record = record_of(self.id, self.payload)
-        score = max(-1.0, min(1.0, self.score))  # rounding may leave the range
         region = None if self.object_index is None else record.objects[self.object_index]
-        return Match(score=score, image=record, region=region)
+        return Match(score=cosine_of(self.score), image=record, region=region)
 
 
 async def read_each(read: Callable[[S], T], stored: Sequence[S]) -> list[T]:

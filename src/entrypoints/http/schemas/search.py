@@ -38,7 +38,7 @@ class RegionMatchOut(BaseModel):
         return cls(
             query_region=BoxOut.of(pair.query_region),
             object=None if pair.object is None else ObjectOut.of(pair.object),
-            score=_cosine(pair.score),
+            score=pair.score,
         )
 
 
@@ -56,7 +56,7 @@ class MatchOut(BaseModel):
         """From the domain."""
         return cls(
             rank=rank,
-            score=_cosine(match.score),
+            score=match.score,
             image=ImageOut.of(match.image, root),
             region=None if match.region is None else ObjectOut.of(match.region),
             regions=None if match.regions is None else [RegionMatchOut.of(pair) for pair in match.regions],
@@ -113,8 +113,3 @@ class ExamplesIn(BaseModel):
     offset: Offset = 0
     score_threshold: ScoreThreshold | None = None
     filter: FilterIn | None = None
-
-
-def _cosine(score: float) -> float:
-    """A similarity without the last bits by which arithmetic leaves [-1, 1]."""
-    return max(-1.0, min(1.0, score))
