@@ -208,6 +208,13 @@ def test_files_in_the_way(refused: Run, tmp_path: Path) -> None:
     assert "Name a data directory that this process may write to" in refused(*INDEX, DATA_DIR=str(tmp_path))
 
 
+def test_a_data_directory_of_a_later_release(refused: Run, data: Path) -> None:
+    (data / "format").write_text("2\n")
+    for command in (INDEX, ("list",), ("check",), ("backup", str(data.parent / "backup"))):
+        told = refused(*command, DATA_DIR=str(data))
+        assert f"The data directory {data} has format 2; this release knows formats up to 1. Run the release" in told
+
+
 def test_an_index_of_another_space(refused: Run, data: Path) -> None:
     told = refused(*INDEX, DATA_DIR=str(data))
     assert "was built with another encoder: " in told

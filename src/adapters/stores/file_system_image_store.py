@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -18,6 +19,13 @@ from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullErr
 from domain.images import ImageId
 from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of the data directory, that is of the files here and of what lies beside them: raised by a release that changes what
+earlier ones would misread, which upgrades the others when it opens them. The embedded index has one of its own.
+"""
+
 _INCOMING = "incoming"
 
 
@@ -28,12 +36,16 @@ class FileSystemImageStore(ImageStore):
     it or nothing. `changing/` has notes of the images that are being changed. At least `reserve_bytes` of the file
     system stay free: an index that shares it needs room to work. A change counts as cut short when it began
     `settle_after` seconds ago, at the earliest.
+
+    Beside `root`, the file `format` has the version of the data directory. Without that file it is 1, which had none at
+    first; a newer one than `FORMAT` is refused.
     """
 
     def __init__(self, root: Path, *, reserve_bytes: int, settle_after: float = 0.0) -> None:
         self._root = root
         self._originals = root / "originals"
         self._thumbnails = root / "thumbnails"
+        self._format = root.parent / "format"
         self._notes = ChangeNotes(root / "changing", settle_after=settle_after)
         self._reserve_bytes = reserve_bytes
         # Held while names change, which takes microseconds: two writers of one image, or a writer and a deleter,
@@ -104,6 +116,7 @@ class FileSystemImageStore(ImageStore):
 
     def _open(self) -> None:
         try:
+            has_format = self._check_format()
             made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
             for folder in (self._originals, self._thumbnails):
                 # All of them now, so that `put` has no folder to make, and to make durable.
@@ -114,6 +127,8 @@ class FileSystemImageStore(ImageStore):
                 with tempfile.TemporaryFile(dir=folder / _INCOMING):
                     pass
             self._notes.open()
+            if not has_format:
+                self._write_format()
             for folder in (self._root, *(folder.parent for folder in made)):
                 sync_folder(folder)
         except OSError as error:
@@ -121,6 +136,34 @@ class FileSystemImageStore(ImageStore):
                 f"Pictures cannot be stored in {self._root}: {error.strerror or error}. "
                 f"Name a directory that this process, of uid {os.geteuid()}, may write to."
             ) from error
+
+    def _check_format(self) -> bool:
+        """Whether the data directory says its format. Raises ConfigurationError for one that is not known here."""
+        try:
+            version = int(self._format.read_bytes())
+        except FileNotFoundError:
+            return False
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{self._format} is damaged: it must be a number alone, that of the data directory's format. Put it "
+                f"back, or write {FORMAT} if no later release than this one has used the directory."
+            ) from error
+        if version > FORMAT:
+            raise ConfigurationError(
+                f"The data directory {self._format.parent} has format {version}; this release knows formats up to "
+                f"{FORMAT}. Run the release that wrote it, or a later one."
+            )
+        return True
+
+    def _write_format(self) -> None:
+        """Several processes may do so at once: each replaces all of it, by the same."""
+        try:
+            with _Incoming(self._format.parent, f"{FORMAT}\n".encode()) as file:
+                file.path.replace(self._format)
+            sync_folder(self._format.parent)
+        except OSError as error:
+            # A full disk may still be read, and deleted from; and it may be that only `root` is a volume to write to.
+            log.warning("%s cannot be written (%s): without it the format is %d", self._format, error.strerror, FORMAT)
 
     def _put(self, id_: ImageId, contents: Mapping[Path, bytes]) -> None:
         """Store contents by the folder that each belongs to, in this order."""

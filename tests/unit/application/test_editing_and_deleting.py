@@ -98,7 +98,7 @@ async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
 
 async def test_nothing_is_deleted_for_who_waits_no_more_when_a_pause_ends(workshop: Workshop, tmp_path: Path) -> None:
     await workshop.index(b"hat")
-    store = FileSystemImageStore(tmp_path, reserve_bytes=0)
+    store = FileSystemImageStore(tmp_path / "images", reserve_bytes=0)
     await store.open()
     delete = replace(workshop.delete, store=store)
     async with store.paused(), asyncio.timeout(10):

@@ -203,7 +203,7 @@ async def test_who_goes_once_it_is_being_stored_leaves_it_whole(workshop: Worksh
 
 
 async def test_nothing_is_stored_for_who_waits_no_more_when_a_pause_ends(workshop: Workshop, tmp_path: Path) -> None:
-    store = FileSystemImageStore(tmp_path, reserve_bytes=0)
+    store = FileSystemImageStore(tmp_path / "images", reserve_bytes=0)
     await store.open()
     index_images = replace(workshop.index_images, store=store)
     async with store.paused(), asyncio.timeout(10):

@@ -13,7 +13,9 @@ from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, IndexDamagedError
 
 FORMAT = 2
-"""The layout's version: 2 added objects. No release wrote another one, so every other one is refused."""
+"""The layout's version: 2 added objects. No release wrote another one, so there is nothing to upgrade, and every other
+one is refused. A release that raises it upgrades format 2 in `Manifest.read`.
+"""
 
 _FILE = "manifest.json"
 _SHARDS = "shard-*"

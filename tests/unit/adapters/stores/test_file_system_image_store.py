@@ -2,6 +2,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from adapters.stores import change_notes
-from adapters.stores.file_system_image_store import FileSystemImageStore
+from adapters.stores.file_system_image_store import FORMAT, FileSystemImageStore
 from domain.callers import Caller, acting_for
 from domain.errors import (
     BusyError,
@@ -182,6 +183,98 @@ async def test_files_that_are_no_notes_are_left_alone(store: FileSystemImageStor
         assert list(interrupted) == []
         await store.forget_interrupted()
     assert (root / "changing" / "shopping.note").read_text() == "milk"
+
+
+class TestFormat:
+    @pytest.fixture
+    def written(self, root: Path) -> Path:
+        return root.parent / "format"
+
+    async def test_a_new_data_directory_says_it(self, store: FileSystemImageStore, written: Path) -> None:
+        assert written.read_text() == f"{FORMAT}\n"
+        assert sorted(path.name for path in written.parent.iterdir()) == ["format", "images"]
+
+    async def test_one_without_it_is_the_first_and_is_upgraded(
+        self, store: FileSystemImageStore, root: Path, written: Path
+    ) -> None:
+        await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        written.unlink()
+        again = FileSystemImageStore(root, reserve_bytes=0)
+        await again.open()
+        assert written.read_text() == f"{FORMAT}\n"
+        assert await again.original(an_id()) == b"one"
+
+    async def test_it_is_written_once(self, store: FileSystemImageStore, root: Path, written: Path) -> None:
+        before = written.stat()
+        await asyncio.gather(*(FileSystemImageStore(root, reserve_bytes=0).open() for _ in range(3)))
+        assert (written.stat().st_ino, written.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+    async def test_several_may_write_it_at_once(self, root: Path, written: Path) -> None:
+        await asyncio.gather(*(FileSystemImageStore(root, reserve_bytes=0).open() for _ in range(8)))
+        assert written.read_text() == f"{FORMAT}\n"
+        assert sorted(path.name for path in written.parent.iterdir()) == ["format", "images"]
+
+    async def test_a_newer_one_is_refused_and_left_as_it_is(self, root: Path, written: Path) -> None:
+        written.parent.mkdir()
+        written.write_text(f"{FORMAT + 1}\n")
+        with pytest.raises(
+            ConfigurationError,
+            match=f"{written.parent} has format {FORMAT + 1}; this release knows formats up to {FORMAT}",
+        ):
+            await FileSystemImageStore(root, reserve_bytes=0).open()
+        assert [path.name for path in written.parent.iterdir()] == ["format"]
+        assert written.read_text() == f"{FORMAT + 1}\n"
+
+    @pytest.mark.parametrize("content", [b"", b"one", b"\xff\xfe", b"1.0"])
+    async def test_a_damaged_one_is_told(self, root: Path, written: Path, content: bytes) -> None:
+        written.parent.mkdir()
+        written.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=f"{written} is damaged"):
+            await FileSystemImageStore(root, reserve_bytes=0).open()
+
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+    async def test_where_it_cannot_be_written_pictures_are_served_all_the_same(
+        self,
+        store: FileSystemImageStore,
+        root: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        code: int,
+    ) -> None:
+        written = root.parent / "format"
+        await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        written.unlink()
+        really = os.fsync
+
+        def failing(descriptor: int) -> None:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(code, os.strerror(code))
+            really(descriptor)
+
+        monkeypatch.setattr(os, "fsync", failing)
+        again = FileSystemImageStore(root, reserve_bytes=0)
+        await again.open()
+        assert await again.original(an_id()) == b"one"
+        assert [path.name for path in written.parent.iterdir()] == ["images"]
+        assert f"{written} cannot be written ({os.strerror(code)})" in caplog.text
+
+    async def test_it_is_durable_before_it_is_visible(
+        self, root: Path, written: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        events: list[str] = []
+        really = os.fsync
+
+        def sync(descriptor: int) -> None:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_size == len(f"{FORMAT}\n"):
+                events.append("content, visible" if written.exists() else "content")
+            elif written.parent.exists() and status.st_ino == written.parent.stat().st_ino and written.exists():
+                events.append("name")
+            really(descriptor)
+
+        monkeypatch.setattr(os, "fsync", sync)
+        await FileSystemImageStore(root, reserve_bytes=0).open()
+        assert events[:2] == ["content", "name"]
 
 
 async def test_a_file_system_without_locks_is_told_at_the_start(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

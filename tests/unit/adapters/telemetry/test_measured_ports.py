@@ -70,7 +70,7 @@ class TestRepository(SimilarityRepositoryContract):
 class TestStore(ImageStoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path, stages: Stages) -> MeasuredImageStore:
-        store = MeasuredImageStore(FileSystemImageStore(tmp_path, reserve_bytes=0), stages)
+        store = MeasuredImageStore(FileSystemImageStore(tmp_path / "images", reserve_bytes=0), stages)
         await store.open()
         return store
 
