@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from entrypoints.http.signals import CLOSING_SECONDS
-from entrypoints.settings import PREFIX, ClientSettings, HttpSettings, Settings, setting_names
+from entrypoints.settings import PREFIX, ClientSettings, HttpSettings, Settings, load_settings, setting_names
 
 ROOT = Path(__file__).parents[2]
 FILES = ("Dockerfile", "docker-compose.yml", "docker-compose.gpu.yml")
@@ -37,6 +37,16 @@ def test_compose_hands_on_every_setting() -> None:
     assert handed_on.keys() == set(setting_names(Settings)) - image - commands
     fixed = {name for name, value in handed_on.items() if value is not None}
     assert fixed == {f"{PREFIX}REPOSITORY__BACKEND", f"{PREFIX}REPOSITORY__URL"}
+
+
+@pytest.mark.parametrize("files", [FILES[1:2], FILES[1:]], ids=["cpu", "gpu"])
+def test_what_compose_sets_is_taken(files: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in files:
+        for name, value in yaml.safe_load((ROOT / file).read_text())["services"]["api"]["environment"].items():
+            if name.startswith(PREFIX) and value is not None:
+                monkeypatch.setenv(name, value)
+    assert load_settings().encoder.runtime == ("torch" if "docker-compose.gpu.yml" in files else "openvino")
 
 
 def test_lock_files_exist() -> None:
