@@ -60,6 +60,7 @@ def hostile_requests() -> Iterator[Hostile]:
     yield from _paths()
     yield from _headers()
     yield from _methods()
+    yield from _unread()
 
 
 def part(disposition: bytes, content: bytes, *more: bytes) -> Part:
@@ -458,3 +459,31 @@ def _methods() -> Iterator[Hostile]:
         yield Hostile(
             name=f"GET {path} with a body", method="GET", target=path.encode(), body=b"x" * 70_000, statuses=(200,)
         )
+
+
+def _unread() -> Iterator[Hostile]:
+    """Bodies of operations that have none: whatever they are called, and however little comes, nothing is parsed."""
+    operations = [("GET", path, 200) for path in ("/v1/images", "/v1/models", "/health/live")]
+    operations += [("GET", ABSENT, 404), ("DELETE", ABSENT, 404), ("GET", f"{ABSENT}/similar", 404)]
+    multipart = b"Content-Type: multipart/form-data; boundary=B"
+    twice, cut_off = form([part(b'name="limit"', b"1")] * 2), form([FILE])[:-6]
+    for method, path, status in operations:
+        for what, headers, body in (
+            ("a form", (multipart,), form([FILE])),
+            ("a form that gives a field twice", (multipart,), twice),
+            ("a form without a boundary", (b"Content-Type: multipart/form-data",), twice),
+            ("a form that is cut off", (multipart,), cut_off),
+            ("thousands of fields", (multipart,), form([part(b'name="x"', b"")] * 5000)),
+            ("thousands of files", (multipart,), form([part(b'name="x"; filename=a', b"")] * 5000)),
+            ("a field of two megabytes", (multipart,), form([part(b'name="x"', b"x" * 2_000_000)])),
+            ("terabytes that do not come", (multipart, b"Content-Length: 5000000000000"), cut_off),
+            ("chunks that do not come", (multipart, b"Transfer-Encoding: chunked"), b"5\r\n--B\r\n\r\n"),
+        ):
+            yield Hostile(
+                name=f"{method} {path} with {what}",
+                method=method,
+                target=path.encode(),
+                headers=headers,
+                body=body,
+                statuses=(status,),
+            )

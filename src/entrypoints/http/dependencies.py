@@ -19,6 +19,7 @@ from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
 from entrypoints.container import Container
+from entrypoints.http.uploads import CountedRoute
 from entrypoints.settings import HttpSettings
 
 
@@ -43,7 +44,8 @@ async def refuse_repeated_parameters(request: Request) -> None:
     """A parameter that takes one value is refused when it comes twice: the last would silently win."""
     repeatable = {"files", "region", "labels"}
     given = [("query", name) for name, _ in request.query_params.multi_items()]
-    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+    route = request.scope["route"]
+    if isinstance(route, CountedRoute) and route.reads_form:  # else this would be who reads it, without any bound
         given += [("body", name) for name, _ in (await request.form()).multi_items()]  # parsed already, and kept
     repeated = [place for place, times in Counter(given).items() if times > 1 and place[1] not in repeatable]
     if repeated:

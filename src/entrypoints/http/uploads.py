@@ -67,6 +67,11 @@ class CountedRoute(APIRoute):
     be a problem.
     """
 
+    @property
+    def reads_form(self) -> bool:
+        """Whether the operation takes a form. Another's body is never parsed as one, whatever its caller calls it."""
+        return self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The route's handler behind a `receive` that counts."""
         handle = super().get_route_handler()
@@ -77,7 +82,7 @@ class CountedRoute(APIRoute):
             for role in roles:
                 role.check(request)
             http = request.app.state.container.settings().http
-            if self.body_field is None:  # whatever body there is, nobody reads it
+            if self.body_field is None:  # whatever body there is, nobody reads it: dependencies look at `reads_form`
                 self.bound_wait(http)
                 return await handle(request)
             _check_codings(request)
@@ -94,10 +99,9 @@ class CountedRoute(APIRoute):
 
         return counted
 
-    @staticmethod
-    def limit(http: HttpSettings, request: Request) -> int:
-        """Bytes that the whole body may have: one picture's, or for JSON just the overhead."""
-        return OVERHEAD_BYTES + (http.max_upload_bytes if _is_multipart(request) else 0)
+    def limit(self, http: HttpSettings, request: Request) -> int:
+        """Bytes that the whole body may have: one picture's, or where none can be in it just the overhead."""
+        return OVERHEAD_BYTES + (http.max_upload_bytes if self.reads_form and _is_multipart(request) else 0)
 
     @staticmethod
     def bound_wait(http: HttpSettings) -> None:
@@ -146,8 +150,7 @@ class PatientRoute(CountedRoute):
 class CountedBatchRoute(PatientRoute):
     """Takes the bytes of a batch."""
 
-    @staticmethod
-    def limit(http: HttpSettings, request: Request) -> int:
+    def limit(self, http: HttpSettings, request: Request) -> int:
         """Bytes that the whole batch may have."""
         return OVERHEAD_BYTES + http.max_batch_bytes
 

@@ -5,16 +5,19 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.formparsers import MultiPartParser
 
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, listening, serving
 
 BODY = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + a_picture(1) + b"\r\n--B--\r\n"
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: t\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+ID = b"0a4d55a8-d778-5022-abab-977f9a1b3f7c"
 LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY)
 
 
@@ -97,3 +100,57 @@ async def test_forms_are_in_utf_8(client: httpx.AsyncClient, charset: str, statu
     content_type = f"multipart/form-data; boundary=B; charset={charset}"
     answer = await client.post("/v1/embeddings", content=BODY, headers={"content-type": content_type})
     assert answer.status_code == status
+
+
+MULTIPART = {"content-type": "multipart/form-data; boundary=B"}
+
+
+async def test_an_operation_without_a_body_reads_none(tmp_path: Path) -> None:
+    """Whatever it is called: what is not read takes neither memory nor room on the disk, and is not waited for."""
+    asked: list[str] = []
+    app = an_app(tmp_path)
+    async with serving(app) as client:
+        for path, methods in app.openapi()["paths"].items():
+            for method, operation in methods.items():
+                if "requestBody" not in operation:
+                    place = f"{method} {path}"
+                    answer = await client.request(
+                        method, path.format(id=uuid4()), content=told_of(asked, place), headers=MULTIPART
+                    )
+                    assert answer.status_code in {200, 404}, f"{place}: {answer.text}"
+    assert not asked
+
+
+async def told_of(asked: list[str], place: str) -> AsyncIterator[bytes]:
+    """A form that tells when somebody reads it."""
+    asked.append(place)
+    yield BODY
+
+
+@pytest.mark.parametrize("request_line", [b"GET /v1/images", b"GET /v1/labels", b"DELETE /v1/images/%s" % ID])
+async def test_who_announces_a_body_that_nobody_reads_is_answered_without_it(
+    tmp_path: Path, request_line: bytes
+) -> None:
+    app = an_app(tmp_path, http={"body_seconds": 0})
+    head = request_line + b" HTTP/1.1\r\nHost: t\r\nContent-Type: multipart/form-data; boundary=B\r\n" + LENGTH
+    status, headers, _ = await sent(app, head + BODY[:100], pause=0)
+    assert (status, "x-request-id" in headers) == (404 if request_line.startswith(b"DELETE") else 200, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/search/examples"), ("POST", "/v1/images/delete"), ("PATCH", f"/v1/images/{ID.decode()}")],
+)
+async def test_a_form_has_no_more_room_than_json_where_json_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(MultiPartParser, "__init__", parses_nothing)
+    async with serving(an_app(tmp_path)) as client:
+        small = await client.request(method, path, content=BODY, headers=MULTIPART)
+        large = await client.request(method, path, content=b"x" * 2_000_000, headers=MULTIPART)
+    assert (small.status_code, small.json()["code"]) == (422, "validation_failed")
+    assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
+
+
+def parses_nothing(*_: object, **__: object) -> None:
+    raise AssertionError("a form is parsed")
