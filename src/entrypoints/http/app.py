@@ -22,7 +22,7 @@ from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.security_headers import SecurityHeaders
 from entrypoints.http.session import router as session_router
 from entrypoints.http.signals import drained_by_signals, ended_by_signals
-from entrypoints.http.uploads import BodiesInHand
+from entrypoints.http.uploads import BodiesInHand, form_limits
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, load_settings
 from entrypoints.web.page import serve_page
@@ -77,9 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,
-        # Files: above our own limit, which answers with a reason; the parser's default is below what may be configured.
-        # Fields, which are kept in memory: above what any operation takes; a megabyte each, they would add up.
-        form_limits={"max_files": 4 * settings.http.max_batch_files, "max_fields": 128},
+        form_limits=form_limits(settings.http),
         openapi_url=None,  # documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,

@@ -7,6 +7,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -28,6 +29,9 @@ OVERHEAD_BYTES = 1024 * 1024
 
 EPILOGUE_BYTES = 4096
 """How far from its end a multipart body is searched for its closing delimiter."""
+
+MAX_FIELDS, MAX_FIELD_BYTES = 128, 1024 * 1024
+"""Of a form, besides its files; they are kept in memory. More than any operation takes."""
 
 MAX_FILENAME = 255
 
@@ -94,7 +98,7 @@ class CountedRoute(APIRoute):
             bodies: BodiesInHand = request.app.state.bodies_in_hand
             # Of a batch no more than of one picture: what exceeds a megabyte of a file is kept on disk, and all of it
             # may take hours to come.
-            with bodies.hold(min(size, OVERHEAD_BYTES + http.max_upload_bytes)), _full_disk_named():
+            with bodies.hold(min(size, OVERHEAD_BYTES + http.max_upload_bytes)), _parser_understood(http):
                 return await handle(Request(request.scope, self._watched(request, limit, http)))
 
         return counted
@@ -155,6 +159,11 @@ class CountedBatchRoute(PatientRoute):
         return OVERHEAD_BYTES + http.max_batch_bytes
 
 
+def form_limits(http: HttpSettings) -> Any:  # noqa: ANN401 - FastAPI's type for it is private
+    """What its parser takes of a form, before the operation sees any of it."""
+    return {"max_files": http.max_batch_files, "max_fields": MAX_FIELDS, "max_part_size": MAX_FIELD_BYTES}
+
+
 async def read_picture(file: UploadFile, limit: int) -> bytes:
     """The bytes of one picture. Raises BodyTooLargeError above `limit` bytes."""
     if file.size is not None and file.size > limit:
@@ -180,11 +189,19 @@ def _most_undeclared(request: Request, limit: int) -> int:
 
 
 @contextmanager
-def _full_disk_named() -> Iterator[None]:
-    """The parser keeps what is large on disk; FastAPI answers 400 to whatever happens there."""
+def _parser_understood(http: HttpSettings) -> Iterator[None]:
+    """What stops the parser of forms is answered 400, whatever it is: raises BodyTooLargeError and StorageFullError."""
     try:
         yield
     except StarletteHTTPException as error:
+        for words, reason in (
+            ("Too many files.", f"The form has more than the {http.max_batch_files} files that are accepted."),
+            ("Too many fields.", f"The form has more than the {MAX_FIELDS} fields that are accepted."),
+            ("Part exceeded maximum size", f"A field has more than the {MAX_FIELD_BYTES} bytes that are accepted."),
+        ):
+            if error.status_code == HTTPStatus.BAD_REQUEST and error.detail.startswith(words):
+                raise BodyTooLargeError(reason) from error
+        # The parser keeps what is large on disk.
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
             raise StorageFullError(
                 f"No room is left to receive the body in {tempfile.gettempdir()} (TMPDIR): {error.__cause__.strerror}."

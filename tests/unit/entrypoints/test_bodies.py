@@ -154,3 +154,26 @@ async def test_a_form_has_no_more_room_than_json_where_json_is_read(
 
 def parses_nothing(*_: object, **__: object) -> None:
     raise AssertionError("a form is parsed")
+
+
+@pytest.mark.parametrize("files", [4, 13, 100])
+async def test_too_many_files_are_told_their_limit_however_many_they_are(tmp_path: Path, files: int) -> None:
+    async with serving(an_app(tmp_path, http={"max_batch_files": 3})) as client:
+        answer = await client.post("/v1/images/batch", files=[("files", ("a.png", b""))] * files)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert answer.json()["detail"] == "The form has more than the 3 files that are accepted."
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({f"x{number}": "" for number in range(129)}, "more than the 128 fields"),
+        ({"filter": "x" * 1_100_000}, "A field has more than the 1048576 bytes"),
+    ],
+    ids=["many", "long"],
+)
+async def test_too_much_in_fields_is_told_its_limit(tmp_path: Path, fields: dict[str, str], told: str) -> None:
+    async with serving(an_app(tmp_path)) as client:
+        answer = await client.post("/v1/search", files={"file": a_picture(1)}, data=fields)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert told in answer.json()["detail"]

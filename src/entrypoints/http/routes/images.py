@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.errors import BodyTooLargeError, InvalidFilterError, InvalidMetadataError
+from domain.errors import InvalidFilterError, InvalidMetadataError
 from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
@@ -137,8 +137,6 @@ async def index_batch(
     `metadata` is one object for all pictures, or, if every value of it is an object, one by filename. A filename that
     is not in the batch is refused.
     """
-    if len(form.files) > http.max_batch_files:
-        raise BodyTooLargeError(f"The batch has {len(form.files)} files; at most {http.max_batch_files} are accepted.")
     metadata = _metadata_of_each(form)
     uploads = [upload_of(file, item, http.max_upload_bytes) for file, item in zip(form.files, metadata, strict=True)]
     outcomes = [outcome async for outcome in index(uploads)]
