@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-ID"
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
+MAX_DEADLINE = 999_999_999
+"""Milliseconds: eleven days."""
 
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_DEADLINE = re.compile(r"[0-9]{1,9}")
@@ -141,7 +143,7 @@ class RequestContext:
             found = problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 "validation_failed",
-                f"{DEADLINE_HEADER} is a whole number of milliseconds, not {deadline[:40]!r}.",
+                f"{DEADLINE_HEADER} is a whole number of milliseconds from 0 to {MAX_DEADLINE}, not {deadline[:40]!r}.",
                 instance=scope["path"],
                 request_id=scope["state"]["request_id"],
             )

@@ -154,7 +154,9 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
     if status is HTTPStatus.NOT_FOUND and detail == status.phrase:
-        detail = f"There is nothing at {request.scope['path']}. The API's operations are listed at /docs."
+        # What is mounted, such as the documentation's scripts, is its own root.
+        root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
+        detail = f"There is nothing at {request.scope['path']}. The API's operations are listed at {root}/docs."
     elif status is HTTPStatus.BAD_REQUEST and detail == _UNREADABLE:
         detail = (
             "The body cannot be read: JSON is in UTF-8, is not nested hundreds of levels deep, and holds no numbers of "
@@ -180,7 +182,7 @@ def _validation_error(request: Request, error: Exception) -> JSONResponse:
         status, code = HTTPStatus.BAD_REQUEST, "malformed_json"
     else:
         status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
-    detail = "; ".join(f"{'.'.join(map(str, item.loc[1:])) or item.loc[0]}: {item.msg}" for item in found)
+    detail = "; ".join(f"{_place(item)}: {item.msg}" for item in found)
     return ProblemResponse(
         problem(status, code, detail, instance=request.scope["path"], request_id=request_id_of(request), errors=found)
     )
@@ -191,11 +193,21 @@ def _field_error(item: Mapping[str, Any]) -> FieldErrorOut:
     return FieldErrorOut(loc=places, msg=_shown(_message(item), MAX_DETAIL), type=item["type"])
 
 
+def _place(item: FieldErrorOut) -> str:
+    if item.type == "json_invalid":  # what follows there is how far the parser came
+        return str(item.loc[0])
+    return ".".join(map(str, item.loc[1:])) or str(item.loc[0])
+
+
 def _message(item: Mapping[str, Any]) -> str:
     """What is wrong with a parameter, where the library's words would puzzle a caller."""
     message: str = item["msg"]
     if item["type"] == "json_invalid":
-        return f"the body is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"
+        return f"it is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"
+    if item["type"] == "model_attributes_type" and item["loc"] == ("body",):
+        if isinstance(item["input"], bytes):  # it was not taken for JSON
+            return "send it as JSON, with Content-Type: application/json"
+        return "it is a JSON object"
     if "Expected UploadFile" in message:
         return "send the picture as a file part, with a filename"
     if item["type"] == "extra_forbidden":
@@ -211,8 +223,8 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
-    "malformed_request": (HTTPStatus.BAD_REQUEST, "There was an error parsing the body"),
-    "malformed_json": (HTTPStatus.BAD_REQUEST, "JSON decode error"),
+    "malformed_request": (HTTPStatus.BAD_REQUEST, "The multipart body is cut off: it has no '--B--'."),
+    "malformed_json": (HTTPStatus.BAD_REQUEST, "body: it is not JSON: Expecting value at character 1"),
     "unauthorized": (HTTPStatus.UNAUTHORIZED, "Send a key: Authorization: Bearer <key>."),
     "forbidden": (HTTPStatus.FORBIDDEN, "This needs a key with the role write."),
     "image_not_found": (HTTPStatus.NOT_FOUND, "No image is stored under 0a4d55a8-d778-5022-abab-977f9a1b3f7c."),

@@ -49,6 +49,15 @@ async def test_a_deadline_bounds_its_request_alone(app: FastAPI) -> None:
         assert (await client.get("/late")).json() == "in time"
 
 
+@pytest.mark.parametrize("given", ["-1", "1.5", "soon", "1000000000"])
+async def test_a_deadline_that_is_none_is_told_its_bounds(app: FastAPI, given: str) -> None:
+    async with serving(app) as client:
+        answer = await client.get("/late", headers={"x-request-deadline-ms": given})
+        longest = await client.get("/late", headers={"x-request-deadline-ms": "999999999"})
+    assert (answer.status_code, longest.status_code) == (422, 200)
+    assert f"from 0 to 999999999, not '{given}'" in answer.json()["detail"]
+
+
 async def test_who_has_gone_is_served_no_more() -> None:
     """A caller who sends all of a body, and then hangs up before the work on it begins."""
     outcomes: list[str] = []

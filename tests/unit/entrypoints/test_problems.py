@@ -118,3 +118,46 @@ async def test_the_instance_is_the_path_whatever_the_host(tmp_path: Path, host: 
         answer = await client.get("/nowhere", headers={"host": host})
         session = await client.post("/session", headers={"host": host})
     assert (answer.status_code, answer.json()["instance"], session.status_code) == (404, "/nowhere", 204)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "detail"),
+    [
+        (
+            "application/json",
+            b"{'a': 1}",
+            "body: it is not JSON: Expecting property name enclosed in double quotes at ",
+        ),
+        ("application/json", b"[1]", "body: it is a JSON object"),
+        (
+            "application/x-www-form-urlencoded",
+            b'{"metadata": {}}',
+            "body: send it as JSON, with Content-Type: applicat",
+        ),
+        ("multipart/form-data; boundary=B", b"--B--", "body: send it as JSON, with Content-Type: application/json"),
+        ("", b"{}", "body: send it as JSON, with Content-Type: application/json"),
+    ],
+)
+@pytest.mark.parametrize(
+    "operation", [("PATCH", "/v1/images/0a4d55a8-d778-5022-abab-977f9a1b3f7c"), ("POST", "/v1/images/delete")]
+)
+async def test_a_body_that_is_not_taken_says_how_it_is_sent(
+    tmp_path: Path, operation: tuple[str, str], content_type: str, body: bytes, detail: str
+) -> None:
+    async with serving(an_app(tmp_path)) as client:
+        answer = await client.request(*operation, content=body, headers={"content-type": content_type})
+    assert answer.status_code == (400 if answer.json()["code"] == "malformed_json" else 422)
+    assert answer.json()["detail"].startswith(detail)
+
+
+@pytest.mark.parametrize(("root", "docs"), [("", "/docs"), ("/pictures", "/pictures/docs")])
+@pytest.mark.parametrize("path", ["/nowhere", "/static-offline-docs/nowhere"])
+async def test_nothing_there_says_where_the_operations_are_listed(
+    tmp_path: Path, root: str, docs: str, path: str
+) -> None:
+    async with serving(an_app(tmp_path, http={"root_path": root})) as client:
+        answer = await client.get(root + path)
+        listed = await client.get(docs)
+    assert answer.status_code == 404
+    assert answer.json()["detail"].endswith(f" are listed at {docs}.")
+    assert listed.status_code == 200
