@@ -62,7 +62,10 @@ class _Progress:
 
 
 class RequestContext:
-    """Outermost: gives the request its id and its caller, tells how it went, and turns a crash into a problem."""
+    """Gives the request its id and its caller, tells how it went, and turns a crash into a problem.
+
+    Around everything but `SecurityHeaders`, whose headers its answers have too.
+    """
 
     def __init__(
         self, app: ASGIApp, observer: RequestObserver | None = None, route_of: Callable[[Scope], str] | None = None
