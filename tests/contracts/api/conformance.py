@@ -30,6 +30,7 @@ class Conformance:
         response.read()
         documented = operation["responses"].get(str(response.status_code))
         assert documented is not None, f"{place} is not documented: {response.text[:500]}"
+        self._check_headers(response, documented, place)
         if not response.content:
             assert not documented.get("content"), f"{place} has no body, the document promises one"
             return
@@ -39,6 +40,14 @@ class Conformance:
         assert described is not None, f"{place} is documented as {sorted(content)}, not as {media_type}"
         if media_type.endswith("json"):
             self.check_value(json.loads(response.content), described["schema"], place)
+
+    def _check_headers(self, response: httpx.Response, documented: dict[str, Any], place: str) -> None:
+        for name, reference in documented["headers"].items():
+            header = self.document["components"]["headers"][reference["$ref"].rpartition("/")[2]]
+            assert header["required"]
+            assert name in response.headers, f"{place} has no {name}"
+            given = response.headers[name]
+            self.check_value(int(given) if header["schema"]["type"] == "integer" else given, header["schema"], name)
 
     def check_value(self, value: object, schema: dict[str, Any], place: str) -> None:
         """Whether a value has the shape that a schema of the document gives."""

@@ -85,6 +85,33 @@ def test_every_component_is_used_and_described(document: dict[str, Any]) -> None
         assert schema.get("description"), name
 
 
+def test_every_header_is_used_and_described(document: dict[str, Any]) -> None:
+    used = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
+    for name, header in document["components"]["headers"].items():
+        assert f"#/components/headers/{name}" in used, name
+        assert header["description"], name
+
+
+def test_headers_are_told_where_they_matter(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        responses, name = operation["responses"], operation["name"]
+        headers = {status: {*response["headers"]} for status, response in responses.items()}
+        assert all("X-Request-ID" in told for told in headers.values()), name
+        files = "/content" in name or "/thumbnail" in name
+        expected = {"Location": {"201"}, "WWW-Authenticate": {"401"}, "Retry-After": {"429", "503"}}
+        expected["ETag"] = {"200", "304"} if files else set()
+        for header, statuses in expected.items():
+            assert {status for status, told in headers.items() if header in told} == statuses & headers.keys(), name
+        taken = {given["name"] for given in operation.get("parameters", []) if given["in"] == "header"}
+        deadline = {"X-Request-Deadline-Ms"} if " /v1/" in name else set()
+        assert taken == deadline | ({"If-None-Match"} if files else set()), name
+
+
+def test_whatever_may_be_401_says_how_a_key_is_sent(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        assert bool(operation.get("security")) == ("401" in operation["responses"]), operation["name"]
+
+
 def test_no_text_holds_markup_that_could_run(document: dict[str, Any]) -> None:
     assert not re.search(r"<script|eval\(|javascript:", json.dumps(document))
 

@@ -75,6 +75,8 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         **problem_responses("validation_failed", "unauthorized", "forbidden", "rate_limited"),
     },
     dependencies=[Depends(require_metrics_access), NoQuery],
+    # Not needed unless metrics are closed, but there has to be a way to send it then.
+    openapi_extra={"security": [{"HTTPBearer": []}, {}]},
 )
 async def metrics(service: RunServiceOf, container: ContainerOf) -> Response:
     """Counts, latencies and how the service stands, of the process that answers: with several, each has its own."""
