@@ -11,7 +11,16 @@ from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
 from limits import parse_many
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import ConfigurationError
@@ -29,6 +38,19 @@ OWN_SEGMENTS = frozenset(
 _ORIGIN = re.compile(r"https?://[^/\s,*@?#]+")
 
 
+def _refuse_empty(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("it is empty: give it a value, or leave it out altogether")
+    return value
+
+
+NotEmpty = BeforeValidator(_refuse_empty)
+"""Of what means something else empty than not set: `${VARIABLE:-}` in a compose file makes the one of the other."""
+
+NamedPath = Annotated[Path, NotEmpty]
+"""An empty path would be the working directory."""
+
+
 class Section(BaseModel):
     """A group of settings; unknown names in it are errors."""
 
@@ -38,7 +60,7 @@ class Section(BaseModel):
 class HttpSettings(Section):
     """Where the service listens, and how much it takes."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, NotEmpty] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 25 * MEBIBYTE
@@ -52,8 +74,8 @@ class HttpSettings(Section):
     shutdown_seconds: Annotated[int, Field(ge=1)] = 20
     shutdown_notice_seconds: Annotated[float, Field(ge=0)] = 0.0
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
+    tls_certificate: NamedPath | None = None
+    tls_key: NamedPath | None = None
     hsts_seconds: Annotated[int, Field(ge=0)] = 0
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
@@ -122,19 +144,14 @@ class DecodeSettings(Section):
     max_seconds: Annotated[float, Field(gt=0)] = 4.5
 
 
-def _none_for_empty(value: object) -> object:
-    """A line without a value in `.env`, or a variable that is handed on empty, chooses nothing."""
-    return None if value == "" else value
-
-
 def _require_torch(section: Section, prefix: str, names: Sequence[str], *, instead: str) -> None:
     """Raise ValueError if one of these settings is not at its default, though the runtime is not torch.
 
     It would have no effect, and a digest that nobody compares is worse than none. A default may be handed on, by a
-    compose file, say, and so may what is empty.
+    compose file, say.
     """
     fields = type(section).model_fields
-    if given := [name for name in names if getattr(section, name) not in (fields[name].default, "")]:
+    if given := [name for name in names if getattr(section, name) != fields[name].default]:
         variables = ", ".join(f"{prefix}{name.upper()}" for name in given)
         raise ValueError(f"only {prefix}RUNTIME=torch takes {variables}: choose it, or leave that out and {instead}")
 
@@ -147,13 +164,11 @@ class EncoderSettings(Section):
     device: str = "cpu"
     precision: Literal["auto", "f32", "bf16"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
-    checkpoint: Path | None = None
+    checkpoint: NamedPath | None = None
     checkpoint_sha256: str | None = None
     revision: str | None = None
     input_size: Annotated[int, Field(ge=32, le=2048)] | None = None
     pooling: Literal["auto", "gem", "model"] = "auto"
-
-    _empty_is_none = field_validator("checkpoint", "revision", "input_size", mode="before")(_none_for_empty)
 
     @model_validator(mode="after")
     def _only_torch_chooses_weights(self) -> Self:
@@ -180,11 +195,9 @@ class DetectorSettings(Section):
     precision: Literal["auto", "f32", "bf16"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     weights: str = "DEFAULT"
-    checkpoint: Path | None = None
+    checkpoint: NamedPath | None = None
     checkpoint_sha256: str | None = None
-    labels_file: Path | None = None
-
-    _empty_is_none = field_validator("checkpoint", "labels_file", mode="before")(_none_for_empty)
+    labels_file: NamedPath | None = None
 
     @model_validator(mode="after")
     def _only_torch_chooses_weights(self) -> Self:
@@ -230,7 +243,7 @@ class RepositorySettings(Section):
     timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     prefer_grpc: bool = True
     grpc_port: Annotated[int, Field(ge=1, le=65535)] = 6334
-    ca_certificate: Path | None = None
+    ca_certificate: NamedPath | None = None
     shard_number: Annotated[int, Field(ge=1)] | None = None
     replication_factor: Annotated[int, Field(ge=1)] | None = None
     write_consistency_factor: Annotated[int, Field(ge=1)] | None = None
@@ -277,7 +290,7 @@ class AuthSettings(Section):
     """Who may call. Without keys, everybody."""
 
     keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(default=(), repr=False)
-    keys_file: Path | None = None
+    keys_file: NamedPath | None = None
     open_docs: bool = True
     open_metrics: bool = True
 
@@ -335,8 +348,8 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    data_dir: Path = Path("data")
-    models_dir: Path = Path(sys.prefix) / "share" / "lookalike" / "models"
+    data_dir: NamedPath = Path("data")
+    models_dir: NamedPath = Path(sys.prefix) / "share" / "lookalike" / "models"
     http: HttpSettings = HttpSettings()
     decode: DecodeSettings = DecodeSettings()
     encoder: EncoderSettings = EncoderSettings()

@@ -1,14 +1,14 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from domain.errors import ConfigurationError
 from domain.metadata import MetadataType
 from entrypoints.keys import parse_keys
-from entrypoints.settings import Settings, load_settings, setting_names
+from entrypoints.settings import Section, Settings, load_settings, setting_names
 
 Load = Callable[..., Settings]
 
@@ -160,17 +160,39 @@ def test_what_is_switched_off_may_keep_its_settings(load: Load) -> None:
     assert load(DETECTOR__RUNTIME="none", DETECTOR__WEIGHTS="COCO_V1").detector.weights == "COCO_V1"
 
 
-def test_defaults_and_lines_without_a_value_may_be_handed_on(load: Load) -> None:
-    empty = [name for name in TORCH_ALONE if name not in ("ENCODER__POOLING", "DETECTOR__WEIGHTS")]
-    dotenv = "".join(f"LOOKALIKE_{name}=\n" for name in empty)
-    settings = load(dotenv, ENCODER__POOLING="auto", DETECTOR__WEIGHTS="DEFAULT")
-    assert (settings.encoder.checkpoint, settings.encoder.input_size, settings.detector.labels_file) == (None,) * 3
+def test_defaults_may_be_handed_on(load: Load) -> None:
+    assert load(ENCODER__POOLING="auto", DETECTOR__WEIGHTS="DEFAULT").encoder.pooling == "auto"
 
 
 def test_torch_detects_in_f32_alone(load: Load) -> None:
     load(DETECTOR__RUNTIME="torch", DETECTOR__PRECISION="f32")
     with pytest.raises(ConfigurationError, match=r"LOOKALIKE_DETECTOR__PRECISION=bf16 needs OpenVINO"):
         load(DETECTOR__PRECISION="bf16")
+
+
+def names_of_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from names_of_paths(field.annotation, f"{prefix}{name.upper()}__")
+        elif "Path" in repr(field.annotation):
+            yield f"{prefix}{name.upper()}"
+
+
+@pytest.mark.parametrize("name", ["HTTP__HOST", *names_of_paths(Settings)])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_path_is_not_the_working_directory_nor_an_empty_host_every_address(
+    load: Load, name: str, value: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^LOOKALIKE_{name}: it is empty: "):
+        load(**{name: value})
+
+
+def test_the_working_directory_may_be_named(load: Load) -> None:
+    assert load(DATA_DIR=".").data_dir == Path()
+
+
+def test_every_path_is_looked_at() -> None:
+    assert {"DATA_DIR", "MODELS_DIR", "AUTH__KEYS_FILE", "ENCODER__CHECKPOINT"} < {*names_of_paths(Settings)}
 
 
 def test_a_bad_key_is_not_repeated(load: Load) -> None:
