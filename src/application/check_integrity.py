@@ -1,7 +1,7 @@
 """Verify originals, thumbnails, records, vectors and objects against each other, and mend what can be mended."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from application.index_pages import pages_of
 from application.settle_interrupted import SettleInterrupted
+from application.undamaged_objects import undamaged_objects
 from domain.embeddings import Embedding, Embeddings
-from domain.errors import ImageError, ImageNotFoundError, IndexDamagedError
+from domain.errors import ImageError, ImageNotFoundError
 from domain.images import ContentHash, ImageId, ImageRecord
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
@@ -139,7 +140,7 @@ class CheckIntegrity:
     async def _examined(self, records: Sequence[ImageRecord], *, deep: bool) -> list[Finding]:
         ids = [record.id for record in records]
         sizes, vectors = await self.store.sizes(ids), await self.repository.embeddings(ids)
-        objects = await self._object_embeddings(ids)
+        objects, _ = await undamaged_objects(self.repository, ids)
         findings: list[Finding] = []
         for record in records:
             findings += self._wrong_files(record, sizes[record.id])
@@ -193,16 +194,6 @@ class CheckIntegrity:
         elif fault := _fault(objects, (len(record.objects), self.repository.space.dimension)):
             findings.append(_unfit(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", fault))
         return findings
-
-    async def _object_embeddings(self, ids: Sequence[ImageId]) -> Mapping[ImageId, Embeddings]:
-        """Without those images of which some are missing."""
-        try:
-            return await self.repository.object_embeddings(ids)
-        except IndexDamagedError:
-            if len(ids) == 1:
-                return {}
-            half = len(ids) // 2
-            return {**await self._object_embeddings(ids[:half]), **await self._object_embeddings(ids[half:])}
 
     async def _forget(self, ids: Collection[ImageId]) -> None:
         await self.repository.delete(ids)

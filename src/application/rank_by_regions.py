@@ -1,16 +1,20 @@
 """Rank pictures by how well their objects match several regions of a query at once."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 import lap
 import numpy as np
 
 from application.search_result import SearchOptions
+from application.undamaged_objects import undamaged_objects
 from domain.embeddings import Embeddings
 from domain.geometry import BoundingBox
 from domain.images import ImageId, ImageRecord, Match, RegionMatch
 from domain.ports.similarity_repository import MAX_WINDOW, SimilarityRepository
+
+log = logging.getLogger(__name__)
 
 FIRST_DEPTH = 64
 PICTURES_AT_ONCE = 500
@@ -30,9 +34,10 @@ async def rank_by_regions(
     `queries` (len(regions), dimension) are the regions' embeddings. A region without a counterpart of positive
     similarity counts 0. Candidates come from one nearest-objects list a region, deepened until no picture outside
     the lists can rank above the last one wanted (the threshold algorithm of Fagin, Lotem and Naor, 2001), or until
-    MAX_WINDOW.
+    MAX_WINDOW. An image that has lost objects cannot be assigned: it is left out, and the log names it.
     """
     ranked: dict[ImageId, Match] = {}
+    damaged: set[ImageId] = set()
     depth = min(max(FIRST_DEPTH, 2 * wanted), MAX_WINDOW)
     while True:
         # One after the other: an embedded index answers in turn, and others get in between.
@@ -41,7 +46,7 @@ async def rank_by_regions(
             for query in queries
         ]
         candidates = {match.image.id: match.image for matches in lists for match in matches}
-        await _assign(repository, regions, queries, candidates, ranked)
+        await _assign(repository, regions, queries, candidates, ranked, damaged)
         best = sorted(ranked.values(), key=lambda match: -match.score)
         # A picture in none of the lists matches each region no better than that region's last in its list.
         unseen = float(np.mean([max(matches[-1].score, 0.0) if len(matches) == depth else 0.0 for matches in lists]))
@@ -51,17 +56,21 @@ async def rank_by_regions(
         depth = min(4 * depth, MAX_WINDOW)
 
 
-async def _assign(
+async def _assign(  # noqa: PLR0917 - the search's parameters, then what it knows
     repository: SimilarityRepository,
     regions: Sequence[BoundingBox],
     queries: Embeddings,
     candidates: Mapping[ImageId, ImageRecord],
     ranked: dict[ImageId, Match],
+    damaged: set[ImageId],
 ) -> None:
-    """Add to `ranked` the candidates that it lacks."""
-    new = [id_ for id_ in candidates if id_ not in ranked]
+    """Add to `ranked` the candidates that it lacks, or to `damaged`."""
+    new = [id_ for id_ in candidates if id_ not in ranked and id_ not in damaged]
     for first in range(0, len(new), PICTURES_AT_ONCE):
-        embeddings = await repository.object_embeddings(new[first : first + PICTURES_AT_ONCE])
+        embeddings, faults = await undamaged_objects(repository, new[first : first + PICTURES_AT_ONCE])
+        for id_, fault in faults.items():
+            log.warning("Image %s is left out of a search: %s `lookalike check` finds all such images.", id_, fault)
+        damaged.update(faults)
         matches = await asyncio.to_thread(
             lambda found: [_match(regions, queries, candidates[id_], objects) for id_, objects in found.items()],
             embeddings,

@@ -1,7 +1,7 @@
 """Ranking by several regions, against every assignment of every picture tried out."""
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -13,9 +13,10 @@ from adapters.repositories.in_memory_similarity_repository import InMemorySimila
 from application.rank_by_regions import FIRST_DEPTH, rank_by_regions
 from application.search_result import SearchOptions
 from domain.embeddings import Embeddings, normalised
+from domain.errors import IndexDamagedError
 from domain.filters import Field, Filter, InRange
 from domain.geometry import BoundingBox
-from domain.images import IndexedImage, Match
+from domain.images import ImageId, IndexedImage, Match
 from tests.builders import a_space, an_image, an_object, some_embeddings
 
 DIMENSION = 4
@@ -193,3 +194,28 @@ async def test_regions_are_asked_one_after_the_other_so_that_others_get_in_betwe
         )
     assert len(repository.depths) >= 3
     assert repository.asked_at_once == 1
+
+
+async def test_an_image_that_lost_objects_is_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, queries = pictures([2] * (2 * FIRST_DEPTH)), some_embeddings(2, seed=7, dimension=DIMENSION)
+    intact = ranking([image for number, image in enumerate(images) if number not in {3, 50}], queries)
+    lost = {images[3].record.id, images[50].record.id}
+    async with holding(images) as repository:
+        read = repository.object_embeddings
+
+        async def object_embeddings(ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
+            if damaged := lost.intersection(ids):
+                raise IndexDamagedError(f"Objects of image {min(damaged)} are missing. Delete it and index it again.")
+            return await read(ids)
+
+        monkeypatch.setattr(repository, "object_embeddings", object_embeddings)
+        matches = await rank_by_regions(repository, regions(2), queries, SearchOptions(limit=200), wanted=200)
+    assert not lost.intersection(match.image.id for match in matches)
+    assert [match.score for match in matches] == pytest.approx(intact, abs=1e-6)
+    assert sorted(record.getMessage() for record in caplog.records) == sorted(
+        f"Image {id_} is left out of a search: Objects of image {id_} are missing. Delete it and index it again. "
+        "`lookalike check` finds all such images."
+        for id_ in lost
+    )
