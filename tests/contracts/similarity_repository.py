@@ -493,6 +493,29 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await numbers_of(repository, where("metadata.x", exists=True)) == set(range(len(values)))
         assert await numbers_of(repository, where("metadata.x", exists=False)) == set()
 
+    async def test_one_of_many_numbers(self, repository: SimilarityRepository) -> None:
+        values: list[Any] = [
+            5, 5.0, -5, 5.5, 19.99, 19.990000000000002, 2**53 - 1, 2**53 - 2, -(2**53) + 1, 0, -0.0, 1e300,
+            1_767_225_600_001, 1_767_225_600_002, True, False, "5", ["5", "x"], ["x"],
+        ]  # fmt: skip
+        await repository.upsert([an_image(number, metadata={"x": value}) for number, value in enumerate(values)])
+        await repository.upsert([an_image(len(values), metadata={"other": 5})])
+        beside = [*(number / 100 + 1000 for number in range(400)), *range(-900, -500)]
+        for wanted, expected in [
+            ([5], {0, 1}), ([5.0], {0, 1}), ([-5.0, 5.5], {2, 3}), ([19.99], {4}), ([2**53 - 1], {6}),
+            ([2**53 - 2, -(2**53) + 1], {7, 8}), ([0], {9, 10}), ([-0.0], {9, 10}), ([1e300, 1], {11}),
+            ([1_767_225_600_001], {12}), ([1_767_225_600_001, 1_767_225_600_002], {12, 13}), ([], set()),
+            ([5, True], {0, 1, 14}), ([0, False, "5"], {9, 10, 15, 16, 17}), ([19.99, "x", 5.5], {3, 4, 17, 18}),
+        ]:  # fmt: skip
+            for among in (wanted, [*beside, *wanted]):
+                assert await numbers_of(repository, where("metadata.x", in_=among)) == expected, wanted
+                others = Filter(none=(condition("metadata.x", in_=among),))
+                assert await numbers_of(repository, others) == set(range(len(values) + 1)) - expected, wanted
+            each = tuple(condition("metadata.x", eq=value) for value in wanted)
+            if each:
+                assert await numbers_of(repository, Filter(any=each)) == expected, wanted
+            assert await numbers_of(repository, Filter(none=each)) == set(range(len(values) + 1)) - expected, wanted
+
     async def test_times_are_compared_to_the_microsecond(self, repository: SimilarityRepository) -> None:
         base = datetime.fromisoformat("2026-03-04T05:06:07.123456+00:00")
         await repository.upsert([an_image(number, created_at=base + number * MICROSECOND) for number in range(5)])

@@ -2,18 +2,24 @@
 
 The server's client and the embedded engine have near-identical condition classes; a `FilterDialect` holds the few
 constructors in which they differ. Every comparison is one of strings or of integers (see payload.py).
+
+A condition on what has no payload index reads the whole payload of each point that it is evaluated for: 5 µs and more,
+and many values must not become many conditions. The list of a point's metadata keys has an index: it comes first.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any, assert_never
 from uuid import UUID
 
 from adapters.repositories.payload import (
     KIND,
     KIND_IMAGE,
+    LOW_BITS,
     METADATA_FALSE,
     METADATA_KEYS,
     METADATA_TRUE,
@@ -29,6 +35,8 @@ from domain.filters import NUMBER_FIELDS, TEXT_FIELDS, TIME_FIELDS, AnyOf, Condi
 _LARGEST = 2**53
 """Beyond any stored width or height, and exact as a double, which is what range conditions take."""
 
+_GREATEST_LOW = 2**LOW_BITS - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterDialect:
@@ -40,6 +48,8 @@ class FilterDialect:
     """At least one holds; never called with none."""
     text_in: Callable[[str, Sequence[str]], Any]
     """The value at a path, or an element of the array there, is one of these strings."""
+    integer_in: Callable[[str, Sequence[int]], Any]
+    """The integer at a path is one of these."""
     between: Callable[[str, int | None, int | None], Any]
     """The integer at a path lies within these inclusive bounds; None does not bound."""
     empty: Callable[[str], Any]
@@ -81,8 +91,8 @@ def _compile(where: Filter, dialect: FilterDialect, *, must: Sequence[Any] = (),
     compiler = _Compiler(dialect)
     every = [*must, *(compiler.condition(condition) for condition in where.all)]
     if where.any:
-        every.append(compiler.some([compiler.condition(condition) for condition in where.any]))
-    none = [*(compiler.condition(condition) for condition in where.none), *must_not]
+        every.append(compiler.some([compiler.condition(condition) for condition in _merged(where.any)]))
+    none = [*(compiler.condition(condition) for condition in _merged(where.none)), *must_not]
     return dialect.every(every, none) if every or none else None
 
 
@@ -111,7 +121,7 @@ class _Compiler:
         return conditions[0] if len(conditions) == 1 else self.dialect.some(conditions)
 
     def _equalities(self, any_of: AnyOf) -> list[Any]:
-        """One condition for all strings and one for each other value; none for values that the field never has."""
+        """One condition for all strings, one for all numbers and so on; none for values that the field never has."""
         field, key = any_of.field, any_of.field.metadata_key
         texts = [value for value in any_of.values if isinstance(value, str) and _is_unicode(value)]
         flags = {value for value in any_of.values if isinstance(value, bool)}
@@ -122,26 +132,56 @@ class _Compiler:
         ]
         conditions: list[Any] = []
         if texts and (key is not None or field.name in TEXT_FIELDS):
-            conditions.append(self.dialect.text_in(field.name if key is None else metadata_path(key), texts))
+            conditions.append(
+                self.dialect.text_in(field.name, texts)
+                if key is None
+                else self.dialect.every([self._present(key), self.dialect.text_in(metadata_path(key), texts)], [])
+            )
         if key is not None:
             conditions += [
                 self.dialect.text_in(METADATA_TRUE if flag else METADATA_FALSE, [key]) for flag in sorted(flags)
             ]
-            conditions += [self._metadata_equals(key, number) for number in numbers]
+            if numbers:
+                conditions.append(self._metadata_number_in(key, numbers))
         elif field.name in NUMBER_FIELDS:
-            conditions += [
-                self.dialect.between(field.name, int(number), int(number))
-                for number in numbers
-                if abs(number) <= _LARGEST and number == int(number)
-            ]
+            whole = [int(number) for number in numbers if abs(number) <= _LARGEST and number == int(number)]
+            if whole:
+                conditions.append(self.dialect.integer_in(field.name, whole))
         elif field.name in TIME_FIELDS:
             times = [microseconds(value) for value in any_of.values if isinstance(value, datetime)]
-            conditions += [self.dialect.between(field.name, time, time) for time in times]
+            if times:
+                conditions.append(self.dialect.integer_in(field.name, times))
         return conditions
 
-    def _metadata_equals(self, key: str, number: float) -> Any:  # noqa: ANN401
-        parts = zip(number_paths(key), split(ordinal(number)), strict=True)
-        return self.dialect.every([self.dialect.between(path, part, part) for path, part in parts], [])
+    def _metadata_number_in(self, key: str, numbers: Sequence[float]) -> Any:  # noqa: ANN401
+        """The pair (high, low) is one of these numbers'.
+
+        A point with none of these high parts or none of these low parts fails after two conditions. One with both may
+        still combine two numbers: then its high part is looked up by halving, for the low parts that go with it.
+        """
+        integer_in, (high, low) = self.dialect.integer_in, number_paths(key)
+        runs = _runs(numbers)
+        highs = [part for run in runs for part in run.highs]
+        lows = sorted({part for run in runs for part in run.lows})
+        must = [self._present(key), integer_in(high, highs), integer_in(low, lows)]
+        # In `must_not`: the engine may begin with any condition of `must`, and comes to these only after those.
+        return self.dialect.every(must, self._other_lows(high, low, runs))
+
+    def _other_lows(self, high: str, low: str, runs: "Sequence[_Run]") -> list[Any]:
+        """One of these holds if the low part does not go with the high part, which is one of those of `runs`."""
+        if len(runs) == 1:
+            return []
+        between, every, middle = self.dialect.between, self.dialect.every, len(runs) // 2
+        halves = (
+            (between(high, None, runs[middle - 1].highs[-1]), runs[:middle]),
+            (between(high, runs[middle].highs[0], None), runs[middle:]),
+        )
+        return [every([in_half], [self._goes_with(high, low, half)]) for in_half, half in halves]
+
+    def _goes_with(self, high: str, low: str, runs: "Sequence[_Run]") -> Any:  # noqa: ANN401
+        if len(runs) == 1:
+            return self.dialect.integer_in(low, runs[0].lows)
+        return self.dialect.every([], self._other_lows(high, low, runs))
 
     def _in_range(self, bounds: InRange) -> Any:  # noqa: ANN401
         key, name = bounds.field.metadata_key, bounds.field.name
@@ -159,30 +199,58 @@ class _Compiler:
 
     def _metadata_between(self, key: str, lowest: int | None, highest: int | None) -> Any:  # noqa: ANN401
         """The pair (high, low) lies between two such pairs, in lexicographic order."""
-        between, (high, low) = self.dialect.between, number_paths(key)
-        bound_high, bound_low = split(ordinal(-math.inf) if lowest is None else lowest)
-        must = [
-            between(high, bound_high, None),
-            self.dialect.some([between(high, bound_high + 1, None), between(low, bound_low, None)]),
-        ]
-        if highest is not None:
-            bound_high, bound_low = split(highest)
-            must += [
-                between(high, None, bound_high),
-                self.dialect.some([between(high, None, bound_high - 1), between(low, None, bound_low)]),
-            ]
+        between, some, (high, low) = self.dialect.between, self.dialect.some, number_paths(key)
+        least_high, least_low = split(ordinal(-math.inf) if lowest is None else lowest)
+        greatest_high, greatest_low = (None, _GREATEST_LOW) if highest is None else split(highest)
+        must = [self._present(key), between(high, least_high, greatest_high)]
+        if least_low > 0:
+            must.append(some([between(high, least_high + 1, None), between(low, least_low, None)]))
+        if greatest_high is not None and greatest_low < _GREATEST_LOW:
+            must.append(some([between(high, None, greatest_high - 1), between(low, None, greatest_low)]))
         return self.dialect.every(must, [])
 
     def _exists(self, exists: Exists) -> Any:  # noqa: ANN401
         missing = self._missing(exists.field)
         return self.dialect.every([], [missing]) if exists.expected else missing
 
+    def _present(self, key: str) -> Any:  # noqa: ANN401
+        return self.dialect.text_in(METADATA_KEYS, [key])
+
     def _missing(self, field: Field) -> Any:  # noqa: ANN401
         if (key := field.metadata_key) is not None:
-            return self.dialect.every([], [self.dialect.text_in(METADATA_KEYS, [key])])
+            return self.dialect.every([], [self._present(key)])
         if field.name == "labels":
             return self.dialect.empty(field.name)
         return self.some([])  # the other fields are always there
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """High parts, ascending and with none of another run's between them, that all go with the same low parts."""
+
+    highs: list[int]
+    lows: list[int]
+
+
+def _runs(numbers: Sequence[float]) -> list[_Run]:
+    """The parts of these numbers, by ascending high part. Integers below 2^21 all have the low part 0: one run."""
+    lows_of: defaultdict[int, set[int]] = defaultdict(set)
+    for high, low in (split(ordinal(number)) for number in numbers):
+        lows_of[high].add(low)
+    grouped = groupby(sorted(lows_of), key=lows_of.__getitem__)
+    return [_Run(list(highs), sorted(lows)) for lows, highs in grouped]
+
+
+def _merged(alternatives: Sequence[Condition]) -> list[Condition]:
+    """What holds where one of these does, with all values that a field is compared with in one condition."""
+    values: defaultdict[Field, list[Any]] = defaultdict(list)
+    others: list[Condition] = []
+    for condition in alternatives:
+        if isinstance(condition, AnyOf):
+            values[condition.field] += condition.values
+        else:
+            others.append(condition)
+    return [*(AnyOf(field, tuple(of_field)) for field, of_field in values.items()), *others]
 
 
 _Rank = tuple[int, bool]

@@ -21,6 +21,7 @@ EDGE = FilterDialect(
     every=lambda must, must_not: engine.Filter(must=list(must), must_not=list(must_not)),
     some=lambda conditions: engine.Filter(should=list(conditions)),
     text_in=lambda path, texts: engine.FieldCondition(path, match=engine.MatchAny(list(texts))),
+    integer_in=lambda path, integers: engine.FieldCondition(path, match=engine.MatchAny(list(integers))),
     between=lambda path, low, high: engine.FieldCondition(path, range=engine.RangeFloat(gte=low, lte=high)),
     empty=engine.IsEmptyCondition,
     ids=lambda ids: engine.HasIdCondition(set(ids)),

@@ -1,7 +1,9 @@
 """The compiled filter passes exactly what `Filter.matches` passes, on the embedded engine and on the client's."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,7 +28,7 @@ from domain.filters import AnyOf, Exists, Field, Filter, InRange
 from domain.images import ImageRecord
 from domain.metadata import MetadataType
 from tests.builders import a_record
-from tests.unit.adapters.repositories.strategies import filters, records
+from tests.unit.adapters.repositories.strategies import NOON, filters, records
 
 IDS = [UUID(int=number) for number in (1, 2, 3, 4)]
 VECTOR = [1.0, 0.0]
@@ -178,6 +180,103 @@ def test_values_that_naive_translations_get_wrong(
     qdrant.store(stored)
 
     assert {id_.int for id_ in qdrant.passing(compile_image_filter(where, qdrant.dialect))} == passes
+
+
+# What is evaluated for a point
+
+GRID = [struct.unpack(">d", struct.pack(">II", 0x40240000 + high, low))[0] for high in range(32) for low in range(32)]
+"""Doubles from 10 on: all combinations of 32 high and 32 low parts."""
+EVERY_THIRD = GRID[::3]
+
+
+@pytest.mark.parametrize("backend", ["edge", "edge_with_indexes", "client_local_mode"])
+def test_numbers_that_combine_the_parts_of_two_wanted_ones_are_others(
+    request: pytest.FixtureRequest, backend: str
+) -> None:
+    qdrant: Backend = request.getfixturevalue(backend)
+    wanted = Filter(all=(AnyOf(PRICE, tuple(EVERY_THIRD)),))
+    stored = [a_record(id=UUID(int=place), metadata={"price": number}) for place, number in enumerate(GRID[:100], 1)]
+
+    qdrant.store(stored)
+
+    assert {place.int for place in qdrant.passing(compile_image_filter(wanted, qdrant.dialect))} == set(
+        range(1, 101, 3)
+    )
+
+
+@dataclass
+class PayloadReads:
+    """A dialect whose conditions are evaluated here, counting those that read a point's payload."""
+
+    count: int = 0
+
+    def dialect(self) -> FilterDialect:
+        return FilterDialect(
+            every=self._every,
+            some=lambda conditions: lambda payload: any(condition(payload) for condition in conditions),
+            text_in=lambda path, texts: self._at(path, lambda value: bool({*texts} & {*_listed(value)})),
+            integer_in=lambda path, integers: self._at(path, lambda value: value in {*integers}),
+            between=lambda path, low, high: self._at(
+                path,
+                lambda value: value is not None and (low is None or value >= low) and (high is None or value <= high),
+            ),
+            empty=lambda path: self._at(path, lambda value: not value),
+            ids=lambda _ids: lambda _payload: False,
+        )
+
+    def _every(self, must: Sequence[Any], must_not: Sequence[Any]) -> Any:
+        # Of `must` the engine takes first what it holds for the least likely to hold, and that may be any.
+        return lambda payload: (
+            all(condition(payload) for condition in reversed(must))
+            and not any(condition(payload) for condition in must_not)
+        )
+
+    def _at(self, path: str, test: Callable[[Any], bool]) -> Any:
+        def condition(payload: Any) -> bool:
+            self.count += "." in path  # all other paths in use have a payload index
+            for name in path.split("."):
+                payload = payload.get(name.strip('"'), {})
+            return test(payload if payload != {} else None)
+
+        return condition
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+CENTS = tuple(cents / 100 for cents in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("where", "price", "passes", "most"),
+    [
+        (Filter(all=(AnyOf(PRICE, tuple(range(1000))),)), 500, True, 2),
+        (Filter(all=(AnyOf(PRICE, CENTS),)), 5000.01, False, 2),
+        (Filter(all=(AnyOf(PRICE, CENTS),)), 5.01, True, 24),
+        (Filter(all=(AnyOf(PRICE, CENTS),)), "5.01", False, 2),
+        (Filter(all=(AnyOf(PRICE, tuple(EVERY_THIRD)),)), GRID[500], False, 16),
+        (Filter(none=tuple(AnyOf(PRICE, (cents,)) for cents in CENTS[:64])), 5.01, True, 2),
+        (Filter(any=tuple(AnyOf(PRICE, (f"{cents}",)) for cents in CENTS[:64])), "x", False, 1),
+        (Filter(all=(InRange(field=PRICE, gte=10, lt=50),)), 20, True, 1),
+        (Filter(all=(InRange(field=PRICE, gt=0.1, lt=19.99),)), 5.01, True, 5),
+    ],
+)
+def test_many_values_are_few_conditions_for_each_point(where: Filter, price: Any, passes: bool, most: int) -> None:
+    reads = PayloadReads()
+    record = a_record(metadata={"price": price})
+    compiled = compile_image_filter(where, reads.dialect())
+
+    assert compiled(payload_of(record, "generation")) is passes is where.matches(record)
+    assert reads.count <= most
+
+
+def test_times_and_sides_are_one_condition_however_many() -> None:
+    dialect = replace(PayloadReads().dialect(), integer_in=lambda path, _integers: made.append(path))
+    made: list[str] = []
+    times = AnyOf(Field("created_at"), tuple(NOON + timedelta(seconds=seconds) for seconds in range(1000)))
+    compile_image_filter(Filter(all=(times, AnyOf(Field("width"), tuple(range(1000))))), dialect)
+    assert made == ["created_at", "width"]
 
 
 def test_nothing_to_restrict_compiles_to_no_filter() -> None:
