@@ -28,6 +28,8 @@ from entrypoints.http.parameters import parsed_by
 
 MAX_CONDITIONS = 64
 MAX_VALUES = 1000
+MAX_VALUES_ALTOGETHER = 4000
+"""The index evaluates all of it for each picture; docs/adr/0022 has measurements."""
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 Bound = StrictInt | StrictFloat | StrictStr
@@ -57,7 +59,14 @@ class ConditionIn(BaseModel):
         ),
     ]
     eq: Scalar | None = None
-    in_: Annotated[list[Scalar] | None, Field(alias="in", max_length=MAX_VALUES)] = None
+    in_: Annotated[
+        list[Scalar] | None,
+        Field(
+            alias="in",
+            max_length=MAX_VALUES,
+            description=f"At most {MAX_VALUES:,} values, and {MAX_VALUES_ALTOGETHER:,} in all conditions of a filter.",
+        ),
+    ] = None
     gt: Bound | None = None
     gte: Bound | None = None
     lt: Bound | None = None
@@ -91,7 +100,10 @@ class ConditionIn(BaseModel):
 
 
 class FilterIn(BaseModel):
-    """Every condition of `all`, at least one of `any`, none of `none`; each part is optional."""
+    """Every condition of `all`, at least one of `any`, none of `none`; each part is optional.
+
+    At most 64 conditions and 4,000 values altogether.
+    """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
@@ -102,6 +114,12 @@ class FilterIn(BaseModel):
 
     @model_validator(mode="after")
     def _compile(self) -> Self:
+        conditions = [*self.all, *self.any, *self.none]
+        if len(conditions) > MAX_CONDITIONS:
+            raise _invalid(f"a filter has at most {MAX_CONDITIONS} conditions altogether, not {len(conditions)}")
+        values = sum(len(condition.in_ or ()) for condition in conditions)
+        if values > MAX_VALUES_ALTOGETHER:
+            raise _invalid(f"a filter has at most {MAX_VALUES_ALTOGETHER:,} values altogether, not {values:,}")
         parts = {part: tuple(item.to_domain() for item in getattr(self, part)) for part in ("all", "any", "none")}
         self._compiled = filters.Filter(**parts)
         return self
@@ -130,7 +148,8 @@ FilterText = Annotated[
         {
             "type": "string",
             "description": 'A filter as JSON text: `{"all": [...], "any": [...], "none": [...]}`, each part optional. '
-            f"Such as `{json.dumps(EXAMPLE)}`.",
+            f"At most {MAX_CONDITIONS} conditions and {MAX_VALUES_ALTOGETHER:,} values altogether. Such as "
+            f"`{json.dumps(EXAMPLE)}`.",
             "examples": [""],
         }
     ),

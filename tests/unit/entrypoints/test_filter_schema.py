@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidFilterError
 from domain.filters import EVERYTHING, AnyOf, Exists, Field, Filter, InRange
-from entrypoints.http.filter_schema import MAX_CONDITIONS, MAX_VALUES, FilterIn, parse_filter
+from entrypoints.http.filter_schema import (
+    MAX_CONDITIONS,
+    MAX_VALUES,
+    MAX_VALUES_ALTOGETHER,
+    FilterIn,
+    parse_filter,
+)
 
 
 def parsed(**parts: Any) -> Filter:
@@ -55,6 +61,12 @@ def test_parts_are_optional() -> None:
     assert parsed() == parsed(all=[], any=[], none=[]) == EVERYTHING
 
 
+def test_as_much_as_may_be() -> None:
+    some = [{"field": "metadata.sku", "in": [number / 8 for number in range(MAX_VALUES)]}] * 2
+    found = parsed(all=some, any=[{"field": "width", "eq": 1}] * (MAX_CONDITIONS - 4), none=some)
+    assert (len(found.all), len(found.any), len(found.none)) == (2, MAX_CONDITIONS - 4, 2)
+
+
 @pytest.mark.parametrize(
     ("parts", "says"),
     [
@@ -79,7 +91,15 @@ def test_parts_are_optional() -> None:
         ({"all": [{"field": "created_at", "gt": "2026-01-01"}]}, "RFC 3339"),
         ({"all": [{"field": "width", "exists": 1}]}, "exists"),
         ({"all": [{"field": "width", "eq": 1}] * (MAX_CONDITIONS + 1)}, str(MAX_CONDITIONS)),
+        (
+            {part: [{"field": "width", "eq": 1}] * (MAX_CONDITIONS // 2) for part in ("all", "any", "none")},
+            f"at most {MAX_CONDITIONS} conditions altogether, not {MAX_CONDITIONS // 2 * 3}",
+        ),
         ({"all": [{"field": "width", "in": [1] * (MAX_VALUES + 1)}]}, str(MAX_VALUES)),
+        (
+            {part: [{"field": "metadata.a", "in": [1] * 600}] * 3 for part in ("all", "any", "none")},
+            f"at most {MAX_VALUES_ALTOGETHER:,} values altogether, not 5,400",
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )
