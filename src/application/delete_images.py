@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from domain.callers import Caller, acting_for, raise_if_over
-from domain.errors import ImageNotFoundError
-from domain.filters import EVERYTHING, Filter
+from domain.errors import ImageNotFoundError, InvalidFilterError
+from domain.filters import EVERYTHING, AnyOf, Filter
 from domain.images import ImageId
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
@@ -34,7 +34,11 @@ class DeleteImages:
             raise ImageNotFoundError([id_])
 
     async def matching(self, where: Filter) -> int:
-        """Delete every image that matches; how many those were. What is indexed meanwhile stays."""
+        """Delete every image that matches; how many those were. What is indexed meanwhile stays.
+
+        Raises InvalidFilterError, as `refuse_unmeant` does.
+        """
+        refuse_unmeant(where)
         deleted = 0
         async for page in pages_of(self.repository, page_size=GROUP_SIZE, where=where):
             deleted += await self._delete([record.id for record in page.items], where)
@@ -50,3 +54,18 @@ class DeleteImages:
                         await self.repository.delete(present)
                         await asyncio.gather(*(self.store.delete(id_) for id_ in present))
         return len(present)
+
+
+def refuse_unmeant(where: Filter) -> None:
+    """Refuse to delete by a filter that names all images as a program's mistake would have it.
+
+    Raises InvalidFilterError if it has no condition, or compares a field with an empty list.
+    """
+    if not where:
+        raise InvalidFilterError('The filter names nothing. To delete all: {"all": [{"field": "width", "gte": 1}]}.')
+    for condition in (*where.all, *where.any, *where.none):
+        if isinstance(condition, AnyOf) and not condition.values:
+            raise InvalidFilterError(
+                f"The filter compares {condition.field.name} with an empty `in`, which nothing is in: to delete all "
+                "but these would delete everything. Leave the condition out if it is not meant."
+            )

@@ -64,6 +64,7 @@ def delete(
 
     Example: [bold]lookalike delete --filter '{"all": [{"field": "metadata.brand", "eq": "acme"}]}'[/]
     """
+    from application.delete_images import refuse_unmeant
     from entrypoints.http.filter_schema import parse_filter
 
     if bool(ids) == (where is not None):
@@ -72,10 +73,7 @@ def delete(
         _delete_ids(ids)
         return
     parsed = parse_filter(where or "")
-    if not parsed:
-        raise typer.BadParameter(
-            'it names nothing. To delete all: \'{"all": [{"field": "width", "gte": 1}]}\'', param_hint="--filter"
-        )
+    refuse_unmeant(parsed)
     _delete_matching(parsed, ask=sys.stdin.isatty() and not yes)
 
 

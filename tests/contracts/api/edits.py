@@ -104,6 +104,17 @@ class EditsContract(Deployed):
         assert_problem(client.post("/v1/images/delete", json={"filter": where}), 422, "invalid_filter")
         assert client.get(f"/v1/images/{image['id']}").status_code == 200
 
+    @pytest.mark.parametrize("part", ["all", "any", "none"])
+    def test_deleting_all_but_those_in_an_empty_list_is_refused(
+        self, client: httpx.Client, album: Album, part: str
+    ) -> None:
+        image = album.add()
+        for field in ("labels", "metadata.price"):
+            where = {"all": [{"field": "width", "gte": 1}], part: [{"field": field, "in": []}]}
+            refused = client.post("/v1/images/delete", json={"filter": where})
+            assert_problem(refused, 422, "invalid_filter", says=f"compares {field} with an empty `in`")
+        assert client.get(f"/v1/images/{image['id']}").status_code == 200
+
     @pytest.mark.parametrize(
         "body",
         [

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.stores.file_system_image_store import FileSystemImageStore
 from domain.callers import Caller, acting_for, raise_if_over
-from domain.errors import DeadlinePassedError, ImageNotFoundError, InvalidMetadataError
+from domain.errors import DeadlinePassedError, ImageNotFoundError, InvalidFilterError, InvalidMetadataError
 from domain.filters import AnyOf, Field, Filter
 from tests.fakes import records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -45,6 +45,21 @@ async def test_all_that_match_are_deleted_over_many_pages(workshop: Workshop) ->
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"other")]
     assert set(workshop.store.files) == {id_of(b"other")}
     assert await workshop.delete.matching(ACME) == 0
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        (Filter(), "names nothing"),
+        (Filter(none=(AnyOf(Field("labels"), ()),)), "labels with an empty `in`.*would delete everything"),
+        (Filter(all=ACME.all, any=(AnyOf(Field("metadata.price"), ()),)), "metadata.price with an empty `in`"),
+    ],
+)
+async def test_a_filter_that_names_all_by_mistake_deletes_nothing(workshop: Workshop, where: Filter, says: str) -> None:
+    await workshop.index(an_upload(b"hat", metadata={"brand": "acme"}))
+    with pytest.raises(InvalidFilterError, match=says):
+        await workshop.delete.matching(where)
+    assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
 
 
 async def test_a_patch_is_merged_and_returned(workshop: Workshop) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.errors import InvalidFilterError, InvalidMetadataError
+from domain.errors import InvalidMetadataError
 from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
@@ -208,11 +208,12 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
     responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter", "storage_full"),
 )
 async def delete_matching(body: DeleteIn, delete: DeleteImagesOf) -> DeletedOut:
-    """Delete every image that the filter names. An empty filter is refused: it would name them all."""
-    where = body.filter.to_domain()
-    if not where:
-        raise InvalidFilterError('The filter names nothing. To delete all: {"all": [{"field": "width", "gte": 1}]}.')
-    return DeletedOut(deleted=await delete.matching(where))
+    """Delete every image that the filter names.
+
+    An empty filter is refused, which would name them all, and one with an empty `in`: of all but those in an empty list
+    it would delete all.
+    """
+    return DeletedOut(deleted=await delete.matching(body.filter.to_domain()))
 
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}

@@ -236,7 +236,7 @@ class MetadataPatchIn(BaseModel):
 
 
 class DeleteIn(BaseModel):
-    """Which images to delete; the filter must name something."""
+    """Which images to delete; the filter must name something, and no `in` of it may be empty."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -94,6 +94,7 @@ def test_a_misspelt_setting_is_named_with_the_nearest(tmp_path: Path) -> None:
         (["delete"], "one of the two"),
         (["delete", "0a4d55a8-d778-5022-abab-977f9a1b3f7c", "--filter", "{}"], "one of the two"),
         (["delete", "--filter", "{}"], "names nothing"),
+        (["delete", "--filter", '{"none": [{"field": "labels", "in": []}]}'], "compares labels with an empty `in`"),
         (["reindex"], "say what is to be built anew"),
     ],
 )
