@@ -19,7 +19,11 @@ def index(
     ],
     metadata: Annotated[
         str | None,
-        typer.Option(metavar="JSON", help='Metadata for every picture, such as \'{"brand": "acme"}\'.'),
+        typer.Option(
+            metavar="JSON",
+            help='Metadata for every picture, such as \'{"brand": "acme"}\'. It replaces all that pictures have which '
+            "are indexed already.",
+        ),
     ] = None,
     url: Annotated[
         str | None,
@@ -35,8 +39,9 @@ def index(
 ) -> None:
     """Index pictures.
 
-    What is indexed already is skipped, whatever its name. Ctrl-C finishes the pictures in hand; run the same command
-    again to go on. Exits 1 if any picture failed, and names each with the reason.
+    What is indexed already is skipped, whatever its name, but for --metadata, which replaces the whole of its metadata.
+    Ctrl-C finishes the pictures in hand; run the same command again to go on. Exits 1 if any picture failed, and names
+    each with the reason.
 
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
     """
@@ -60,7 +65,7 @@ def index(
         )
     source = index_here(parsed) if url is None else index_there(url, chosen_key(key), metadata)
     try:
-        code = asyncio.run(run_index(found, source))
+        code = asyncio.run(run_index(found, source, replaces_metadata=metadata is not None))
     except KeyboardInterrupt:  # before it began, or a second time
         say_how_to_go_on(GO_ON)
         raise

@@ -63,8 +63,11 @@ class Tally:
         return self.created + self.existed + len(self.failures)
 
 
-async def run_index(found: Sequence[Found], source: Source) -> int:
-    """Index what was found, report, and return the exit code. Raises what `source` raises, after the report."""
+async def run_index(found: Sequence[Found], source: Source, *, replaces_metadata: bool = False) -> int:
+    """Index what was found, report, and return the exit code. Raises what `source` raises, after the report.
+
+    The report tells of metadata that is replaced where pictures existed.
+    """
     tally = Tally()
     for item in found:
         if item.unreadable is not None:
@@ -86,10 +89,10 @@ async def run_index(found: Sequence[Found], source: Source) -> int:
                         break
     except (LookalikeError, OSError):
         if tally.done:
-            _report(tally)
+            _report(tally, replaces_metadata=replaces_metadata)
             print(f"lookalike: stopped after {tally.done} of {len(found)}. {GO_ON}", file=sys.stderr)
         raise
-    _report(tally)
+    _report(tally, replaces_metadata=replaces_metadata)
     if interruption.requested and tally.done < len(found):
         say_how_to_go_on(GO_ON)
         return interruption.code
@@ -147,8 +150,9 @@ def read_picture(path: Path, max_bytes: int) -> bytes:
     return content
 
 
-def _report(tally: Tally) -> None:
+def _report(tally: Tally, *, replaces_metadata: bool) -> None:
     for failure in tally.failures:
         print(f"{failure.path}: {failure.reason}", file=sys.stderr)
     sys.stderr.flush()
-    print(f"{tally.created} created, {tally.existed} existed, {len(tally.failures)} failed", flush=True)
+    replaced = " (metadata replaced)" if replaces_metadata and tally.existed else ""
+    print(f"{tally.created} created, {tally.existed} existed{replaced}, {len(tally.failures)} failed", flush=True)

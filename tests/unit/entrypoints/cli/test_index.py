@@ -48,13 +48,28 @@ def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder
     second = lookalike(*arguments, data_dir=data_dir, settings=settings)
 
     assert (first.returncode, second.returncode) == (1, 1)
-    assert "3 created, 1 existed, 4 failed" in first.stdout
-    assert "0 created, 4 existed, 4 failed" in second.stdout
+    assert "3 created, 1 existed (metadata replaced), 4 failed" in first.stdout
+    assert "0 created, 4 existed (metadata replaced), 4 failed" in second.stdout
     told = dict(line.split(": ", 1) for line in first.stderr.splitlines() if line.startswith(str(folder)))
     assert {Path(path).name for path in told} == {"broken.png", "text.jpg", "gone.png", "large.bmp"}
     assert told[str(folder / "gone.png")] == "The file cannot be read: No such file or directory."
     assert "90,000 bytes" in told[str(folder / "large.bmp")]
     assert listed(data_dir) == {name: {"brand": "acme"} for name in ("00.png", "01.png", "02.png")}
+
+
+def test_metadata_replaces_that_of_pictures_that_existed_and_is_told(folder: Path, data_dir: Path) -> None:
+    pictures(folder, 0)
+
+    kept_by_hand = lookalike("index", folder, "--metadata", '{"price": 5, "note": "by hand"}', data_dir=data_dir)
+    without = lookalike("index", folder, data_dir=data_dir)
+    before = listed(data_dir)
+    replaced = lookalike("index", folder, "--metadata", '{"album": "2026"}', data_dir=data_dir)
+
+    assert kept_by_hand.stdout == "1 created, 0 existed, 0 failed\n"
+    assert without.stdout == "0 created, 1 existed, 0 failed\n"
+    assert before == {"00.png": {"price": 5, "note": "by hand"}}
+    assert replaced.stdout == "0 created, 1 existed (metadata replaced), 0 failed\n"
+    assert listed(data_dir) == {"00.png": {"album": "2026"}}
 
 
 def test_ctrl_c_finishes_what_is_in_hand_and_the_next_run_the_rest(folder: Path, data_dir: Path) -> None:
