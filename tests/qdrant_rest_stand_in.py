@@ -153,6 +153,7 @@ async def _query(client: AsyncQdrantClient, request: Request) -> models.QueryRes
         limit=wanted.limit or 10,
         offset=wanted.offset,
         score_threshold=wanted.score_threshold,
+        with_payload=wanted.with_payload or False,
     )
 
 

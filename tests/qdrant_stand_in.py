@@ -275,6 +275,7 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
                 limit=request.limit,
                 offset=request.offset,
                 score_threshold=request.score_threshold if request.HasField("score_threshold") else None,
+                with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
             )
             return grpc.QueryResponse(result=[RestToGrpc.convert_scored_point(point) for point in answer.points])
 
@@ -300,7 +301,7 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
 
     async def Count(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def work() -> Any:
-            assert request.exact
+            assert request.exact or not request.HasField("filter"), "what is counted for callers is counted exactly"
             answer = await self._client.count(request.collection_name, count_filter=_filter(request))
             return grpc.CountResponse(result=RestToGrpc.convert_count_result(answer))
 

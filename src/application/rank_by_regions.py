@@ -17,6 +17,9 @@ from domain.ports.similarity_repository import MAX_WINDOW, SimilarityRepository
 log = logging.getLogger(__name__)
 
 FIRST_DEPTH = 64
+ROUNDING = 1e-6
+"""How far apart two computations of one similarity may be: the repository's and this module's."""
+
 PICTURES_AT_ONCE = 500
 """Bounds how many objects' embeddings are in memory."""
 
@@ -34,7 +37,8 @@ async def rank_by_regions(
     `queries` (len(regions), dimension) are the regions' embeddings. A region without a counterpart of positive
     similarity counts 0. Candidates come from one nearest-objects list a region, deepened until no picture outside
     the lists can rank above the last one wanted (the threshold algorithm of Fagin, Lotem and Naor, 2001), or until
-    MAX_WINDOW. An image that has lost objects cannot be assigned: it is left out, and the log names it.
+    MAX_WINDOW. Equal scores are in the order of ids, here as in the lists. An image that has lost objects cannot be
+    assigned: it is left out, and the log names it.
     """
     ranked: dict[ImageId, Match] = {}
     damaged: set[ImageId] = set()
@@ -47,13 +51,27 @@ async def rank_by_regions(
         ]
         candidates = {match.image.id: match.image for matches in lists for match in matches}
         await _assign(repository, regions, queries, candidates, ranked, damaged)
-        best = sorted(ranked.values(), key=lambda match: -match.score)
-        # A picture in none of the lists matches each region no better than that region's last in its list.
-        unseen = float(np.mean([max(matches[-1].score, 0.0) if len(matches) == depth else 0.0 for matches in lists]))
-        if unseen == 0.0 or depth == MAX_WINDOW or (len(best) >= wanted and best[wanted - 1].score >= unseen):
+        best = sorted(ranked.values(), key=lambda match: match.place)
+        last = best[wanted - 1] if len(best) >= wanted else None
+        if depth == MAX_WINDOW or _is_above_the_unseen(last, lists, depth):
             threshold = options.score_threshold
             return [match for match in best[:wanted] if threshold is None or match.score >= threshold]
         depth = min(4 * depth, MAX_WINDOW)
+
+
+def _is_above_the_unseen(last: Match | None, lists: Sequence[Sequence[Match]], depth: int) -> bool:
+    """Whether no picture in none of the lists, which are of `depth` if there are more, can rank above `last`.
+
+    It matches each region no better than that region's last in its list, and comes after it in the order of ids where
+    it matches as well.
+    """
+    ends = [matches[-1] for matches in lists if len(matches) == depth and matches[-1].score > 0]
+    if not ends or last is None:
+        return not ends
+    unseen = sum(match.score for match in ends) / len(lists)
+    if last.score > unseen + ROUNDING:
+        return True
+    return last.score > unseen - ROUNDING and last.image.id <= max(match.image.id for match in ends)
 
 
 async def _assign(  # noqa: PLR0917 - the search's parameters, then what it knows

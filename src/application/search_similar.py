@@ -128,4 +128,4 @@ class SearchSimilar:
         from_start = replace(options, offset=0, limit=end)
         both = [*await self._nearest(query, from_start), *await self._nearest_objects(query, from_start)]
         best = {match.image.id: match for match in sorted(both, key=lambda match: match.score)}
-        return sorted(best.values(), key=lambda match: -match.score)[options.offset : end]
+        return sorted(best.values(), key=lambda match: match.place)[options.offset : end]

@@ -99,6 +99,11 @@ class Match:
     region: DetectedObject | None = None
     regions: tuple[RegionMatch, ...] | None = None
 
+    @property
+    def place(self) -> tuple[float, ImageId]:
+        """What a ranking is sorted by: the best first, equal scores in the order of ids."""
+        return -self.score, self.image.id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePage:

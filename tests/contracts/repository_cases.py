@@ -11,7 +11,7 @@ from adapters.repositories.in_memory_similarity_repository import InMemorySimila
 from domain.embeddings import Embedding
 from domain.filters import AnyOf, Condition, Exists, Field, Filter, InRange
 from domain.images import ImageId, ImageRecord, IndexedImage
-from tests.builders import EPOCH, a_record, a_space, an_object
+from tests.builders import EPOCH, a_record, a_space, an_embedding, an_image, an_object, some_embeddings
 
 SPACE = a_space(16)
 OTHER_SPACE = a_space(8, model="other-model")
@@ -128,6 +128,22 @@ def at_cosine(cosine: float) -> Embedding:
     vector = np.zeros(16, dtype=np.float32)
     vector[:2] = cosine, (1.0 - cosine**2) ** 0.5
     return vector
+
+
+def with_copies() -> list[IndexedImage]:
+    """103 images, and 40 copies of one of them in between: the same embedding and the same objects."""
+
+    def of(number: int, seed: int) -> IndexedImage:
+        return an_image(
+            number,
+            embedding=an_embedding(seed),
+            objects=tuple(an_object(f"label {index}") for index in range(1 + seed % 3)),
+            object_embeddings=some_embeddings(1 + seed % 3, seed=1_000 + seed),
+        )
+
+    images = [of(number, number) for number in range(103)] + [of(number, 7) for number in range(200, 240)]
+    random.Random(5).shuffle(images)
+    return images
 
 
 async def an_oracle(images: list[IndexedImage]) -> InMemorySimilarityRepository:

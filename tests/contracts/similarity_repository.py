@@ -41,6 +41,7 @@ from tests.contracts.repository_cases import (
     ids,
     scores_of,
     where,
+    with_copies,
 )
 from tests.contracts.similarity_repository_objects import SimilarityRepositoryObjectsContract
 
@@ -383,6 +384,22 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             paged += page
         assert sorted(ids(paged)) == sorted(ids(everything))
         await oracle.close()
+
+    @pytest.mark.parametrize("limit", [3, 20])
+    async def test_pages_hold_every_image_of_equal_score_once(
+        self, repository: SimilarityRepository, limit: int
+    ) -> None:
+        images = with_copies()
+        for start in range(0, len(images), 40):
+            await repository.upsert(images[start : start + 40])
+        for query in (an_embedding(500), an_embedding(0)):
+            whole = await repository.nearest(query, limit=500)
+            assert whole == sorted(whole, key=lambda match: (-match.score, match.image.id))
+            assert {match.image.id for match in whole} == {image.record.id for image in images}
+            found: list[ImageId] = []
+            for offset in range(0, len(images), limit):
+                found += ids(await repository.nearest(query, limit=limit, offset=offset))
+            assert found == ids(whole)
 
     async def test_deep_windows_equal_the_exact_ones(self, repository: SimilarityRepository) -> None:
         images = [an_image(number) for number in range(self.deep_images)]

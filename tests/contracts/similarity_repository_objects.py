@@ -26,6 +26,7 @@ from tests.contracts.repository_cases import (
     ids,
     scores_of,
     where,
+    with_copies,
 )
 
 AXIS: Embedding = np.eye(16, dtype=np.float32)[0]
@@ -121,6 +122,22 @@ class SimilarityRepositoryObjectsContract:
             self.assert_page(page, images, query, slice(offset, offset + 10), EVERYTHING)
             found += ids(page)
         assert sorted(found) == sorted(best_of_each(images, query))
+
+    @pytest.mark.parametrize("limit", [3, 20])
+    async def test_pages_of_objects_hold_every_image_of_equal_score_once(
+        self, repository: SimilarityRepository, limit: int
+    ) -> None:
+        images = with_copies()
+        for start in range(0, len(images), 40):
+            await repository.upsert(images[start : start + 40])
+        for query in (an_embedding(500), some_embeddings(2, seed=1_007)[0]):
+            whole = await repository.nearest_objects(query, limit=500)
+            assert whole == sorted(whole, key=lambda match: (-match.score, match.image.id))
+            assert {match.image.id for match in whole} == {image.record.id for image in images}
+            found: list[ImageId] = []
+            for offset in range(0, len(images), limit):
+                found += ids(await repository.nearest_objects(query, limit=limit, offset=offset))
+            assert found == ids(whole)
 
     async def test_one_image_full_of_likely_objects_leaves_room_for_others(
         self, repository: SimilarityRepository

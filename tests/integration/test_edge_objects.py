@@ -367,6 +367,25 @@ class TestShard:
         assert (again.figures()["optimizations"], again.unoptimized) == (0, 0)  # there was nothing to do
         again.close()
 
+    def test_copies_that_the_graph_does_not_reach_are_found(self, tmp_path: Path) -> None:
+        dimension = 20_000  # so that few vectors are above the engine's indexing threshold
+        shard = Shard.create(tmp_path / "shard", dimension, payload_indexes({}), reserve_bytes=0)
+        images = [
+            an_image(number, embedding=an_embedding(number if number % 5 else 0, dimension=dimension))
+            for number in range(400)
+        ]
+        for upsert in upserts_of(images, a_space(dimension)):
+            shard.write([upsert])
+        shard.optimize()
+        assert shard.figures()["indexed_vectors"] == 400
+        copies = sorted(image.record.id for image in images[::5])
+        for query in (an_embedding(0, dimension=dimension), an_embedding(1, dimension=dimension)):
+            pages = [shard.reads.nearest(a_search(query, limit=30, offset=offset)) for offset in range(0, 400, 30)]
+            found = [hit.id for page in pages for hit in page]
+            assert len(found) == len(set(found)) == 400
+            assert [id_ for id_ in found if id_ in set(copies)] == copies
+        shard.close()
+
     def test_an_index_that_opens_is_not_optimized_before_it_is_idle(self, tmp_path: Path) -> None:
         shard = Shard.create(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
         for upsert in upserts_of([an_image(number) for number in range(IDLE_CHANGES + 1)], SPACE):

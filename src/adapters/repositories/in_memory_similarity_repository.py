@@ -17,6 +17,7 @@ from adapters.repositories.embedding_checks import (
     checked_object_embeddings,
     stacked_embeddings,
 )
+from adapters.repositories.tied_scores import in_order
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
@@ -293,8 +294,8 @@ class _Index:
             rows = rows[np.fromiter(kept, dtype=bool, count=len(rows))]
         if part.score_threshold is not None:
             rows = rows[scores[rows] >= part.score_threshold]
-        # Sorted whole and stably, so that pages of one ranking never repeat an image among equal scores.
-        return rows[np.argsort(-scores[rows], kind="stable")[part.window]]
+        ranked = rows[np.argsort(-scores[rows])]
+        return ranked[in_order(scores[ranked], part.window, lambda place: self._records[ranked[place]].id)]
 
     def _all_object_embeddings(self) -> Embeddings:
         """Stacked anew when they have changed; the single ones become views, so that memory holds them once."""

@@ -13,17 +13,30 @@ from qdrant_client import AsyncQdrantClient, models
 from adapters.repositories.qdrant_collections import Collection, QdrantCollections
 from adapters.repositories.qdrant_connection import QdrantConnection
 from adapters.repositories.qdrant_errors import FaultKind, QdrantFault
+from adapters.repositories.tied_scores import (
+    COMPARED_UP_TO,
+    Scored,
+    Scores,
+    are_settled,
+    have_ties,
+    scores_of,
+    widths,
+)
 from domain.embeddings import Embedding, normalised
 from domain.errors import ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError
 
 R = TypeVar("R")
 T = TypeVar("T")
+F = TypeVar("F", bound=Scored)
 
 MAX_REQUEST_BYTES = 8 * 2**20
 """A quarter of what the server takes in one request by default."""
 
 IDS_PER_REQUEST = 1_000
 VECTORS_PER_REQUEST = 200
+
+HNSW_EF = 128
+"""Candidates kept while the graph is searched; the server raises it to the window."""
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +133,35 @@ class LiveCollection:
         ]
         vectors: dict[UUID, Any] = {point_id(point): point.vector for point in points}
         return {id_: normalised(np.asarray(named[name], dtype=np.float32)) for id_, named in vectors.items() if named}
+
+    def search_params(self, *, exact: bool) -> models.SearchParams | None:
+        """How a search finds its candidates; the client's local mode knows one way only."""
+        if self._connection.is_local:
+            return None
+        quantization = None
+        if self.bound.quantized:  # candidates by the quantized vectors, their order by the original ones
+            quantization = models.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=2.0)
+        return models.SearchParams(hnsw_ef=None if exact else HNSW_EF, exact=exact, quantization=quantization)
+
+    async def ranked(
+        self, best: Callable[[int, bool], Awaitable[Sequence[F]]], *, end: int, exact: bool
+    ) -> tuple[Sequence[F], Scores]:
+        """A ranking from its start, settled up to `end`. `best(n, exact)` are its n best."""
+        exact = exact or self._connection.is_local
+        for width in widths(end):
+            found = await best(width, exact)
+            scores = scores_of(found)
+            if not exact and have_ties(scores) and await self._is_small():
+                exact = True
+                found = await best(width, exact)
+                scores = scores_of(found)
+            if are_settled(scores, end, asked=width):
+                break
+        return found, scores
+
+    async def _is_small(self) -> bool:
+        answer = await self.ask(lambda client, to: client.count(to.name, exact=False))
+        return answer.count <= COMPARED_UP_TO
 
     async def scrolled(self, where: models.Filter, fields: Sequence[str]) -> AsyncIterator[list[Mapping[str, Any]]]:
         """These fields of the payloads of all points that pass, in groups, in the order of their ids."""

@@ -15,7 +15,7 @@ crash left is deleted when a search meets it, an hour after it was written: no w
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -34,7 +34,8 @@ from adapters.repositories.object_payload import (
 from adapters.repositories.payload import KIND, KIND_IMAGE, KIND_OBJECT, OBJECT_IMAGE, record_of
 from adapters.repositories.qdrant_dialect import QDRANT
 from adapters.repositories.qdrant_live_collection import LiveCollection
-from domain.embeddings import Embedding, Embeddings, cosine_of
+from adapters.repositories.tied_scores import in_order
+from domain.embeddings import Embedding, Embeddings
 from domain.errors import IndexDamagedError, LookalikeError
 from domain.filters import Filter
 from domain.images import ImageId, ImageRecord, Match
@@ -54,7 +55,7 @@ class ObjectQuery:
     score_threshold: float | None
     where: Filter
     leave_out: Collection[ImageId]
-    search_params: models.SearchParams | None
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class QdrantObjects:
         records = {id_: record_of(id_, payload) for id_, payload in images.items()}
         return [
             Match(
-                score=cosine_of(hit.score),
+                score=hit.score,
                 image=records[hit.image],
                 region=records[hit.image].objects[hit.found.index],
             )
@@ -169,20 +170,30 @@ class QdrantObjects:
         ]
 
     async def _best_of_each(self, query: ObjectQuery, orphans: Iterable[Generation]) -> Sequence[_Hit]:
-        """The first `offset + limit` images, best first, each with its best object.
+        """The first `offset + limit` images, best first, each with its best object."""
+        end = query.offset + query.limit
+        left_out = [id_ for orphan in orphans for id_ in orphan.point_ids]
+
+        async def best(width: int, exact: bool) -> Sequence[_Hit]:
+            return await self._best(query, width, exact, left_out)
+
+        found, scores = await self._collection.ranked(best, end=end, exact=query.exact)
+        places = in_order(scores, slice(0, end), lambda place: found[place].image)
+        return [replace(found[place], score=float(scores[place])) for place in places]
+
+    async def _best(self, query: ObjectQuery, wanted: int, exact: bool, orphans: Sequence[UUID]) -> Sequence[_Hit]:
+        """The `wanted` best images, best first.
 
         The server may answer with fewer groups than it has, where a few images have many of the nearest objects; it is
         asked for more until it has none.
         """
-        wanted = query.offset + query.limit
-        left_out = [id_ for orphan in orphans for id_ in orphan.point_ids]
         hits: list[_Hit] = []
-        while len(hits) < wanted and (more := await self._groups(query, wanted - len(hits), hits, left_out)):
+        while len(hits) < wanted and (more := await self._groups(query, wanted - len(hits), exact, hits, orphans)):
             hits += more
         return sorted(hits, key=lambda hit: -hit.score)
 
     async def _groups(
-        self, query: ObjectQuery, limit: int, have: Sequence[_Hit], orphans: Sequence[UUID]
+        self, query: ObjectQuery, limit: int, exact: bool, have: Sequence[_Hit], orphans: Sequence[UUID]
     ) -> Sequence[_Hit]:
         leave_out = [*query.leave_out, *(hit.image for hit in have)]
         answer = await self._collection.ask(
@@ -192,7 +203,7 @@ class QdrantObjects:
                 query=query.vector,
                 using=OBJECT_VECTOR_NAME,
                 query_filter=compile_object_filter(query.where, QDRANT, leave_out=leave_out, orphans=orphans),
-                search_params=query.search_params,
+                search_params=self._collection.search_params(exact=exact),
                 score_threshold=query.score_threshold,
                 limit=limit,
                 group_size=1,

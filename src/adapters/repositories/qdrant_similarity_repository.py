@@ -34,16 +34,14 @@ from adapters.repositories.qdrant_dialect import QDRANT
 from adapters.repositories.qdrant_errors import QdrantFault
 from adapters.repositories.qdrant_live_collection import IDS_PER_REQUEST, LiveCollection, chunks, point_id
 from adapters.repositories.qdrant_objects import ObjectQuery, QdrantObjects, object_points
-from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, cosine_of
+from adapters.repositories.tied_scores import in_order
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
 from domain.metadata import Metadata, MetadataType
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
-
-HNSW_EF = 128
-"""Candidates kept while the graph is searched; the server raises it to the window."""
 
 
 class QdrantSimilarityRepository(SimilarityRepository):
@@ -220,19 +218,36 @@ class QdrantSimilarityRepository(SimilarityRepository):
         check_window(limit, offset)
         vector = checked_embedding(query, self.space, of="the query").tolist()
         compiled = compile_filter(where, QDRANT, leave_out=leave_out)
-        answer = await self._collection.ask(
-            lambda client, to: client.query_points(
-                to.name,
-                query=vector,
-                using=VECTOR_NAME,
-                query_filter=compiled,
-                search_params=self._search_params(exact=exact),
-                limit=limit,
-                offset=offset,
-                score_threshold=_threshold(score_threshold),
-            )
-        )
-        return [Match(score=cosine_of(point.score), image=_record(point)) for point in answer.points]
+
+        async def page(*, payloads: bool) -> list[tuple[models.ScoredPoint, float]]:
+            async def best(width: int, exact: bool) -> Sequence[models.ScoredPoint]:
+                answer = await self._collection.ask(
+                    lambda client, to: client.query_points(
+                        to.name,
+                        query=vector,
+                        using=VECTOR_NAME,
+                        query_filter=compiled,
+                        search_params=self._collection.search_params(exact=exact),
+                        limit=width,
+                        score_threshold=_threshold(score_threshold),
+                        with_payload=payloads or width == limit + 1,  # a first page needs no second request
+                    )
+                )
+                return answer.points
+
+            found, scores = await self._collection.ranked(best, end=offset + limit, exact=exact)
+            places = in_order(scores, slice(offset, offset + limit), lambda place: point_id(found[place]))
+            return [(found[place], float(scores[place])) for place in places]
+
+        points = await page(payloads=False)
+        stored = {point_id(point): point.payload or {} for point, _ in points}
+        if not all(stored.values()):
+            stored = {id_: {**payload} for id_, payload in (await self._collection.payloads(stored)).items()}
+        if len(stored) < len(points):  # some were deleted between the two requests
+            points = await page(payloads=True)
+            stored = {point_id(point): point.payload or {} for point, _ in points}
+        scores = ((point_id(point), score) for point, score in points)
+        return [Match(score=score, image=record_of(id_, stored[id_])) for id_, score in scores]
 
     async def nearest_objects(
         self,
@@ -255,7 +270,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
                 score_threshold=_threshold(score_threshold),
                 where=where,
                 leave_out=leave_out,
-                search_params=self._search_params(exact=exact),
+                exact=exact,
             )
         )
 
@@ -340,19 +355,11 @@ class QdrantSimilarityRepository(SimilarityRepository):
             lambda client, to: client.set_payload(to.name, fields, unchanged, ordering=to.ordering)
         )
 
-    def _search_params(self, *, exact: bool) -> models.SearchParams | None:
-        if self._connection.is_local:
-            return None
-        quantization = None
-        if self._collection.bound.quantized:  # candidates by the quantized vectors, their order by the original ones
-            quantization = models.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=2.0)
-        return models.SearchParams(hnsw_ef=None if exact else HNSW_EF, exact=exact, quantization=quantization)
-
 
 def _threshold(score_threshold: float | None) -> float | None:
     """None where everything passes, also what the server's rounding puts a little below -1."""
     return None if score_threshold is not None and score_threshold <= -1.0 else score_threshold
 
 
-def _record(point: models.Record | models.ScoredPoint) -> ImageRecord:
+def _record(point: models.Record) -> ImageRecord:
     return record_of(point_id(point), point.payload or {})

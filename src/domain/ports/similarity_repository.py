@@ -99,6 +99,8 @@ class SimilarityRepository(Protocol):
     ) -> Sequence[Match]:
         """At most `limit` matches after the first `offset`, best first, of cosine similarity >= `score_threshold`.
 
+        Equal scores are in the order of ids, so that pages of one ranking neither repeat nor lose an image while
+        nothing is written, as far as the approximate index finds the same.
         `query` is L2-normalised, shape (dimension,); `offset + limit` is at most MAX_WINDOW. `exact` compares with
         every vector instead of asking the approximate index. Raises EmbeddingSpaceError if the stored space has been
         replaced since `open`.

@@ -6,6 +6,7 @@ of `ApiContract`. Each class has a server process of its own; each test has pict
 
 from tests.contracts.api.batches import BatchesContract
 from tests.contracts.api.bodies import BodiesContract
+from tests.contracts.api.copies import CopiesContract
 from tests.contracts.api.document import DocumentContract
 from tests.contracts.api.edits import EditsContract
 from tests.contracts.api.errors import ErrorsContract
@@ -28,6 +29,7 @@ class ApiContract(
     SearchContract,
     FiltersContract,
     ExamplesContract,
+    CopiesContract,
     ObjectsContract,
     ModelsContract,
     ErrorsContract,

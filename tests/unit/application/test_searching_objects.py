@@ -10,7 +10,7 @@ from domain.errors import DetectorUnavailableError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.images import Match
 from domain.ports.object_detector import ObjectDetector
-from tests.builders import an_image, an_object, some_embeddings
+from tests.builders import an_embedding, an_id, an_image, an_object, some_embeddings
 from tests.unit.application.workshop import Workshop
 
 QUERY = b"a query"
@@ -73,6 +73,39 @@ async def test_pages_are_those_of_the_whole_ranking(target: Target, limit: int) 
         offset = page.next_offset
     assert found == list((await whole(workshop, target)).matches)
     await workshop.repository.close()
+
+
+async def fill_with_copies(workshop: Workshop) -> None:
+    """Images of five kinds, of which all of a kind differ in their ids only."""
+    await workshop.repository.upsert(
+        [
+            an_image(
+                number,
+                embedding=an_embedding(number % 5),
+                objects=tuple(an_object(f"label {index}") for index in range(1 + number % 5)),
+                object_embeddings=some_embeddings(1 + number % 5, seed=500 + number % 5),
+            )
+            for number in range(300)
+        ]
+    )
+
+
+@pytest.mark.parametrize("regions", [0, 2])
+@pytest.mark.parametrize("limit", [4, 70])
+async def test_pages_hold_every_image_of_equal_score_once(workshop: Workshop, limit: int, regions: int) -> None:
+    await fill_with_copies(workshop)
+    search, found, offset = search_with(workshop), list[Match](), 0
+    boxes = [BoundingBox(x_min=0, y_min=0, x_max=16, y_max=12), BoundingBox(x_min=16, y_min=12, x_max=90, y_max=24)]
+    target = Target.OBJECTS if regions else Target.ANY
+    while offset is not None:
+        options = SearchOptions(limit=limit, offset=offset)
+        page = await search(QUERY, regions=boxes[:regions], target=target, options=options)
+        found, offset = [*found, *page.matches], page.next_offset
+    assert [match.image.id for match in found] == [
+        match.image.id for match in sorted(found, key=lambda match: (-match.score, match.image.id))
+    ]
+    assert {match.image.id for match in found} == {an_id(number) for number in range(300)}
+    assert len(found) == 300
 
 
 async def test_pages_of_several_regions_are_those_of_the_whole_ranking(workshop: Workshop) -> None:

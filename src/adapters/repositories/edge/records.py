@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from adapters.repositories.payload import record_of
-from domain.embeddings import cosine_of
 from domain.images import ImageId, ImageRecord, Match
 
 S = TypeVar("S")
@@ -38,6 +37,7 @@ class ImageHit(NamedTuple):
     id: ImageId
     payload: Payload
     score: float
+    """Within [-1, 1] when it leaves the owner."""
     object_index: int | None = None
     """The place among the record's objects of the one that was found, where objects were searched."""
 
@@ -45,7 +45,7 @@ class ImageHit(NamedTuple):
         """What the port calls it."""
         record = record_of(self.id, self.payload)
         region = None if self.object_index is None else record.objects[self.object_index]
-        return Match(score=cosine_of(self.score), image=record, region=region)
+        return Match(score=self.score, image=record, region=region)
 
 
 async def read_each(read: Callable[[S], T], stored: Sequence[S]) -> list[T]:

@@ -111,7 +111,7 @@ class Newest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nearest:
-    """Answers `ImageHit`s, best first."""
+    """Answers `ImageHit`s, best first, equal scores in the order of ids."""
 
     vector: bytes
     limit: int
@@ -120,6 +120,11 @@ class Nearest:
     where: Filter
     leave_out: frozenset[UUID]
     exact: bool
+
+    @property
+    def window(self) -> slice:
+        """Which part of the ranking is wanted."""
+        return slice(self.offset, self.offset + self.limit)
 
 
 @dataclass(frozen=True, slots=True)

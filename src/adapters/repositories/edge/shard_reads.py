@@ -1,8 +1,8 @@
 """What is read of the engine's shard, in the process that owns it."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -27,7 +27,19 @@ from adapters.repositories.payload import (
     RECORD_FIELDS,
     VECTOR_NAME,
 )
+from adapters.repositories.tied_scores import (
+    COMPARED_UP_TO,
+    Scored,
+    Scores,
+    are_settled,
+    have_ties,
+    in_order,
+    scores_of,
+    widths,
+)
 from domain.filters import EVERYTHING, Filter
+
+F = TypeVar("F", bound=Scored)
 
 HNSW_EF = 256
 OVERSAMPLING = 4.0
@@ -123,21 +135,47 @@ class ShardReads:
     def nearest(self, request: Nearest) -> list[ImageHit]:
         """Hits, best first; scores are cosines of the original vectors, though int8 copies find the candidates."""
         compiled = compile_filter(request.where, EDGE, leave_out=request.leave_out)
-        points = self._query(
-            request, VECTOR_NAME, compiled, limit=request.limit, offset=request.offset, fields=RECORD_FIELDS
-        )
-        return [ImageHit(_uuid(point), _payload(point), point.score) for point in points]
+
+        def best(limit: int, exact: bool) -> Sequence[engine.ScoredPoint]:
+            return self._query(request, VECTOR_NAME, compiled, limit=limit, exact=exact)
+
+        found, scores = self._ranked(request, best)
+        places = in_order(scores, request.window, lambda place: _uuid(found[place]))
+        page = {_uuid(found[place]): float(scores[place]) for place in places}
+        points = self._shard.retrieve(list(page), _only(RECORD_FIELDS), False)
+        payloads = {_uuid(point): _payload(point) for point in points}
+        return [ImageHit(id_, payloads[id_], score) for id_, score in page.items()]
 
     def nearest_objects(self, request: Nearest) -> tuple[list[ImageHit], Collection[Any]]:
         """Hits, best first, each image once by its best object; and the orphans that were met on the way."""
         compiled = compile_object_filter(request.where, EDGE, leave_out=request.leave_out)
-
-        def hits(limit: int) -> Sequence[Hit]:
-            return self._query(request, OBJECT_VECTOR_NAME, compiled, limit=limit, offset=0, fields=HIT_FIELDS)
-
         groups = ObjectGroups(self.image_payloads)
-        best = groups.best(hits, wanted=request.offset + request.limit)
-        return best[request.offset :], groups.orphans
+
+        def best(limit: int, exact: bool) -> Sequence[ImageHit]:
+            def hits(limit: int) -> Sequence[Hit]:
+                return self._query(
+                    request, OBJECT_VECTOR_NAME, compiled, limit=limit, exact=exact, fields=_only(HIT_FIELDS)
+                )
+
+            return groups.best(hits, wanted=limit)
+
+        found, scores = self._ranked(request, best)
+        places = in_order(scores, request.window, lambda place: found[place].id)
+        return [found[place]._replace(score=float(scores[place])) for place in places], groups.orphans
+
+    def _ranked(self, request: Nearest, best: Callable[[int, bool], Sequence[F]]) -> tuple[Sequence[F], Scores]:
+        """A ranking from its start, settled up to the window's end. `best(n, exact)` are its n best."""
+        end, exact = request.window.stop, request.exact
+        for width in widths(end):
+            found = best(width, exact)
+            scores = scores_of(found)
+            if not exact and have_ties(scores) and self._shard.info().points_count <= COMPARED_UP_TO:
+                exact = True
+                found = best(width, exact)
+                scores = scores_of(found)
+            if are_settled(scores, end, asked=width):
+                break
+        return found, scores
 
     def _query(
         self,
@@ -146,21 +184,20 @@ class ShardReads:
         compiled: engine.Filter | None,
         *,
         limit: int,
-        offset: int,
-        fields: Collection[str],
+        exact: bool,
+        fields: engine.PayloadSelector | bool = False,
     ) -> list[engine.ScoredPoint]:
         quantization = engine.QuantizationSearchParams(
-            ignore=request.exact, rescore=True, oversampling=None if request.exact else OVERSAMPLING
+            ignore=exact, rescore=True, oversampling=None if exact else OVERSAMPLING
         )
         return self._shard.query(
             engine.QueryRequest(
                 limit=limit,
-                offset=offset,
                 query=engine.Query.Nearest(np.frombuffer(request.vector, np.float32).tolist(), using=vector_name),
                 filter=compiled,
                 score_threshold=request.score_threshold,
-                with_payload=_only(fields),
-                params=engine.SearchParams(hnsw_ef=HNSW_EF, exact=request.exact, quantization=quantization),
+                with_payload=fields,
+                params=engine.SearchParams(hnsw_ef=HNSW_EF, exact=exact, quantization=quantization),
             )
         )
 

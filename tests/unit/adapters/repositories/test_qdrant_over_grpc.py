@@ -22,6 +22,7 @@ from domain.errors import (
 )
 from domain.metadata import MetadataType
 from tests.builders import an_embedding, an_id, an_image
+from tests.contracts.repository_cases import ids
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
 
@@ -198,6 +199,47 @@ async def test_what_may_pass_is_tried_again(
     await repository.upsert([an_image(1)])
     server.failures["Count"] = Failure(code, "for a moment", times=2)
     assert await repository.count() == 1
+
+
+async def test_a_first_page_without_equal_scores_takes_one_request(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    await repository.upsert([an_image(number) for number in range(30)])
+    server.requests.clear()
+    await repository.nearest(an_embedding(500), limit=10)
+    [request] = server.requests
+    assert (type(request), request.limit) == (grpc.QueryPoints, 11)
+    server.requests.clear()
+    await repository.nearest(an_embedding(500), limit=10, offset=10)
+    assert [type(request) for request in server.requests] == [grpc.QueryPoints, grpc.GetPoints]
+    assert (server.requests[0].limit, server.requests[0].with_payload.enable) == (21, False)
+
+
+async def test_a_deletion_amid_a_search_shortens_no_page(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    await repository.upsert([an_image(number) for number in range(30)])
+    second = ids(await repository.nearest(an_embedding(500), limit=10, offset=10))
+
+    async def delete_one() -> None:
+        del server.before["Get"]
+        await server.client.delete("lookalike", models.PointIdsList(points=[str(second[3])]))
+
+    server.before["Get"] = delete_one
+    found = ids(await repository.nearest(an_embedding(500), limit=10, offset=10))
+    assert len(found) == 10
+    assert found[:9] == [id_ for id_ in second if id_ != second[3]]
+
+
+async def test_where_scores_are_equal_all_vectors_of_a_small_index_are_compared(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository
+) -> None:
+    await repository.upsert([an_image(number, embedding=an_embedding(number % 10)) for number in range(30)])
+    server.requests.clear()
+    assert len(await repository.nearest(an_embedding(500), limit=10)) == 10
+    asked = server.named(grpc.QueryPoints)
+    assert [request.params.exact for request in asked] == [False] + [True] * (len(asked) - 1)
+    assert 2 <= len(asked) <= 3
 
 
 async def test_what_does_not_pass_is_named(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
