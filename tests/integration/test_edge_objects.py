@@ -9,16 +9,18 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import qdrant_edge as engine
 
+from adapters.repositories.edge import shard_reads
 from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
 from adapters.repositories.edge.owner import IDLE_SECONDS
 from adapters.repositories.edge.requests import Delete, Failure, FailureKind, Nearest, SetMetadata, Upsert
 from adapters.repositories.edge.shard import IDLE_CHANGES, Shard
-from adapters.repositories.edge.shard_reads import MissingObjectsError
+from adapters.repositories.edge.shard_reads import MissingObjectsError, ShardReads
 from adapters.repositories.edge.upserts import upserts_of
 from adapters.repositories.payload import RECORD_FIELDS, payload_indexes
 from domain.embeddings import Embedding
@@ -384,6 +386,25 @@ class TestShard:
             found = [hit.id for page in pages for hit in page]
             assert len(found) == len(set(found)) == 400
             assert [id_ for id_ in found if id_ in set(copies)] == copies
+        shard.close()
+
+    def test_in_a_large_index_they_are_not_looked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[bool] = []
+
+        class Noting(ShardReads):
+            def _query(self, *given: Any, exact: bool, **options: Any) -> Any:
+                asked.append(exact)
+                return super()._query(*given, exact=exact, **options)
+
+        shard = Shard.create(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
+        for upsert in upserts_of([an_image(number, embedding=an_embedding(0)) for number in range(30)], SPACE):
+            shard.write([upsert])
+        reads = Noting(shard.reads._shard)
+        for bound, expected in ((30, [False, True]), (29, [False, False])):
+            monkeypatch.setattr(shard_reads, "COMPARED_UP_TO", bound)
+            asked.clear()
+            assert len(reads.nearest(a_search(an_embedding(0), limit=10))) == 10
+            assert asked == expected
         shard.close()
 
     def test_an_index_that_opens_is_not_optimized_before_it_is_idle(self, tmp_path: Path) -> None:

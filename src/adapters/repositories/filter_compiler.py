@@ -4,7 +4,8 @@ The server's client and the embedded engine have near-identical condition classe
 constructors in which they differ. Every comparison is one of strings or of integers (see payload.py).
 
 A condition on what has no payload index reads the whole payload of each point that it is evaluated for: 5 µs and more,
-and many values must not become many conditions. The list of a point's metadata keys has an index: it comes first.
+and many values must not become many conditions. The list of a point's metadata keys has an index, and is asked as
+well: the engine mostly begins with it.
 """
 
 import math

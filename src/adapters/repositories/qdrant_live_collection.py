@@ -148,14 +148,12 @@ class LiveCollection:
     ) -> tuple[Sequence[F], Scores]:
         """A ranking from its start, settled up to `end`. `best(n, exact)` are its n best."""
         exact = exact or self._connection.is_local
-        for width in widths(end):
+        for attempt, width in enumerate(widths(end)):
             found = await best(width, exact)
             scores = scores_of(found)
-            if not exact and have_ties(scores) and await self._is_small():
+            if not attempt and not exact and have_ties(scores) and await self._is_small():
                 exact = True
-                found = await best(width, exact)
-                scores = scores_of(found)
-            if are_settled(scores, end, asked=width):
+            elif are_settled(scores, end, asked=width):
                 break
         return found, scores
 

@@ -219,7 +219,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
         vector = checked_embedding(query, self.space, of="the query").tolist()
         compiled = compile_filter(where, QDRANT, leave_out=leave_out)
 
-        async def page(*, payloads: bool) -> list[tuple[models.ScoredPoint, float]]:
+        async def page() -> list[tuple[models.ScoredPoint, float]]:
             async def best(width: int, exact: bool) -> Sequence[models.ScoredPoint]:
                 answer = await self._collection.ask(
                     lambda client, to: client.query_points(
@@ -230,7 +230,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
                         search_params=self._collection.search_params(exact=exact),
                         limit=width,
                         score_threshold=_threshold(score_threshold),
-                        with_payload=payloads or width == limit + 1,  # a first page needs no second request
+                        with_payload=not offset and width == limit + 1,  # else most would be thrown away
                     )
                 )
                 return answer.points
@@ -239,15 +239,15 @@ class QdrantSimilarityRepository(SimilarityRepository):
             places = in_order(scores, slice(offset, offset + limit), lambda place: point_id(found[place]))
             return [(found[place], float(scores[place])) for place in places]
 
-        points = await page(payloads=False)
-        stored = {point_id(point): point.payload or {} for point, _ in points}
-        if not all(stored.values()):
-            stored = {id_: {**payload} for id_, payload in (await self._collection.payloads(stored)).items()}
-        if len(stored) < len(points):  # some were deleted between the two requests
-            points = await page(payloads=True)
+        for _ in range(2):
+            points = await page()
             stored = {point_id(point): point.payload or {} for point, _ in points}
+            if not all(stored.values()):
+                stored = {id_: {**payload} for id_, payload in (await self._collection.payloads(stored)).items()}
+            if len(stored) == len(points):  # else some were deleted between the two requests
+                break
         scores = ((point_id(point), score) for point, score in points)
-        return [Match(score=score, image=record_of(id_, stored[id_])) for id_, score in scores]
+        return [Match(score=score, image=record_of(id_, stored[id_])) for id_, score in scores if id_ in stored]
 
     async def nearest_objects(
         self,

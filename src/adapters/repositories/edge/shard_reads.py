@@ -166,16 +166,17 @@ class ShardReads:
     def _ranked(self, request: Nearest, best: Callable[[int, bool], Sequence[F]]) -> tuple[Sequence[F], Scores]:
         """A ranking from its start, settled up to the window's end. `best(n, exact)` are its n best."""
         end, exact = request.window.stop, request.exact
-        for width in widths(end):
+        for attempt, width in enumerate(widths(end)):
             found = best(width, exact)
             scores = scores_of(found)
-            if not exact and have_ties(scores) and self._shard.info().points_count <= COMPARED_UP_TO:
+            if not attempt and not exact and have_ties(scores) and self._is_small():
                 exact = True
-                found = best(width, exact)
-                scores = scores_of(found)
-            if are_settled(scores, end, asked=width):
+            elif are_settled(scores, end, asked=width):
                 break
         return found, scores
+
+    def _is_small(self) -> bool:
+        return self._shard.info().points_count <= COMPARED_UP_TO
 
     def _query(
         self,

@@ -10,6 +10,7 @@ import grpc as transport
 import pytest
 from qdrant_client import grpc, models
 
+from adapters.repositories import qdrant_live_collection
 from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
 from domain.callers import Caller, acting_for, begin_bulk
 from domain.errors import (
@@ -238,8 +239,18 @@ async def test_where_scores_are_equal_all_vectors_of_a_small_index_are_compared(
     server.requests.clear()
     assert len(await repository.nearest(an_embedding(500), limit=10)) == 10
     asked = server.named(grpc.QueryPoints)
-    assert [request.params.exact for request in asked] == [False] + [True] * (len(asked) - 1)
-    assert 2 <= len(asked) <= 3
+    assert [request.params.exact for request in asked] == [False, True]
+
+
+async def test_where_scores_are_equal_in_a_large_index_the_graph_is_asked_for_more(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qdrant_live_collection, "COMPARED_UP_TO", 29)
+    await repository.upsert([an_image(number, embedding=an_embedding(0)) for number in range(30)])
+    server.requests.clear()
+    assert len(await repository.nearest(an_embedding(500), limit=10)) == 10
+    asked = server.named(grpc.QueryPoints)
+    assert [(request.params.exact, request.limit) for request in asked] == [(False, 11), (False, 10 + 64)]
 
 
 async def test_what_does_not_pass_is_named(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
