@@ -252,10 +252,13 @@ def edge_repository(settings: Settings) -> SimilarityRepository:
 
 
 def check_index(settings: Settings, *, must_exist: bool = False) -> None:
-    """Raise at once what opening the embedded index would raise when all models are loaded, seconds later.
+    """Raise at once what opening files and index would raise when all models are loaded, or something is changed.
 
     Raises IndexInUseError, IndexDamagedError, ConfigurationError, also where there is none and it `must_exist`.
     """
+    from adapters.stores.file_system_image_store import check_format
+
+    check_format(settings.data_dir)
     if settings.repository.backend == "edge":
         from adapters.repositories.edge.manifest import check_directory
 

@@ -26,7 +26,30 @@ FORMAT = 1
 earlier ones would misread, which upgrades the others when it opens them. The embedded index has one of its own.
 """
 
+_FORMAT_FILE = "format"
 _INCOMING = "incoming"
+
+
+def check_format(data_dir: Path) -> bool:
+    """Whether the data directory says its format. Raises ConfigurationError for one that is not known here."""
+    path = data_dir / _FORMAT_FILE
+    try:
+        version = int(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{path} is damaged: it must be a number alone, that of the data directory's format. Put it back, or write "
+            f"{FORMAT} if no later release than this one has used the directory."
+        ) from error
+    if version > FORMAT:
+        raise ConfigurationError(
+            f"The data directory {data_dir} has format {version}; this release knows formats up to {FORMAT}. Run the "
+            "release that wrote it, or a later one."
+        )
+    return True
 
 
 class FileSystemImageStore(ImageStore):
@@ -45,7 +68,7 @@ class FileSystemImageStore(ImageStore):
         self._root = root
         self._originals = root / "originals"
         self._thumbnails = root / "thumbnails"
-        self._format = root.parent / "format"
+        self._format = root.parent / _FORMAT_FILE
         self._notes = ChangeNotes(root / "changing", settle_after=settle_after)
         self._reserve_bytes = reserve_bytes
         # Held while names change, which takes microseconds: two writers of one image, or a writer and a deleter,
@@ -116,7 +139,7 @@ class FileSystemImageStore(ImageStore):
 
     def _open(self) -> None:
         try:
-            has_format = self._check_format()
+            has_format = check_format(self._root.parent)
             made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
             for folder in (self._originals, self._thumbnails):
                 # All of them now, so that `put` has no folder to make, and to make durable.
@@ -136,24 +159,6 @@ class FileSystemImageStore(ImageStore):
                 f"Pictures cannot be stored in {self._root}: {error.strerror or error}. "
                 f"Name a directory that this process, of uid {os.geteuid()}, may write to."
             ) from error
-
-    def _check_format(self) -> bool:
-        """Whether the data directory says its format. Raises ConfigurationError for one that is not known here."""
-        try:
-            version = int(self._format.read_bytes())
-        except FileNotFoundError:
-            return False
-        except ValueError as error:
-            raise ConfigurationError(
-                f"{self._format} is damaged: it must be a number alone, that of the data directory's format. Put it "
-                f"back, or write {FORMAT} if no later release than this one has used the directory."
-            ) from error
-        if version > FORMAT:
-            raise ConfigurationError(
-                f"The data directory {self._format.parent} has format {version}; this release knows formats up to "
-                f"{FORMAT}. Run the release that wrote it, or a later one."
-            )
-        return True
 
     def _write_format(self) -> None:
         """Several processes may do so at once: each replaces all of it, by the same."""

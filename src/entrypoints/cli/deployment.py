@@ -58,6 +58,7 @@ async def open_detector() -> AsyncIterator[Container]:
 async def open_index() -> AsyncIterator[Container]:
     """Index and files as they are, whatever encoder made them: no model is loaded. Raises as `open_service`."""
     container = load_container()
+    check_index(container.settings())
     repository = container.repository()
     try:
         # The index first: it tells whether another process has all of it open.

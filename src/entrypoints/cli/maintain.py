@@ -47,8 +47,10 @@ def reindex(
 
 async def _reindex_embeddings() -> str:
     from entrypoints.cli.deployment import load_container
+    from entrypoints.container import check_index
 
     container = load_container()
+    check_index(container.settings())
     repository, encoder, detector = container.repository(), container.encoder(), container.detector()
     try:
         await repository.open(None)
