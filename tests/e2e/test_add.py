@@ -191,6 +191,24 @@ def test_what_was_deleted_and_is_added_again_is_shown(
     expect(page.get_by_role("link", name="0.png: details")).to_be_visible()
 
 
+def test_browse_counts_no_picture_twice_that_is_added_again(
+    page: Page, service: Service, client: httpx.Client, folder: Path
+) -> None:
+    client.post("/v1/images", files={"file": ("0.png", (folder / "0.png").read_bytes())})
+    held: list[Route] = []
+    page.route(re.compile("/v1/images/batch"), lambda route: held.append(route))  # noqa: PLW0108 - Playwright looks for parameters
+    page.goto(f"{service.url}/?view=add")
+    page.set_input_files("input[multiple]", folder / "0.png")
+    happened(page, lambda: bool(held))
+    page.get_by_role("link", name="Browse").click()
+    listed = f"{client.get('/v1/images').json()['total']} pictures, newest first"
+    expect(page.locator(".result-status")).to_have_text(listed)
+    with page.expect_response(re.compile("/v1/images/batch")):
+        held[0].continue_()
+    page.wait_for_timeout(200)  # for what must not happen
+    expect(page.locator(".result-status")).to_have_text(listed)
+
+
 def test_a_picture_added_again_within_the_time_to_undo_stays(
     page: Page, service: Service, client: httpx.Client, folder: Path
 ) -> None:

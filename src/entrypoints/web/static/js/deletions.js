@@ -52,10 +52,10 @@ async function carryOut(image, options = {}) {
 function mark(id, gone) {
   if (gone) deleted.add(id);
   else deleted.delete(id);
-  for (const item of document.querySelectorAll(`[data-id="${CSS.escape(id)}"]`)) {
-    /** @type {HTMLElement} */ (item).hidden = gone;
-  }
-  dispatchEvent(new CustomEvent("deletion", { detail: { id, gone } }));
+  /** @type {HTMLElement[]} */
+  const changed = [...document.querySelectorAll(`[data-id="${CSS.escape(id)}"]`)].filter((item) => item.hidden !== gone);
+  for (const item of changed) item.hidden = gone;
+  if (changed.length) dispatchEvent(new CustomEvent("deletion", { detail: { id, gone } }));
 }
 
 addEventListener("pagehide", () => {
