@@ -66,6 +66,6 @@ def refuse_unmeant(where: Filter) -> None:
     for condition in (*where.all, *where.any, *where.none):
         if isinstance(condition, AnyOf) and not condition.values:
             raise InvalidFilterError(
-                f"The filter compares {condition.field.name} with an empty `in`, which nothing is in: to delete all "
-                "but these would delete everything. Leave the condition out if it is not meant."
+                f"The filter compares {condition.field.name} with an empty `in`, which nothing is in; in `none`, that "
+                "would delete everything. Leave the condition out if it is not meant."
             )
