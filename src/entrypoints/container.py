@@ -256,7 +256,7 @@ def check_index(settings: Settings, *, must_exist: bool = False) -> None:
 
     Raises IndexInUseError, IndexDamagedError, ConfigurationError, also where there is none and it `must_exist`.
     """
-    from adapters.stores.file_system_image_store import check_format
+    from adapters.stores.data_format import check_format
 
     check_format(settings.data_dir)
     if settings.repository.backend == "edge":

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 from adapters.stores.change_notes import ChangeNotes
+from adapters.stores.data_format import FORMAT, FORMAT_FILE, check_format
 from adapters.stores.durability import FULL, sync_folder
 from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
 from domain.images import ImageId
@@ -21,35 +22,7 @@ from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
-"""Of the data directory, that is of the files here and of what lies beside them: raised by a release that changes what
-earlier ones would misread, which upgrades the others when it opens them. The embedded index has one of its own.
-"""
-
-_FORMAT_FILE = "format"
 _INCOMING = "incoming"
-
-
-def check_format(data_dir: Path) -> bool:
-    """Whether the data directory says its format. Raises ConfigurationError for one that is not known here."""
-    path = data_dir / _FORMAT_FILE
-    try:
-        version = int(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{path} is damaged: it must be a number alone, that of the data directory's format. Put it back, or write "
-            f"{FORMAT} if no later release than this one has used the directory."
-        ) from error
-    if version > FORMAT:
-        raise ConfigurationError(
-            f"The data directory {data_dir} has format {version}; this release knows formats up to {FORMAT}. Run the "
-            "release that wrote it, or a later one."
-        )
-    return True
 
 
 class FileSystemImageStore(ImageStore):
@@ -68,7 +41,7 @@ class FileSystemImageStore(ImageStore):
         self._root = root
         self._originals = root / "originals"
         self._thumbnails = root / "thumbnails"
-        self._format = root.parent / _FORMAT_FILE
+        self._format = root.parent / FORMAT_FILE
         self._notes = ChangeNotes(root / "changing", settle_after=settle_after)
         self._reserve_bytes = reserve_bytes
         # Held while names change, which takes microseconds: two writers of one image, or a writer and a deleter,

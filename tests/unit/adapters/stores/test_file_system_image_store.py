@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from adapters.stores import change_notes
-from adapters.stores.file_system_image_store import FORMAT, FileSystemImageStore
+from adapters.stores.data_format import FORMAT
+from adapters.stores.file_system_image_store import FileSystemImageStore
 from domain.callers import Caller, acting_for
 from domain.errors import (
     BusyError,
