@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -162,6 +163,32 @@ class TestKilledOwner:
         os.kill(await owner_pid(repository), signal.SIGKILL)
         assert [match.image.id for match in await repository.nearest(an_embedding(2), limit=1)] == [an_id(2)]
         assert (await repository.get([an_id(1)]))[an_id(1)].metadata == {"brand": "acme"}
+
+    async def test_it_is_succeeded_though_a_last_reply_of_it_is_still_being_read(
+        self, repository: QdrantEdgeSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Then its death is known by the pipe to it before it is known by the one from it."""
+        await repository.upsert([an_image(1)])
+        pid = await owner_pid(repository)
+        reading, go_on = threading.Event(), threading.Event()
+        unframed = owner_connection.unframed
+
+        def unframed_slowly(body: bytes) -> Any:
+            reading.set()
+            go_on.wait(30)
+            return unframed(body)
+
+        with monkeypatch.context() as slow:
+            slow.setattr(owner_connection, "_LARGE_FRAME_BYTES", 0)
+            slow.setattr(owner_connection, "unframed", unframed_slowly)
+            first = asyncio.create_task(repository.count())
+            assert await eventually(reading.is_set)
+            os.kill(pid, signal.SIGKILL)
+            assert await eventually(lambda: not is_running(pid))
+            second = asyncio.create_task(repository.count())
+            await asyncio.wait([second], timeout=0.3)
+            go_on.set()
+        assert await asyncio.gather(first, second) == [1, 1]
 
     async def test_an_index_that_cannot_be_opened_again_is_unavailable_until_it_can(
         self, repository: QdrantEdgeSimilarityRepository, directory: Path

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -74,14 +75,15 @@ class OwnerConnection:
             raise OwnerDiedError
         reply = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
-            self._requests.write(data)
             self._owed += 1
             if self._owed == 1:
                 self._watch()
-            await self._requests.drain()
+            # Where the pipe is closed the process is about to be gone, which `_read` tells: not before its last replies
+            # are read, and until then whoever asked again would ask this connection. RuntimeError is uvloop's.
+            with suppress(ConnectionError, RuntimeError):
+                self._requests.write(data)
+                await self._requests.drain()
             return await reply
-        except (ConnectionError, RuntimeError) as error:  # RuntimeError: uvloop's closed transport
-            raise OwnerDiedError(f"the pipe is closed ({error})") from error
         finally:
             del self._pending[number]
 
