@@ -244,9 +244,13 @@ async def test_writes_amid_which_the_line_breaks_are_there_if_acknowledged_and_m
     assert await service.total() == 3 + len(patched) + len(new)
 
 
-async def test_the_callers_deadline_ends_the_wait(qdrant: Qdrant, service: Service) -> None:
-    qdrant.proxy.stall()
-    answers = await service.everything({"X-Request-Deadline-Ms": "150"})
+async def test_the_callers_deadline_ends_the_wait(qdrant: Qdrant, tmp_path: Path) -> None:
+    """Long before the connection is given up, which takes two thirds of the timeout."""
+    async with serving(an_app(qdrant, tmp_path, timeout_seconds=9.0)) as service:
+        await service.until_ready(within=30)
+        await service.prepare()
+        qdrant.proxy.stall()
+        answers = await service.everything({"X-Request-Deadline-Ms": "150"})
     assert answers.pop("live").status == 200
     assert answers.pop("ready").status == 503
     assert {what: (answer.status, answer.code) for what, answer in answers.items() if what != "batch"} == {
