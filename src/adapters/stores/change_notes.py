@@ -3,9 +3,12 @@
 import asyncio
 import errno
 import fcntl
+import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
@@ -20,6 +23,9 @@ PATIENCE_SECONDS = 60.0
 
 _POLL_SECONDS = 0.01
 _NOTE = ".note"
+_BITS_BEYOND_A_PLACE = 128 - 62
+"""Of an id as a number; what is above them is a place in a file. Two images share one by a chance of 1 in 10^17."""
+
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """The error numbers of a file system, often one of a network, that offers no locks."""
 
@@ -32,6 +38,10 @@ class ChangeNotes:
     with others, and a pause alone. Changes pass through the `gate`, which a pause closes first: else changes that
     overlap would keep it waiting for ever.
 
+    Of `images` each change locks one byte for every image, far beyond the file's end, at the place that the id names:
+    so that one process never deletes the files that another is about to acknowledge. These locks are the process's,
+    hence keep only others away, and all end when it closes the file by any descriptor, hence one that stays open.
+
     Notes younger than `settle_after` seconds are left alone: an index that others keep may still be about to do what
     the process asked of it that died.
     """
@@ -42,14 +52,21 @@ class ChangeNotes:
         self._interrupted: Sequence[Path] = ()
         self._gate = folder / "gate"
         self._changes = folder / "changes"
+        self._images = folder / "images"
+        self._images_descriptor: int | None = None
 
     def open(self) -> None:
         """Make the folder. Raises OSError, and ConfigurationError where files cannot be locked."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for lock in (self._gate, self._changes):
             lock.touch()
+        if self._images_descriptor is None:
+            self._images_descriptor = os.open(self._images, os.O_RDWR | os.O_CREAT, 0o666)
+            weakref.finalize(self, os.close, self._images_descriptor)
         with _opened(self._gate) as gate, _errors_named(self._folder), suppress(BlockingIOError):
             fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.lockf(self._images_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+            fcntl.lockf(self._images_descriptor, fcntl.LOCK_UN, 1)
 
     @asynccontextmanager
     async def changing(self, ids: Collection[ImageId]) -> AsyncIterator[None]:
@@ -62,6 +79,7 @@ class ChangeNotes:
                 # overlap there and keep a pause waiting for ever.
                 await _lock(changes, fcntl.LOCK_SH)
                 gate.close()
+                await self._lock_images(ids, locks)
                 notes = await asyncio.to_thread(self._write, ids)
             yield
             with _errors_named(self._folder):
@@ -94,6 +112,15 @@ class ChangeNotes:
         files = await asyncio.to_thread(lambda: [_opened(path) for path in (self._gate, self._changes)])
         return [until.enter_context(file) for file in files]
 
+    async def _lock_images(self, ids: Collection[ImageId], until: ExitStack) -> None:
+        """Keep other processes from changing them. In one order for all, so that no two wait for each other."""
+        descriptor = self._images_descriptor
+        assert descriptor is not None, "the notes are opened first"  # noqa: S101
+        for place in sorted({id_.int >> _BITS_BEYOND_A_PLACE for id_ in ids}):
+            lock = partial(fcntl.lockf, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            await _lock_by(lock, self._images)
+            until.callback(fcntl.lockf, descriptor, fcntl.LOCK_UN, 1, place)
+
     def _notes(self) -> Mapping[Path, ImageId]:
         """All notes there are; files that others named are none."""
         images = {note: _image(note) for note in self._folder.glob(f"*{_NOTE}")}
@@ -123,7 +150,12 @@ def _remove(notes: Iterable[Path]) -> None:
 
 
 async def _lock(file: BinaryIO, kind: int) -> None:
-    """Lock a file until it is closed. Polled, since a thread that waits could be the one that the holder needs.
+    """Lock a file until it is closed. Raises BusyError, DeadlinePassedError."""
+    await _lock_by(partial(fcntl.flock, file, kind | fcntl.LOCK_NB), Path(file.name))
+
+
+async def _lock_by(lock: Callable[[], None], path: Path) -> None:
+    """Lock what `lock` does, in the file at `path`. Polled: a thread that waits could be the one that the holder needs.
 
     Raises BusyError, and DeadlinePassedError as soon as nobody waits for the work that it is for.
     """
@@ -131,12 +163,12 @@ async def _lock(file: BinaryIO, kind: int) -> None:
     while True:
         raise_if_over()
         try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            lock()
         except BlockingIOError:
             if time.monotonic() > give_up:
                 raise BusyError(
                     f"Others have been at work on the stored pictures for {PATIENCE_SECONDS:g} s. Send it again; if it "
-                    f"stays so, look for a process that hangs and has {file.name} open."
+                    f"stays so, look for a process that hangs and has {path} open."
                 ) from None
             await asyncio.sleep(_POLL_SECONDS)
         else:
@@ -163,7 +195,7 @@ def _errors_named(folder: Path) -> Iterator[None]:
         if error.errno in _NO_LOCKS:
             raise ConfigurationError(
                 f"Files in {folder} cannot be locked: {error.strerror}. Keep the pictures on a file system that offers "
-                "flock, as local ones do and NFS does from version 4 on."
+                "flock and lockf, as local ones do and NFS does from version 4 on."
             ) from error
         raise UnavailableError(
             f"The notes of changes in {folder} cannot be kept: {error.strerror or error}. Look after that disk."

@@ -85,8 +85,9 @@ class ImageStore(Protocol):
         That these images are being changed is noted first, and forgotten at the end unless the body raises or its
         process dies; on a disk without any room it is not noted. Not to be nested, nor used within `paused`.
 
-        Raises BusyError if others have it `paused` for long, and DeadlinePassedError if the caller's wait is over
-        before the body begins; UnavailableError where notes cannot be kept.
+        No other process that shares the store is `changing` one of these images meanwhile. Raises BusyError if others
+        do so, or have it `paused`, for long, and DeadlinePassedError if the caller's wait is over before the body
+        begins; UnavailableError where notes cannot be kept.
         """
 
     @abstractmethod

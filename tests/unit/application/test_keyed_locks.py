@@ -1,8 +1,11 @@
 import asyncio
+import time
 
 import pytest
 
 from application.keyed_locks import KeyedLocks
+from domain.callers import Caller, acting_for
+from domain.errors import DeadlinePassedError
 from tests.builders import an_id
 
 
@@ -58,6 +61,16 @@ async def test_one_that_gives_up_waiting_leaves_the_lock_to_others() -> None:
         assert not next_.done()
     async with asyncio.timeout(5):
         await next_
+
+
+async def test_nobody_waits_longer_than_their_deadline() -> None:
+    locks = KeyedLocks()
+    async with locks.hold([an_id(1)]):
+        with acting_for(Caller(time.monotonic() + 0.05)), pytest.raises(DeadlinePassedError):
+            async with asyncio.timeout(30):
+                await _hold_for_a_moment(locks, 1)
+    await _hold_for_a_moment(locks, 1)
+    assert locks._held == {}
 
 
 async def test_a_failure_inside_frees_the_lock() -> None:

@@ -8,8 +8,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from domain.errors import (
     StorageFullError,
     UnavailableError,
 )
-from domain.images import ContentHash
+from domain.images import ContentHash, ImageId
 from tests.contracts.image_store import ImageStoreContract, an_id
 from tests.eventually import eventually
 
@@ -112,6 +113,7 @@ async def test_a_pause_is_of_every_process(store: FileSystemImageStore, root: Pa
 
 async def test_a_change_may_count_as_cut_short_only_later(store: FileSystemImageStore, root: Path) -> None:
     patient = FileSystemImageStore(root, reserve_bytes=0, settle_after=300)
+    await patient.open()
     with pytest.raises(RuntimeError):
         async with patient.changing([an_id(1)]):
             raise RuntimeError
@@ -372,6 +374,62 @@ async def test_a_killed_writer_loses_nothing_acknowledged_and_shows_nothing_part
         assert await store.thumbnail(ContentHash.of(content).image_id) == content[:800]
     sizes = {(root / name).stat().st_size for name in files_below(root)}
     assert sizes == {160_000, 800}
+
+
+CHANGER = """
+    import asyncio, sys
+    from pathlib import Path
+    from uuid import UUID
+    from adapters.stores.file_system_image_store import FileSystemImageStore
+
+    async def main():
+        store = FileSystemImageStore(Path(sys.argv[1]), reserve_bytes=0)
+        await store.open()
+        async with store.changing([UUID(id_) for id_ in sys.argv[2:]]):
+            print("changing", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+        print("done", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+
+    asyncio.run(main())
+"""
+
+
+@contextmanager
+def a_process_changing(root: Path, *ids: ImageId) -> Iterator[subprocess.Popen[str]]:
+    """It ends the change when it is sent a line, and itself when it is sent another."""
+    command = [sys.executable, "-c", textwrap.dedent(CHANGER), str(root), *map(str, ids)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "changing\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("end", ["it ends its change", "it is killed"])
+async def test_one_process_at_a_time_changes_an_image(store: FileSystemImageStore, root: Path, end: str) -> None:
+    async def change(*numbers: int) -> None:
+        async with store.changing([an_id(number) for number in numbers]):
+            pass
+
+    with a_process_changing(root, an_id(1), an_id(2)) as other:
+        await change(3)
+        with acting_for(Caller(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
+            await change(3, 2)
+        waiting = asyncio.create_task(change(0, 1, 2))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        if end == "it is killed":
+            other.kill()
+        else:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            other.stdin.write("\n")
+            assert await asyncio.to_thread(other.stdout.readline) == "done\n"
+        async with asyncio.timeout(30):
+            await waiting
 
 
 class TestFullDisk:
