@@ -79,25 +79,33 @@ class BatchQueue(Generic[T, R]):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._full.wait(), PATIENCE_SECONDS)
 
-    async def _run_batch(self, batch: Sequence[Waiting[T, R]]) -> None:
+    async def _run_batch(self, batch: list[Waiting[T, R]]) -> None:
         if stage := next((waiting.stage for waiting in batch if waiting.stage is not None), None):
             stage.ran_in_batch(len(batch))
         try:
             outcomes = await self._thread.run(self._outcomes, [waiting.work for waiting in batch])
         except Exception as error:  # whatever it is, it is the callers'
             outcomes = [error] * len(batch)
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            if waiting.result.done():
-                continue
-            if isinstance(outcome, Exception):
-                waiting.result.set_exception(outcome)
-            else:
-                waiting.result.set_result(outcome)
+        # Both lists are emptied: an error holds the frames it came through, and they the lists, with it and pictures.
+        while batch:
+            _tell(batch.pop(0), outcomes.pop(0))
 
-    def _outcomes(self, items: Sequence[T]) -> Sequence[R | Exception]:
+    def _outcomes(self, items: Sequence[T]) -> list[R | Exception]:
         try:
-            return self._run(items)
+            return list(self._run(items))
         except Exception as error:
             if len(items) == 1:
                 return [error]
-            return [outcome for item in items for outcome in self._outcomes([item])]
+        outcomes: list[R | Exception] = []
+        for item in items:
+            outcomes += self._outcomes([item])
+        return outcomes
+
+
+def _tell(waiting: Waiting[T, R], outcome: R | Exception) -> None:
+    if waiting.result.done():
+        return
+    if isinstance(outcome, Exception):
+        waiting.result.set_exception(outcome)
+    else:
+        waiting.result.set_result(outcome)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from adapters.inference.waiting_line import Waiting, WaitingLine
+from domain.errors import BusyError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,8 +51,13 @@ class Slots:
     def _begin(self) -> None:
         while self._free and (waiting := self._line.take()):
             self._free -= 1
-            running = asyncio.get_running_loop().run_in_executor(self._threads, waiting.context.run, waiting.work)
-            running.add_done_callback(functools.partial(self._finish, waiting))
+            try:
+                running = asyncio.get_running_loop().run_in_executor(self._threads, waiting.context.run, waiting.work)
+            except RuntimeError as error:  # no thread can be started
+                self._free += 1
+                waiting.result.set_exception(BusyError(f"A thread for it cannot be started: {error}."))
+            else:
+                running.add_done_callback(functools.partial(self._finish, waiting))
 
     def _finish(self, waiting: Waiting[Callable[[], Any], Any], done: asyncio.Future[Any]) -> None:
         self._free += 1

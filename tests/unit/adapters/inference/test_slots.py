@@ -1,9 +1,17 @@
 import asyncio
 import threading
+import time
+import weakref
 
 import pytest
 
 from adapters.inference.slots import Slots, SlotsClosedError
+from domain.callers import Caller, acting_for
+from domain.errors import BusyError, DeadlinePassedError
+
+
+class Picture:
+    """Something large."""
 
 
 async def test_calls_that_wait_when_the_slots_close_say_so_and_never_run() -> None:
@@ -47,3 +55,46 @@ async def test_a_cancelled_caller_is_cancelled() -> None:
     finish.set()
     assert await running
     await slots.close()
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+@pytest.mark.parametrize("why", ["the caller went away", "the deadline passed", "the call failed"])
+async def test_of_a_call_without_a_result_nothing_is_kept(why: str) -> None:
+    slots = Slots(1, name="test")
+    picture, finish, caller = Picture(), threading.Event(), Caller()
+    kept = weakref.ref(picture)
+
+    def fail(_: Picture) -> None:
+        raise RuntimeError
+
+    running = asyncio.create_task(slots.run(finish.wait, 10))
+    await asyncio.sleep(0)
+    if why == "the deadline passed":
+        caller.deadline = time.monotonic() + 0.01
+    with acting_for(caller):
+        waiting = asyncio.create_task(slots.run(fail, picture))
+    del picture
+    await asyncio.wait([waiting], timeout=0.1)
+    caller.gone = why == "the caller went away"
+    finish.set()
+    await running
+    with pytest.raises((DeadlinePassedError, RuntimeError)):
+        await waiting
+    del waiting
+    await slots.close()
+    assert kept() is None
+
+
+async def test_a_thread_that_cannot_be_started_costs_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = Slots(1, name="test")
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        refused = await asyncio.gather(*(slots.run(list) for _ in range(2)), return_exceptions=True)
+    assert [type(error) for error in refused] == [BusyError, BusyError]
+    async with asyncio.timeout(30):
+        assert await slots.run(list) == []
+        await slots.close()
