@@ -1,6 +1,8 @@
 """The keys of a running service."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,6 +119,22 @@ def test_the_secret_is_made_once_and_only_ours_to_read(tmp_path: Path) -> None:
     assert session_secret(tmp_path / "other") != secret
     [file] = (tmp_path / "data").iterdir()
     assert (file.name, file.stat().st_mode & 0o777) == (SECRET_FILE, 0o600)
+
+
+def test_processes_that_make_the_secret_at_once_share_it_though_they_have_one_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of containers have, each of which counts its own."""
+    link, others = os.link, []
+
+    def link_after_another(*paths: Any) -> None:
+        monkeypatch.setattr(os, "link", link)
+        others.append(session_secret(tmp_path))
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", link_after_another)
+    assert [session_secret(tmp_path)] == others
+    assert [path.name for path in tmp_path.iterdir()] == [SECRET_FILE]
 
 
 def test_where_it_cannot_be_kept_there_is_one_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
