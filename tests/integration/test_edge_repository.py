@@ -5,6 +5,7 @@ import gc
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,17 @@ def kill_while_starting(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int
     return died
 
 
+@contextmanager
+def no_more_open_files() -> Iterator[None]:
+    """This process can open nothing, and therefore start no other, within the block."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def start_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[int]:
     """Let the next owners take so long to open the index; their process ids."""
     ask = owner_connection.OwnerConnection.ask
@@ -223,6 +235,23 @@ class TestKilledOwner:
         outcomes = await asyncio.gather(*(repository.count() for _ in range(50)), return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {RepositoryUnavailableError}
         assert len(died) == 3
+        monkeypatch.setattr(owner_process, "_PAUSE_SECONDS", 0.0)
+        assert await repository.count() == 1
+
+    async def test_while_no_successor_can_be_started_requests_fail_at_once_and_then_work_again(
+        self, repository: QdrantEdgeSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await repository.upsert([an_image(1)])
+        pid = await owner_pid(repository)
+        monkeypatch.setattr(owner_process, "_PAUSE_SECONDS", 3600.0)
+        with no_more_open_files():
+            os.kill(pid, signal.SIGKILL)
+            outcomes = await asyncio.gather(
+                repository.count(), repository.upsert([an_image(2)]), repository.status(), return_exceptions=True
+            )
+        assert {type(outcome) for outcome in outcomes} == {RepositoryUnavailableError}
+        with pytest.raises(RepositoryUnavailableError, match=r"cannot be started \(Too many open files\)\. Usually"):
+            await repository.count()
         monkeypatch.setattr(owner_process, "_PAUSE_SECONDS", 0.0)
         assert await repository.count() == 1
 
@@ -407,6 +436,19 @@ async def test_a_killed_parent_loses_nothing_and_leaves_no_lock(
     assert len(acknowledged) >= acknowledged_count
     assert stored >= set(acknowledged)
     assert len(stored) <= len(acknowledged) + 1  # the one that was under way
+
+
+async def test_an_open_that_cannot_start_the_owner_tells_so_and_can_be_tried_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0)
+    with monkeypatch.context() as nowhere:
+        nowhere.setattr(sys, "executable", str(directory / "nowhere"))
+        with pytest.raises(RepositoryUnavailableError, match=r"cannot be started \(No such file or directory\)"):
+            await repository.open(SPACE)
+    await repository.open(SPACE)
+    assert await repository.count() == 0
+    await repository.close()
 
 
 class TestSecondOpen:

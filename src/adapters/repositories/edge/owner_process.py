@@ -21,7 +21,8 @@ _HANG_TIMEOUTS = 10
 large index takes, each some 20 s on busy cores: one that is killed amid it begins it again."""
 
 _PAUSE_SECONDS = 1.0
-"""Where owners die over their start, as on a full disk, requests fail at once for so long instead of queueing."""
+"""Where owners die over their start, as on a full disk, or cannot be started, requests fail at once for so long instead
+of queueing."""
 
 
 class OwnerProcess:
@@ -48,8 +49,8 @@ class OwnerProcess:
         self._connection: OwnerConnection | None = None
         self._restarting: asyncio.Task[OwnerConnection] | None = None
         self._stopped = False
-        self._start_died: tuple[float, str] | None = None
-        """When owners last died over their start, and what there is to say about it."""
+        self._start_failed: tuple[float, str] | None = None
+        """When owners last died over their start or could not be started, and what there is to say about it."""
         self.restarts = 0
         self.longest_wait_seconds = 0.0
         """What a request has waited at most for its reply: where the engine optimized, about as long as that took."""
@@ -62,12 +63,15 @@ class OwnerProcess:
     async def start(self, *, create: bool = False) -> None:
         """Open the shard, or create it.
 
-        Raises IndexInUseError, IndexDamagedError.
+        Raises IndexInUseError, IndexDamagedError, RepositoryUnavailableError.
         """
         self._connection = await self._open(create=create)
 
     async def _open(self, *, create: bool) -> OwnerConnection:
-        connection = await OwnerConnection.spawn()
+        try:
+            connection = await OwnerConnection.spawn()
+        except OSError as error:  # whatever its number: uvloop has none for open files that have run out
+            raise self._not_started(error) from error
         request = Open(
             directory=self._directory,
             create=create,
@@ -91,6 +95,12 @@ class OwnerProcess:
             raise self._damaged(failure.message) if failure.kind is FailureKind.DAMAGED else failure.error()
         connection.patience_seconds = _HANG_TIMEOUTS * self._timeout_seconds
         return connection
+
+    def _not_started(self, error: OSError) -> RepositoryUnavailableError:
+        return RepositoryUnavailableError(
+            f"The process that owns the index cannot be started ({error.strerror or error}). Usually the system, or a "
+            "limit on this service, has no open files, processes or memory left for it."
+        )
 
     def _damaged(self, reason: str) -> IndexDamagedError:
         """The engine's reason in one line, and the ways out."""
@@ -170,8 +180,8 @@ class OwnerProcess:
 
     async def _restart(self) -> OwnerConnection:
         """Start a successor. Raises RepositoryUnavailableError."""
-        if self._start_died is not None and time.monotonic() < self._start_died[0] + _PAUSE_SECONDS:
-            raise RepositoryUnavailableError(self._start_died[1])
+        if self._start_failed is not None and time.monotonic() < self._start_failed[0] + _PAUSE_SECONDS:
+            raise RepositoryUnavailableError(self._start_failed[1])
         attempts = 0
         while True:
             attempts += 1
@@ -179,10 +189,10 @@ class OwnerProcess:
                 self._connection = await self._open(create=False)
             except LookalikeError as error:
                 message = f"The index cannot be opened again: {error}"
-                if isinstance(error.__cause__, OwnerDiedError):
-                    if attempts < _START_ATTEMPTS:
-                        continue
-                    self._start_died = time.monotonic(), message
+                if isinstance(error.__cause__, OwnerDiedError) and attempts < _START_ATTEMPTS:
+                    continue
+                if isinstance(error.__cause__, OwnerDiedError | OSError):
+                    self._start_failed = time.monotonic(), message
                 raise RepositoryUnavailableError(message) from error
             self.restarts += 1
             return self._connection
