@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,46 @@ class TestKilledOwner:
             await waiting
         assert await owner_pid(repository) == pid
         await repository.close()
+
+
+class TestThreads:
+    """Where every frame is large."""
+
+    @pytest.fixture(autouse=True)
+    def large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(owner_connection, "_LARGE_FRAME_BYTES", 0)
+
+    async def test_neither_writes_nor_replies_wait_for_those_that_others_hold(
+        self, repository: QdrantEdgeSimilarityRepository
+    ) -> None:
+        await repository.upsert([an_image(1), an_image(2)])
+        go_on = threading.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+        held = asyncio.create_task(asyncio.to_thread(go_on.wait, 60))
+        try:
+            async with asyncio.timeout(20):
+                await repository.delete([an_id(1)])
+                assert await repository.count() == 1
+            assert not held.done()
+        finally:
+            go_on.set()
+            await held
+
+    async def test_each_owner_has_one_that_goes_with_it(self, directory: Path) -> None:
+        def running() -> int:
+            return sum(thread.name.startswith("index-frames") for thread in threading.enumerate())
+
+        before = running()
+        repository = QdrantEdgeSimilarityRepository(directory, reserve_bytes=0)
+        await repository.open(SPACE)
+        await asyncio.gather(*(repository.upsert([an_image(number)]) for number in range(9)), repository.count())
+        assert running() == before + 1
+        os.kill(await owner_pid(repository), signal.SIGKILL)
+        assert await repository.count() == 9
+        assert await eventually(lambda: running() == before + 1)
+        await repository.close()
+        assert await eventually(lambda: running() == before)
 
 
 class TestDeadlines:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -12,7 +13,7 @@ from adapters.inference.cores import ONE_THREAD
 from adapters.repositories.edge.requests import HEADER_BYTES, Close, Request, Write, frame, unframed
 
 _LARGE_FRAME_BYTES = 64 * 1024
-"""Frames above this are unpickled on a thread, so that a deep page does not hold up the event loop."""
+"""Frames above this are unpickled on the thread, so that a deep page does not hold up the event loop."""
 
 _EXIT_PATIENCE_SECONDS = 30.0
 
@@ -35,6 +36,9 @@ class OwnerConnection:
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self.patience_seconds: float | None = None
         """It is ended when it owes replies and gives none for so long: its successor answers."""
+        # Of its own: all replies wait for the one that is read, and those of `to_thread` may all wait for a slow disk.
+        # One: a large write is packed in 10 to 40 ms and hardly lets go of the GIL: a second would read no sooner.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-frames")
         self._owed = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.died = False
@@ -68,12 +72,15 @@ class OwnerConnection:
 
     async def ask(self, request: Request) -> Any:  # noqa: ANN401
         """The reply, be it a `Failure`. Raises OwnerDiedError."""
+        if self.died:  # and its thread with it
+            raise OwnerDiedError
+        loop = asyncio.get_running_loop()
         number = next(self._numbers)
         large = isinstance(request, Write)
-        data = await asyncio.to_thread(frame, number, request) if large else frame(number, request)
+        data = await loop.run_in_executor(self._thread, frame, number, request) if large else frame(number, request)
         if self.died:
             raise OwnerDiedError
-        reply = self._pending[number] = asyncio.get_running_loop().create_future()
+        reply = self._pending[number] = loop.create_future()
         try:
             self._owed += 1
             if self._owed == 1:
@@ -123,6 +130,7 @@ class OwnerConnection:
 
     async def _read(self) -> None:
         """Hand replies to their callers until the owner is gone, then tell those who still wait."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 size = int.from_bytes(await self._replies.readexactly(HEADER_BYTES), "big")
@@ -130,7 +138,7 @@ class OwnerConnection:
                 self._owed -= 1
                 self._watch()
                 large = size > _LARGE_FRAME_BYTES
-                number, reply = await asyncio.to_thread(unframed, body) if large else unframed(body)
+                number, reply = await loop.run_in_executor(self._thread, unframed, body) if large else unframed(body)
                 waiting = self._pending.get(number)
                 if waiting is not None and not waiting.done():  # its caller may have gone
                     waiting.set_result(reply)
@@ -141,6 +149,7 @@ class OwnerConnection:
             self._owed = 0
             self._watch()
             self._requests.close()
+            self._thread.shutdown(wait=False)  # it ends by itself, after a write that it may be packing
             status = await self._process.wait()
             for waiting in self._pending.values():
                 if not waiting.done():
