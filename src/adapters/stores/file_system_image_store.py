@@ -222,15 +222,25 @@ class _Incoming(contextlib.AbstractContextManager["_Incoming"]):
     """
 
     def __init__(self, folder: Path, content: bytes) -> None:
+        self._make_locked(folder)
+        while not self.path.exists():  # removed by another process between its making and its lock
+            self._file.close()
+            self._make_locked(folder)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[self._file.write(view) :]
+            os.fsync(self._file.fileno())
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _make_locked(self, folder: Path) -> None:
         descriptor, name = tempfile.mkstemp(dir=folder)
         self.path = Path(name)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
-            view = memoryview(content)
-            while view:
-                view = view[self._file.write(view) :]
-            os.fsync(self._file.fileno())
         except BaseException:
             self.__exit__()
             raise

@@ -94,6 +94,23 @@ async def test_open_leaves_what_another_process_is_writing(
     assert await store.thumbnail(an_id()) == b"small one"
 
 
+async def test_a_file_that_another_process_removes_before_it_is_locked_is_made_again(
+    store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def open_another_first(file: Any, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        asyncio.run(FileSystemImageStore(root, reserve_bytes=0).open())
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", open_another_first)
+    await store.put(an_id(), original=b"one", thumbnail=b"small one")
+    assert await store.original(an_id()) == b"one"
+    assert await store.thumbnail(an_id()) == b"small one"
+    assert len(files_below(root)) == 2
+
+
 async def test_a_pause_is_of_every_process(store: FileSystemImageStore, root: Path) -> None:
     other = FileSystemImageStore(root, reserve_bytes=0)
     await other.open()
