@@ -39,6 +39,7 @@ FORMAT = "lookalike-backup"
 VERSION = 1
 
 _MANIFEST = "manifest.json"
+_INCOMING = f"{_MANIFEST}.incoming"
 _FOLDERS = ("groups", "originals", "thumbnails")
 _GROUP_DIGESTS = ("records_sha256", "embeddings_sha256", "object_embeddings_sha256")
 _HELD_BYTES = 64 * 1024 * 1024
@@ -95,17 +96,19 @@ class DirectoryBackupArchive(BackupArchive):
     def _begin(self, space: EmbeddingSpace) -> None:
         with self._write_errors_named():
             self._root.mkdir(parents=True, exist_ok=True)
-            if any(self._root.iterdir()):
+            if {path.name for path in self._root.iterdir()} - {_INCOMING}:
                 self._clear_interrupted()
             self._space, self._groups = space, []
+            # First of all: it tells that whatever else is here is of a backup that may be started over.
+            self._write_manifest(complete=False)
             for folder in _FOLDERS:
                 (self._root / folder).mkdir()
             for folder in ("originals", "thumbnails"):
                 for byte in range(256):
                     (self._root / folder / f"{byte:02x}").mkdir()
                 sync_folder(self._root / folder)
+            sync_folder(self._root)
             sync_folder(self._root.parent)
-        self._write_manifest(complete=False)
 
     def _clear_interrupted(self) -> None:
         if not (self._root / _MANIFEST).exists():
@@ -157,7 +160,7 @@ class DirectoryBackupArchive(BackupArchive):
             "groups": self._groups,
         }
         with self._write_errors_named():
-            incoming = self._root / f"{_MANIFEST}.incoming"
+            incoming = self._root / _INCOMING
             _write(incoming, json.dumps(manifest, indent=1).encode())
             incoming.replace(self._root / _MANIFEST)
             sync_folder(self._root)

@@ -1,7 +1,9 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,6 +146,35 @@ async def test_an_interrupted_backup_cannot_be_read_and_can_be_made_again(tmp_pa
     await write(tmp_path, [backed_up(2)])
     assert [item.image.record.id for item in await read(tmp_path)] == [backed_up(2).image.record.id]
     assert len([path for path in (tmp_path / "originals").rglob("*") if path.is_file()]) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "done_before"),
+    [("replace", 0), ("mkdir", 1), ("mkdir", 4), ("mkdir", 300)],
+    ids=["its manifest", "no folder", "all kinds of folders", "half the folders"],
+)
+@pytest.mark.parametrize("interrupted_before", [False, True])
+async def test_a_backup_killed_while_it_begins_can_be_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, done_before: int, interrupted_before: bool
+) -> None:
+    if interrupted_before:
+        await DirectoryBackupArchive(tmp_path).begin(a_space())
+    really, done = getattr(Path, step), count()
+
+    def until_killed(*args: Any, **kwargs: Any) -> object:
+        if next(done) == done_before:
+            raise RuntimeError("killed")
+        return really(*args, **kwargs)
+
+    with monkeypatch.context() as killing:
+        killing.setattr(Path, step, until_killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            await DirectoryBackupArchive(tmp_path).begin(a_space())
+    with pytest.raises(ConfigurationError, match=r"incomplete|holds no backup"):
+        await DirectoryBackupArchive(tmp_path).read_space()
+
+    await write(tmp_path, [backed_up()])
+    assert len(await read(tmp_path)) == 1
 
 
 async def test_a_newer_format_is_refused(tmp_path: Path) -> None:
