@@ -127,6 +127,7 @@ class QdrantCollections:
     async def promote(self, replacement: Collection) -> None:
         """Point the index to `replacement`, in one atomic step, then delete what it pointed to before.
 
+        The deletion comes after the promotion, hence does not fail it: what is left is swept by the next replacement.
         Renaming the one alias over the other is saved by the server at once; deleting and creating one is saved twice,
         and a crash in between leaves no index.
         """
@@ -136,7 +137,10 @@ class QdrantCollections:
         except QdrantFault:
             if await self._live() != replacement.name:  # else an attempt whose answer was lost did it
                 raise
-        await self._sweep()
+        try:
+            await self._sweep()
+        except QdrantFault as fault:
+            _log.warning("What the index %r was before is left for the next reindex to delete: %s", self._index, fault)
 
     async def _first(self, space: EmbeddingSpace) -> str:
         """Make the first collection. Several processes may be at it: all arrive at the same name."""

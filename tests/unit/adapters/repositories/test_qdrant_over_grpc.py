@@ -445,12 +445,38 @@ async def test_a_crash_after_the_promotion_leaves_an_orphan_that_is_swept(server
     await repository.open(SPACE)
     await repository.upsert([an_image(1)])
     new = await repository.replacement(OTHER_SPACE)
-    server.failures["List"] = Failure(CODES.PERMISSION_DENIED, "the process dies here", times=1_000)
-    with pytest.raises(RepositoryUnavailableError):
-        await repository.promote(new)
+    promoting = asyncio.create_task(repository.promote(new))
+
+    async def the_process_dies() -> None:
+        promoting.cancel()
+
+    server.before["List"] = the_process_dies
+    with pytest.raises(asyncio.CancelledError):
+        await promoting
     await new.close()
     await repository.close()
     await repository.open(OTHER_SPACE)
+    assert len((await server.client.get_collections()).collections) == 2
+    server.before.clear()
+    back = await repository.replacement(SPACE)
+    assert await back.count() == 0, "the orphan's contents are old"
+    await repository.promote(back)
+    assert len((await server.client.get_collections()).collections) == 1
+
+
+@pytest.mark.parametrize("refused", ["List", "DeleteCollection"])
+async def test_a_promotion_after_which_the_server_fails_has_happened(
+    server: QdrantStandIn, caplog: pytest.LogCaptureFixture, refused: str
+) -> None:
+    repository = connected(server)
+    await repository.open(SPACE)
+    await repository.upsert([an_image(1)])
+    new = await repository.replacement(OTHER_SPACE)
+    server.failures[refused] = Failure(CODES.PERMISSION_DENIED, "a key that may not", times=1_000)
+    await repository.promote(new)
+    assert "left for the next reindex to delete: a key that may not" in caplog.text
+    await repository.open(OTHER_SPACE)
+    assert len((await server.client.get_collections()).collections) == 2
     server.failures.clear()
     back = await repository.replacement(SPACE)
     assert await back.count() == 0, "the orphan's contents are old"
