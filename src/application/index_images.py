@@ -1,6 +1,7 @@
 """Take pictures into the index."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +11,15 @@ from typing import Literal
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
 from domain.callers import Caller, acting_for, begin_bulk, raise_if_over
-from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
+from domain.errors import InternalError, LookalikeError, RepositoryUnavailableError, StorageFullError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
+
+log = logging.getLogger(__name__)
 
 GROUP_SIZE = 16
 """Pictures that are committed together: enough to share the cost of making them durable."""
@@ -103,6 +106,7 @@ class IndexImages:
     async def __call__(self, uploads: Iterable[Upload]) -> AsyncIterator[IndexOutcome]:
         """Index pictures, and yield one outcome for each in the order given; no failure stops the rest.
 
+        What has no name fails the pictures that are committed together with InternalError, and is logged.
         It is bulk work: callers who wait for one answer go first. Several groups are in hand at once, so that every
         stage has work. Whoever stops early finds those groups committed or not, as after a crash.
         """
@@ -147,7 +151,12 @@ class IndexImages:
 
     async def _index_in_bulk(self, group: Sequence[_Arrived | IndexOutcome]) -> Sequence[IndexOutcome]:
         begin_bulk()
-        return await self._index(group)
+        try:
+            return await self._index(group)
+        except Exception:
+            log.exception("Unexpected error while %d pictures were indexed together", len(group))
+            error = InternalError()
+            return [item if isinstance(item, IndexOutcome) else _failed(item.upload, error) for item in group]
 
     async def _index(self, group: Sequence[_Arrived | IndexOutcome]) -> Sequence[IndexOutcome]:
         arrived = [item for item in group if isinstance(item, _Arrived)]

@@ -21,6 +21,7 @@
     - BusyError
   + DeadlinePassedError: the caller's wait was over before the work began
   + StorageFullError: no room left to store
+  + InternalError: something failed that should not, one of many things that go on
   + ConfigurationError: the deployment must be changed before it can start
     - IndexInUseError: the embedded index is open in another process
     - IndexDamagedError: what is stored cannot be opened
@@ -173,6 +174,15 @@ class StorageFullError(LookalikeError):
     """No room is left to store pictures or vectors."""
 
     code = "storage_full"
+
+
+class InternalError(LookalikeError):
+    """An error without a name, as the outcome of one of many things that go on. Whoever names it so has logged it."""
+
+    code = "internal_error"
+
+    def __init__(self) -> None:
+        super().__init__("Something failed that should not. The log tells more.")
 
 
 class ConfigurationError(LookalikeError):

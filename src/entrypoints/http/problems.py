@@ -44,6 +44,7 @@ STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeadlinePassedError: HTTPStatus.GATEWAY_TIMEOUT,
     errors.StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.IndexInUseError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.IndexDamagedError: HTTPStatus.INTERNAL_SERVER_ERROR,

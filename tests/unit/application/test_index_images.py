@@ -15,6 +15,7 @@ from domain.errors import (
     DeadlinePassedError,
     EncoderUnavailableError,
     ImageUnreadableError,
+    InternalError,
     RepositoryUnavailableError,
     StorageFullError,
 )
@@ -105,6 +106,41 @@ async def test_one_failure_leaves_the_others(workshop: Workshop) -> None:
     ]
     assert {record.id for record in await records_of(workshop.repository)} == {id_of(b"one"), id_of(b"two")}
     assert set(workshop.store.files) == {id_of(b"one"), id_of(b"two")}
+
+
+async def test_an_error_without_a_name_fails_its_group_and_leaves_the_others(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    contents = [f"picture {number}".encode() for number in range((GROUPS_IN_HAND + 2) * GROUP_SIZE)]
+    put = workshop.store.put
+
+    async def put_all_but_one(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+        if original == contents[GROUP_SIZE]:
+            raise PermissionError("a secret of the house")
+        await put(id_, original=original, thumbnail=thumbnail)
+
+    monkeypatch.setattr(workshop.store, "put", put_all_but_one)
+    outcomes = await workshop.index(*contents)
+
+    others = GROUPS_IN_HAND * GROUP_SIZE
+    assert statuses(outcomes) == ["created"] * GROUP_SIZE + ["failed"] * GROUP_SIZE + ["created"] * others
+    assert {(type(outcome.error), str(outcome.error)) for outcome in outcomes if outcome.error} == {
+        (InternalError, "Something failed that should not. The log tells more.")
+    }
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], PermissionError)
+    monkeypatch.undo()
+    assert statuses(await workshop.index(*contents[GROUP_SIZE : 2 * GROUP_SIZE])) == ["created"] * GROUP_SIZE
+
+
+async def test_one_raises_an_error_without_a_name_as_it_is(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def put(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(workshop.store, "put", put)
+    with pytest.raises(PermissionError):
+        await workshop.index_images.one(an_upload(b"hat"))
 
 
 async def test_twins_in_one_call_are_one_image(workshop: Workshop) -> None:

@@ -19,7 +19,8 @@ def test_every_error_has_a_status() -> None:
 @pytest.mark.parametrize("error", sorted(STATUS, key=lambda error: error.__name__))
 def test_the_status_is_one_of_the_contract_s(error: type[LookalikeError]) -> None:
     allowed = {404, 409, 413, 415, 422, 503, 504, 507}
-    if issubclass(error, errors.ConfigurationError):  # keeps the service from starting: no caller sees it
+    # The one keeps the service from starting: no caller sees it. The other is no caller's doing.
+    if issubclass(error, errors.ConfigurationError | errors.InternalError):
         allowed = {500}
     assert STATUS[error] in allowed
     assert (STATUS[error] == HTTPStatus.SERVICE_UNAVAILABLE) == issubclass(error, errors.UnavailableError)
@@ -56,6 +57,21 @@ async def test_what_fails_while_serving_is_answered(
     assert (response.status_code, response.json()["code"]) == (status, code)
     if status == 503:
         assert response.headers["retry-after"] == {"busy": "1"}.get(code, "7")
+
+
+async def test_a_batch_tells_which_pictures_met_an_error_without_a_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = an_app(tmp_path)
+    files = [("files", ("hat.png", a_picture(1))), ("files", ("notes.txt", b"no picture"))]
+    async with serving(app) as client:
+        app.state.container.chosen_encoder().failure = RuntimeError("a secret of the house")
+        answer = await client.post("/v1/images/batch", files=files)
+    assert (answer.status_code, answer.json()["failed"]) == (207, 2)
+    problem = answer.json()["results"][0]["problem"]
+    assert (problem["status"], problem["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert any(record.exc_info and "a secret of the house" in str(record.exc_info[1]) for record in caplog.records)
 
 
 async def test_while_the_index_is_away_nothing_is_served_but_health(tmp_path: Path) -> None:
