@@ -135,7 +135,7 @@ def request_id_of(request: Request) -> str:
     return str(request.state.request_id)
 
 
-def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
+async def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.LookalikeError)  # noqa: S101 - registered for this type
     found = problem_of(error, instance=request.scope["path"], request_id=request_id_of(request))
     if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -150,7 +150,7 @@ _UNREADABLE = "There was an error parsing the body"
 """What FastAPI says where JSON fails to parse in any other way than by its syntax."""
 
 
-def _http_exception(request: Request, error: Exception) -> JSONResponse:
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
@@ -176,7 +176,7 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
     return ProblemResponse(found, headers)
 
 
-def _validation_error(request: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
     found = [_field_error(item) for item in error.errors()[:MAX_ERRORS]]
     if any(item.type == "json_invalid" for item in found):

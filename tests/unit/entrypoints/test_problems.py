@@ -88,6 +88,22 @@ async def test_while_the_index_is_away_nothing_is_served_but_health(tmp_path: Pa
     assert int(listed.headers["retry-after"]) >= 1
 
 
+async def test_a_problem_takes_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be none left, which would make an error of every refusal."""
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("starlette._exception_handler.run_in_threadpool", no_thread)
+    async with serving(an_app(tmp_path)) as client:
+        answers = [
+            await client.get("/nowhere"),
+            await client.get("/v1/images", params={"limit": 0}),
+            await client.get("/v1/images/00000000-0000-0000-0000-000000000000"),
+        ]
+    assert [answer.status_code for answer in answers] == [404, 422, 404]
+
+
 async def test_a_mistake_in_the_deployment_ends_the_start(tmp_path: Path) -> None:
     app = an_app(tmp_path)
     app.state.container.chosen_repository().failure = errors.EmbeddingSpaceError("another space")
