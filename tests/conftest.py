@@ -1,7 +1,11 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 pytest_plugins = ("tests.qdrant_server",)
 
@@ -18,3 +22,13 @@ def pytest_configure() -> None:
     if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """What is still there was not let go, however soon a collection would find it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

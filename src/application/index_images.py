@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
@@ -18,6 +18,8 @@ from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +108,7 @@ class IndexImages:
     async def __call__(self, uploads: Iterable[Upload]) -> AsyncIterator[IndexOutcome]:
         """Index pictures, and yield one outcome for each in the order given; no failure stops the rest.
 
-        What has no name fails the pictures that are committed together with InternalError, and is logged.
+        An error without a name fails the pictures that are committed together with InternalError, and is logged.
         It is bulk work: callers who wait for one answer go first. Several groups are in hand at once, so that every
         stage has work. Whoever stops early finds those groups committed or not, as after a crash.
         """
@@ -160,11 +162,11 @@ class IndexImages:
 
     async def _index(self, group: Sequence[_Arrived | IndexOutcome]) -> Sequence[IndexOutcome]:
         arrived = [item for item in group if isinstance(item, _Arrived)]
-        async with self.locks.hold(item.id for item in arrived):
-            try:
+        try:
+            async with self.locks.hold(item.id for item in arrived):
                 outcomes = await self._index_arrived(arrived)
-            except LookalikeError as error:
-                outcomes = {item.id: _failed(item.upload, error) for item in arrived}
+        except LookalikeError as error:
+            outcomes = {item.id: _failed(item.upload, error) for item in arrived}
         return [item if isinstance(item, IndexOutcome) else outcomes[item.id] for item in group]
 
     async def _index_arrived(self, arrived: Sequence[_Arrived]) -> dict[ImageId, IndexOutcome]:
@@ -175,15 +177,10 @@ class IndexImages:
             await self.store.require_room(sum(len(item.content) for item in arrived))
             raise
         sizes = await self.store.sizes(known) if known else {}
-        settled = await asyncio.gather(
-            *(
-                self._already_there(item, known[item.id], sizes[item.id]) if item.id in known else self._prepare(item)
-                for item in arrived
-            ),
-            return_exceptions=True,  # so that nobody works on without the locks
+        settled = await _all_of(  # however it ends, nobody works on without the locks
+            self._already_there(item, known[item.id], sizes[item.id]) if item.id in known else self._prepare(item)
+            for item in arrived
         )
-        if failures := [result for result in settled if isinstance(result, BaseException)]:
-            raise failures[0]
         outcomes = {
             item.id: result for item, result in zip(arrived, settled, strict=True) if isinstance(result, IndexOutcome)
         }
@@ -277,10 +274,22 @@ class IndexImages:
 
     async def _store(self, prepared: Sequence[_Prepared]) -> None:
         """Originals and thumbnails. Raises once all is stored that can be, so that nobody works on behind."""
-        files = (self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared)
-        stored = await asyncio.gather(*files, return_exceptions=True)
-        if failures := [result for result in stored if isinstance(result, BaseException)]:
-            raise failures[0]
+        await _all_of(
+            self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared
+        )
+
+
+async def _all_of(work: Iterable[Awaitable[T]]) -> list[T]:
+    """What all of it comes to, once all of it has ended. Raises the first of the failures."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            results.clear()
+            try:
+                raise result
+            finally:
+                del result  # an error holds the frames it comes through, and would be held by this one, with pictures
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _failed(upload: Upload, error: LookalikeError) -> IndexOutcome:

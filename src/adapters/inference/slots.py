@@ -2,18 +2,36 @@
 
 import asyncio
 import functools
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from adapters.inference.waiting_line import Waiting, WaitingLine
-from domain.errors import BusyError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CAPACITY = 1_000
 """Calls that may wait. What they hold in memory is bounded elsewhere; this bounds how long they wait."""
+
+
+def started_threads(count: int, *, name: str) -> ThreadPoolExecutor:
+    """An executor whose threads run already. Raises RuntimeError where the system has none left.
+
+    Later that would lose what the thread is for: an executor keeps the call, and whoever made it does not hear of it.
+    """
+    threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix=name)
+    all_run = threading.Barrier(count + 1)
+    try:
+        for _ in range(count):
+            threads.submit(all_run.wait)
+        all_run.wait()
+    except RuntimeError:
+        all_run.abort()
+        threads.shutdown(wait=False)
+        raise
+    return threads
 
 
 class SlotsClosedError(RuntimeError):
@@ -27,7 +45,7 @@ class Slots:
     """
 
     def __init__(self, size: int, *, name: str) -> None:
-        self._threads = ThreadPoolExecutor(max_workers=size, thread_name_prefix=name)
+        self._threads = started_threads(size, name=name)
         self._line: WaitingLine[Callable[[], Any], Any] = WaitingLine(capacity=CAPACITY)
         self._free = size
         self._closed = False
@@ -51,13 +69,8 @@ class Slots:
     def _begin(self) -> None:
         while self._free and (waiting := self._line.take()):
             self._free -= 1
-            try:
-                running = asyncio.get_running_loop().run_in_executor(self._threads, waiting.context.run, waiting.work)
-            except RuntimeError as error:  # no thread can be started
-                self._free += 1
-                waiting.result.set_exception(BusyError(f"A thread for it cannot be started: {error}."))
-            else:
-                running.add_done_callback(functools.partial(self._finish, waiting))
+            running = asyncio.get_running_loop().run_in_executor(self._threads, waiting.context.run, waiting.work)
+            running.add_done_callback(functools.partial(self._finish, waiting))
 
     def _finish(self, waiting: Waiting[Callable[[], Any], Any], done: asyncio.Future[Any]) -> None:
         self._free += 1

@@ -25,6 +25,8 @@ _POLL_SECONDS = 0.01
 _NOTE = ".note"
 _BITS_BEYOND_A_PLACE = 128 - 62
 """Of an id as a number; what is above them is a place in a file. Two images share one by a chance of 1 in 10^17."""
+_NO_IMAGES_PLACE = 1 << 62
+"""Beyond those of all images: where such places can be locked, theirs can."""
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """The error numbers of a file system, often one of a network, that offers no locks."""
@@ -65,8 +67,8 @@ class ChangeNotes:
             weakref.finalize(self, os.close, self._images_descriptor)
         with _opened(self._gate) as gate, _errors_named(self._folder), suppress(BlockingIOError):
             fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.lockf(self._images_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
-            fcntl.lockf(self._images_descriptor, fcntl.LOCK_UN, 1)
+            fcntl.lockf(self._images_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _NO_IMAGES_PLACE)
+            fcntl.lockf(self._images_descriptor, fcntl.LOCK_UN, 1, _NO_IMAGES_PLACE)
 
     @asynccontextmanager
     async def changing(self, ids: Collection[ImageId]) -> AsyncIterator[None]:
@@ -119,7 +121,7 @@ class ChangeNotes:
         for place in sorted({id_.int >> _BITS_BEYOND_A_PLACE for id_ in ids}):
             lock = partial(fcntl.lockf, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
             await _lock_by(lock, self._images)
-            until.callback(fcntl.lockf, descriptor, fcntl.LOCK_UN, 1, place)
+            until.callback(_unlock, descriptor, place)
 
     def _notes(self) -> Mapping[Path, ImageId]:
         """All notes there are; files that others named are none."""
@@ -173,6 +175,11 @@ async def _lock_by(lock: Callable[[], None], path: Path) -> None:
             await asyncio.sleep(_POLL_SECONDS)
         else:
             return
+
+
+def _unlock(descriptor: int, place: int) -> None:
+    with suppress(OSError):  # of a network, say: what was to be done is done, and the lock ends with this process
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -223,10 +223,10 @@ class _Incoming(contextlib.AbstractContextManager["_Incoming"]):
 
     def __init__(self, folder: Path, content: bytes) -> None:
         self._make_locked(folder)
-        while not self.path.exists():  # removed by another process between its making and its lock
-            self._file.close()
-            self._make_locked(folder)
         try:
+            while not self.path.exists():  # removed by another process between its making and its lock
+                self._file.close()
+                self._make_locked(folder)
             view = memoryview(content)
             while view:
                 view = view[self._file.write(view) :]

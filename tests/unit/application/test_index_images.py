@@ -1,5 +1,6 @@
 import asyncio
 import time
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from domain.images import ImageId, ImageRecord
 from domain.metadata import Metadata
 from domain.ports.image_store import FileSizes
 from domain.raster import RasterImage
-from tests.fakes import UNREADABLE, records_of
+from tests.eventually import eventually
+from tests.fakes import UNREADABLE, FakeThumbnails, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
 
 
@@ -141,6 +143,33 @@ async def test_one_raises_an_error_without_a_name_as_it_is(workshop: Workshop, m
     monkeypatch.setattr(workshop.store, "put", put)
     with pytest.raises(PermissionError):
         await workshop.index_images.one(an_upload(b"hat"))
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+async def test_of_a_picture_that_meets_an_error_without_a_name_nothing_is_kept(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would count as in hand until the next full collection."""
+    pixels: list[weakref.ref] = []
+
+    async def render(_: FakeThumbnails, raster: RasterImage) -> bytes:
+        pixels.append(weakref.ref(raster.pixels))
+        raise PermissionError
+
+    monkeypatch.setattr(FakeThumbnails, "render", render)
+    with pytest.raises(PermissionError):
+        await workshop.index_images.one(an_upload(b"hat"))
+    assert await eventually(lambda: [kept() is None for kept in pixels] == [True], seconds=1.0)
+
+
+async def test_pictures_that_others_change_are_waited_for_until_the_deadline(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with workshop.index_images.locks.hold([id_of(b"hat")]):
+        with acting_for(Caller(time.monotonic() + 0.05)):
+            outcomes = await workshop.index(b"shoe", b"hat")
+    assert [type(outcome.error) for outcome in outcomes] == [DeadlinePassedError] * 2
+    assert caplog.records == []
 
 
 async def test_twins_in_one_call_are_one_image(workshop: Workshop) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from itertools import count
 from typing import Any
 
 from adapters.inference.cores import ONE_THREAD
+from adapters.inference.slots import started_threads
 from adapters.repositories.edge.requests import HEADER_BYTES, Close, Request, Write, frame, unframed
 
 _LARGE_FRAME_BYTES = 64 * 1024
@@ -27,7 +28,7 @@ class OwnerDiedError(Exception):
 class OwnerConnection:
     """Many callers ask at once; the owner answers one after the other."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, thread: Executor) -> None:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - both are pipes
         self._process = process
         self._requests = process.stdin
@@ -38,7 +39,7 @@ class OwnerConnection:
         """It is ended when it owes replies and gives none for so long: its successor answers."""
         # Of its own: all replies wait for the one that is read, and those of `to_thread` may all wait for a slow disk.
         # One: a large write is packed in 10 to 40 ms and hardly lets go of the GIL: a second would read no sooner.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index-frames")
+        self._thread = thread
         self._owed = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.died = False
@@ -51,9 +52,12 @@ class OwnerConnection:
         It is started by the event loop's thread, since on Linux it is killed when the thread that started it ends;
         and in a session of its own, since a terminal's interrupts are for the parent to handle. `-P` keeps the working
         directory's modules from being taken for ours.
+
+        Raises OSError, and RuntimeError where no thread can be started.
         """
-        return cls(
-            await asyncio.create_subprocess_exec(
+        thread = started_threads(1, name="index-frames")
+        try:
+            process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
                 "-m",
@@ -63,7 +67,10 @@ class OwnerConnection:
                 env=os.environ | ONE_THREAD,
                 start_new_session=True,
             )
-        )
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(process, thread)
 
     @property
     def pid(self) -> int:

@@ -70,7 +70,7 @@ class OwnerProcess:
     async def _open(self, *, create: bool) -> OwnerConnection:
         try:
             connection = await OwnerConnection.spawn()
-        except OSError as error:  # whatever its number: uvloop has none for open files that have run out
+        except (OSError, RuntimeError) as error:  # whatever its number: uvloop has none for open files that run out
             raise self._not_started(error) from error
         request = Open(
             directory=self._directory,
@@ -96,10 +96,11 @@ class OwnerProcess:
         connection.patience_seconds = _HANG_TIMEOUTS * self._timeout_seconds
         return connection
 
-    def _not_started(self, error: OSError) -> RepositoryUnavailableError:
+    def _not_started(self, error: Exception) -> RepositoryUnavailableError:
+        reason = getattr(error, "strerror", None) or error
         return RepositoryUnavailableError(
-            f"The process that owns the index cannot be started ({error.strerror or error}). Usually the system, or a "
-            "limit on this service, has no open files, processes or memory left for it."
+            f"The process that owns the index cannot be started ({reason}). Usually the system, or a limit on this "
+            "service, has no open files, processes or memory left for it."
         )
 
     def _damaged(self, reason: str) -> IndexDamagedError:
@@ -191,7 +192,7 @@ class OwnerProcess:
                 message = f"The index cannot be opened again: {error}"
                 if isinstance(error.__cause__, OwnerDiedError) and attempts < _START_ATTEMPTS:
                     continue
-                if isinstance(error.__cause__, OwnerDiedError | OSError):
+                if isinstance(error.__cause__, OwnerDiedError | OSError | RuntimeError):
                     self._start_failed = time.monotonic(), message
                 raise RepositoryUnavailableError(message) from error
             self.restarts += 1

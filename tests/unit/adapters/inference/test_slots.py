@@ -7,7 +7,8 @@ import pytest
 
 from adapters.inference.slots import Slots, SlotsClosedError
 from domain.callers import Caller, acting_for
-from domain.errors import BusyError, DeadlinePassedError
+from domain.errors import DeadlinePassedError
+from tests.eventually import until
 
 
 class Picture:
@@ -85,16 +86,26 @@ async def test_of_a_call_without_a_result_nothing_is_kept(why: str) -> None:
     assert kept() is None
 
 
-async def test_a_thread_that_cannot_be_started_costs_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    slots = Slots(1, name="test")
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
 
-    with monkeypatch.context() as full:
-        full.setattr(threading.Thread, "start", start)
-        refused = await asyncio.gather(*(slots.run(list) for _ in range(2)), return_exceptions=True)
-    assert [type(error) for error in refused] == [BusyError, BusyError]
+async def test_they_need_no_more_threads_once_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = Slots(2, name="test")
+    both = threading.Barrier(2)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
     async with asyncio.timeout(30):
-        assert await slots.run(list) == []
-        await slots.close()
+        assert sorted(await asyncio.gather(slots.run(both.wait), slots.run(both.wait))) == [0, 1]
+
+
+def test_where_there_are_too_few_threads_they_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, count = threading.Thread.start, threading.active_count()
+
+    def start_one(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    with pytest.raises(RuntimeError, match="can't start"):
+        Slots(2, name="test")
+    assert until(lambda: threading.active_count() == count)
