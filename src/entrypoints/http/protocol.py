@@ -24,6 +24,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 over one connection. Bodies are bounded by their routes (CountedRoute).
 
     A head that is too large is answered 431, one that takes too long 408; as plain text, since no request is there yet.
+    Trailers count as part of the head.
     """
 
     max_head_bytes = MAX_HEAD_BYTES
@@ -35,7 +36,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._answering: RequestResponseCycle | None = None
         self._in_head = self._refused = False
-        self._head_bytes = self._unparsed_bytes = 0
+        self._head_bytes = 0
+        self._unparsed_bytes = 0
+        """Of what came since the parser last told of anything: it keeps a header to itself until that is whole."""
         self._reading: asyncio.TimerHandle | None = None
         self._waiting: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._waited_enough)
 
@@ -54,13 +57,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         at_work = self.cycle is not None and not self.cycle.response_complete
         if not at_work and self._waiting is None:
             self._waiting = self.loop.call_later(self.head_seconds, self._waited_enough)
-        began_before = self._in_head
+        self._unparsed_bytes += len(data)
         super().data_received(data)
-        if began_before and self._in_head:
-            # The parser keeps a header to itself until it has the whole of it.
-            self._unparsed_bytes += len(data)
-            if self._unparsed_bytes > self.max_head_bytes:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if self._unparsed_bytes > self.max_head_bytes:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -83,6 +83,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._stop_waiting()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._unparsed_bytes = 0
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses."""
@@ -108,6 +113,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """There is no other protocol here, and a request to change to one may be ignored (RFC 9110, section 7.8)."""
 
     def _count(self, size: int) -> None:
+        self._unparsed_bytes = 0
         self._head_bytes += size
         if self._head_bytes > self.max_head_bytes:
             raise ValueError("The head is too large.")  # which ends the parsing, in send_400_response

@@ -53,6 +53,17 @@ async def test_a_head_that_is_too_large_is_refused(pieces: list[bytes]) -> None:
         assert (await said(address, *pieces, pause=0.001)).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [[b"0\r\nX: ", *[b"x" * 4096] * 40], [b"0\r\n", *[b"X: 1\r\n" * 1000] * 20], [b"5;x=", *[b"x" * 4096] * 40]],
+    ids=["endless trailer", "endless trailers", "endless extension"],
+)
+async def test_what_surrounds_a_body_is_bounded_as_a_head_is(pieces: list[bytes]) -> None:
+    post = b"POST /body HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    async with listening(reader) as address:
+        assert (await said(address, post, *pieces, pause=0.001)).startswith(b"HTTP/1.1 431 ")
+
+
 async def test_a_large_head_is_taken() -> None:
     head = GET % (b"x" * 20_000) + b"X: 1\r\n" * 1000 + b"Y: " + b"y" * 30_000 + b"\r\nConnection: close\r\n\r\n"
     async with listening(app) as address:
@@ -117,6 +128,14 @@ async def test_requests_in_a_row_are_answered_in_order() -> None:
         *(b"%d" % number + b"HTTP/1.1 200 OK" for number in range(50)),
         b"last",
     ]
+
+
+async def test_of_requests_in_a_row_each_has_a_head_of_its_own() -> None:
+    requests = (GET % b"x" + b"X: " + b"x" * 970 + b"\r\n\r\n") * 80
+    last = GET % b"last" + b"Connection: close\r\n\r\n"
+    async with listening(app) as address:  # the second piece begins amid one head and ends amid another
+        answers = await said(address, requests[:500], requests[500:-500], requests[-500:] + last, pause=0.1)
+    assert answers.count(b"HTTP/1.1 200 ") == 81
 
 
 async def test_a_request_for_another_protocol_is_answered_in_this_one() -> None:
