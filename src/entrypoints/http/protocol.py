@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -15,6 +16,12 @@ HEAD_SECONDS = 20.0
 READING_SECONDS, READING_BYTES = 20.0, 160 * 1024
 """Who reads an answer more slowly than that many bytes in that time is hung up on: what they leave is in memory."""
 
+PIECE_BYTES = 4 * 1024
+"""What is parsed at once: all requests that it holds are there together, though they are answered one by one."""
+
+AHEAD_BYTES = 64 * 1024
+"""Where more came than that of what is not parsed yet, nothing more is read."""
+
 LINGERING_SECONDS = 2.0
 """How long what still comes is taken in after a refusal: to close at once would reset the connection, and the caller
 might never see the answer."""
@@ -24,7 +31,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 over one connection. Bodies are bounded by their routes (CountedRoute).
 
     A head that is too large is answered 431, one that takes too long 408; as plain text, since no request is there yet.
-    Trailers count as part of the head.
+    Trailers count as part of the head. What comes behind a request is parsed when that has been answered: uvicorn reads
+    on with each answer, and what it keeps of callers who send faster than they are answered grows without end.
     """
 
     max_head_bytes = MAX_HEAD_BYTES
@@ -34,6 +42,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the first request."""
         super().connection_made(transport)
+        self._ahead = bytearray()
+        self.flow = _BoundedFlow(transport, self._ahead)
         self._answering: RequestResponseCycle | None = None
         self._in_head = self._refused = False
         self._head_bytes = 0
@@ -43,7 +53,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._waiting: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._waited_enough)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing."""
+        """Wait for nothing, and keep nothing of what waited for its turn."""
+        self._ahead.clear()
+        self.pipeline.clear()
         self._stop_waiting()
         self._stop_reading()
         super().connection_lost(exc)
@@ -54,13 +66,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Of a head, of a body, or of what nobody asked for."""
         if self._refused:
             return
-        at_work = self.cycle is not None and not self.cycle.response_complete
-        if not at_work and self._waiting is None:
-            self._waiting = self.loop.call_later(self.head_seconds, self._waited_enough)
-        self._unparsed_bytes += len(data)
-        super().data_received(data)
-        if self._unparsed_bytes > self.max_head_bytes:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self._ahead += data
+        self._parse()
+        if len(self._ahead) > AHEAD_BYTES:
+            self.flow.pause_reading()
+
+    def on_response_complete(self) -> None:
+        """It is the next request's turn."""
+        super().on_response_complete()
+        self._parse()
+        self.flow.resume_reading()
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -112,6 +127,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """There is no other protocol here, and a request to change to one may be ignored (RFC 9110, section 7.8)."""
 
+    def _parse(self) -> None:
+        """What has come, as far as the end of a request that is not answered yet."""
+        if self._ahead and self._waiting is None and (self.cycle is None or self.cycle.response_complete):
+            self._waiting = self.loop.call_later(self.head_seconds, self._waited_enough)
+        while self._ahead and self._parses_on():
+            piece = bytes(self._ahead[:PIECE_BYTES])
+            del self._ahead[:PIECE_BYTES]
+            self._unparsed_bytes += len(piece)
+            super().data_received(piece)
+            if self._unparsed_bytes > self.max_head_bytes:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _parses_on(self) -> bool:
+        if self._refused or self.pipeline or self.transport.is_closing():
+            return False
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
     def _count(self, size: int) -> None:
         self._unparsed_bytes = 0
         self._head_bytes += size
@@ -129,6 +161,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
+        self._ahead.clear()
         cycle = self._answering
         if cycle is not None and not cycle.response_complete:
             if not cycle.more_body:  # what is wrong is behind a whole request, which is answered first
@@ -172,3 +205,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+
+
+class _BoundedFlow(FlowControl):
+    """Reads on only where little is left of what was read: uvicorn asks for more with each answer and each `receive`.
+
+    Who hangs up is noticed by reading alone; therefore it reads on as long as it may.
+    """
+
+    def __init__(self, transport: asyncio.Transport, ahead: bytearray) -> None:
+        super().__init__(transport)
+        self._ahead = ahead
+
+    def resume_reading(self) -> None:
+        """Read on if that is in order."""
+        if len(self._ahead) <= AHEAD_BYTES:
+            super().resume_reading()

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import gc
+import tracemalloc
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from entrypoints.http.protocol import MAX_HEAD_BYTES
+from tests.eventually import eventually
 from tests.unit.entrypoints.application import listening
 
 GET = b"GET /%s HTTP/1.1\r\nHost: t\r\n"
@@ -209,6 +213,80 @@ async def test_who_hangs_up_after_two_requests_is_noticed_by_the_first() -> None
         await asyncio.wait_for(arrived.wait(), 5)
         writer.transport.abort()
         assert await asyncio.wait_for(outcome, 5) == "http.disconnect"
+
+
+async def test_of_who_sends_faster_than_they_are_answered_little_is_kept() -> None:
+    answers = asyncio.Semaphore(0)
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        """Looks out for the end of its caller, as a streamed answer does."""
+        looking = asyncio.create_task(Request(scope, receive).is_disconnected())
+        await answers.acquire()
+        await PlainTextResponse("ok")(scope, receive, send)
+        await looking
+
+    async def send_on(writer: asyncio.StreamWriter) -> None:
+        request = b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 20000\r\n\r\n" + bytes(20_000)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(request)
+                await writer.drain()
+
+    async with listening(slow) as address:
+        reader_, writer = await asyncio.open_connection(*address)
+        tracemalloc.start()
+        try:
+            sending = asyncio.create_task(send_on(writer))
+            for _ in range(60):
+                answers.release()
+                await asyncio.wait_for(reader_.readuntil(b"\r\n\r\nok"), 10)
+                await asyncio.sleep(0.01)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        writer.transport.abort()
+        await sending
+        answers.release()
+    assert kept < 2 * 1024 * 1024
+
+
+async def test_of_who_hangs_up_nothing_is_kept() -> None:
+    gone, end = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
+        """Works on when its caller has gone."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+        await end.wait()
+
+    def kept() -> int:
+        return sum(isinstance(kept_, RequestResponseCycle) for kept_ in gc.get_objects())
+
+    before = kept()
+    async with listening(stubborn) as address:
+        _, writer = await asyncio.open_connection(*address)
+        writer.write((GET % b"" + b"\r\n") * 100)
+        assert await eventually(lambda: kept() > before)
+        writer.transport.abort()
+        await asyncio.wait_for(gone.wait(), 10)
+        left = kept() - before
+        end.set()
+    assert left <= 2  # the one that is worked on, and the last one
+
+
+async def test_a_body_that_comes_after_its_turn_is_read() -> None:
+    post = b"POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 300000\r\n\r\n"
+    last = b"POST /body HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n"
+    body = bytes(300_000)
+    async with listening(reader) as address:
+        for pieces in (
+            [post + body[:100_000], body[100_000:] + last + body[:100], body[100:]],
+            [post, body + last, body],
+            [post + body + post + body + last + body],
+        ):
+            answers = await said(address, *pieces, pause=0.2)
+            assert answers.count(b"300000 bytes") == b"".join(pieces).count(b"POST ")
 
 
 async def reader(scope: Scope, receive: Receive, send: Send) -> None:
