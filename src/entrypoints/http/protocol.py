@@ -3,6 +3,7 @@
 import asyncio
 from http import HTTPStatus
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -97,12 +98,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """The head is there in time."""
         self._in_head = False
         self._stop_waiting()
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+        elif self.parser.get_method() == b"CONNECT":
+            raise ValueError("This is no proxy.")  # which ends the parsing, in send_400_response
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
         self._unparsed_bytes = 0
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is there."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refuses."""
@@ -124,9 +133,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """There is no other protocol here, and a request to change to one may be ignored (RFC 9110, section 7.8)."""
-
     def _parse(self) -> None:
         """What has come, as far as the end of a request that is not answered yet."""
         if self._ahead and self._waiting is None and (self.cycle is None or self.cycle.response_complete):
@@ -135,9 +141,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             piece = bytes(self._ahead[:PIECE_BYTES])
             del self._ahead[:PIECE_BYTES]
             self._unparsed_bytes += len(piece)
-            super().data_received(piece)
+            self._feed(piece)
             if self._unparsed_bytes > self.max_head_bytes:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _feed(self, piece: bytes) -> None:
+        """As uvicorn does it; but what asks to change the protocol is parsed anew, as a request that does not ask.
+
+        There is no other protocol here, and such a wish may be ignored (RFC 9110, section 7.8). The parser ends the
+        request at its head: the body, which curl and Java send with it, would be taken for a request.
+        """
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserError:
+            invalid = "Invalid HTTP request received."
+            self.logger.warning(invalid)
+            self.send_400_response(invalid)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ahead[:0] = self._head_without_upgrade() + piece[upgrade.args[0] :]
+
+    def _head_without_upgrade(self) -> bytes:
+        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([line, *headers, b"", b""])
 
     def _parses_on(self) -> bool:
         if self._refused or self.pipeline or self.transport.is_closing():

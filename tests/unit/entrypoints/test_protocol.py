@@ -151,6 +151,35 @@ async def test_a_request_for_another_protocol_is_answered_in_this_one() -> None:
         writer.close()
 
 
+INNER = b"GET /inner HTTP/1.1\r\nHost: t\r\n\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(INNER) + INNER
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(INNER), INNER)
+
+
+@pytest.mark.parametrize("size", [1, 7, 80, 10_000])
+@pytest.mark.parametrize("framed", [LENGTH, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+async def test_a_request_for_another_protocol_keeps_its_body(protocol: bytes, framed: bytes, size: int) -> None:
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAMAAABk\r\n" % protocol
+    post = b"POST /body HTTP/1.1\r\nHost: t\r\n" + upgrade + framed
+    sent = post + post + GET % b"last" + b"Connection: close\r\n\r\n"
+    async with listening(reader) as address:
+        answers = await said(address, *[sent[at : at + size] for at in range(0, len(sent), size)])
+    assert answers.count(b"HTTP/1.1 200 ") == 3
+    assert answers.count(b"%d bytes" % len(INNER)) == 2
+
+
+async def test_a_request_for_another_protocol_may_wait_to_be_asked_for_its_body() -> None:
+    expecting = b"Connection: Upgrade\r\nUpgrade: h2c\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    async with listening(reader) as address:
+        reader_, writer = await asyncio.open_connection(*address)
+        writer.write(b"POST /body HTTP/1.1\r\nHost: t\r\n" + expecting)
+        assert (await asyncio.wait_for(reader_.readuntil(b"\r\n\r\n"), 10)).startswith(b"HTTP/1.1 100 ")
+        writer.write(b"hello")
+        assert (await asyncio.wait_for(reader_.readuntil(b"5 bytes"), 10)).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "junk",
     [
@@ -161,8 +190,9 @@ async def test_a_request_for_another_protocol_is_answered_in_this_one() -> None:
         b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: t\r\nX\x00: 1\r\n\r\n",
         b"CONNECT t:80 HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"CONNECT http://t/ HTTP/1.1\r\nHost: t\r\n\r\n",
     ],
-    ids=["TLS", "HTTP/2", "two lengths", "negative length", "two framings", "NUL", "CONNECT"],
+    ids=["TLS", "HTTP/2", "two lengths", "negative length", "two framings", "NUL", "CONNECT", "CONNECT to a path"],
 )
 async def test_what_is_no_request_is_refused(junk: bytes) -> None:
     async with listening(app) as address:
