@@ -1,6 +1,7 @@
 """How a connection may behave: uvicorn's protocol bounds neither the size nor the time of what it waits for."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 
 import httptools
@@ -23,9 +24,12 @@ PIECE_BYTES = 4 * 1024
 AHEAD_BYTES = 64 * 1024
 """Where more came than that of what is not parsed yet, nothing more is read."""
 
-LINGERING_SECONDS = 2.0
-"""How long what still comes is taken in after a refusal: to close at once would reset the connection, and the caller
-might never see the answer."""
+LINGERING_SECONDS, LINGERING_BYTES = 20.0, 1024**3
+"""How long, and how much of, what still comes is taken in after the last answer: to close at once would reset the
+connection, and a caller who sends before they read would never see the answer."""
+
+LAST_SECONDS = 1.0
+"""How long that is done when the server ends."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -39,6 +43,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     max_head_bytes = MAX_HEAD_BYTES
     head_seconds = HEAD_SECONDS
     reading_seconds = READING_SECONDS
+    lingering_seconds, lingering_bytes = LINGERING_SECONDS, LINGERING_BYTES
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the first request."""
@@ -46,8 +51,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._ahead = bytearray()
         self.flow = _BoundedFlow(transport, self._ahead)
         self._answering: RequestResponseCycle | None = None
-        self._in_head = self._refused = False
-        self._head_bytes = 0
+        self._in_head = self._refused = self._lingering = False
+        self._head_bytes = self._dropped_bytes = 0
         self._unparsed_bytes = 0
         """Of what came since the parser last told of anything: it keeps a header to itself until that is whole."""
         self._reading: asyncio.TimerHandle | None = None
@@ -66,6 +71,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Of a head, of a body, or of what nobody asked for."""
         if self._refused:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > self.lingering_bytes:
+                self.transport.close()
             return
         self._ahead += data
         self._parse()
@@ -75,6 +83,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """It is the next request's turn."""
         super().on_response_complete()
+        if self._lingering:  # which has a time of its own
+            self._unset_keepalive_if_required()
         self._parse()
         self.flow.resume_reading()
 
@@ -118,6 +128,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         too_large = self._head_bytes > self.max_head_bytes
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
 
+    def shutdown(self) -> None:
+        """The server ends, and waits until all connections have."""
+        self.lingering_seconds = min(self.lingering_seconds, LAST_SECONDS)
+        if self._lingering:
+            self._linger()
+        elif self.cycle is None or self.cycle.response_complete:
+            self._end()
+        else:
+            super().shutdown()
+
     def pause_writing(self) -> None:
         """The caller does not read as fast as we answer."""
         super().pause_writing()
@@ -131,6 +151,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Remember which request is being answered: of several in a row uvicorn knows the last one alone."""
         self._answering = cycle
+        cycle.transport = _AnswerTransport(self.transport, self._end)
         super()._start_asgi_task(cycle, app)
 
     def _parse(self) -> None:
@@ -203,10 +224,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
             b"connection: close\r\n\r\n%s" % (status, reason, len(reason), reason)
         )
+        self._linger()
+
+    def _end(self) -> None:
+        """Close the connection, at once where nothing can be on its way."""
+        if self.transport.is_closing():
+            return
+        if self._refused or self.flow.read_paused or (self.cycle is not None and self.cycle.more_body):
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        self._refused = self._lingering = True
+        self._ahead.clear()
+        self.pipeline.clear()
+        self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._stop_waiting()
-        self._waiting = self.loop.call_later(LINGERING_SECONDS, self.transport.close)
+        self._waiting = self.loop.call_later(self.lingering_seconds, self.transport.close)
 
     @staticmethod
     def _give_up(cycle: RequestResponseCycle) -> None:
@@ -248,3 +285,24 @@ class _BoundedFlow(FlowControl):
         """Read on if that is in order."""
         if len(self._ahead) <= AHEAD_BYTES:
             super().resume_reading()
+
+
+class _AnswerTransport(asyncio.Transport):
+    """A connection as an answer sees it: uvicorn closes it behind the last one, whatever may still be unread."""
+
+    def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
+        super().__init__()
+        self._transport = transport
+        self._end = end
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]  # all that is written here
+        """A piece of the answer."""
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether nobody will see more of it."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """It was the last one."""
+        self._end()

@@ -40,6 +40,14 @@ async def said(address: tuple[str, int], *pieces: bytes, pause: float = 0.0) -> 
         writer.close()
 
 
+async def send_without_end(writer: asyncio.StreamWriter, piece: bytes, *, pause: float = 0.0) -> None:
+    """The same over and over. Raises ConnectionError."""
+    while True:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(pause)
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -106,6 +114,52 @@ async def test_a_body_that_nobody_reads_does_not_hold_the_connection() -> None:
                 await asyncio.wait_for(reader.read(1), 0.02)
         assert reader.at_eof()
         writer.close()
+
+
+BODY = bytes(16 * 1024 * 1024)
+EARLY = b"POST /early HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n" % len(BODY)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        EARLY + b"Connection: close\r\n\r\n",
+        EARLY.replace(b"/1.1", b"/1.0") + b"\r\n",
+        EARLY.replace(b"/early", b"/last") + b"\r\n",
+        GET % b"first" + b"\r\n" + EARLY + b"Connection: close\r\n\r\n",
+        GET % b"last" + b"\r\n" + EARLY + b"\r\n",
+    ],
+    ids=["close", "1.0", "closed by the answer", "behind another", "behind the last one"],
+)
+async def test_who_sends_before_they_read_sees_the_last_answer(head: bytes) -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        """Reads no body."""
+        headers = {"Connection": "close"} if scope["path"] == "/last" else {}
+        await PlainTextResponse("answered", headers=headers)(scope, receive, send)
+
+    async with listening(early) as address:
+        assert (await said(address, head, BODY, pause=0.1)).endswith(b"answered")
+
+
+@pytest.mark.parametrize("bounds", [{"lingering_seconds": 0.2}, {"lingering_bytes": 1024 * 1024}])
+async def test_who_sends_on_after_the_last_answer_is_hung_up_on(bounds: dict[str, float]) -> None:
+    async with listening(app, **bounds) as address:
+        reader_, writer = await asyncio.open_connection(*address)
+        writer.write(EARLY.replace(b"16777216", b"1000000000000") + b"Connection: close\r\n\r\n")
+        assert await asyncio.wait_for(reader_.read(), 10)
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(send_without_end(writer, bytes(10_000), pause=0.001), 30)
+
+
+async def test_the_server_ends_though_somebody_sends_on() -> None:
+    loop = asyncio.get_running_loop()
+    async with listening(app, lingering_seconds=60.0) as address:
+        reader_, writer = await asyncio.open_connection(*address)
+        writer.write(EARLY + b"Connection: close\r\n\r\n")
+        assert await asyncio.wait_for(reader_.read(), 10)
+        ends_at = loop.time()
+    assert loop.time() - ends_at < 30
+    writer.close()
 
 
 async def test_who_does_not_read_their_answer_is_hung_up_on() -> None:
@@ -255,18 +309,12 @@ async def test_of_who_sends_faster_than_they_are_answered_little_is_kept() -> No
         await PlainTextResponse("ok")(scope, receive, send)
         await looking
 
-    async def send_on(writer: asyncio.StreamWriter) -> None:
-        request = b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 20000\r\n\r\n" + bytes(20_000)
-        with contextlib.suppress(ConnectionError):
-            while True:
-                writer.write(request)
-                await writer.drain()
-
     async with listening(slow) as address:
         reader_, writer = await asyncio.open_connection(*address)
         tracemalloc.start()
         try:
-            sending = asyncio.create_task(send_on(writer))
+            request = b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 20000\r\n\r\n" + bytes(20_000)
+            sending = asyncio.create_task(send_without_end(writer, request))
             for _ in range(60):
                 answers.release()
                 await asyncio.wait_for(reader_.readuntil(b"\r\n\r\nok"), 10)
@@ -275,8 +323,9 @@ async def test_of_who_sends_faster_than_they_are_answered_little_is_kept() -> No
         finally:
             tracemalloc.stop()
         writer.transport.abort()
-        await sending
         answers.release()
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(sending, 10)
     assert kept < 2 * 1024 * 1024
 
 
