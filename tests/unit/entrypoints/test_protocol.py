@@ -340,7 +340,7 @@ async def test_of_who_hangs_up_nothing_is_kept() -> None:
         await end.wait()
 
     def kept() -> int:
-        return sum(isinstance(kept_, RequestResponseCycle) for kept_ in gc.get_objects())
+        return sum(type(kept_) is RequestResponseCycle for kept_ in gc.get_objects())
 
     before = kept()
     async with listening(stubborn) as address:
