@@ -1,5 +1,6 @@
 """The `lookalike` command."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,7 @@ keys.register(app)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command, and exit: 0 done, 1 failed, 2 misused, 130 interrupted. Named errors take one message."""
+    _open_standard_streams()
     try:
         app(args=arguments)
     except LookalikeError as error:
@@ -44,6 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # What adapters name is a LookalikeError; this is the rest of what a file system may refuse.
         place = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{place}", FAILED)
+
+
+def _open_standard_streams() -> None:
+    """Put the null device where standard input, output or error is closed.
+
+    Python has None there, and the next file to be opened, of the index perhaps, would take the descriptor.
+    """
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest descriptor that is free: this one
+            os.set_inheritable(descriptor, True)  # the processes that we start want it as well
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", errors="replace", closefd=False))
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from entrypoints.cli.main import main
 from tests.pictures import a_picture
-from tests.unit.entrypoints.cli.command import lookalike, start
+from tests.unit.entrypoints.cli.command import LOOKALIKE, environment, lookalike, start
 
 PICTURES = 8
 
@@ -117,6 +118,31 @@ def test_in_a_terminal_deleting_by_a_filter_asks_first(indexed: Path) -> None:
     assert question == f"Delete {PICTURES} pictures?"
     assert process.returncode == 130
     assert f"1 of {PICTURES}" in lookalike("list", "--limit", "1", data_dir=indexed).stdout
+
+
+@pytest.mark.parametrize(
+    ("closed", "told"),
+    [
+        ("<&-", [f"1 of {PICTURES}", "0 deleted"]),
+        (">&-", []),
+        ("2>&-", [f"1 of {PICTURES}", "0 deleted"]),
+        ("<&- >&- 2>&-", []),
+    ],
+)
+def test_a_closed_standard_stream_is_no_fault_of_the_index(closed: str, told: list[str], indexed: Path) -> None:
+    script = f'("$0" list --limit 1; "$0" delete --filter "$1") {closed}'
+    none = '{"any": [{"field": "filename", "eq": "none.png"}]}'
+    ended = subprocess.run(
+        ["/bin/sh", "-ec", script, LOOKALIKE, none],
+        cwd=indexed.parent,
+        env=environment(indexed),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-2:] == told
 
 
 @pytest.mark.timeout(300)
