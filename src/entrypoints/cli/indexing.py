@@ -13,7 +13,6 @@ from application.index_images import Upload
 from domain.errors import (
     BodyTooLargeError,
     ImageUnreadableError,
-    LookalikeError,
     StorageFullError,
     UnavailableError,
 )
@@ -87,7 +86,7 @@ async def run_index(found: Sequence[Found], source: Source, *, replaces_metadata
                     if result.hopeless:
                         stopped = result
                         break
-    except (LookalikeError, OSError):
+    except Exception:
         if tally.done:
             _report(tally, replaces_metadata=replaces_metadata)
             print(f"lookalike: stopped after {tally.done} of {len(found)}. {GO_ON}", file=sys.stderr)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -110,7 +111,7 @@ class ServiceClient:
     async def _index_readable(self, paths: list[Path], metadata: str | None) -> list[FileResult]:
         try:
             response = await self._patiently(lambda: self._post_batch(paths, metadata))
-        except OSError as error:  # one of them has gone since, or cannot be read to its end
+        except OSError as error:  # one of them has gone since, has changed, or cannot be read to its end
             return await self._index_halves(paths, metadata, _unreadable(error))
         if response.status_code == httpx.codes.MULTI_STATUS:
             answers = response.json()["results"]
@@ -133,7 +134,7 @@ class ServiceClient:
     async def _post_batch(self, paths: list[Path], metadata: str | None) -> httpx.Response:
         with ExitStack() as opened:
             files: list[tuple[str, tuple[str, IO[bytes], str]]] = [
-                ("files", (stored_name(path), opened.enter_context(path.open("rb")), "application/octet-stream"))
+                ("files", (stored_name(path), opened.enter_context(_Sent(FileIO(path))), "application/octet-stream"))
                 for path in paths
             ]
             data = {} if metadata is None else {"metadata": metadata}
@@ -165,6 +166,21 @@ class ServiceClient:
         if _problem(response).get("code") in PICTURE_CODES:
             return ImageError(message)
         return InvalidInputError(message) if response.is_client_error else UnavailableError(message)
+
+
+class _Sent(BufferedReader):
+    """A file whose length is announced before it is read: raises OSError where it turns out to have another."""
+
+    def __init__(self, file: FileIO) -> None:
+        super().__init__(file)
+        self._left = os.fstat(file.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(size)
+        self._left -= len(chunk)
+        if self._left < 0 or (self._left and not chunk):
+            raise OSError("Its size changed while it was sent")
+        return chunk
 
 
 def chosen_key(given: str | None) -> str | None:

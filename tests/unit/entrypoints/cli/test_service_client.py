@@ -130,6 +130,19 @@ async def test_a_file_that_goes_before_it_is_sent_fails_alone(
     assert results[1].reason == "The file cannot be read: No such file or directory."
 
 
+@pytest.mark.parametrize("place", ["/proc/version", "/sys/kernel/uevent_seqnum"], ids=["longer", "shorter"])
+async def test_a_file_that_is_not_as_long_as_announced_fails_alone(
+    place: str, client: ServiceClient, service: FakeService, tmp_path: Path
+) -> None:
+    paths = [*pictures(tmp_path, "a.jpg", "b.jpg"), tmp_path / "c.jpg"]
+    paths[2].symlink_to(place)  # the system announces 0 and 4,096 bytes for these, whatever they hold
+
+    results = await client.index(paths, None)
+
+    assert [result.status for result in results] == ["created", "created", "failed"]
+    assert results[2].reason == "The file cannot be read: Its size changed while it was sent."
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_busy_service_is_asked_again(
     status: int, client: ServiceClient, service: FakeService, tmp_path: Path
@@ -222,6 +235,24 @@ async def test_a_refusal_amid_a_run_leaves_its_report(
     assert "stopped after 2 of 4" in told.err
     assert "Run the same command again" in told.err
     assert told.out == "1 created, 0 existed, 1 failed\n"
+
+
+async def test_an_error_without_a_name_amid_a_run_leaves_its_report(
+    source: Source, service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail_the_second_batch(_: httpx.Request) -> httpx.Response:
+        service.troubles.append(lambda _: RuntimeError("because"))
+        return httpx.Response(207, json={"results": [{"status": "created"}] * 2})
+
+    service.troubles.append(fail_the_second_batch)
+    found = [Found(path) for path in pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg")]
+
+    with pytest.raises(RuntimeError, match="because"):
+        await run_index(found, source)
+
+    told = capsys.readouterr()
+    assert "stopped after 2 of 3" in told.err
+    assert told.out == "2 created, 0 existed, 0 failed\n"
 
 
 async def test_a_refusal_at_once_is_all_that_is_told(
