@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from domain.errors import (
 from domain.metadata import Metadata
 from entrypoints.cli.deployment import open_service
 from entrypoints.cli.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
-from entrypoints.cli.pictures import Found, stored_name
+from entrypoints.cli.pictures import Found, open_picture, stored_name
 from entrypoints.cli.progress import progress
 
 GO_ON = "Run the same command again to go on; what is indexed is kept."
@@ -138,7 +139,7 @@ def _reader(path: Path, max_bytes: int) -> Callable[[], Awaitable[bytes]]:
 def read_picture(path: Path, max_bytes: int) -> bytes:
     """A file's bytes. Raises BodyTooLargeError without reading it whole, ImageUnreadableError."""
     try:
-        with path.open("rb") as file:
+        with BufferedReader(open_picture(path)) as file:
             content = file.read(max_bytes + 1)
     except OSError as error:
         raise ImageUnreadableError(f"The file cannot be read: {error.strerror or error}.") from error

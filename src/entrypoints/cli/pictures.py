@@ -1,8 +1,11 @@
 """The pictures that paths on the command line mean."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from errno import EINVAL
+from io import FileIO
 from pathlib import Path
 
 import typer
@@ -57,6 +60,15 @@ def _errors(unreadable: list[OSError]) -> Iterator[Found]:
     while unreadable:
         error = unreadable.pop()
         yield Found(Path(error.filename), unreadable=error.strerror)
+
+
+def open_picture(path: Path) -> FileIO:
+    """Open a regular file to read; a pipe that nobody writes would be waited for for ever. Raises OSError."""
+    file = FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(EINVAL, "It is no regular file", str(path))
+    return file
 
 
 def place_to_save(path: Path | None) -> Path | None:

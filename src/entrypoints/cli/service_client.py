@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
-from io import BufferedReader, FileIO
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +12,7 @@ import httpx
 
 from domain.errors import ConfigurationError, ImageError, InvalidInputError, UnavailableError
 from entrypoints.cli.indexing import FileResult, Source
-from entrypoints.cli.pictures import stored_name
+from entrypoints.cli.pictures import open_picture, stored_name
 from entrypoints.settings import load_client_settings
 
 GROUP_FILES = 32
@@ -73,7 +73,7 @@ class ServiceClient:
 
     async def search(self, picture: Path, fields: Mapping[str, str | list[str]]) -> dict[str, Any]:
         """POST /v1/search: the answer's JSON. Raises InvalidInputError or ImageError with what was refused."""
-        content = await asyncio.to_thread(picture.read_bytes)
+        content = await asyncio.to_thread(_content, picture)
         files = {"file": (stored_name(picture), content, "application/octet-stream")}
         response = await self._patiently(lambda: self._http.post("/v1/search", data=fields, files=files))
         if response.status_code != httpx.codes.OK:
@@ -100,7 +100,7 @@ class ServiceClient:
         readable, unreadable = [], {}
         for path in paths:
             try:
-                path.open("rb").close()
+                open_picture(path).close()
             except OSError as error:
                 unreadable[path] = FileResult(path=path, status="failed", reason=_unreadable(error))
             else:
@@ -134,7 +134,7 @@ class ServiceClient:
     async def _post_batch(self, paths: list[Path], metadata: str | None) -> httpx.Response:
         with ExitStack() as opened:
             files: list[tuple[str, tuple[str, IO[bytes], str]]] = [
-                ("files", (stored_name(path), opened.enter_context(_Sent(FileIO(path))), "application/octet-stream"))
+                ("files", (stored_name(path), opened.enter_context(_Sent(path)), "application/octet-stream"))
                 for path in paths
             ]
             data = {} if metadata is None else {"metadata": metadata}
@@ -171,9 +171,9 @@ class ServiceClient:
 class _Sent(BufferedReader):
     """A file whose length is announced before it is read: raises OSError where it turns out to have another."""
 
-    def __init__(self, file: FileIO) -> None:
-        super().__init__(file)
-        self._left = os.fstat(file.fileno()).st_size
+    def __init__(self, path: Path) -> None:
+        super().__init__(open_picture(path))
+        self._left = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         chunk = super().read(size)
@@ -217,6 +217,11 @@ def groups(files: Iterator[Path]) -> Iterator[list[Path]]:
         total += size
     if group:
         yield group
+
+
+def _content(path: Path) -> bytes:
+    with open_picture(path) as file:
+        return file.readall()
 
 
 def _size(path: Path) -> int:

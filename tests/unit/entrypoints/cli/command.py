@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LOOKALIKE = Path(sys.executable).parent / "lookalike"
@@ -21,9 +21,10 @@ def start(
     data_dir: Path,
     settings: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
+    program: Sequence[str | Path] = (LOOKALIKE,),
 ) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [LOOKALIKE, *arguments],
+        [*program, *arguments],
         cwd=data_dir.parent,  # where no .env is
         env=environment(data_dir, settings),
         stdin=stdin,

@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,31 @@ def listed(data_dir: Path) -> dict[str, Any]:
     return {image["filename"]: image["metadata"] for image in found["items"]}
 
 
+SLOW = """
+import sys
+from pathlib import Path
+from entrypoints.cli import indexing
+from entrypoints.cli.main import main
+
+slow, pipe, *arguments = sys.argv[1:]
+read = indexing.read_picture
+
+def read_slowly(path, max_bytes):
+    if path == Path(slow):
+        Path(pipe).read_bytes()
+    return read(path, max_bytes)
+
+indexing.read_picture = read_slowly
+main(arguments)
+"""
+"""Reading one picture waits until somebody has opened and closed the pipe, so the test knows where indexing is."""
+
+
+def start_slow(slow: Path, pipe: Path, *arguments: str | Path, data_dir: Path) -> "subprocess.Popen[str]":
+    os.mkfifo(pipe)
+    return start(slow, pipe, *arguments, data_dir=data_dir, program=(sys.executable, "-c", SLOW))
+
+
 def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder: Path, data_dir: Path) -> None:
     pictures(folder, *range(3))
     (folder / "broken.png").write_bytes(a_picture(1)[:200])
@@ -41,6 +68,7 @@ def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder
     (folder / "twin of größe.png").write_bytes(a_picture(2))
     (folder / "gone.png").symlink_to("nowhere")
     (folder / "large.bmp").write_bytes(b"BM" + b"\0" * 100_000)
+    os.mkfifo(folder / "pipe.png")  # that nobody writes
     arguments = ("index", folder, "--metadata", '{"brand": "acme"}')
     settings = {"HTTP__MAX_UPLOAD_BYTES": "90000"}
 
@@ -48,11 +76,12 @@ def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder
     second = lookalike(*arguments, data_dir=data_dir, settings=settings)
 
     assert (first.returncode, second.returncode) == (1, 1)
-    assert "3 created, 1 existed (metadata replaced), 4 failed" in first.stdout
-    assert "0 created, 4 existed (metadata replaced), 4 failed" in second.stdout
+    assert "3 created, 1 existed (metadata replaced), 5 failed" in first.stdout
+    assert "0 created, 4 existed (metadata replaced), 5 failed" in second.stdout
     told = dict(line.split(": ", 1) for line in first.stderr.splitlines() if line.startswith(str(folder)))
-    assert {Path(path).name for path in told} == {"broken.png", "text.jpg", "gone.png", "large.bmp"}
+    assert {Path(path).name for path in told} == {"broken.png", "text.jpg", "gone.png", "large.bmp", "pipe.png"}
     assert told[str(folder / "gone.png")] == "The file cannot be read: No such file or directory."
+    assert told[str(folder / "pipe.png")] == "The file cannot be read: It is no regular file."
     assert "90,000 bytes" in told[str(folder / "large.bmp")]
     assert listed(data_dir) == {name: {"brand": "acme"} for name in ("00.png", "01.png", "02.png")}
 
@@ -72,15 +101,15 @@ def test_metadata_replaces_that_of_pictures_that_existed_and_is_told(folder: Pat
     assert listed(data_dir) == {"00.png": {"album": "2026"}}
 
 
-def test_ctrl_c_finishes_what_is_in_hand_and_the_next_run_the_rest(folder: Path, data_dir: Path) -> None:
-    pictures(folder, *range(20), *range(21, 40))
-    slow = folder / "20.png"
-    os.mkfifo(slow)  # reading it waits until somebody writes, so the test knows where indexing is
+def test_ctrl_c_finishes_what_is_in_hand_and_the_next_run_the_rest(
+    folder: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    pictures(folder, *range(40))
+    pipe = tmp_path / "pipe"
 
-    process = start("index", folder, data_dir=data_dir)
-    with slow.open("wb") as pipe:
+    process = start_slow(folder / "20.png", pipe, "index", folder, data_dir=data_dir)
+    with pipe.open("wb"):
         process.send_signal(signal.SIGINT)
-        pipe.write(a_picture(20))
     stdout, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 130, stderr
@@ -88,8 +117,6 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_next_run_the_rest(folder: Path,
     assert "Run the same command again" in stderr
     assert "Traceback" not in stderr
 
-    slow.unlink()
-    pictures(folder, 20)
     rest = lookalike("index", folder, data_dir=data_dir)
 
     assert rest.returncode == 0, rest.stderr
@@ -97,14 +124,13 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_next_run_the_rest(folder: Path,
     assert listed(data_dir) == {f"{number:02d}.png": {} for number in range(40)}
 
 
-def test_a_second_process_is_told_that_the_index_is_open(folder: Path, data_dir: Path) -> None:
-    pictures(folder, *range(3))
-    waiting = folder / "03.png"
-    os.mkfifo(waiting)
-    process = start("index", folder, data_dir=data_dir)
-    with waiting.open("wb") as pipe:
+def test_a_second_process_is_told_that_the_index_is_open(folder: Path, data_dir: Path, tmp_path: Path) -> None:
+    pictures(folder, *range(4))
+    pipe = tmp_path / "pipe"
+
+    process = start_slow(folder / "03.png", pipe, "index", folder, data_dir=data_dir)
+    with pipe.open("wb"):
         refused = lookalike("list", data_dir=data_dir)
-        pipe.write(a_picture(3))
     stdout, stderr = process.communicate(timeout=60)
 
     assert refused.returncode == 2

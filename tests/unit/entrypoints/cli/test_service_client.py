@@ -1,5 +1,6 @@
 """The client against a service that is written down here: busy, short of room, away."""
 
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -112,6 +113,18 @@ async def test_files_that_cannot_be_read_fail_alone(
     assert [result.status for result in results] == ["failed", "created"]
     assert results[0].reason == "The file cannot be read: No such file or directory."
     assert service.batches == [["a.jpg"]]
+
+
+async def test_a_pipe_fails_alone(client: ServiceClient, service: FakeService, tmp_path: Path) -> None:
+    paths = [*pictures(tmp_path, "a.jpg"), tmp_path / "pipe.jpg"]
+    os.mkfifo(paths[1])
+
+    results = await client.index(paths, None)
+
+    assert [result.status for result in results] == ["created", "failed"]
+    assert results[1].reason == "The file cannot be read: It is no regular file."
+    with pytest.raises(OSError, match="no regular file"):
+        await client.search(paths[1], {})
 
 
 async def test_a_file_that_goes_before_it_is_sent_fails_alone(
