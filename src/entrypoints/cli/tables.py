@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Collection, Sequence
+from math import ceil
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,17 +13,37 @@ from rich.text import Text
 WIDTH_IN_FILES = 200
 """Columns where no terminal says how many there are: enough not to fold an id."""
 
+FOLDING = frozenset({"File", "Metadata"})
+NARROWEST = 10
+"""Columns where no fewer are left to what folds, unless it needs fewer."""
+
+GAP = 3
+EDGES = 2
+"""Columns between two of a table, and those at its edges."""
+
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right_aligned: Collection[str] = ()) -> None:
-    """Print rows under headers; long names fold, ids do not."""
+    """Print rows under headers; names and metadata fold, ids and numbers do not.
+
+    Where a terminal is too narrow for that, it wraps the lines: nothing is left out.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in headers:
+    widths = []
+    for header, *cells in zip(headers, *rows, strict=True):
+        folds = header in FOLDING
+        widest = max(map(cell_len, (header, *cells)))
+        widths.append(min(widest, NARROWEST) if folds else widest)
         table.add_column(
             header,
             justify="right" if header in right_aligned else "left",
-            no_wrap=header != "File",
+            no_wrap=not folds,
             overflow="fold",
+            min_width=widths[-1],
         )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: names are shown as they are, never read as markup
-    Console(width=None if sys.stdout.isatty() else WIDTH_IN_FILES).print(table)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
+    needed = sum(widths) + GAP * (len(widths) - 1) + EDGES
+    width = max(console.width, 1)  # COLUMNS may say 0
+    console.width = width * ceil(needed / width)  # whole lines of a terminal: what it wraps need not fold as well
+    console.print(table)
