@@ -1,6 +1,7 @@
 """The command in a process of its own, as users run it."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ def environment(data_dir: Path, settings: Mapping[str, str] | None = None) -> di
     """Ours without any LOOKALIKE_ setting but those given, by their names without that prefix."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")}
     ours = {"DATA_DIR": str(data_dir), "STORAGE__RESERVE_BYTES": "0"} | dict(settings or {})
-    return others | {f"LOOKALIKE_{name}": value for name, value in ours.items()}
+    return others | {f"LOOKALIKE_{name}": value for name, value in ours.items()} | {"PYTHONFAULTHANDLER": "1"}
 
 
 def start(
@@ -37,10 +38,13 @@ def start(
 def lookalike(
     *arguments: str | Path, data_dir: Path, settings: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run one command to its end."""
+    """Run one command to its end. One that hangs is made to say where."""
     process = start(*arguments, data_dir=data_dir, settings=settings)
     try:
         stdout, stderr = process.communicate(timeout=100)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        raise AssertionError(f"It hangs: {process.communicate()[1]}") from None
     except BaseException:
         process.kill()
         process.communicate()
