@@ -156,6 +156,27 @@ def test_pause_and_go_on(page: Page, service: Service, folder: Path) -> None:
     told(page, "5 of 5 pictures: 5 added")
 
 
+def test_a_file_that_vanishes_fails_alone(page: Page, service: Service, folder: Path, watch: Watch) -> None:
+    watch.expect("ERR_")
+    page.goto(f"{service.url}/?view=add")
+    held: list[Route] = []
+
+    def hold_two(route: Route) -> None:
+        held.append(route)
+        if len(held) > 2:
+            route.continue_()
+
+    page.route(re.compile("/v1/images/batch"), hold_two)
+    page.set_input_files("input[multiple]", [folder / f"{number}.png" for number in range(5)])
+    happened(page, lambda: len(held) == 2)
+    (folder / "2.png").unlink()
+    held[0].continue_()
+    held[1].continue_()
+    told(page, "5 of 5 pictures: 4 added, 1 failed")
+    row = page.locator("li", has_text="2.png")
+    expect(row.locator(".reason")).to_have_text("The file cannot be read any more. Choose it again.")
+
+
 def test_a_file_too_large_is_not_even_sent(page: Page, service: Service, tmp_path: Path) -> None:
     large = tmp_path / "large.jpg"
     large.write_bytes(b"\xff" * 26_500_000)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -311,6 +312,18 @@ def test_what_is_no_picture_is_told(page: Page, service: Service, watch: Watch) 
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("That is not a picture that can be read")
     expect(alert).to_contain_text("unsupported_image_format")
+
+
+def test_an_own_picture_that_vanishes_is_told(page: Page, service: Service, tmp_path: Path, watch: Watch) -> None:
+    watch.expect("ERR_")
+    own = tmp_path / "own.jpg"
+    own.write_bytes(HAT.read_bytes())
+    page.goto(service.url)
+    choose(page, own)
+    settled(page)
+    own.unlink()
+    page.get_by_role("radio", name="Both").check()
+    expect(page.get_by_role("alert")).to_contain_text("The file cannot be read any more. Choose it again.")
 
 
 def test_a_busy_service_is_asked_again(page: Page, service: Service, client: httpx.Client, watch: Watch) -> None:

@@ -14,7 +14,7 @@ const BASE = new URL("./", document.baseURI);
 const CHANGES = { "X-Lookalike-Page": "1" }; // see http/gate.py: a cookie alone changes nothing
 const MOST_PATIENT = 5;
 
-/** What the service refused or could not do (RFC 9457), or that it did not answer (status 0). */
+/** What the service refused or could not do (RFC 9457), or why there is no answer (status 0). */
 export class Problem extends Error {
   /** @param {{status: number, code: string, detail: string, request_id?: string}} about @param {number} retryAfter */
   constructor({ status, code, detail, request_id: requestId }, retryAfter = 0) {
@@ -28,7 +28,7 @@ export class Problem extends Error {
   /** Whether the same request may succeed a little later. */
   get passes() {
     const busy = this.status === 429 || (this.status === 503 && this.code !== "detector_unavailable");
-    return busy || this.status === 0 || this.status === 502 || this.status === 504;
+    return busy || this.code === "no_answer" || this.status === 502 || this.status === 504;
   }
 }
 
@@ -56,6 +56,9 @@ export async function send(path, { method = "GET", json, form, headers = {}, ...
     response = await fetch(new URL(path, BASE), { method, body, headers: all, ...rest });
   } catch (error) {
     if (rest.signal?.aborted) throw error;
+    if (form && !(await isReadable(form))) {
+      throw new Problem({ status: 0, code: "file_unreadable", detail: "The file cannot be read any more. Choose it again." });
+    }
     throw new Problem({ status: 0, code: "no_answer", detail: "The service does not answer. Is it running?" });
   }
   if (response.ok) return response;
@@ -64,6 +67,17 @@ export async function send(path, { method = "GET", json, form, headers = {}, ...
     return send(path, { method, json, form, headers, ...rest });
   }
   throw await problemOf(response);
+}
+
+/** Whether a form's files are still as they were chosen: of one that is gone or was changed, `fetch` tells no more than of a dead service. @param {FormData} form */
+async function isReadable(form) {
+  const files = [...form.values()].filter((value) => value instanceof Blob);
+  try {
+    await Promise.all(files.map((file) => file.stream().getReader().read()));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @param {Response} response */

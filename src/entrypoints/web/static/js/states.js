@@ -6,6 +6,7 @@ import { h, icon } from "./dom.js";
 const TITLES = {
   no_answer: "The service cannot be reached",
   busy: "The service is busy",
+  file_unreadable: "Your picture has gone or changed",
   unsupported_image_format: "That is not a picture that can be read",
   image_unreadable: "The picture is damaged",
   image_too_large: "The picture has too many pixels",
