@@ -195,6 +195,25 @@ def test_deletion_can_be_undone_while_another_picture_is_looked_at(
     expect(page.locator(f'[data-id="{own["id"]}"]')).to_be_visible()
 
 
+def test_a_picture_deleted_twice_stays_for_as_long_as_undo_is_offered(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    page.clock.install(time=0)
+    page.goto(f"{service.url}/?view=browse")
+    page.clock.pause_at(60_000)
+    page.locator(TILE).first.locator(".tile-link").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page).not_to_have_url(re.compile("show="))
+    page.clock.run_for(5_000)
+    page.go_back()
+    page.get_by_role("button", name="Delete").click()
+    page.clock.run_for(5_000)  # the time of the first offer is over
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(f'[data-id="{own["id"]}"]')).to_be_visible()
+    page.goto("about:blank")  # what is still to be deleted is so now
+    assert client.get(f"/v1/images/{own['id']}").status_code == 200
+
+
 def test_deletion_happens_when_its_time_is_over(
     page: Page, service: Service, client: httpx.Client, own: dict[str, object]
 ) -> None:
@@ -216,3 +235,15 @@ def test_deletion_happens_when_the_page_is_left(
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     page.close(run_before_unload=False)
     assert until(lambda: client.get(f"/v1/images/{own['id']}").status_code == 404)
+
+
+def test_undo_is_not_offered_any_more_when_back_returns_to_a_page_that_was_left(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    """Browsers that keep pages bring one back as it was left."""
+    page.goto(f"{service.url}/?view=browse&show={own['id']}")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.evaluate("void dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    assert until(lambda: client.get(f"/v1/images/{own['id']}").status_code == 404)
+    assert page.get_by_role("button", name="Undo").count() == 0

@@ -16,6 +16,7 @@ export const isDeleted = (id) => deleted.has(id);
 
 /** @param {Image} image */
 export function remove(image) {
+  waiting.get(image.id)?.close(); // deleted already, and opened again by Back: its time begins anew
   mark(image.id, true);
   const close = toast(`${image.filename} is deleted.`, {
     action: "Undo",
@@ -35,6 +36,7 @@ export function restored(id) {
 
 /** @param {Image} image @param {{keepalive?: boolean}} [options] */
 async function carryOut(image, options = {}) {
+  waiting.get(image.id)?.close(); // a page that is left may come back as it was, by Back
   if (!waiting.delete(image.id)) return;
   try {
     await send(image.links.self, { method: "DELETE", ...options });
