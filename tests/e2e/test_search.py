@@ -276,6 +276,21 @@ def test_the_threshold_follows_the_slider_and_tells_when_nothing_is_left(
     expect(results(page)).to_have_count(30)
 
 
+def test_back_shows_the_threshold_that_was_searched_with(page: Page, service: Service, client: httpx.Client) -> None:
+    """Though the slider still has the focus."""
+    page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}&score_threshold=0.5")
+    settled(page)
+    results(page).first.locator(".tile-link").click()
+    expect(page).not_to_have_url(re.compile(id_of(client, "hat-01.jpg")))
+    page.get_by_label("Least score").fill("0.6")
+    addressed(page, "score_threshold=0.6")
+    expect(page.get_by_label("Least score")).to_be_focused()
+    page.go_back()
+    addressed(page, "score_threshold=0.5")
+    expect(page.get_by_label("Least score")).to_have_value("0.5")
+    expect(page.locator("output[for=threshold]")).to_have_text("0.50")
+
+
 def test_filters_by_label_and_by_metadata(page: Page, service: Service, client: httpx.Client) -> None:
     page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}")
     settled(page)

@@ -42,7 +42,7 @@ export class Refine {
     }
     this.target.hidden = !detector;
     this.why.textContent = detector ? reason(place, severalParts) : "";
-    if (document.activeElement !== this.threshold) this.threshold.value = String(Math.max(0, place.threshold ?? 0));
+    this.threshold.value = String(Math.max(0, place.threshold ?? 0));
     this.#tellThreshold();
     this.filters.set(place.filter);
   }
