@@ -130,6 +130,32 @@ def test_metadata_that_was_not_touched_stays_as_it_is(
     assert client.get(url).json()["metadata"] == {"brand": "other", **kept}
 
 
+def test_metadata_that_is_edited_keeps_the_rest_of_its_value(
+    page: Page, service: Service, client: httpx.Client, own: dict[str, object]
+) -> None:
+    url = f"/v1/images/{own['id']}"
+    given = {"places": ["Paris, France", "Rome"], "note": "one\ntwo", "text": "1\n2", "lot": ["a", " b"]}
+    client.patch(url, json={"metadata": {**given, "brand": None, "price": None, "old": None, "sizes": None}})
+    page.goto(f"{service.url}/?view=browse&show={own['id']}")
+    rows = page.locator(".metadata-rows li")
+    expect(rows).to_have_count(4)
+    keys = [field.input_value() for field in rows.get_by_label("Key", exact=True).all()]
+    places, text = (rows.nth(keys.index(key)).get_by_label("Value", exact=True) for key in ("places", "text"))
+    for key in ("note", "lot"):
+        rows.nth(keys.index(key)).get_by_label("Key", exact=True).fill(f"{key}s")
+    text.fill(f"{text.input_value()}\n3")
+    page.get_by_role("button", name="Add a field").click()  # and leave it empty
+    written = places.input_value()
+    places.fill(f"{written}, Oslo")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text('"places" is a list')).to_be_visible()
+    places.fill(written.replace("]", ', "Oslo"]'))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    edited = {"places": ["Paris, France", "Rome", "Oslo"], "notes": "one\ntwo", "text": "1\n2\n3", "lots": ["a", " b"]}
+    assert client.get(url).json()["metadata"] == edited
+
+
 def test_what_others_add_to_metadata_meanwhile_stays(
     page: Page, service: Service, client: httpx.Client, own: dict[str, object]
 ) -> None:

@@ -9,26 +9,24 @@ const KINDS = { text: "text", number: "number", truth: "yes or no", list: "list"
 export class MetadataEditor {
   /** @param {Metadata} [metadata] */
   constructor(metadata = {}) {
-    /** What rows were made from: a field of text cannot hold every value as it is. @type {WeakMap<Element, {written: string, key: string, value: Metadata[string]}>} */
+    /** What rows were made from: a field of text cannot hold every value as it is. @type {WeakMap<Element, {fields: string[], key: string, value: Metadata[string]}>} */
     this.given = new WeakMap();
     this.rows = h("ul", { class: "metadata-rows" }, Object.entries(metadata).map(([key, value]) => this.#row(key, value)));
     const add = h("button", { type: "button", class: "small", onclick: () => this.#add() }, icon("plus"), "Add a field");
     this.element = h("div", { class: "metadata-editor" }, this.rows, add);
   }
 
-  /** What is written in the rows, of untouched ones what was given; rows without a key are left out. Throws RangeError that says what is wrong. @returns {Metadata} */
+  /** What is written in the rows, of untouched keys and values what was given; rows without a key are left out. Throws RangeError that says what is wrong. @returns {Metadata} */
   read() {
     /** @type {Metadata} */
     const metadata = {};
     for (const row of this.rows.children) {
-      const fields = fieldsOf(row);
-      const given = this.given.get(row);
-      const untouched = given?.written === JSON.stringify(fields) ? given : null;
-      const [name, kind, text] = fields;
-      const key = untouched?.key ?? name.trim();
-      if (!untouched && !key) continue;
+      const [name, kind, text] = fieldsOf(row);
+      const { fields, ...given } = /** @type {{fields: string[], key: string, value: Metadata[string]}} */ (this.given.get(row));
+      const key = name === fields[0] ? given.key : name.trim();
+      if (!key) continue;
       if (Object.hasOwn(metadata, key)) throw new RangeError(`"${key}" is there twice.`);
-      metadata[key] = untouched?.value ?? parsed(key, kind, text);
+      metadata[key] = kind === fields[1] && text === fields[2] ? given.value : parsed(key, kind, text);
     }
     return metadata;
   }
@@ -42,7 +40,7 @@ export class MetadataEditor {
   /** @param {string} key @param {Metadata[string]} value */
   #row(key, value) {
     const kind = kindOf(value);
-    const text = Array.isArray(value) ? value.join(", ") : kind === "truth" ? (value ? "yes" : "no") : String(value);
+    const text = Array.isArray(value) ? listText(value) : kind === "truth" ? (value ? "yes" : "no") : String(value);
     const remove = () => {
       row.remove();
       /** @type {HTMLElement} */ (this.element.lastElementChild).focus();
@@ -52,16 +50,18 @@ export class MetadataEditor {
       {},
       h("input", { type: "text", value: key, placeholder: "key", "aria-label": "Key", list: "metadata-keys", maxlength: 200 }),
       h("select", { "aria-label": "Kind of value" }, Object.entries(KINDS).map(([name, words]) => h("option", { value: name, selected: name === kind }, words))),
-      h("input", { type: "text", value: text, placeholder: "value", "aria-label": "Value" }),
+      kind === "text" && /[\r\n]/.test(text)
+        ? h("textarea", { rows: 3, "aria-label": "Value" }, text)
+        : h("input", { type: "text", value: text, placeholder: "value", "aria-label": "Value" }),
       h("button", { type: "button", "aria-label": "Remove this field", onclick: remove }, icon("close")),
     );
-    this.given.set(row, { written: JSON.stringify(fieldsOf(row)), key, value });
+    this.given.set(row, { fields: fieldsOf(row), key, value });
     return row;
   }
 }
 
 /** What a row's fields hold: key, kind, value. @param {Element} row */
-const fieldsOf = (row) => [...row.querySelectorAll("input, select")].map((field) => /** @type {HTMLInputElement} */ (field).value);
+const fieldsOf = (row) => [...row.querySelectorAll("input, select, textarea")].map((field) => /** @type {HTMLInputElement} */ (field).value);
 
 /** @param {Metadata[string]} value @returns {keyof typeof KINDS} */
 function kindOf(value) {
@@ -69,9 +69,28 @@ function kindOf(value) {
   return typeof value === "number" ? "number" : typeof value === "boolean" ? "truth" : "text";
 }
 
+const parts = (/** @type {string} */ text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+
+/** With commas between its parts, or as JSON if that says something else. @param {string[]} list */
+function listText(list) {
+  const text = list.join(", ");
+  const json = JSON.stringify(list);
+  return text.startsWith("[") || /[\r\n]/.test(text) || JSON.stringify(parts(text)) !== json ? json : text;
+}
+
+/** @param {string} key @param {string} text @returns {string[]} */
+function parsedList(key, text) {
+  if (!text.trim().startsWith("[")) return parts(text);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RangeError(`"${key}" is a list, such as a, b or, with commas within, ["a, b", "c"].`);
+  }
+}
+
 /** @param {string} key @param {string} kind @param {string} text */
 function parsed(key, kind, text) {
-  if (kind === "list") return text.split(",").map((part) => part.trim()).filter(Boolean);
+  if (kind === "list") return parsedList(key, text);
   if (kind === "truth") {
     if (/^(yes|true)$/i.test(text.trim())) return true;
     if (/^(no|false)$/i.test(text.trim())) return false;
