@@ -99,13 +99,16 @@ async def test_they_need_no_more_threads_once_they_are_made(monkeypatch: pytest.
 
 
 def test_where_there_are_too_few_threads_they_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, count = threading.Thread.start, threading.active_count()
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
 
     def start_one(thread: threading.Thread) -> None:
         monkeypatch.setattr(threading.Thread, "start", no_thread)
         start(thread)
+        started.append(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_one)
     with pytest.raises(RuntimeError, match="can't start"):
         Slots(2, name="test")
-    assert until(lambda: threading.active_count() == count)
+    [alone] = started
+    assert until(lambda: not alone.is_alive())
