@@ -262,7 +262,9 @@ class IndexImages:
         What else is raised may have come before or after the records were written: that is settled at the next start.
         """
         try:
-            await self._store(prepared)
+            await _all_of(
+                self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared
+            )
             await self.repository.upsert([item.image for item in prepared])
         except StorageFullError as error:
             recorded = await self.repository.get([item.record.id for item in prepared])
@@ -272,15 +274,9 @@ class IndexImages:
             return error
         return None
 
-    async def _store(self, prepared: Sequence[_Prepared]) -> None:
-        """Originals and thumbnails. Raises once all is stored that can be, so that nobody works on behind."""
-        await _all_of(
-            self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared
-        )
-
 
 async def _all_of(work: Iterable[Awaitable[T]]) -> list[T]:
-    """What all of it comes to, once all of it has ended. Raises the first of the failures."""
+    """What all of it comes to. Raises the first failure once all of it has ended, so that nobody works on behind."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
