@@ -5,6 +5,8 @@ import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from typing_extensions import override
+
 from adapters.decoding.decode_budget import Claim, DecodeBudget
 from adapters.decoding.picture_reader import HeaderLimits, PictureReader
 from adapters.decoding.reader_process import ReaderProcess
@@ -49,13 +51,15 @@ class PillowImageDecoder(ImageDecoder):
             self._readers.put(reader)
         self._processes = [reader for reader in readers if isinstance(reader, ReaderProcess)]
 
+    @override
     async def open(self) -> None:
-        """See the port. One process begins in the background; the others begin when there is work for them."""
+        """One process begins in the background; the others begin when there is work for them."""
         if self._processes:
             self._processes[-1].start()
 
+    @override
     async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
-        """See the port. Pixels are C-contiguous and writable.
+        """Pixels are C-contiguous and writable.
 
         Raises BusyError where decoded pictures would take `max_bytes_in_flight`; but bulk work waits (DecodeBudget).
         """
@@ -83,8 +87,8 @@ class PillowImageDecoder(ImageDecoder):
         """The processes that read pictures now, for whoever measures them."""
         return [pid for process in self._processes if (pid := process.pid) is not None]
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         self._budget.close(SlotsClosedError())
         await self._slots.close()
         await asyncio.gather(*(asyncio.to_thread(process.close) for process in self._processes))

@@ -3,6 +3,7 @@
 import io
 
 from PIL import Image
+from typing_extensions import override
 
 from adapters.inference.slots import Slots
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
@@ -17,8 +18,9 @@ class PillowThumbnailRenderer(ThumbnailRenderer):
         self._quality = quality
         self._slots = Slots(threads, name="thumbnail")
 
+    @override
     async def render(self, image: RasterImage) -> bytes:
-        """See the port. However long the picture, its shorter side keeps at least one pixel."""
+        """However long the picture, its shorter side keeps at least one pixel."""
         return await self._slots.run(self._render, image)
 
     def _render(self, image: RasterImage) -> bytes:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import openvino
+from typing_extensions import override
 
 from adapters.detectors import bundled_detector
 from adapters.detectors.coco_labels import COCO_LABELS
@@ -66,27 +67,28 @@ class OpenVinoObjectDetector(ObjectDetector):
         self._threads = threads
         self._opened: _Opened | None = None
 
+    @override
     async def open(self) -> None:
-        """See the port."""
         if self._opened is None:
             self._opened = await asyncio.to_thread(self._load)
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.pipeline.close()
 
     @property
+    @override
     def description(self) -> ModelDescription:
-        """See the port."""
         return self._ready().description
 
     @property
+    @override
     def labels(self) -> Sequence[str]:
-        """See the port."""
         return self._ready().labels
 
+    @override
     async def detect(
         self,
         images: Sequence[RasterImage],
@@ -95,7 +97,6 @@ class OpenVinoObjectDetector(ObjectDetector):
         labels: Collection[str] | None = None,
         max_detections: int = 100,
     ) -> Sequence[Sequence[DetectedObject]]:
-        """See the port."""
         selection = Selection(score_threshold=score_threshold, labels=labels, max_detections=max_detections)
         return await self._ready().pipeline.detect(images, selection)
 

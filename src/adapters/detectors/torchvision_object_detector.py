@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from adapters.detectors.detection_pipeline import DetectionPipeline
 from adapters.detectors.golden_picture import agree, golden_picture
@@ -57,27 +58,28 @@ class TorchvisionObjectDetector(ObjectDetector):
         self._cache = cache
         self._opened: _Opened | None = None
 
+    @override
     async def open(self) -> None:
-        """See the port."""
         if self._opened is None:
             self._opened = await asyncio.to_thread(self._load)
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.pipeline.close()
 
     @property
+    @override
     def description(self) -> ModelDescription:
-        """See the port."""
         return self._ready().description
 
     @property
+    @override
     def labels(self) -> Sequence[str]:
-        """See the port."""
         return self._ready().labels
 
+    @override
     async def detect(
         self,
         images: Sequence[RasterImage],
@@ -86,7 +88,6 @@ class TorchvisionObjectDetector(ObjectDetector):
         labels: Collection[str] | None = None,
         max_detections: int = 100,
     ) -> Sequence[Sequence[DetectedObject]]:
-        """See the port."""
         selection = Selection(score_threshold=score_threshold, labels=labels, max_detections=max_detections)
         return await self._ready().pipeline.detect(images, selection)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import openvino
+from typing_extensions import override
 
 from adapters.encoders.encoding_pipeline import EncodingPipeline
 from adapters.encoders.exported_model import GRAPH, WEIGHTS, ExportedModel
@@ -43,25 +44,25 @@ class OpenVinoImageEncoder(ImageEncoder):
         self._threads = threads
         self._opened: _Opened | None = None
 
+    @override
     async def open(self) -> None:
-        """See the port."""
         if self._opened is None:
             self._opened = await asyncio.to_thread(self._load)
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.pipeline.close()
 
     @property
+    @override
     def space(self) -> EmbeddingSpace:
-        """See the port."""
         return self._ready().exported.space
 
     @property
+    @override
     def description(self) -> ModelDescription:
-        """See the port."""
         exported, runner, _ = self._ready()
         return ModelDescription(
             model=exported.model,
@@ -73,8 +74,8 @@ class OpenVinoImageEncoder(ImageEncoder):
             input_height=exported.preprocessing.size,
         )
 
+    @override
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
-        """See the port."""
         return await self._ready().pipeline.encode(images)
 
     def _ready(self) -> _Opened:

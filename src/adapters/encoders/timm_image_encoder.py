@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from adapters.encoders.encoding_pipeline import EncodingPipeline
 from adapters.encoders.exported_model import ExportedModel, packaged_names
@@ -71,25 +72,25 @@ class TimmImageEncoder(ImageEncoder):
         self._cache = cache
         self._opened: _Opened | None = None
 
+    @override
     async def open(self) -> None:
-        """See the port."""
         if self._opened is None:
             self._opened = await asyncio.to_thread(self._load)
 
+    @override
     async def close(self) -> None:
-        """See the port."""
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.pipeline.close()
 
     @property
+    @override
     def space(self) -> EmbeddingSpace:
-        """See the port."""
         return self._ready().model.space
 
     @property
+    @override
     def description(self) -> ModelDescription:
-        """See the port."""
         model, runner, _ = self._ready()
         return ModelDescription(
             model=model.name,
@@ -101,8 +102,8 @@ class TimmImageEncoder(ImageEncoder):
             input_height=model.preprocessing.size,
         )
 
+    @override
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
-        """See the port."""
         return await self._ready().pipeline.encode(images)
 
     def _ready(self) -> _Opened:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
-from adapters.stores.durability import FULL, sync_folder
+from adapters.durability import FULL, sync_folder
 from domain.callers import raise_if_over
 from domain.errors import BusyError, ConfigurationError, UnavailableError
 from domain.images import ImageId

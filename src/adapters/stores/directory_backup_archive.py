@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -26,8 +25,9 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from typing_extensions import override
 
-from adapters.stores.durability import FULL, sync_folder
+from adapters.durability import FULL, replace_durably, sync_folder, write_durably
 from domain.embeddings import Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, InvalidInputError, StorageFullError
 from domain.geometry import BoundingBox
@@ -54,31 +54,31 @@ class DirectoryBackupArchive(BackupArchive):
         self._space: EmbeddingSpace | None = None
         self._groups: list[dict[str, Any]] = []
 
+    @override
     async def begin(self, space: EmbeddingSpace) -> None:
-        """See the port."""
         await asyncio.to_thread(self._begin, space)
 
+    @override
     async def append(self, images: Sequence[BackedUpImage]) -> None:
-        """See the port."""
         if images:
             await asyncio.to_thread(self._append, images)
 
+    @override
     async def finish(self) -> None:
-        """See the port."""
         await asyncio.to_thread(self._write_manifest, complete=True)
 
+    @override
     async def read_space(self) -> EmbeddingSpace:
-        """See the port."""
         manifest = await asyncio.to_thread(self._read_manifest)
         with self._damage_named(_MANIFEST):
             return EmbeddingSpace.from_mapping(manifest["space"])
 
+    @override
     async def count(self) -> int:
-        """See the port."""
         return sum(group["images"] for group in (await asyncio.to_thread(self._read_manifest))["groups"])
 
+    @override
     async def images(self) -> AsyncIterator[Sequence[BackedUpImage]]:
-        """See the port."""
         manifest = await asyncio.to_thread(self._read_manifest)
         for number, group in enumerate(manifest["groups"]):
             contents = await asyncio.to_thread(self._read_group, number, group)
@@ -132,11 +132,11 @@ class DirectoryBackupArchive(BackupArchive):
             for item in images:
                 for kind, content in (("originals", item.original), ("thumbnails", item.thumbnail)):
                     place = self._file(kind, item.image.record.id)
-                    _write(place, content)
+                    write_durably(place, content)
                     folders.add(place.parent)
-            _write(self._group_file(number, "jsonl"), records)
-            _write(self._group_file(number, "npy"), embeddings)
-            _write(self._group_file(number, "objects.npy"), object_embeddings)
+            write_durably(self._group_file(number, "jsonl"), records)
+            write_durably(self._group_file(number, "npy"), embeddings)
+            write_durably(self._group_file(number, "objects.npy"), object_embeddings)
             for folder in folders:
                 sync_folder(folder)
         self._groups.append(
@@ -160,10 +160,8 @@ class DirectoryBackupArchive(BackupArchive):
             "groups": self._groups,
         }
         with self._write_errors_named():
-            incoming = self._root / _INCOMING
-            _write(incoming, json.dumps(manifest, indent=1).encode())
-            incoming.replace(self._root / _MANIFEST)
-            sync_folder(self._root)
+            content = json.dumps(manifest, indent=1).encode()
+            replace_durably(self._root / _MANIFEST, content, draft=self._root / _INCOMING)
 
     @contextlib.contextmanager
     def _write_errors_named(self) -> Iterator[None]:
@@ -312,10 +310,3 @@ def _vectors(content: bytes) -> Embeddings:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -13,9 +13,11 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from uuid import UUID
 
+from typing_extensions import override
+
+from adapters.durability import FULL, sync_folder
 from adapters.stores.change_notes import ChangeNotes
 from adapters.stores.data_format import FORMAT, FORMAT_FILE, check_format
-from adapters.stores.durability import FULL, sync_folder
 from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
 from domain.images import ImageId
 from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
@@ -48,66 +50,66 @@ class FileSystemImageStore(ImageStore):
         # never leave one file of the two.
         self._names = threading.Lock()
 
+    @override
     async def open(self) -> None:
-        """See the port."""
         await asyncio.to_thread(self._open)
 
+    @override
     async def require_room(self, size: int) -> None:
-        """See the port."""
         await asyncio.to_thread(self._refuse_below_reserve, size)
 
+    @override
     async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
-        """See the port."""
         await asyncio.to_thread(self._put, id_, {self._thumbnails: thumbnail, self._originals: original})
 
+    @override
     async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
-        """See the port."""
         await asyncio.to_thread(self._put, id_, {self._thumbnails: thumbnail})
 
+    @override
     async def original(self, id_: ImageId) -> bytes:
-        """See the port."""
         return await asyncio.to_thread(_read, self._originals, id_)
 
     @contextlib.asynccontextmanager
+    @override
     async def opened_original(self, id_: ImageId) -> AsyncIterator["_OpenedFile"]:
-        """See the port."""
         file = await asyncio.to_thread(_OpenedFile, self._originals, id_)
         try:
             yield file
         finally:
             await asyncio.to_thread(file.close)
 
+    @override
     async def thumbnail(self, id_: ImageId) -> bytes:
-        """See the port."""
         return await asyncio.to_thread(_read, self._thumbnails, id_)
 
+    @override
     async def delete(self, id_: ImageId) -> None:
-        """See the port."""
         await asyncio.to_thread(self._delete, id_)
 
+    @override
     async def ids(self) -> AsyncIterator[Sequence[ImageId]]:
-        """See the port."""
         for byte in range(256):
             yield await asyncio.to_thread(self._ids, f"{byte:02x}")
 
+    @override
     async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
-        """See the port."""
         return await asyncio.to_thread(self._sizes, ids)
 
+    @override
     def changing(self, ids: Collection[ImageId]) -> AbstractAsyncContextManager[None]:
-        """See the port."""
         return self._notes.changing(ids)
 
+    @override
     def paused(self) -> AbstractAsyncContextManager[Sequence[ImageId]]:
-        """See the port."""
         return self._notes.paused()
 
+    @override
     async def noted(self) -> Collection[ImageId]:
-        """See the port."""
         return await self._notes.noted()
 
+    @override
     async def forget_interrupted(self) -> None:
-        """See the port."""
         await self._notes.forget_interrupted()
 
     def _open(self) -> None:
@@ -205,8 +207,8 @@ class _OpenedFile(OpenedOriginal):
             self._file = _place(folder, id_).open("rb")
         self.size = os.fstat(self._file.fileno()).st_size
 
+    @override
     async def read(self, most: int) -> bytes:
-        """See the port."""
         return await asyncio.to_thread(self._file.read, most)
 
     def close(self) -> None:

@@ -15,3 +15,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whose name is made durable by whoever syncs its folder."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_durably(path: Path, content: bytes, *, draft: Path) -> None:
+    """Replace a file by way of a draft beside it: after a crash at any point it is the old or the new one, whole."""
+    write_durably(draft, content)
+    draft.replace(path)
+    sync_folder(path.parent)
