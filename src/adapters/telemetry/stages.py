@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from opentelemetry.trace import Span, StatusCode, Tracer
+from typing_extensions import override
 
 from adapters.inference.stage import Stage, present_stage
 from adapters.telemetry.metrics import Metrics, StageName, StageSeries, reason_of
@@ -46,17 +47,17 @@ class Measured(Stage):
         if error is not None:
             self._series.fail(error)
 
+    @override
     def joined_line(self) -> None:
-        """See Stage."""
         self._series.waiting.inc()
 
+    @override
     def left_line(self, seconds: float) -> None:
-        """See Stage."""
         self._series.waiting.dec()
         self._series.waited.observe(seconds)
 
+    @override
     def ran_in_batch(self, size: int) -> None:
-        """See Stage."""
         self._series.batch_size.observe(size)
 
 
@@ -89,12 +90,13 @@ class TracedMeasured(Measured):
             self._span.set_status(StatusCode.ERROR)
         self._scope.__exit__(kind, error, traceback)
 
+    @override
     def left_line(self, seconds: float) -> None:
-        """See Stage. What several pieces of one call waited at the same time is added up."""
+        """What several pieces of one call waited at the same time is added up."""
         super().left_line(seconds)
         self._waited += seconds
 
+    @override
     def ran_in_batch(self, size: int) -> None:
-        """See Stage."""
         super().ran_in_batch(size)
         self._span.set_attribute("lookalike.batch_size", size)

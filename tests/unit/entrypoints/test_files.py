@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from starlette.types import Message
 
-from adapters.telemetry.measured_storage import MeasuredOriginal
+from adapters.telemetry.measured_ports import MeasuredOriginal
 from domain.ports.image_store import OpenedOriginal
 from entrypoints.http.files import PIECE_BYTES, OriginalResponse, content_disposition
 from tests.eventually import eventually

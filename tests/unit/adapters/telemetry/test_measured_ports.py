@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+from adapters.repositories.in_memory import InMemorySimilarityRepository
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from adapters.telemetry.measured_models import (
+from adapters.telemetry.measured_ports import (
     MeasuredImageDecoder,
     MeasuredImageEncoder,
+    MeasuredImageStore,
     MeasuredObjectDetector,
+    MeasuredSimilarityRepository,
     MeasuredThumbnailRenderer,
 )
-from adapters.telemetry.measured_storage import MeasuredImageStore, MeasuredSimilarityRepository
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
 from domain.callers import Caller, acting_for
@@ -28,7 +29,7 @@ from domain.errors import (
     UnsupportedImageError,
 )
 from domain.raster import RasterImage
-from tests.builders import an_embedding, an_id, an_image, an_object
+from tests.builders import a_query, an_embedding, an_id, an_image, an_object
 from tests.contracts.image_store import ImageStoreContract
 from tests.contracts.similarity_repository import SPACE, SimilarityRepositoryContract
 from tests.fakes import UNREADABLE, FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails
@@ -111,8 +112,8 @@ async def test_every_call_of_the_index_is_a_read_or_a_write_but_for_its_status(
         lambda: repository.embeddings([an_id(0)]),
         lambda: repository.object_embeddings([an_id(0)]),
         lambda: repository.list(limit=5),
-        lambda: repository.nearest(an_embedding(dimension=dimension), limit=5),
-        lambda: repository.nearest_objects(an_embedding(dimension=dimension), limit=5),
+        lambda: repository.nearest(a_query(an_embedding(dimension=dimension), limit=5)),
+        lambda: repository.nearest_objects(a_query(an_embedding(dimension=dimension), limit=5)),
         repository.count,
         repository.label_counts,
     ]
