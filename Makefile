@@ -53,7 +53,7 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
-## torture: kill, fill, starve and fuzz the service, under 15 minutes, into docs/reliability.md
+## torture: kill, fill, starve and fuzz the service, under 15 minutes, into docs/reliability.md; a Qdrant cluster too, if TEST_QDRANT_CLUSTER names one (docs/deployment.md)
 torture: $(VENV)/.installed-dev
 	$(BIN)/python -m torture.run $(TORTURE)
 

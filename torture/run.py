@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from torture import crashes, disk, images, report, requests, server
+from torture import cluster, crashes, disk, images, report, requests, server
 from torture.report import Row
 
 
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Section] = {
     "crashes": crashes.run,
     "disk": disk.run,
     "server": server.run,
+    "cluster": cluster.run,
 }
 
 

@@ -13,4 +13,6 @@ from tests.integration.test_torture_crashes import HERE as ELSEWHERE
 def test_nothing_is_lost_and_nothing_is_answered_500(section: str, tmp_path: Path) -> None:
     rows = list(SECTIONS[section](tmp_path, short=True))
     assert rows
+    if not any(row.times for row in rows):
+        pytest.skip(rows[0].what)
     assert [row for row in rows if not row.passed] == []
