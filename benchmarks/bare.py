@@ -18,9 +18,9 @@ from PIL import Image
 
 from adapters.detectors.bundled_detector import prepare_bundled_detector
 from adapters.encoders.exported_model import GRAPH, ExportedModel
-from adapters.repositories.edge.manifest import Manifest
-from adapters.repositories.edge.shard_reads import HNSW_EF, OVERSAMPLING
-from adapters.repositories.payload import VECTOR_NAME
+from adapters.repositories.qdrant.embedded.engine import HNSW_EF, OVERSAMPLING
+from adapters.repositories.qdrant.embedded.manifest import Manifest
+from adapters.repositories.qdrant.layout import image_vector
 from domain.embeddings import Embedding, Embeddings
 from domain.models import SUFFICIENT_SCALE
 from domain.raster import RasterImage
@@ -147,8 +147,9 @@ class Files:
 class Index:
     """The engine in this process."""
 
-    def __init__(self, shard: engine.EdgeShard) -> None:
+    def __init__(self, shard: engine.EdgeShard, vector_name: str) -> None:
         self._shard = shard
+        self._vector_name = vector_name
 
     @classmethod
     def of(cls, data_dir: Path) -> Self:
@@ -156,21 +157,22 @@ class Index:
         manifest = Manifest.read(data_dir / "index")
         assert manifest is not None
         assert manifest.current is not None
-        return cls(engine.EdgeShard.load(str(data_dir / "index" / manifest.current.directory)))
+        shard = engine.EdgeShard.load(str(data_dir / "index" / manifest.current.directory))
+        return cls(shard, image_vector(manifest.current.space))
 
     @classmethod
     def new(cls, directory: Path) -> Self:
         """An empty one."""
         directory.mkdir()
-        vectors = {VECTOR_NAME: engine.EdgeVectorParams(size=model().dimension, distance=engine.Distance.Cosine)}
-        return cls(engine.EdgeShard.create(str(directory), engine.EdgeConfig(vectors=vectors)))
+        vectors = {"image": engine.EdgeVectorParams(size=model().dimension, distance=engine.Distance.Cosine)}
+        return cls(engine.EdgeShard.create(str(directory), engine.EdgeConfig(vectors=vectors)), "image")
 
     def query(self, vector: Embedding) -> int:
         """As the service searches; how many were found."""
         quantization = engine.QuantizationSearchParams(ignore=False, rescore=True, oversampling=OVERSAMPLING)
         request = engine.QueryRequest(
             limit=MATCHES,
-            query=engine.Query.Nearest(vector.tolist(), using=VECTOR_NAME),
+            query=engine.Query.Nearest(vector.tolist(), using=self._vector_name),
             with_payload=True,
             params=engine.SearchParams(hnsw_ef=HNSW_EF, quantization=quantization),
         )
@@ -178,7 +180,9 @@ class Index:
 
     def upsert(self, vectors: Embeddings) -> None:
         """A group of pictures, durable."""
-        points = [engine.Point(uuid.uuid4(), {VECTOR_NAME: each.tolist()}, {"filename": "a.jpg"}) for each in vectors]
+        points = [
+            engine.Point(uuid.uuid4(), {self._vector_name: each.tolist()}, {"filename": "a.jpg"}) for each in vectors
+        ]
         self._shard.update(engine.UpdateOperation.upsert_points(points))
         self._shard.flush()
 

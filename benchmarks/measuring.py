@@ -8,18 +8,18 @@ import numpy as np
 from tests.fakes import FakeDecoder, FakeEncoder
 
 from adapters.inference.waiting_line import WaitingLine
-from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
-from adapters.telemetry.measured_models import MeasuredImageDecoder, MeasuredImageEncoder
-from adapters.telemetry.measured_storage import MeasuredSimilarityRepository
+from adapters.repositories.in_memory import InMemorySimilarityRepository
+from adapters.telemetry.measured_ports import MeasuredImageDecoder, MeasuredImageEncoder, MeasuredSimilarityRepository
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
-from domain.embeddings import Embedding, Embeddings
+from domain.embeddings import Embeddings
 from domain.geometry import BoundingBox
 from domain.images import Match
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.raster import RasterImage
+from domain.search import NearestQuery
 
 SEARCHES = 5_000
 ROUNDS = 7
@@ -62,7 +62,7 @@ class Encoder(FakeEncoder):
 class Repository(InMemorySimilarityRepository):
     """Finds nothing."""
 
-    async def nearest(self, query: Embedding, **_: object) -> Sequence[Match]:  # type: ignore[override]
+    async def nearest(self, query: NearestQuery) -> Sequence[Match]:
         return ()
 
 
@@ -70,7 +70,7 @@ async def searches(decoder: ImageDecoder, encoder: ImageEncoder, repository: Sim
     for _ in range(SEARCHES):
         raster = (await decoder.decode(b"", sufficient_side=8)).raster
         [query] = await encoder.encode([raster])
-        await repository.nearest(query, limit=10)
+        await repository.nearest(NearestQuery(vector=query, limit=10))
 
 
 async def measured(work: Callable[[], Awaitable[None]]) -> float:

@@ -17,6 +17,7 @@ from benchmarks.vectors import DIMENSION, Clusters
 from benchmarks.workspace import Workspace
 from domain.embeddings import EmbeddingSpace
 from domain.raster import RasterImage
+from domain.search import NearestQuery
 from entrypoints.container import Container
 from entrypoints.settings import DecodeSettings, DetectorSettings, ObjectSettings, Settings
 
@@ -100,7 +101,7 @@ async def searching(images: int, objects_each: int) -> list[str]:
         milliseconds = []
         for query in clusters.draw(200):
             started = time.perf_counter()
-            await repository.nearest_objects(query, limit=10)
+            await repository.nearest_objects(NearestQuery(vector=query, limit=10))
             milliseconds.append((time.perf_counter() - started) * 1000)
         await repository.close()
     p50, p99 = np.percentile(milliseconds, [50, 99])

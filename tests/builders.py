@@ -8,6 +8,7 @@ import numpy as np
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.geometry import BoundingBox
 from domain.images import ContentHash, DetectedObject, ImageId, ImageRecord, IndexedImage
+from domain.search import NearestQuery
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -83,3 +84,7 @@ def some_embeddings(count: int, *, seed: int = 0, dimension: int = 16) -> Embedd
 
 def an_object(label: str = "dog", *, score: float = 0.75, x: float = 12.5) -> DetectedObject:
     return DetectedObject(label=label, score=score, box=BoundingBox(x_min=x, y_min=8.25, x_max=x + 100, y_max=310.0))
+
+
+def a_query(vector: Embedding, **part: Any) -> NearestQuery:
+    return NearestQuery(vector=vector, **part)

@@ -28,7 +28,22 @@ BY_GRPC_ONLY = "http://127.0.0.1:1"
 """The url of a server whose gRPC port is the proxy's."""
 
 SLACK_SECONDS = 2.5
-"""What an answer may take beside its wait for Qdrant, on a machine that does other things."""
+"""What an answer may take beside its wait for Qdrant, on a machine that does other things: see `stretched`."""
+
+SAMPLE_SECONDS = 0.04
+"""What `slowness` samples took on the machine on which the tests' patience was chosen."""
+
+
+def slowness() -> float:
+    """How many times slower this machine is now than that one; at least 1."""
+    began = time.perf_counter()
+    sum(range(2_500_000))
+    return max(1.0, (time.perf_counter() - began) / SAMPLE_SECONDS)
+
+
+def stretched(seconds: float) -> float:
+    """As long for this machine, with what else it does now, as so many seconds for the one of SAMPLE_SECONDS."""
+    return round(seconds * slowness(), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +58,7 @@ class Qdrant:
     collection: str
     timeout: float
     """Seconds for which the service shall wait for an answer."""
+    slack: float = SLACK_SECONDS
     prefer_grpc: bool = True
 
 
@@ -184,16 +200,6 @@ async def serving(app: FastAPI) -> AsyncIterator[Service]:
 
 
 @asynccontextmanager
-async def line_to(host: str, port: int) -> AsyncIterator[TcpProxy]:
-    proxy = TcpProxy(host, port)
-    await proxy.start()
-    try:
-        yield proxy
-    finally:
-        await proxy.cut()
-
-
-@asynccontextmanager
 async def without_collections(url: str, api_key: str | None, index: str) -> AsyncIterator[None]:
     """Leaves no collection of the index behind on a real server."""
     try:
@@ -201,7 +207,9 @@ async def without_collections(url: str, api_key: str | None, index: str) -> Asyn
     finally:
         headers = {"api-key": api_key} if api_key else None
         client = AsyncQdrantClient(url=url, headers=headers, check_compatibility=False, timeout=20)
-        for found in (await client.get_collections()).collections:
-            if found.name.startswith(index):
-                await client.delete_collection(found.name)
-        await client.close()
+        try:
+            for found in (await client.get_collections()).collections:
+                if found.name.startswith(index):
+                    await client.delete_collection(found.name)
+        finally:
+            await client.close()

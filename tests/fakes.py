@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import numpy as np
 
-from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+from adapters.repositories.in_memory import InMemorySimilarityRepository
 from domain.callers import raise_if_over
 from domain.embeddings import Embeddings, EmbeddingSpace, normalised
 from domain.errors import (

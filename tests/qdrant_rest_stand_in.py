@@ -64,7 +64,9 @@ def _app(stand_in: QdrantRestStandIn) -> Starlette:
 
     async def create_index(_: AsyncQdrantClient, request: Request) -> models.UpdateResult:
         wanted = models.CreateFieldIndex.model_validate(await request.json())
-        stand_in.stored.indexes[_name(request)][wanted.field_name] = models.PayloadSchemaType(wanted.field_schema)
+        wait = request.query_params["wait"] == "true"
+        type_ = models.PayloadSchemaType(wanted.field_schema)
+        stand_in.stored.create_index(_name(request), wanted.field_name, type_, wait=wait)
         return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
 
     works: Mapping[tuple[str, str], Work] = {
@@ -138,7 +140,12 @@ async def _set_payload(client: AsyncQdrantClient, request: Request) -> models.Up
 async def _scroll(client: AsyncQdrantClient, request: Request) -> models.ScrollResult:
     wanted = models.ScrollRequest.model_validate(await request.json())
     found, after = await client.scroll(
-        _name(request), scroll_filter=wanted.filter, limit=wanted.limit or 10, order_by=wanted.order_by
+        _name(request),
+        scroll_filter=wanted.filter,
+        limit=wanted.limit or 10,
+        offset=wanted.offset,
+        order_by=wanted.order_by,
+        with_payload=wanted.with_payload or False,
     )
     return models.ScrollResult(points=found, next_page_offset=after)
 

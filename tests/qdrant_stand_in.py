@@ -5,8 +5,9 @@ It shows that our requests survive the wire, and fails when told to. It is no Qd
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,16 @@ class Failure:
     """The work is done and the answer lost."""
 
 
+@dataclass
+class Gone:
+    """Points that are found, and gone when their payloads are read, in the next `times` answers that have them."""
+
+    points: Collection[str]
+    times: int = 1
+    for_good: bool = False
+    """They are deleted at that moment; else they were replaced, and are there again for the next request."""
+
+
 class QdrantStandIn:
     """The server's state, and what tests set and look at."""
 
@@ -44,8 +55,13 @@ class QdrantStandIn:
         """How many more requests are answered before everything is refused for good; None for no end."""
         self.groups_per_answer: int | None = None
         """Search groups are cut to this, as a server does that gives up looking for more; None for all."""
+        self.gone: dict[str, Gone] = {}
+        """By the method (Query, QueryGroups, Scroll, Get) in whose answers they come without their payloads."""
+        self.looks_until_indexed = 0
+        """How many looks at a collection do not show an index yet whose creation nobody waited for."""
         self.requests: list[Any] = []
         self.indexes: dict[str, dict[str, models.PayloadSchemaType]] = {}
+        self._looks_left: dict[tuple[str, str], int] = {}
         self.port = 0
         self._server: Any = None
 
@@ -85,11 +101,44 @@ class QdrantStandIn:
         info.config.params.write_consistency_factor = 1
         info.config.params.on_disk_payload = True
         aliases = {alias.alias_name: alias.collection_name for alias in (await self.client.get_aliases()).aliases}
+        collection = aliases.get(name, name)
         info.payload_schema = {
             path: models.PayloadIndexInfo(data_type=type_, points=0)
-            for path, type_ in self.indexes[aliases.get(name, name)].items()
+            for path, type_ in self.indexes[collection].items()
+            if self._is_built(collection, path)
         }
         return info
+
+    def create_index(self, collection: str, path: str, type_: models.PayloadSchemaType, *, wait: bool) -> None:
+        """Put it in the collection's queue, where it stays for some looks unless somebody waits for it."""
+        plain = re.sub(r'"(\w+)"', r"\1", path)  # the server drops quotes that are not needed
+        if plain not in self.indexes[collection]:
+            self.indexes[collection][plain] = type_
+            self._looks_left[collection, plain] = 0 if wait else self.looks_until_indexed
+
+    def _is_built(self, collection: str, path: str) -> bool:
+        left = self._looks_left.get((collection, path), 0)
+        self._looks_left[collection, path] = max(0, left - 1)
+        return left == 0
+
+    async def lose_payloads(
+        self,
+        method: str,
+        request: Any,
+        points: Iterable[models.Record | models.ScoredPoint],
+        *,
+        but: str | None = None,
+    ) -> None:
+        """Take from an answer the payloads of points that are gone; `but` is the field that groups keep."""
+        gone = self.gone.get(method)
+        if gone is None or gone.times == 0:
+            return
+        lost = [point for point in points if point.id in gone.points]
+        for point in lost:
+            point.payload = {but: point.payload[but]} if but and point.payload else {}
+        gone.times -= bool(lost)
+        if gone.for_good and lost:
+            await self.client.delete(request.collection_name, models.PointIdsList(points=[*gone.points]))
 
     async def answer(self, name: str, request: Any, context: Any, work: Callable[[], Awaitable[Any]]) -> Any:
         self.requests.append(request)
@@ -228,9 +277,11 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
             types = {
                 grpc.FieldType.FieldTypeKeyword: models.PayloadSchemaType.KEYWORD,
                 grpc.FieldType.FieldTypeInteger: models.PayloadSchemaType.INTEGER,
+                grpc.FieldType.FieldTypeFloat: models.PayloadSchemaType.FLOAT,
             }
-            path = re.sub(r'"(\w+)"', r"\1", request.field_name)  # the server drops quotes that are not needed
-            self._server.indexes[request.collection_name][path] = types[request.field_type]
+            self._server.create_index(
+                request.collection_name, request.field_name, types[request.field_type], wait=request.wait
+            )
             return _done(models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED))
 
         return await self._server.answer("CreateFieldIndex", request, context, work)
@@ -243,6 +294,7 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
                 with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
                 with_vectors=GrpcToRest.convert_with_vectors_selector(request.with_vectors),
             )
+            await self._server.lose_payloads("Get", request, found)
             for record in found:
                 record.payload = record.payload or {}
             return grpc.GetResponse(result=[RestToGrpc.convert_record(record) for record in found])
@@ -257,7 +309,9 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
                 limit=request.limit,
                 offset=GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None,
                 order_by=GrpcToRest.convert_order_by(request.order_by) if request.HasField("order_by") else None,
+                with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
             )
+            await self._server.lose_payloads("Scroll", request, found)
             return grpc.ScrollResponse(
                 result=[RestToGrpc.convert_record(record) for record in found],
                 next_page_offset=None if rest is None else RestToGrpc.convert_extended_point_id(rest),
@@ -277,6 +331,7 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
                 score_threshold=request.score_threshold if request.HasField("score_threshold") else None,
                 with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
             )
+            await self._server.lose_payloads("Query", request, answer.points)
             return grpc.QueryResponse(result=[RestToGrpc.convert_scored_point(point) for point in answer.points])
 
         return await self._server.answer("Query", request, context, work)
@@ -295,6 +350,8 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
                 with_payload=GrpcToRest.convert_with_payload_selector(request.with_payload),
             )
             answer.groups = answer.groups[: self._server.groups_per_answer]
+            hits = [hit for group in answer.groups for hit in group.hits]
+            await self._server.lose_payloads("QueryGroups", request, hits, but=request.group_by)
             return grpc.QueryGroupsResponse(result=RestToGrpc.convert_groups_result(answer))
 
         return await self._server.answer("QueryGroups", request, context, work)
@@ -324,6 +381,28 @@ def _filter(request: Any) -> models.Filter | None:
 
 def _done(result: models.UpdateResult) -> Any:
     return grpc.PointsOperationResponse(result=RestToGrpc.convert_update_result(result))
+
+
+@contextmanager
+def qdrant_stand_in_on_a_thread() -> Iterator[QdrantStandIn]:
+    """The same for tests that are not async, and for services in processes of their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="qdrant-stand-in")
+    thread.start()
+
+    def wait_for(work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, loop).result(30)
+
+    stand_in = QdrantStandIn()
+    try:
+        wait_for(stand_in.start())
+        yield stand_in
+        wait_for(stand_in.stop())
+        wait_for(stand_in.client.close())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @asynccontextmanager

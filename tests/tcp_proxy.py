@@ -4,7 +4,8 @@ import asyncio
 import random
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 CHUNK = 16_384
@@ -14,6 +15,7 @@ CHUNK = 16_384
 class _Line:
     """One connection through the proxy: its two ends, and whether it has gone silent for good."""
 
+    near: socket.socket
     ends: set[asyncio.StreamWriter] = field(default_factory=set)
     silent: bool = False
 
@@ -26,8 +28,8 @@ class TcpProxy:
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
-        self._server: asyncio.Server | None = None
-        self._lines: set[_Line] = set()
+        self._listener: socket.socket | None = None
+        self._lines: dict[_Line, asyncio.Task[None]] = {}
         self._asking = _open_gate()
         self._answering = _open_gate()
         self._mended = asyncio.Event()
@@ -41,25 +43,28 @@ class TcpProxy:
         """Answers are random bytes."""
         self.port = 0
 
-    @property
-    def connections(self) -> int:
-        """How many are open."""
-        return len(self._lines)
-
     async def start(self) -> None:
         """Listen, at the same port as before if there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def cut(self) -> None:
         """Refuse connections, and reset those that are open: the server is down until `start`."""
         self.flow()
-        if self._server is not None:
-            self._server.close()
-            for line in list(self._lines):
-                _reset(line)
-            await self._server.wait_closed()
-            self._server = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        lines = dict(self._lines)
+        for line, passing in lines.items():
+            _reset(line)
+            passing.cancel()
+        await asyncio.gather(*lines.values(), return_exceptions=True)
+        for line in lines:  # of which some had not begun to pass anything on
+            line.near.close()
+            self._lines.pop(line, None)
 
     def stall(self) -> None:
         """Take everything and pass nothing on: half-open. New connections are accepted and never answered."""
@@ -86,13 +91,21 @@ class TcpProxy:
         self._mended.set()
         self._mended = asyncio.Event()
         self.flow()
-        if self._server is None:
+        if self._listener is None:
             await self.start()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = _Line({writer})
-        self._lines.add(line)
+    def _accept(self, listener: socket.socket) -> None:
+        """In one step: of connections that asyncio's server is accepting when it is closed, it leaves sockets open."""
+        with suppress(OSError):  # the client has gone
+            near, _ = listener.accept()
+            near.setblocking(False)
+            line = _Line(near)
+            self._lines[line] = asyncio.create_task(self._serve(line))
+
+    async def _serve(self, line: _Line) -> None:
         try:
+            reader, writer = await asyncio.open_connection(sock=line.near)
+            line.ends.add(writer)
             far_reader, far_writer = await asyncio.open_connection(*self._target)
             line.ends.add(far_writer)
             await asyncio.gather(
@@ -104,7 +117,7 @@ class TcpProxy:
         finally:
             for end in line.ends:
                 end.transport.abort()
-            self._lines.discard(line)
+            self._lines.pop(line, None)
 
     async def _pass_on(
         self,
@@ -152,7 +165,19 @@ def _open_gate() -> asyncio.Event:
 
 def _reset(line: _Line) -> None:
     """Close both ends by RST."""
-    for end in line.ends:
+    for end in (line.near, *(end.get_extra_info("socket") for end in line.ends)):
         with suppress(OSError):
-            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        end.transport.abort()
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    for writer in line.ends:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def line_to(host: str, port: int) -> AsyncIterator[TcpProxy]:
+    """A proxy that listens, and of which nothing is left in the end."""
+    proxy = TcpProxy(host, port)
+    await proxy.start()
+    try:
+        yield proxy
+    finally:
+        await proxy.cut()

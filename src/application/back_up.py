@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from application.index_pages import pages_of
 from application.progress import Progress
 from application.stored_files import stored_original, stored_thumbnail
-from domain.errors import EmbeddingSpaceError
-from domain.images import ImageRecord, IndexedImage
+from domain.embeddings import Embeddings
+from domain.errors import EmbeddingSpaceError, IndexDamagedError
+from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.backup_archive import BackedUpImage, BackupArchive
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
@@ -26,7 +27,7 @@ class BackUp:
     async def __call__(self, archive: BackupArchive) -> AsyncIterator[Progress]:
         """Images that are deleted while this runs may be left out; those indexed meanwhile may be in.
 
-        Raises ConfigurationError (the place is not empty), IndexDamagedError (a lost original or thumbnail),
+        Raises ConfigurationError (the place is not empty), IndexDamagedError (a lost original, thumbnail or object),
         StorageFullError, UnavailableError.
         """
         await archive.begin(self.repository.space)
@@ -63,10 +64,16 @@ class BackUp:
                 break
             records = list(now.values())  # objects were detected anew meanwhile: read all again
         return [
-            IndexedImage(record=now[id_], embedding=embeddings[id_], object_embeddings=objects[id_])
+            IndexedImage(record=now[id_], embedding=embeddings[id_], object_embeddings=_whole(id_, objects[id_]))
             for id_ in ids
             if id_ in now and id_ in embeddings and id_ in objects
         ]
+
+
+def _whole(id_: ImageId, objects: Embeddings | None) -> Embeddings:
+    if objects is None:
+        raise IndexDamagedError(f"Objects of image {id_} are missing. Delete it and index it again.")
+    return objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

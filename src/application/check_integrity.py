@@ -9,7 +9,6 @@ import numpy as np
 
 from application.index_pages import pages_of
 from application.settle_interrupted import SettleInterrupted
-from application.undamaged_objects import undamaged_objects
 from domain.embeddings import Embedding, Embeddings
 from domain.errors import ImageError, ImageNotFoundError
 from domain.images import ContentHash, ImageId, ImageRecord
@@ -140,7 +139,7 @@ class CheckIntegrity:
     async def _examined(self, records: Sequence[ImageRecord], *, deep: bool) -> list[Finding]:
         ids = [record.id for record in records]
         sizes, vectors = await self.store.sizes(ids), await self.repository.embeddings(ids)
-        objects, _ = await undamaged_objects(self.repository, ids)
+        objects = await self.repository.object_embeddings(ids)
         findings: list[Finding] = []
         for record in records:
             findings += self._wrong_files(record, sizes[record.id])

@@ -8,11 +8,11 @@ import lap
 import numpy as np
 
 from application.search_result import SearchOptions
-from application.undamaged_objects import undamaged_objects
 from domain.embeddings import Embeddings
 from domain.geometry import BoundingBox
 from domain.images import ImageId, ImageRecord, Match, RegionMatch
-from domain.ports.similarity_repository import MAX_WINDOW, SimilarityRepository
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.search import MAX_WINDOW, NearestQuery
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ async def rank_by_regions(
     while True:
         # One after the other: an embedded index answers in turn, and others get in between.
         lists = [
-            await repository.nearest_objects(query, limit=depth, where=options.where, exact=options.exact)
+            await repository.nearest_objects(
+                NearestQuery(vector=query, limit=depth, where=options.where, exact=options.exact)
+            )
             for query in queries
         ]
         candidates = {match.image.id: match.image for matches in lists for match in matches}
@@ -85,13 +87,17 @@ async def _assign(  # noqa: PLR0917 - the search's parameters, then what it know
     """Add to `ranked` the candidates that it lacks, or to `damaged`."""
     new = [id_ for id_ in candidates if id_ not in ranked and id_ not in damaged]
     for first in range(0, len(new), PICTURES_AT_ONCE):
-        embeddings, faults = await undamaged_objects(repository, new[first : first + PICTURES_AT_ONCE])
-        for id_, fault in faults.items():
-            log.warning("Image %s is left out of a search: %s `lookalike check` finds all such images.", id_, fault)
-        damaged.update(faults)
+        found = await repository.object_embeddings(new[first : first + PICTURES_AT_ONCE])
+        whole = [(candidates[id_], objects) for id_, objects in found.items() if objects is not None]
+        for id_ in [id_ for id_, objects in found.items() if objects is None]:
+            log.warning(
+                "Image %s is left out of a search, since objects of it are missing: delete it and index it again. "
+                "`lookalike check` finds all such images.",
+                id_,
+            )
+            damaged.add(id_)
         matches = await asyncio.to_thread(
-            lambda found: [_match(regions, queries, candidates[id_], objects) for id_, objects in found.items()],
-            embeddings,
+            lambda images: [_match(regions, queries, image, objects) for image, objects in images], whole
         )
         ranked.update((match.image.id, match) for match in matches if match is not None)
 

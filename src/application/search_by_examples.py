@@ -1,7 +1,7 @@
 """Search with images that are already indexed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from application.search_result import SearchOptions, SearchResult, Target, cut_page
 from domain.embeddings import example_query
@@ -38,15 +38,7 @@ class SearchByExamples:
         )
         matches, next_offset = await cut_page(
             options,
-            lambda limit: self.repository.nearest(
-                query,
-                limit=limit,
-                offset=options.offset,
-                score_threshold=options.score_threshold,
-                where=options.where,
-                leave_out=examples,
-                exact=options.exact,
-            ),
+            lambda limit: self.repository.nearest(replace(options, limit=limit).nearest_to(query, leave_out=examples)),
         )
         if examples[0] not in records:  # deleted in between
             raise ImageNotFoundError(examples[:1])

@@ -1,17 +1,19 @@
 """What every search answers, and how a page of it is cut."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from domain.embeddings import Embedding
 from domain.filters import EVERYTHING, Filter
 from domain.geometry import BoundingBox
-from domain.images import DetectedObject, Match
+from domain.images import DetectedObject, ImageId, Match
+from domain.search import NearestQuery
 
 MAX_LIMIT = 500
 MAX_OFFSET = 10_000
-"""limit and offset together stay within domain.ports.similarity_repository.MAX_WINDOW."""
+"""limit and offset together, and one more, stay within domain.search.MAX_WINDOW."""
 
 
 class Target(StrEnum):
@@ -31,6 +33,18 @@ class SearchOptions:
     score_threshold: float | None = None
     where: Filter = EVERYTHING
     exact: bool = False
+
+    def nearest_to(self, vector: Embedding, *, leave_out: Collection[ImageId] = ()) -> NearestQuery:
+        """The same part of the ranking by similarity to `vector`."""
+        return NearestQuery(
+            vector=vector,
+            limit=self.limit,
+            offset=self.offset,
+            score_threshold=self.score_threshold,
+            where=self.where,
+            leave_out=leave_out,
+            exact=self.exact,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

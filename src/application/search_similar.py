@@ -96,36 +96,16 @@ class SearchSimilar:
             return ranked[options.offset :]
         match target:
             case Target.IMAGES:
-                return await self._nearest(queries[0], options)
+                return await self.repository.nearest(options.nearest_to(queries[0]))
             case Target.OBJECTS:
-                return await self._nearest_objects(queries[0], options)
+                return await self.repository.nearest_objects(options.nearest_to(queries[0]))
             case Target.ANY:
                 return await self._nearest_of_both(queries[0], options)
-
-    async def _nearest(self, query: Embedding, options: SearchOptions) -> Sequence[Match]:
-        return await self.repository.nearest(
-            query,
-            limit=options.limit,
-            offset=options.offset,
-            score_threshold=options.score_threshold,
-            where=options.where,
-            exact=options.exact,
-        )
-
-    async def _nearest_objects(self, query: Embedding, options: SearchOptions) -> Sequence[Match]:
-        return await self.repository.nearest_objects(
-            query,
-            limit=options.limit,
-            offset=options.offset,
-            score_threshold=options.score_threshold,
-            where=options.where,
-            exact=options.exact,
-        )
 
     async def _nearest_of_both(self, query: Embedding, options: SearchOptions) -> Sequence[Match]:
         """Each image once, by its better match: the best n of both rankings hold the best n of all."""
         end = options.offset + options.limit
-        from_start = replace(options, offset=0, limit=end)
-        both = [*await self._nearest(query, from_start), *await self._nearest_objects(query, from_start)]
+        from_start = replace(options, offset=0, limit=end).nearest_to(query)
+        both = [*await self.repository.nearest(from_start), *await self.repository.nearest_objects(from_start)]
         best = {match.image.id: match for match in sorted(both, key=lambda match: match.score)}
         return sorted(best.values(), key=lambda match: match.place)[options.offset : end]

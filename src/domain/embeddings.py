@@ -17,6 +17,9 @@ Embedding = NDArray[np.float32]
 Embeddings = NDArray[np.float32]
 """L2-normalised feature vectors, shape (n, dimension), float32."""
 
+LENGTH_TOLERANCE = 1e-3
+"""How far from 1 a length may be: float32 and half-precision rounding stay well below, another scale well above."""
+
 SMALLEST_NORM = 1e-6
 """Below this a combination of unit vectors gives no direction to search in."""
 
@@ -68,6 +71,23 @@ class EmbeddingSpace:
             for key in mine
             if mine[key] != theirs[key]
         )
+
+    def checked(self, vectors: NDArray[np.floating[Any]], *, of: str, count: int | None = None) -> NDArray[np.float32]:
+        """`vectors` as float32: one, of shape (dimension,), or `count` of objects, of shape (count, dimension).
+
+        Indexes accept NaN and zero silently. Raises ValueError, naming what they are embeddings `of`, for another
+        shape, or for one that is not finite or not of length 1.
+        """
+        values = np.asarray(vectors, dtype=np.float32)
+        shape = (self.dimension,) if count is None else (count, self.dimension)
+        if values.shape != shape:
+            what = of if count is None else f"the objects of {of}"
+            raise ValueError(f"The embedding of {what} has shape {values.shape}; {self.model} makes {shape}.")
+        for place, length in enumerate(np.atleast_1d(np.linalg.norm(values, axis=-1))):
+            if not abs(length - 1.0) <= LENGTH_TOLERANCE:  # NaN and infinity fail every comparison
+                which = of if count is None else f"object {place} of {of}"
+                raise ValueError(f"The embedding of {which} has length {length}; embeddings are L2-normalised to 1.")
+        return values
 
 
 def normalised(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
-from domain.embeddings import Embedding, Embeddings
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.geometry import BoundingBox
 from domain.metadata import Metadata
 
@@ -75,6 +75,15 @@ class IndexedImage:
     record: ImageRecord
     embedding: Embedding
     object_embeddings: Embeddings
+
+    def checked(self, space: EmbeddingSpace) -> "IndexedImage":
+        """The same with float32. Raises ValueError, naming the image, for an embedding that is not of `space`."""
+        of, count = f"image {self.record.id}", len(self.record.objects)
+        return replace(
+            self,
+            embedding=space.checked(self.embedding, of=of),
+            object_embeddings=space.checked(self.object_embeddings, of=of, count=count),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

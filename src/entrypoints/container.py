@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
-from adapters.telemetry.measured_models import (
+from adapters.telemetry.measured_ports import (
     MeasuredImageDecoder,
     MeasuredImageEncoder,
+    MeasuredImageStore,
     MeasuredObjectDetector,
+    MeasuredSimilarityRepository,
     MeasuredThumbnailRenderer,
 )
-from adapters.telemetry.measured_storage import MeasuredImageStore, MeasuredSimilarityRepository
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
 from adapters.telemetry.tracing import Tracing
@@ -242,9 +243,9 @@ def prepare_detector(settings: Settings) -> Path | None:
 
 def edge_repository(settings: Settings) -> SimilarityRepository:
     """The embedded index below the data directory."""
-    from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
+    from adapters.repositories.qdrant.embedded.repository import EmbeddedSimilarityRepository
 
-    return QdrantEdgeSimilarityRepository(
+    return EmbeddedSimilarityRepository(
         settings.data_dir / "index",
         indexed_metadata=settings.repository.indexed_metadata,
         reserve_bytes=settings.storage.reserve_bytes,
@@ -260,17 +261,17 @@ def check_index(settings: Settings, *, must_exist: bool = False) -> None:
 
     check_format(settings.data_dir)
     if settings.repository.backend == "edge":
-        from adapters.repositories.edge.manifest import check_directory
+        from adapters.repositories.qdrant.embedded.manifest import check_directory
 
         check_directory(settings.data_dir / "index", must_exist=must_exist)
 
 
 def qdrant_repository(settings: Settings) -> SimilarityRepository:
     """A Qdrant server or cluster."""
-    from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
+    from adapters.repositories.qdrant.server.repository import ServerSimilarityRepository
 
     repository = settings.repository
-    return QdrantSimilarityRepository(
+    return ServerSimilarityRepository(
         url=repository.url or "",
         api_key=repository.api_key.get_secret_value() if repository.api_key else None,
         collection=repository.collection,
@@ -296,7 +297,7 @@ def directory_backup_archive(directory: Path) -> BackupArchive:
 
 def in_memory_repository() -> SimilarityRepository:
     """Exact and gone with the process: for tests."""
-    from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+    from adapters.repositories.in_memory import InMemorySimilarityRepository
 
     return InMemorySimilarityRepository()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+from adapters.repositories.in_memory import InMemorySimilarityRepository
 from domain.embeddings import Embedding
 from domain.filters import AnyOf, Condition, Exists, Field, Filter, InRange
 from domain.images import ImageId, ImageRecord, IndexedImage

@@ -24,8 +24,9 @@ from domain.errors import (
 )
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImageRecord, IndexedImage, Match
-from domain.ports.similarity_repository import MAX_WINDOW, SimilarityRepository
-from tests.builders import EPOCH, a_record, a_space, an_embedding, an_id, an_image, an_object, indexed
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.search import MAX_WINDOW
+from tests.builders import EPOCH, a_query, a_record, a_space, an_embedding, an_id, an_image, an_object, indexed
 from tests.contracts.repository_cases import (
     LABELS,
     MICROSECOND,
@@ -88,7 +89,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
     async def test_a_new_index_is_empty_and_knows_its_space(self, repository: SimilarityRepository) -> None:
         assert repository.space == SPACE
         assert await repository.count() == 0
-        assert await repository.nearest(an_embedding(), limit=10) == []
+        assert await repository.nearest(a_query(an_embedding(), limit=10)) == []
         page = await repository.list(limit=10)
         assert (page.items, page.next_cursor, page.total) == ((), None, 0)
         assert await repository.label_counts() == {}
@@ -126,7 +127,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert (await repository.list(limit=10)).items == (stored.record,)
         assert await repository.count() == 1
         assert await repository.label_counts() == {"dog": 1}
-        assert ids(await repository.nearest(stored.embedding, limit=1)) == [an_id(1)]
+        assert ids(await repository.nearest(a_query(stored.embedding, limit=1))) == [an_id(1)]
         assert (await repository.status()).images == 1
 
     async def test_an_upsert_replaces_record_and_embedding(self, repository: SimilarityRepository) -> None:
@@ -140,7 +141,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert [record.id for record in (await repository.list(limit=10)).items] == [an_id(1), an_id(2)]
         assert await repository.count(where("metadata.old", exists=True)) == 0
         assert await repository.label_counts() == {}
-        best = (await repository.nearest(an_embedding(99), limit=1))[0]
+        best = (await repository.nearest(a_query(an_embedding(99), limit=1)))[0]
         assert (best.image, best.score) == (replaced.record, pytest.approx(1.0, abs=self.score_tolerance))
 
     async def test_the_same_upsert_again_changes_nothing(self, repository: SimilarityRepository) -> None:
@@ -194,7 +195,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await repository.count(where("metadata.tags", eq="a")) == 0
         assert await repository.count(where("metadata.price", gt=4)) == 1
         assert await repository.count(where("labels", eq="dog")) == 1
-        assert ids(await repository.nearest(stored.embedding, limit=1)) == [an_id(1)]
+        assert ids(await repository.nearest(a_query(stored.embedding, limit=1))) == [an_id(1)]
         await repository.set_metadata(an_id(1), {})
         assert (await repository.get([an_id(1)]))[an_id(1)].metadata == {}
         assert await repository.count(where("metadata.price", exists=True)) == 0
@@ -215,7 +216,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await repository.count() == 3
         assert set(await repository.get([an_id(number) for number in range(6)])) == set(left)
         assert set(await repository.embeddings([an_id(number) for number in range(6)])) == set(left)
-        assert set(ids(await repository.nearest(an_embedding(3), limit=10))) == set(left)
+        assert set(ids(await repository.nearest(a_query(an_embedding(3), limit=10)))) == set(left)
         assert await repository.label_counts() == {"label 1": 1, "label 2": 1, "label 4": 1}
         await repository.upsert([an_image(3)])
         assert await repository.count() == 4
@@ -227,7 +228,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             await repository.upsert(batch)
             one = batch[0]
             assert one.record.id in await repository.get([one.record.id])
-            assert ids(await repository.nearest(one.embedding, limit=1, exact=True)) == [one.record.id]
+            assert ids(await repository.nearest(a_query(one.embedding, limit=1, exact=True))) == [one.record.id]
             await repository.set_metadata(one.record.id, {"first": True})
             await repository.delete([batch[-1].record.id])
 
@@ -351,7 +352,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
     async def test_matches_are_best_first_with_their_cosines(self, repository: SimilarityRepository) -> None:
         images = [an_image(number) for number in range(50)]
         await repository.upsert([*images, an_image(50, embedding=-an_embedding(0))])
-        matches = await repository.nearest(an_embedding(0), limit=51)
+        matches = await repository.nearest(a_query(an_embedding(0), limit=51))
         assert len(matches) == 51
         scores = [match.score for match in matches]
         assert scores == sorted(scores, reverse=True)
@@ -367,7 +368,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
     async def test_limit_is_respected(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(number) for number in range(20)])
         for limit in (1, 7, 20, 500):
-            assert len(await repository.nearest(an_embedding(0), limit=limit)) == min(limit, 20)
+            assert len(await repository.nearest(a_query(an_embedding(0), limit=limit))) == min(limit, 20)
 
     @pytest.mark.parametrize("exact", [False, True])
     async def test_pages_continue_each_other(self, repository: SimilarityRepository, exact: bool) -> None:
@@ -375,11 +376,11 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         await repository.upsert(images)
         oracle = await an_oracle(images)
         query = an_embedding(500)
-        everything = await oracle.nearest(query, limit=103)
+        everything = await oracle.nearest(a_query(query, limit=103))
         paged: list[Match] = []
         for offset in range(0, 120, 10):
-            page = await repository.nearest(query, limit=10, offset=offset, exact=exact)
-            expected = await oracle.nearest(query, limit=10, offset=offset)
+            page = await repository.nearest(a_query(query, limit=10, offset=offset, exact=exact))
+            expected = await oracle.nearest(a_query(query, limit=10, offset=offset))
             assert scores_of(page) == pytest.approx(scores_of(expected), abs=self.score_tolerance)
             paged += page
         assert sorted(ids(paged)) == sorted(ids(everything))
@@ -393,12 +394,12 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         for start in range(0, len(images), 40):
             await repository.upsert(images[start : start + 40])
         for query in (an_embedding(500), an_embedding(0)):
-            whole = await repository.nearest(query, limit=500)
+            whole = await repository.nearest(a_query(query, limit=500))
             assert whole == sorted(whole, key=lambda match: (-match.score, match.image.id))
             assert {match.image.id for match in whole} == {image.record.id for image in images}
             found: list[ImageId] = []
             for offset in range(0, len(images), limit):
-                found += ids(await repository.nearest(query, limit=limit, offset=offset))
+                found += ids(await repository.nearest(a_query(query, limit=limit, offset=offset)))
             assert found == ids(whole)
 
     async def test_deep_windows_equal_the_exact_ones(self, repository: SimilarityRepository) -> None:
@@ -407,7 +408,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             await repository.upsert(images[start : start + 1_000])
         oracle = await an_oracle(images)
         query = an_embedding(99_999)
-        truth = {match.image.id: match.score for match in await oracle.nearest(query, limit=MAX_WINDOW)}
+        truth = {match.image.id: match.score for match in await oracle.nearest(a_query(query, limit=MAX_WINDOW))}
         windows = [
             (0, 500),
             (2_400, 500),
@@ -416,8 +417,8 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             (0, MAX_WINDOW),
         ]
         for offset, limit in windows:
-            page = await repository.nearest(query, limit=limit, offset=offset, exact=True)
-            expected = await oracle.nearest(query, limit=limit, offset=offset)
+            page = await repository.nearest(a_query(query, limit=limit, offset=offset, exact=True))
+            expected = await oracle.nearest(a_query(query, limit=limit, offset=offset))
             assert scores_of(page) == pytest.approx(scores_of(expected), abs=self.score_tolerance)
             assert len(set(ids(page))) == len(page)
             for match in page:
@@ -431,8 +432,8 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         found = 0
         for seed in range(5_000, 5_020):
             query = an_embedding(seed)
-            expected = ids(await oracle.nearest(query, limit=10))
-            found += len(set(expected) & set(ids(await repository.nearest(query, limit=10))))
+            expected = ids(await oracle.nearest(a_query(query, limit=10)))
+            found += len(set(expected) & set(ids(await repository.nearest(a_query(query, limit=10)))))
         assert found >= 190, f"recall@10 is {found / 200}"
         await oracle.close()
 
@@ -443,17 +444,20 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             [an_image(number, embedding=at_cosine(cosine)) for number, cosine in enumerate(cosines)]
         )
         for threshold, expected in [(0.95, 0), (0.45, 2), (0.05, 3), (-0.05, 4), (-0.6, 5), (-1.0, 6)]:
-            matches = await repository.nearest(query, limit=10, score_threshold=threshold)
+            matches = await repository.nearest(a_query(query, limit=10, score_threshold=threshold))
             assert ids(matches) == [an_id(number) for number in range(expected)]
-        assert ids(await repository.nearest(query, limit=10, offset=1, score_threshold=0.05)) == [an_id(1), an_id(2)]
+        assert ids(await repository.nearest(a_query(query, limit=10, offset=1, score_threshold=0.05))) == [
+            an_id(1),
+            an_id(2),
+        ]
 
     async def test_what_is_left_out_is_not_found(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(number, metadata={"even": number % 2 == 0}) for number in range(10)])
         left_out = {an_id(0), an_id(2), an_id(77)}
-        matches = await repository.nearest(an_embedding(0), limit=10, leave_out=left_out)
+        matches = await repository.nearest(a_query(an_embedding(0), limit=10, leave_out=left_out))
         assert set(ids(matches)) == {an_id(number) for number in (1, 3, 4, 5, 6, 7, 8, 9)}
         even = where("metadata.even", eq=True)
-        matches = await repository.nearest(an_embedding(0), limit=10, leave_out=left_out, where=even)
+        matches = await repository.nearest(a_query(an_embedding(0), limit=10, leave_out=left_out, where=even))
         assert set(ids(matches)) == {an_id(4), an_id(6), an_id(8)}
 
     @pytest.mark.parametrize("exact", [False, True])
@@ -467,8 +471,8 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             Filter(none=(condition("labels", exists=True),)),
             where("filename", eq="nowhere"),
         ):
-            matches = await zoo.nearest(query, limit=60, where=wanted, exact=exact)
-            expected = await oracle.nearest(query, limit=60, where=wanted)
+            matches = await zoo.nearest(a_query(query, limit=60, where=wanted, exact=exact))
+            expected = await oracle.nearest(a_query(query, limit=60, where=wanted))
             assert sorted(ids(matches)) == sorted(ids(expected))
             assert scores_of(matches) == pytest.approx(scores_of(expected), abs=self.score_tolerance)
         await oracle.close()
@@ -477,7 +481,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         await repository.upsert([an_image(1)])
         for unfit in (np.zeros(16, np.float32), np.full(16, np.nan, np.float32), an_embedding(1, dimension=8)):
             with pytest.raises(ValueError, match="query"):
-                await repository.nearest(unfit, limit=1)
+                await repository.nearest(a_query(unfit, limit=1))
 
     # Filters
 
@@ -636,8 +640,8 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             lambda: repository.embeddings([an_id(1)]),
             lambda: repository.list(limit=1),
             lambda: repository.object_embeddings([an_id(1)]),
-            lambda: repository.nearest(an_embedding(1), limit=1),
-            lambda: repository.nearest_objects(an_embedding(1), limit=1),
+            lambda: repository.nearest(a_query(an_embedding(1), limit=1)),
+            lambda: repository.nearest_objects(a_query(an_embedding(1), limit=1)),
             repository.count,
             repository.label_counts,
         ]
@@ -660,14 +664,14 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await new.count() == 0
         await new.upsert([an_image(number, dimension=8) for number in range(1, 5)])
         assert [record.id for record in (await repository.list(limit=10)).items] == [an_id(2), an_id(1), an_id(0)]
-        assert len(await repository.nearest(an_embedding(0), limit=10)) == 3
+        assert len(await repository.nearest(a_query(an_embedding(0), limit=10))) == 3
         await repository.promote(new)
         with pytest.raises(EmbeddingSpaceError):
             await repository.open(SPACE)
         await repository.open(OTHER_SPACE)
         assert repository.space == OTHER_SPACE
         assert [record.id for record in (await repository.list(limit=10)).items] == [an_id(n) for n in (4, 3, 2, 1)]
-        assert ids(await repository.nearest(an_embedding(3, dimension=8), limit=1)) == [an_id(3)]
+        assert ids(await repository.nearest(a_query(an_embedding(3, dimension=8), limit=1))) == [an_id(3)]
 
     async def test_an_interrupted_replacement_continues(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(1)])

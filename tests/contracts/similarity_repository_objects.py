@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from domain.embeddings import Embedding, Embeddings
 from domain.filters import EVERYTHING, Filter
 from domain.images import ImageId, IndexedImage, Match
-from domain.ports.similarity_repository import MAX_WINDOW, SimilarityRepository
-from tests.builders import an_embedding, an_id, an_image, an_object, indexed, some_embeddings
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.search import MAX_WINDOW
+from tests.builders import a_query, an_embedding, an_id, an_image, an_object, indexed, some_embeddings
 from tests.contracts.repository_cases import (
     LABELS,
     OTHER_SPACE,
@@ -96,7 +97,7 @@ class SimilarityRepositoryObjectsContract:
     async def test_an_image_is_found_once_by_its_best_object(self, repository: SimilarityRepository) -> None:
         images = [holding(1, 0.2, 0.9, 0.5), holding(2, 0.7, 0.6), holding(3, embedding=AXIS), holding(4, -0.4)]
         await repository.upsert(images)
-        matches = await repository.nearest_objects(AXIS, limit=10)
+        matches = await repository.nearest_objects(a_query(AXIS, limit=10))
         assert ids(matches) == [an_id(1), an_id(2), an_id(4)]
         assert scores_of(matches) == pytest.approx([0.9, 0.7, -0.4], abs=self.score_tolerance)
         assert [match.image for match in matches] == [images[0].record, images[1].record, images[3].record]
@@ -108,9 +109,9 @@ class SimilarityRepositoryObjectsContract:
         assert all(match.regions is None for match in matches)
 
     async def test_without_objects_there_is_nothing_to_find(self, repository: SimilarityRepository) -> None:
-        assert await repository.nearest_objects(AXIS, limit=10) == []
+        assert await repository.nearest_objects(a_query(AXIS, limit=10)) == []
         await repository.upsert([an_image(1), an_image(2)])
-        assert await repository.nearest_objects(AXIS, limit=10) == []
+        assert await repository.nearest_objects(a_query(AXIS, limit=10)) == []
 
     @pytest.mark.parametrize("exact", [False, True])
     async def test_pages_of_objects_continue_each_other(self, repository: SimilarityRepository, exact: bool) -> None:
@@ -118,7 +119,7 @@ class SimilarityRepositoryObjectsContract:
         await repository.upsert(images)
         found: list[ImageId] = []
         for offset in range(0, 120, 10):
-            page = await repository.nearest_objects(query, limit=10, offset=offset, exact=exact)
+            page = await repository.nearest_objects(a_query(query, limit=10, offset=offset, exact=exact))
             self.assert_page(page, images, query, slice(offset, offset + 10), EVERYTHING)
             found += ids(page)
         assert sorted(found) == sorted(best_of_each(images, query))
@@ -131,12 +132,12 @@ class SimilarityRepositoryObjectsContract:
         for start in range(0, len(images), 40):
             await repository.upsert(images[start : start + 40])
         for query in (an_embedding(500), some_embeddings(2, seed=1_007)[0]):
-            whole = await repository.nearest_objects(query, limit=500)
+            whole = await repository.nearest_objects(a_query(query, limit=500))
             assert whole == sorted(whole, key=lambda match: (-match.score, match.image.id))
             assert {match.image.id for match in whole} == {image.record.id for image in images}
             found: list[ImageId] = []
             for offset in range(0, len(images), limit):
-                found += ids(await repository.nearest_objects(query, limit=limit, offset=offset))
+                found += ids(await repository.nearest_objects(a_query(query, limit=limit, offset=offset)))
             assert found == ids(whole)
 
     async def test_one_image_full_of_likely_objects_leaves_room_for_others(
@@ -145,10 +146,13 @@ class SimilarityRepositoryObjectsContract:
         crowds = [holding(number, *np.linspace(0.99, 0.9, 60)) for number in range(4)]
         others = [holding(number, 0.5 - number / 100) for number in range(10, 20)]
         await repository.upsert([*crowds, *others])
-        matches = await repository.nearest_objects(AXIS, limit=10)
+        matches = await repository.nearest_objects(a_query(AXIS, limit=10))
         self.assert_page(matches, [*crowds, *others], AXIS, slice(0, 10), EVERYTHING)
         assert len(matches) == 10
-        assert ids(await repository.nearest_objects(AXIS, limit=2, offset=12)) == [an_id(18), an_id(19)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=2, offset=12))) == [
+            an_id(18),
+            an_id(19),
+        ]
 
     async def test_deep_windows_of_objects_equal_the_exact_ones(self, repository: SimilarityRepository) -> None:
         images, query = assorted(self.deep_images), an_embedding(99_999)
@@ -157,13 +161,13 @@ class SimilarityRepositoryObjectsContract:
         with_objects = len(best_of_each(images, query))
         windows = [(0, 500), (1_000, 500), (with_objects - 90, 500), (MAX_WINDOW - 500, 500), (0, MAX_WINDOW)]
         for offset, limit in windows:
-            page = await repository.nearest_objects(query, limit=limit, offset=offset, exact=True)
+            page = await repository.nearest_objects(a_query(query, limit=limit, offset=offset, exact=True))
             self.assert_page(page, images, query, slice(offset, offset + limit), EVERYTHING)
 
     async def test_a_window_beyond_the_largest_is_refused(self, repository: SimilarityRepository) -> None:
         for limit, offset in [(0, 0), (1, -1), (1, MAX_WINDOW)]:
             with pytest.raises(ValueError, match="offset"):
-                await repository.nearest_objects(AXIS, limit=limit, offset=offset)
+                await repository.nearest_objects(a_query(AXIS, limit=limit, offset=offset))
 
     async def test_the_approximate_search_finds_nearly_all_objects(self, repository: SimilarityRepository) -> None:
         images = assorted(1_000)
@@ -171,32 +175,34 @@ class SimilarityRepositoryObjectsContract:
         found = 0
         for seed in range(5_000, 5_020):
             expected = list(best_of_each(images, an_embedding(seed)))[:10]
-            found += len(set(expected) & set(ids(await repository.nearest_objects(an_embedding(seed), limit=10))))
+            found += len(
+                set(expected) & set(ids(await repository.nearest_objects(a_query(an_embedding(seed), limit=10))))
+            )
         assert found >= 190, f"recall@10 is {found / 200}"
 
     async def test_no_object_below_the_score_threshold(self, repository: SimilarityRepository) -> None:
         cosines = [0.9, 0.5, 0.1, 0.0, -0.5, -0.9]
         await repository.upsert([holding(number, cosine, -0.95) for number, cosine in enumerate(cosines)])
         for threshold, expected in [(0.95, 0), (0.45, 2), (0.05, 3), (-0.05, 4), (-0.6, 5), (-1.0, 6)]:
-            matches = await repository.nearest_objects(AXIS, limit=10, score_threshold=threshold)
+            matches = await repository.nearest_objects(a_query(AXIS, limit=10, score_threshold=threshold))
             assert ids(matches) == [an_id(number) for number in range(expected)]
-        matches = await repository.nearest_objects(AXIS, limit=10, offset=1, score_threshold=0.05)
+        matches = await repository.nearest_objects(a_query(AXIS, limit=10, offset=1, score_threshold=0.05))
         assert ids(matches) == [an_id(1), an_id(2)]
 
     async def test_objects_of_what_is_left_out_are_not_found(self, repository: SimilarityRepository) -> None:
         images = [holding(number, 0.9 - number / 20, 0.3, metadata={"even": number % 2 == 0}) for number in range(10)]
         await repository.upsert(images)
         left_out = {an_id(0), an_id(2), an_id(77)}
-        matches = await repository.nearest_objects(AXIS, limit=10, leave_out=left_out)
+        matches = await repository.nearest_objects(a_query(AXIS, limit=10, leave_out=left_out))
         assert ids(matches) == [an_id(number) for number in (1, 3, 4, 5, 6, 7, 8, 9)]
         even = where("metadata.even", eq=True)
-        matches = await repository.nearest_objects(AXIS, limit=2, offset=1, leave_out=left_out, where=even)
+        matches = await repository.nearest_objects(a_query(AXIS, limit=2, offset=1, leave_out=left_out, where=even))
         assert ids(matches) == [an_id(6), an_id(8)]
 
     async def test_an_unfit_query_for_objects_is_refused(self, repository: SimilarityRepository) -> None:
         for unfit in (np.zeros(16, np.float32), np.full(16, np.nan, np.float32), an_embedding(1, dimension=8)):
             with pytest.raises(ValueError, match="query"):
-                await repository.nearest_objects(unfit, limit=1)
+                await repository.nearest_objects(a_query(unfit, limit=1))
 
     # Filters speak of the image as it is now
 
@@ -212,13 +218,13 @@ class SimilarityRepositoryObjectsContract:
             (where("metadata.price", eq=3), []),
             (where("metadata.price", exists=False), [an_id(2)]),
         ]:
-            matches = await repository.nearest_objects(AXIS, limit=10, where=wanted)
+            matches = await repository.nearest_objects(a_query(AXIS, limit=10, where=wanted))
             assert ids(matches) == expected, wanted
         await repository.set_metadata(an_id(1), {})
-        assert ids(await repository.nearest_objects(AXIS, limit=10, where=where("metadata.shelf", exists=True))) == [
-            an_id(2)
-        ]
-        best = (await repository.nearest_objects(AXIS, limit=1))[0]
+        assert ids(
+            await repository.nearest_objects(a_query(AXIS, limit=10, where=where("metadata.shelf", exists=True)))
+        ) == [an_id(2)]
+        best = (await repository.nearest_objects(a_query(AXIS, limit=1)))[0]
         assert (best.image.metadata, best.region) == ({}, an_object("cup", x=0.0))
         assert best.score == pytest.approx(0.9, abs=self.score_tolerance)
 
@@ -230,18 +236,18 @@ class SimilarityRepositoryObjectsContract:
             ("metadata.shelf", "a", "b"),
             ("filename", "old.jpg", "new.jpg"),
         ]:
-            assert await repository.nearest_objects(AXIS, limit=10, where=where(field, eq=old)) == []
-            [match] = await repository.nearest_objects(AXIS, limit=10, where=where(field, eq=new))
+            assert await repository.nearest_objects(a_query(AXIS, limit=10, where=where(field, eq=old))) == []
+            [match] = await repository.nearest_objects(a_query(AXIS, limit=10, where=where(field, eq=new)))
             assert match.region == an_object("dog", x=0.0)
 
     async def test_labels_are_those_of_the_whole_image(self, repository: SimilarityRepository) -> None:
         objects = (an_object("cup", x=0.0), an_object("dog", x=1.0))
         vectors = np.array([at_cosine(0.9), at_cosine(0.1)])
         await repository.upsert([an_image(1, objects=objects, object_embeddings=vectors), holding(2, 0.5, label="cup")])
-        [match] = await repository.nearest_objects(AXIS, limit=10, where=where("labels", eq="dog"))
+        [match] = await repository.nearest_objects(a_query(AXIS, limit=10, where=where("labels", eq="dog")))
         assert (match.image.id, match.region) == (an_id(1), objects[0]), "the cup of the picture that has a dog"
         without_dogs = Filter(none=(condition("labels", eq="dog"),))
-        assert ids(await repository.nearest_objects(AXIS, limit=10, where=without_dogs)) == [an_id(2)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=10, where=without_dogs))) == [an_id(2)]
 
     @pytest.mark.parametrize("exact", [False, True])
     async def test_objects_are_searched_among_the_images_that_match(
@@ -255,7 +261,7 @@ class SimilarityRepositoryObjectsContract:
             Filter(none=(condition("labels", exists=True),)),
             where("filename", eq="nowhere"),
         ):
-            matches = await zoo.nearest_objects(AXIS, limit=60, where=wanted, exact=exact)
+            matches = await zoo.nearest_objects(a_query(AXIS, limit=60, where=wanted, exact=exact))
             expected = best_of_each(images, AXIS, wanted)
             assert sorted(ids(matches)) == sorted(expected), wanted
             for match in matches:
@@ -305,7 +311,7 @@ class SimilarityRepositoryObjectsContract:
         query = an_embedding(seed)
         page = slice(offset, offset + 5)
         matches = await repository.nearest_objects(
-            query, limit=5, offset=offset, where=wanted, score_threshold=threshold
+            a_query(query, limit=5, offset=offset, where=wanted, score_threshold=threshold)
         )
         if threshold is not None:
             truth = best_of_each(images, query, wanted)
@@ -318,28 +324,32 @@ class SimilarityRepositoryObjectsContract:
         await repository.upsert([holding(1, 0.9, 0.8, 0.7), holding(2, 0.1)])
         replaced = holding(1, 0.3, 0.2, label="dog")
         await repository.upsert([replaced])
-        matches = await repository.nearest_objects(AXIS, limit=10)
+        matches = await repository.nearest_objects(a_query(AXIS, limit=10))
         assert scores_of(matches) == pytest.approx([0.3, 0.1], abs=self.score_tolerance)
         assert matches[0].region == replaced.record.objects[0]
         assert (await repository.status()).objects == 3
         assert (await repository.object_embeddings([an_id(1)]))[an_id(1)].shape == (2, 16)
         await repository.upsert([an_image(1)])
-        assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(2)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(2)]
         assert (await repository.status()).objects == 1
 
     async def test_objects_go_with_their_image(self, repository: SimilarityRepository) -> None:
         await repository.upsert([holding(number, 0.9 - number / 10, 0.1) for number in range(4)])
         await repository.delete([an_id(0), an_id(2)])
-        assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(1), an_id(3)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(1), an_id(3)]
         assert (await repository.status()).objects == 4
         await repository.upsert([an_image(0)])
-        assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(1), an_id(3)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(1), an_id(3)]
         await repository.upsert([holding(2, -0.5)])
-        assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(1), an_id(3), an_id(2)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [
+            an_id(1),
+            an_id(3),
+            an_id(2),
+        ]
 
     async def test_of_an_image_given_twice_the_last_counts(self, repository: SimilarityRepository) -> None:
         await repository.upsert([holding(1, 0.9, 0.8, label="dog"), holding(2, 0.5), holding(1, 0.2, label="cat")])
-        assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(2), an_id(1)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(2), an_id(1)]
         assert (await repository.get([an_id(1)]))[an_id(1)].labels == {"cat"}
         assert (await repository.status()).objects == 2
 
@@ -353,9 +363,9 @@ class SimilarityRepositoryObjectsContract:
         assert page.total == 30
         assert len((await repository.list(limit=7)).items) == 7
         assert dict(await repository.label_counts()) == {"cup": 24}
-        matches = await repository.nearest(AXIS, limit=200)
+        matches = await repository.nearest(a_query(AXIS, limit=200))
         oracle = await an_oracle(images)
-        assert ids(matches) == ids(await oracle.nearest(AXIS, limit=200))
+        assert ids(matches) == ids(await oracle.nearest(a_query(AXIS, limit=200)))
         assert all(match.region is None for match in matches)
         await oracle.close()
         status = await repository.status()
@@ -389,7 +399,7 @@ class SimilarityRepositoryObjectsContract:
         await repository.set_metadata(an_id(1), {"x": 1})
         assert (await repository.get([an_id(1)]))[an_id(1)].detection == detection
         assert (await repository.list(limit=1)).items[0].detection == detection
-        [match] = await repository.nearest_objects(AXIS, limit=1)
+        [match] = await repository.nearest_objects(a_query(AXIS, limit=1))
         assert match.image.detection == detection
 
     async def test_objects_are_there_after_opening_again(self, repository: SimilarityRepository) -> None:
@@ -397,7 +407,7 @@ class SimilarityRepositoryObjectsContract:
         await repository.upsert([image, an_image(2)])
         await repository.close()
         await repository.open(SPACE)
-        [match] = await repository.nearest_objects(AXIS, limit=10)
+        [match] = await repository.nearest_objects(a_query(AXIS, limit=10))
         assert (match.image, match.region) == (image.record, image.record.objects[0])
         assert (await repository.status()).objects == 2
 
@@ -428,16 +438,16 @@ class SimilarityRepositoryObjectsContract:
             await repository.upsert([holding(1, 0.9), an_image(2, objects=objects, object_embeddings=unfit)])
         status = await repository.status()
         assert (status.images, status.objects) == (0, 0)
-        assert await repository.nearest_objects(AXIS, limit=10) == []
+        assert await repository.nearest_objects(a_query(AXIS, limit=10)) == []
 
     async def test_objects_belong_to_one_index(self, repository: SimilarityRepository) -> None:
         await repository.upsert([holding(1, 0.9)])
         new = await repository.replacement(OTHER_SPACE)
         await new.upsert([an_image(2, dimension=8, objects=(an_object("dog"), an_object("cat")))])
-        assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(1)]
+        assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(1)]
         await repository.promote(new)
         await repository.open(OTHER_SPACE)
-        assert ids(await repository.nearest_objects(an_embedding(1, dimension=8), limit=10)) == [an_id(2)]
+        assert ids(await repository.nearest_objects(a_query(an_embedding(1, dimension=8), limit=10))) == [an_id(2)]
         assert (await repository.status()).objects == 2
 
     async def test_nothing_is_orphaned_by_writes_that_end(self, repository: SimilarityRepository) -> None:
@@ -449,7 +459,7 @@ class SimilarityRepositoryObjectsContract:
         assert await repository.sweep_objects([an_id(number) for number in range(4)]) == 0
         assert await repository.sweep_objects([]) == 0
         assert (await repository.status()).objects == 3
-        assert set(ids(await repository.nearest_objects(AXIS, limit=10))) == {an_id(0), an_id(1)}
+        assert set(ids(await repository.nearest_objects(a_query(AXIS, limit=10)))) == {an_id(0), an_id(1)}
 
     # While others write
 
@@ -467,7 +477,7 @@ class SimilarityRepositoryObjectsContract:
         async def search() -> int:
             searches = 0
             while writing:
-                matches = await repository.nearest_objects(AXIS, limit=8)
+                matches = await repository.nearest_objects(a_query(AXIS, limit=8))
                 assert set(ids(matches)) == {an_id(number) for number in range(8)}
                 assert all(match.region in match.image.objects for match in matches)
                 searches += 1
@@ -494,7 +504,7 @@ class SimilarityRepositoryObjectsContract:
         await asyncio.gather(*(write(number, turn) for turn in range(10) for number in range(4)))
         records = await repository.get([an_id(number) for number in range(4)])
         for n in range(-1, 10):
-            matches = await repository.nearest_objects(AXIS, limit=10, where=where("metadata.n", eq=n))
+            matches = await repository.nearest_objects(a_query(AXIS, limit=10, where=where("metadata.n", eq=n)))
             assert set(ids(matches)) == {record.id for record in records.values() if record.metadata["n"] == n}
         assert (await repository.status()).objects == sum(len(record.objects) for record in records.values())
         vectors = await repository.object_embeddings(list(records))

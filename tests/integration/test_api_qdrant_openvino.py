@@ -1,4 +1,4 @@
-"""The HTTP contract on the Qdrant adapter and OpenVINO: on the client's local mode, and on a real server."""
+"""The HTTP contract on the Qdrant adapter and OpenVINO: on a stand-in for a server, and on a real one."""
 
 import uuid
 from collections.abc import Iterator
@@ -8,13 +8,19 @@ import pytest
 
 from tests.contracts.api import ApiContract
 from tests.qdrant_server import QdrantServer
+from tests.qdrant_stand_in import qdrant_stand_in_on_a_thread
 
 
-class TestQdrantLocalModeWithOpenVino(ApiContract):
+class TestQdrantStandInWithOpenVino(ApiContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def deployment(cls) -> dict[str, str]:
-        return {"REPOSITORY__BACKEND": "qdrant", "REPOSITORY__URL": ":memory:"}
+    def deployment(cls) -> Iterator[dict[str, str]]:
+        with qdrant_stand_in_on_a_thread() as server:
+            yield {
+                "REPOSITORY__BACKEND": "qdrant",
+                "REPOSITORY__URL": server.url,
+                "REPOSITORY__GRPC_PORT": str(server.port),
+            }
 
 
 class TestQdrantServerWithOpenVino(ApiContract):

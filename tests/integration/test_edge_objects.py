@@ -7,27 +7,38 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import qdrant_edge as engine
 
-from adapters.repositories.edge import shard_reads
-from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
-from adapters.repositories.edge.owner import IDLE_SECONDS
-from adapters.repositories.edge.requests import Delete, Failure, FailureKind, Nearest, SetMetadata, Upsert
-from adapters.repositories.edge.shard import IDLE_CHANGES, Shard
-from adapters.repositories.edge.shard_reads import MissingObjectsError, ShardReads
-from adapters.repositories.edge.upserts import upserts_of
-from adapters.repositories.payload import RECORD_FIELDS, payload_indexes
+from adapters.repositories.qdrant import objects, ranking
+from adapters.repositories.qdrant.embedded import repository as embedded
+from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, Engine
+from adapters.repositories.qdrant.embedded.requests import ShardLayout
+from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
+from adapters.repositories.qdrant.layout import (
+    RECORD_FIELDS,
+    Generation,
+    image_point,
+    object_points,
+    record_of,
+)
+from adapters.repositories.qdrant.objects import Objects
+from adapters.repositories.qdrant.points import ANY_POINT, Delete, Point, PointId, SetPayload, Upsert
+from adapters.stores.directory_backup_archive import DirectoryBackupArchive
+from adapters.stores.file_system_image_store import FileSystemImageStore
+from application.back_up import BackUp
 from domain.embeddings import Embedding
+from domain.errors import ImageNotFoundError, IndexDamagedError, RepositoryUnavailableError, StorageFullError
 from domain.filters import EVERYTHING, AnyOf, Field, Filter
 from domain.images import ImageId, IndexedImage, Match
-from domain.ports.similarity_repository import MAX_WINDOW, SimilarityRepository
-from tests.builders import a_space, an_embedding, an_id, an_image, an_object, some_embeddings
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.search import MAX_WINDOW
+from tests.builders import a_query, a_space, an_embedding, an_id, an_image, an_object, some_embeddings
+from tests.repositories import embedded_repository
 
 SPACE = a_space(16)
 
@@ -62,7 +73,7 @@ async def assert_stored_whole(repository: SimilarityRepository, images: Sequence
             for id_, image in stored.items()
             if image.record.objects and where.matches(image.record)
         }
-        matches = await repository.nearest_objects(an_embedding(7), limit=MAX_WINDOW, exact=True, where=where)
+        matches = await repository.nearest_objects(a_query(an_embedding(7), limit=MAX_WINDOW, exact=True, where=where))
         assert {match.image.id: match.score for match in matches} == pytest.approx(expected, abs=1e-5)
         for match in matches:
             assert match.image == stored[match.image.id].record
@@ -70,7 +81,7 @@ async def assert_stored_whole(repository: SimilarityRepository, images: Sequence
 
 
 async def test_a_killed_owner_leaves_every_image_with_its_objects(tmp_path: Path) -> None:
-    repository = QdrantEdgeSimilarityRepository(tmp_path / "index", reserve_bytes=0)
+    repository = embedded_repository(tmp_path / "index")
     await repository.open(SPACE)
     acknowledged: dict[int, IndexedImage | None] = {}
     writes = 0
@@ -128,13 +139,12 @@ def with_metadata(image: IndexedImage, turn: int) -> IndexedImage:
 WRITER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
-from domain.images import IndexedImage
 from tests.builders import a_space
 from tests.integration.test_edge_objects import with_objects
+from tests.repositories import embedded_repository
 
 async def main():
-    repository = QdrantEdgeSimilarityRepository(Path(sys.argv[1]), reserve_bytes=0)
+    repository = embedded_repository(Path(sys.argv[1]))
     await repository.open(a_space(16))
     for turn in itertools.count():
         await repository.upsert([with_objects(number, turn) for number in range(10)])
@@ -159,7 +169,7 @@ async def test_a_killed_parent_leaves_every_image_with_its_objects(
         parent.kill()
         acknowledged += map(int, parent.stdout.read().split("\n")[:-1])
 
-    repository = QdrantEdgeSimilarityRepository(tmp_path / "index", reserve_bytes=0)
+    repository = embedded_repository(tmp_path / "index")
     await repository.open(SPACE)
     stored = [record.metadata["turn"] for record in (await repository.list(limit=100)).items]
     assert len(stored) == 10
@@ -169,275 +179,399 @@ async def test_a_killed_parent_leaves_every_image_with_its_objects(
     await repository.close()
 
 
-class CrashError(Exception):
+class CrashError(BaseException):
     """Stands for the end of the process at this point."""
 
 
-class Crashing(Shard):
-    """A shard whose process ends after a number of the engine's operations."""
+class Crashing(Engine):
+    """An engine whose process ends after a number of its operations."""
 
     operations_left = 10**9
 
-    def _update(self, operation: object) -> Failure | None:
+    def _update(self, operation: Any) -> None:
         if self.operations_left == 0:
             raise CrashError
         self.operations_left -= 1
-        return super()._update(operation)  # type: ignore[arg-type]
+        super()._update(operation)
+
+
+class ProcessHere:
+    """Stands for the engine's process: has the engine in this one, and notes what is asked of it."""
+
+    pid = restarts = 0
+    longest_wait_seconds = 0.0
+
+    def __init__(self, directory: Path, layout: ShardLayout, *, timeout_seconds: float) -> None:
+        del timeout_seconds
+        self._directory = directory
+        self._layout = layout
+        self.asked: list[tuple[str, Any, Any]] = []
+        """Verbs, what they were asked with, and what the answer was."""
+
+    async def start(self, *, create: bool) -> None:
+        self.engine = (Crashing.create if create else Crashing.load)(self._directory, self._layout)
+
+    async def ask(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        self.asked.append((verb, args, None))
+        try:
+            answer = getattr(self.engine, verb)(*args, **kwargs)
+        except CrashError as error:
+            raise RepositoryUnavailableError("The process died over it.") from error
+        self.asked[-1] = (verb, args, answer)
+        return answer
+
+    async def stop(self) -> None:
+        self.engine.close()
+
+
+class Here:
+    """A repository whose engine is in this process, where it can be looked into and ends amid a write when told to."""
+
+    def __init__(self, directory: Path, *, dimension: int = 16) -> None:
+        self._directory = directory
+        self.space = a_space(dimension)
+        self._died_over: Any = None
+
+    async def open(self, *, reserve_bytes: int = 0) -> None:
+        self.repository = embedded_repository(self._directory, reserve_bytes=reserve_bytes)
+        await self.repository.open(self.space)
+
+    async def open_again(self, *, reserve_bytes: int = 0) -> None:
+        await self.repository.close()
+        await self.open(reserve_bytes=reserve_bytes)
+
+    @property
+    def process(self) -> ProcessHere:
+        process: Any = self.repository.points.process
+        assert isinstance(process, ProcessHere)
+        return process
+
+    @property
+    def engine(self) -> Any:
+        return self.process.engine
+
+    async def crash(self, write: Coroutine[Any, Any, None], *, after: int) -> bool:
+        """End amid the write, after so many of its operations, and open again. False if it has no more than these."""
+        self.engine.operations_left = after
+        try:
+            await write
+        except RepositoryUnavailableError:
+            self._died_over = self.process.asked[-1]
+            await self.open_again()
+            return True
+        self.engine.operations_left = 10**9
+        return False
+
+    async def ask_again(self) -> None:
+        """What the process died over is asked again of its successor."""
+        verb, args, _ = self._died_over
+        assert (verb, await self.process.ask(verb, *args)) == ("write", [None])
+
+    async def leave_orphans(self, image: IndexedImage) -> None:
+        """Store the image's objects without what commits them."""
+        points = object_points(image.record, Generation.new(image.record), image.object_embeddings, self.space)
+        await self.repository.points.write([Upsert(points)])
+
+    @property
+    def point_count(self) -> int:
+        return int(self.engine.details()["points"])
+
+    async def ids_of_objects(self, number: int) -> Sequence[PointId]:
+        """The ids of the points of an image's objects."""
+        objects_ = Objects(self.repository.points, self.space)
+        [generation] = (await objects_.generations([str(an_id(number))])).values()
+        return generation.point_ids
+
+    async def found(self, query: Embedding, *, limit: int = 100, offset: int = 0) -> Sequence[Match]:
+        return await self.repository.nearest_objects(a_query(query, limit=limit, offset=offset))
 
 
 @pytest.fixture
-def shard(tmp_path: Path) -> Crashing:
-    created = Crashing.create(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
-    assert isinstance(created, Crashing)
-    return created
+async def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Here]:
+    monkeypatch.setattr(embedded, "EngineProcess", ProcessHere)
+    here = Here(tmp_path / "index")
+    await here.open()
+    yield here
+    await here.repository.close()
 
 
-def stored(shard: Shard, images: Sequence[IndexedImage]) -> Upsert:
-    [upsert] = upserts_of(images, SPACE)
-    assert shard.write([upsert]) == [None]
-    return upsert
-
-
-def crash(shard: Crashing, change: Upsert | Delete, *, after: int) -> None:
-    """End amid the writing of `change`; then open again."""
-    shard.operations_left = after
-    with pytest.raises(CrashError):
-        shard.write([change])
-    shard.operations_left = 10**9
-
-
-def a_search(query: Embedding, *, limit: int = 100, offset: int = 0) -> Nearest:
-    return Nearest(
-        vector=query.tobytes(),
-        limit=limit,
-        offset=offset,
-        score_threshold=None,
-        where=EVERYTHING,
-        leave_out=frozenset(),
-        exact=False,
-    )
-
-
-def found(shard: Shard, query: Embedding, *, limit: int = 100, offset: int = 0) -> list[Match]:
-    return [hit.match() for hit in shard.nearest_objects(a_search(query, limit=limit, offset=offset))]
-
-
-def every_orphan(shard: Shard) -> dict[ImageId, int]:
-    """In steps of two objects, of which none may be missed."""
-    found: dict[ImageId, int] = {}
-    after = None
-    while True:
-        some, after = shard.reads.orphans(after, 2)
-        found |= {id_: found.get(id_, 0) + count for id_, count in some.items()}
-        if after is None:
-            return found
+@pytest.fixture
+async def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Here]:
+    """With vectors so long that few are above the engine's indexing threshold."""
+    monkeypatch.setattr(embedded, "EngineProcess", ProcessHere)
+    here = Here(tmp_path / "index", dimension=20_000)
+    await here.open()
+    yield here
+    await here.repository.close()
 
 
 def regions(matches: Sequence[Match]) -> Mapping[ImageId, str]:
     return {match.image.id: match.region.label for match in matches if match.region is not None}
 
 
+BEFORE = [with_objects(1, 0, count=3), with_objects(2, 0, count=1), with_objects(3, 0, count=0)]
+WRITES: Mapping[str, tuple[Callable[[SimilarityRepository], Coroutine[Any, Any, None]], list[IndexedImage]]] = {
+    "a new image": (
+        lambda repository: repository.upsert([with_objects(9, 1, count=2)]),
+        [*BEFORE, with_objects(9, 1, count=2)],
+    ),
+    "other objects": (
+        lambda repository: repository.upsert([with_objects(1, 1, count=2)]),
+        [with_objects(1, 1, count=2), *BEFORE[1:]],
+    ),
+    "no objects any more": (
+        lambda repository: repository.upsert([with_objects(1, 1, count=0)]),
+        [with_objects(1, 1, count=0), *BEFORE[1:]],
+    ),
+    "objects where there were none": (
+        lambda repository: repository.upsert([with_objects(3, 1, count=2)]),
+        [*BEFORE[:2], with_objects(3, 1, count=2)],
+    ),
+    "other metadata": (
+        lambda repository: repository.set_metadata(an_id(1), {"turn": 1}),
+        [with_metadata(BEFORE[0], 1), *BEFORE[1:]],
+    ),
+    "a deletion": (lambda repository: repository.delete([an_id(1), an_id(2)]), BEFORE[2:]),
+}
+
+
+def count_points(images: Sequence[IndexedImage]) -> int:
+    return sum(1 + len(image.record.objects) for image in images)
+
+
 class TestCrashAmidAWrite:
-    @pytest.mark.parametrize(("after", "turn", "orphans"), [(0, 0, 0), (1, 0, 2), (2, 1, 3)])
-    def test_a_replaced_image_has_its_old_objects_or_its_new_ones(
-        self, shard: Crashing, after: int, turn: int, orphans: int
+    @pytest.mark.parametrize("afterwards", ["a search", "a sweep", "the same again"])
+    @pytest.mark.parametrize("name", WRITES)
+    async def test_it_has_happened_or_not_wherever_it_is_cut_short(
+        self, here: Here, monkeypatch: pytest.MonkeyPatch, name: str, afterwards: str
     ) -> None:
-        stored(shard, [with_objects(1, 0, count=3), with_objects(2, 0, count=1)])
-        [upsert] = upserts_of([with_objects(1, 1, count=2)], SPACE)
+        monkeypatch.setattr(objects, "SCROLLED_AT_ONCE", 2)  # of which no step may miss any
+        write, after = WRITES[name]
+        for operations in itertools.count():
+            await here.repository.delete([record.id for record in (await here.repository.list(limit=100)).items])
+            await here.repository.upsert(BEFORE)
+            assert here.point_count == count_points(BEFORE)
+            if not await here.crash(write(here.repository), after=operations):
+                break
+            records = {record.id: record for record in (await here.repository.list(limit=100)).items}
+            [whole] = [
+                images for images in (BEFORE, after) if records == {image.record.id: image.record for image in images}
+            ]
+            orphans = here.point_count - count_points(whole)
+            assert sum((await here.repository.orphaned_objects()).values()) == orphans
+            match afterwards:
+                case "a search":  # sweeps the orphans that it meets
+                    for image in (*BEFORE, *after):
+                        for vector in image.object_embeddings:
+                            await here.found(vector, limit=1)
+                case "a sweep":
+                    assert await here.repository.sweep_objects([an_id(number) for number in (1, 2, 3, 9)]) == orphans
+                case "the same again":
+                    await here.ask_again()
+                    await here.ask_again()
+                    whole = after
+            assert await here.repository.orphaned_objects() == {}
+            assert here.point_count == count_points(whole)
+            await assert_stored_whole(here.repository, whole)
+        assert operations >= 1
+        assert here.point_count == count_points(after)
+        await assert_stored_whole(here.repository, after)
 
-        crash(shard, upsert, after=after)
+    async def test_objects_of_an_image_that_is_not_there_are_not_there(self, here: Here) -> None:
+        await here.leave_orphans(with_objects(1, count=2))
+        assert here.point_count == 2
+        assert await here.repository.count() == 0
+        assert (await here.repository.status()).objects == 0
+        assert await here.found(an_embedding(7)) == []
+        assert here.point_count == 0
 
-        assert shard.figures()["points"] == 2 + (3 if turn == 0 else 2) + 1 + orphans
-        assert shard.figures()["objects"] == (3 if turn == 0 else 2) + 1
-        assert regions(found(shard, an_embedding(7))) == {an_id(1): f"turn {turn}", an_id(2): "turn 0"}
-        assert len(shard.reads.object_vectors([an_id(1)])[an_id(1)]) == 16 * 4 * (3 if turn == 0 else 2)
-        assert shard.figures()["points"] == 2 + (3 if turn == 0 else 2) + 1, "a search sweeps the orphans it meets"
+    async def test_objects_of_before_the_last_write_are_not_there(self, here: Here) -> None:
+        await here.leave_orphans(with_objects(1, 0, count=3))
+        await here.repository.upsert([with_objects(1, 1, count=2)])
+        await here.leave_orphans(with_objects(1, 2, count=1))
+        assert here.point_count == 1 + 2 + 3 + 1
+        assert (await here.repository.status()).objects == 2
+        for left_by in (with_objects(1, 0, count=3), with_objects(1, 2, count=1)):
+            assert regions(await here.found(left_by.object_embeddings[-1])) == {an_id(1): "turn 1"}
+        assert here.point_count == 1 + 2
 
-    @pytest.mark.parametrize("after", [0, 1, 2])
-    def test_the_same_write_again_completes_it(self, shard: Crashing, after: int) -> None:
-        stored(shard, [with_objects(1, 0, count=3)])
-        [upsert] = upserts_of([with_objects(1, 1, count=2)], SPACE)
-        crash(shard, upsert, after=after)
+    async def test_orphans_are_counted_by_image_and_swept(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(objects, "SCROLLED_AT_ONCE", 2)
+        await here.repository.upsert([with_objects(1, count=3), with_objects(2, count=1)])
+        await here.leave_orphans(with_objects(1, 1, count=2))
+        await here.leave_orphans(with_objects(4, 1, count=3))
 
-        for _ in range(2):
-            assert shard.write([upsert]) == [None]
+        assert await here.repository.orphaned_objects() == {an_id(1): 2, an_id(4): 3}
+        assert await here.repository.sweep_objects([an_id(2), an_id(3)]) == 0
+        assert await here.repository.sweep_objects([an_id(1), an_id(2)]) == 2
+        assert await here.repository.orphaned_objects() == {an_id(4): 3}
+        assert await here.repository.sweep_objects([an_id(4)]) == 3
+        assert here.point_count == 2 + 3 + 1
 
-        assert shard.figures()["points"] == 1 + 2
-        assert regions(found(shard, an_embedding(7))) == {an_id(1): "turn 1"}
-
-    def test_a_new_image_without_its_commit_is_not_there(self, shard: Crashing) -> None:
-        [upsert] = upserts_of([with_objects(1, count=2)], SPACE)
-        crash(shard, upsert, after=1)
-        assert shard.figures()["points"] == 2
-        assert shard.reads.count(EVERYTHING) == 0
-        assert found(shard, an_embedding(7)) == []
-        assert shard.figures()["points"] == 0
-
-    @pytest.mark.parametrize(("after", "orphans"), [(0, 0), (1, 2), (2, 3)])
-    def test_orphans_are_counted_by_image_and_swept(self, shard: Crashing, after: int, orphans: int) -> None:
-        stored(shard, [with_objects(1, 0, count=3), with_objects(2, 0, count=1)])
-        [upsert] = upserts_of([with_objects(1, 1, count=2)], SPACE)
-        crash(shard, upsert, after=after)
-
-        assert every_orphan(shard) == ({an_id(1): orphans} if orphans else {})
-        assert shard.sweep_objects([an_id(2), an_id(3)]) == 0
-        assert shard.sweep_objects([an_id(1), an_id(2)]) == orphans
-        assert every_orphan(shard) == {}
-        assert shard.figures()["points"] == 2 + (3 if after < 2 else 2) + 1
-
-    def test_orphans_of_an_image_that_never_was_are_swept(self, shard: Crashing) -> None:
-        [upsert] = upserts_of([with_objects(1, count=2)], SPACE)
-        crash(shard, upsert, after=1)
-        assert every_orphan(shard) == {an_id(1): 2}
-        assert shard.sweep_objects([an_id(1)]) == 2
-        assert shard.figures()["points"] == 0
-
-    def test_a_deleted_image_is_there_whole_or_gone_whole(self, shard: Crashing) -> None:
-        stored(shard, [with_objects(1, count=2), with_objects(2, count=1)])
-        crash(shard, Delete([an_id(1)]), after=0)
-        assert (shard.figures()["images"], shard.figures()["points"]) == (2, 5)
-        assert shard.write([Delete([an_id(1)])]) == [None]
-        assert (shard.figures()["images"], shard.figures()["points"]) == (1, 2)
-
-    def test_pages_are_whole_though_orphans_rank_first(self, shard: Crashing) -> None:
+    async def test_pages_are_whole_though_orphans_rank_first(self, here: Here) -> None:
         query = an_embedding(7)
-        stored(shard, [with_objects(number, count=1) for number in range(20)])
+        await here.repository.upsert([with_objects(number, count=1) for number in range(20)])
         crowd = np.repeat(query[np.newaxis], 100, axis=0)
-        objects = tuple(an_object("orphan", x=float(place)) for place in range(100))
-        images = [an_image(number, objects=objects, object_embeddings=crowd) for number in (3, 30, 31)]
-        for upsert in upserts_of(images, SPACE):
-            crash(shard, upsert, after=1)
+        crowded = tuple(an_object("orphan", x=float(place)) for place in range(100))
+        for number in (3, 30, 31):
+            await here.leave_orphans(an_image(number, objects=crowded, object_embeddings=crowd))
         expected = sorted(
             range(20), key=lambda number: -float(with_objects(number, count=1).object_embeddings[0] @ query)
         )
 
-        page = found(shard, query, limit=5, offset=5)
+        page = await here.found(query, limit=5, offset=5)
 
         assert [match.image.id for match in page] == [an_id(number) for number in expected[5:10]]
-        assert found(shard, query, limit=1)[0].image.id == an_id(expected[0])
-        assert set(regions(found(shard, query)).values()) == {"turn 0"}
-        assert shard.figures()["points"] == 40
+        assert (await here.found(query, limit=1))[0].image.id == an_id(expected[0])
+        assert set(regions(await here.found(query)).values()) == {"turn 0"}
+        assert here.point_count == 40
 
 
-class TestShard:
-    def test_an_object_that_is_missing_is_named_by_its_image(self, shard: Crashing) -> None:
-        upsert = stored(shard, [with_objects(1, count=2), with_objects(2, count=1)])
-        shard._update(engine.UpdateOperation.delete_points([upsert.generations[0].point_ids[0]]))
-        with pytest.raises(MissingObjectsError, match=str(an_id(1))):
-            shard.reads.object_vectors([an_id(2), an_id(1)])
+class TestEngine:
+    async def test_an_image_that_has_lost_an_object_is_known(self, here: Here, tmp_path: Path) -> None:
+        await here.repository.upsert([with_objects(1, count=2), with_objects(2, count=1)])
+        assert here.engine.write([[Delete((await here.ids_of_objects(1))[:1])]]) == [None]
+        vectors = await here.repository.object_embeddings([an_id(2), an_id(1)])
+        assert {id_: None if vectors[id_] is None else len(vectors[id_]) for id_ in vectors} == {
+            an_id(1): None,
+            an_id(2): 1,
+        }
+        store = FileSystemImageStore(tmp_path / "images", reserve_bytes=0)
+        back_up = BackUp(repository=here.repository, store=store)
+        with pytest.raises(IndexDamagedError, match=f"Objects of image {an_id(1)} are missing"):
+            await anext(back_up(DirectoryBackupArchive(tmp_path / "backup")))
 
-    def test_an_objects_point_is_no_image(self, shard: Crashing) -> None:
-        upsert = stored(shard, [with_objects(1, count=2)])
-        object_ids = list(upsert.generations[0].point_ids)
-        assert [image.id for image in shard.reads.get([an_id(1), *object_ids])] == [an_id(1)]
-        assert shard.reads.vectors([an_id(1), *object_ids]).keys() == {an_id(1)}
-        assert shard.reads.object_vectors([an_id(1), *object_ids]).keys() == {an_id(1)}
-        assert shard.write([Delete(object_ids)]) == [None]
-        [failure] = shard.write([SetMetadata(object_ids[0], {"x": 1})])
-        assert failure == Failure(FailureKind.NOT_FOUND, ids=(object_ids[0],))
-        assert len(found(shard, an_embedding(7))) == 1
-        assert shard.figures()["points"] == 3
+    async def test_an_objects_point_is_no_image(self, here: Here) -> None:
+        await here.repository.upsert([with_objects(1, count=2)])
+        object_ids = list(map(ImageId, await here.ids_of_objects(1)))
+        both = [an_id(1), *object_ids]
+        assert (await here.repository.get(both)).keys() == {an_id(1)}
+        assert (await here.repository.embeddings(both)).keys() == {an_id(1)}
+        assert (await here.repository.object_embeddings(both)).keys() == {an_id(1)}
+        await here.repository.delete(object_ids)
+        with pytest.raises(ImageNotFoundError) as refused:
+            await here.repository.set_metadata(object_ids[0], {"x": 1})
+        assert refused.value.ids == (object_ids[0],)
+        assert len(await here.found(an_embedding(7))) == 1
+        assert here.point_count == 3
 
-    def test_optimizing_is_due_by_what_objects_came_and_went_too(self, shard: Crashing) -> None:
-        stored(shard, [with_objects(1, count=3)])
-        assert shard.unoptimized == 4
-        stored(shard, [with_objects(1, count=1)])
-        assert shard.unoptimized == 4 + 2 + 3
-        shard.write([Delete([an_id(1), an_id(2)])])
-        assert shard.unoptimized == 9 + 2
+    async def test_optimizing_is_due_by_what_objects_came_and_went_too(self, here: Here) -> None:
+        await here.repository.upsert([with_objects(1, count=3)])
+        assert here.engine.unoptimized == 4
+        await here.repository.upsert([with_objects(1, count=1)])
+        assert here.engine.unoptimized == 4 + 2 + 3
+        await here.repository.delete([an_id(1), an_id(2)])
+        assert here.engine.unoptimized == 9 + 2
 
-    def test_optimizing_is_due_by_what_metadata_took_out_of_the_index_too(self, shard: Crashing) -> None:
-        stored(shard, [with_objects(1, count=3)])
-        shard.write([SetMetadata(an_id(1), {"x": 1}), SetMetadata(an_id(2), {"x": 1})])
-        assert shard.unoptimized == 4 + 4
+    async def test_optimizing_is_due_by_what_metadata_took_out_of_the_index_too(self, here: Here) -> None:
+        await here.repository.upsert([with_objects(1, count=3)])
+        await here.repository.set_metadata(an_id(1), {"x": 1})
+        with pytest.raises(ImageNotFoundError):
+            await here.repository.set_metadata(an_id(2), {"x": 1})
+        assert here.engine.unoptimized == 4 + 4
 
-    def test_what_is_due_is_known_after_deletions_and_a_restart_too(self, tmp_path: Path) -> None:
-        dimension = 20_000  # so that few vectors are above the engine's indexing threshold
-        shard = Shard.create(tmp_path / "shard", dimension, payload_indexes({}), reserve_bytes=0)
-        images = [an_image(number, dimension=dimension) for number in range(140)]
-        for upsert in upserts_of(images, a_space(dimension)):
-            shard.write([upsert])
-        shard.optimize()
-        assert (shard.figures()["indexed_vectors"], shard.figures()["optimizations"]) == (140, 1)
-        shard.write([Delete([image.record.id for image in images[:130]])])
-        shard.close()
+    async def test_what_is_due_is_known_after_deletions_and_a_restart_too(self, large: Here) -> None:
+        images = [an_image(number, dimension=20_000) for number in range(140)]
+        await large.repository.upsert(images)
+        large.engine.optimize()
+        assert (large.engine.details()["indexed_vectors"], large.engine.details()["optimizations"]) == (140, 1)
+        await large.repository.delete([image.record.id for image in images[:130]])
 
-        again = Shard.load(tmp_path / "shard", dimension, payload_indexes({}), reserve_bytes=0)
-        assert again.figures()["indexed_vectors"] == 140  # the engine keeps the deleted ones a while
-        assert again.unoptimized == 10
-        again.optimize()
-        assert (again.figures()["optimizations"], again.unoptimized) == (0, 0)  # there was nothing to do
-        again.close()
+        await large.open_again()
+        assert large.engine.details()["indexed_vectors"] == 140  # the engine keeps the deleted ones a while
+        assert large.engine.unoptimized == 10
+        large.engine.optimize()
+        assert large.engine.details()["optimizations"] == large.engine.unoptimized == 0  # there was nothing to do
 
-    def test_copies_that_the_graph_does_not_reach_are_found(self, tmp_path: Path) -> None:
-        dimension = 20_000  # so that few vectors are above the engine's indexing threshold
-        shard = Shard.create(tmp_path / "shard", dimension, payload_indexes({}), reserve_bytes=0)
+    async def test_copies_that_the_graph_does_not_reach_are_found(self, large: Here) -> None:
         images = [
-            an_image(number, embedding=an_embedding(number if number % 5 else 0, dimension=dimension))
+            an_image(number, embedding=an_embedding(number if number % 5 else 0, dimension=20_000))
             for number in range(400)
         ]
-        for upsert in upserts_of(images, a_space(dimension)):
-            shard.write([upsert])
-        shard.optimize()
-        assert shard.figures()["indexed_vectors"] == 400
+        await large.repository.upsert(images)
+        large.engine.optimize()
+        assert large.engine.details()["indexed_vectors"] == 400
         copies = sorted(image.record.id for image in images[::5])
-        for query in (an_embedding(0, dimension=dimension), an_embedding(1, dimension=dimension)):
-            pages = [shard.reads.nearest(a_search(query, limit=30, offset=offset)) for offset in range(0, 400, 30)]
-            found = [hit.id for page in pages for hit in page]
+        for query in (an_embedding(0, dimension=20_000), an_embedding(1, dimension=20_000)):
+            pages = [
+                await large.repository.nearest(a_query(query, limit=30, offset=offset)) for offset in range(0, 400, 30)
+            ]
+            found = [match.image.id for page in pages for match in page]
             assert len(found) == len(set(found)) == 400
             assert [id_ for id_ in found if id_ in set(copies)] == copies
-        shard.close()
 
-    def test_in_a_large_index_they_are_not_looked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[bool] = []
-
-        class Noting(ShardReads):
-            def _query(self, *given: Any, exact: bool, **options: Any) -> Any:
-                asked.append(exact)
-                return super()._query(*given, exact=exact, **options)
-
-        shard = Shard.create(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
-        for upsert in upserts_of([an_image(number, embedding=an_embedding(0)) for number in range(30)], SPACE):
-            shard.write([upsert])
-        reads = Noting(shard.reads._shard)
+    async def test_in_a_large_index_they_are_not_looked_for(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+        await here.repository.upsert([an_image(number, embedding=an_embedding(0)) for number in range(30)])
         for bound, expected in ((30, [False, True]), (29, [False, False])):
-            monkeypatch.setattr(shard_reads, "COMPARED_UP_TO", bound)
-            asked.clear()
-            assert len(reads.nearest(a_search(an_embedding(0), limit=10))) == 10
-            assert asked == expected
-        shard.close()
+            monkeypatch.setattr(ranking, "COMPARED_UP_TO", bound)
+            here.process.asked.clear()
+            assert len(await here.repository.nearest(a_query(an_embedding(0), limit=10))) == 10
+            assert [args[0].exact for verb, args, _ in here.process.asked if verb == "query"] == expected
 
-    def test_an_index_that_opens_is_not_optimized_before_it_is_idle(self, tmp_path: Path) -> None:
-        shard = Shard.create(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
-        for upsert in upserts_of([an_image(number) for number in range(IDLE_CHANGES + 1)], SPACE):
-            shard.write([upsert])
-        shard.close()
-        again = Shard.load(tmp_path / "shard", 16, payload_indexes({}), reserve_bytes=0)
-        assert again.unoptimized == IDLE_CHANGES
-        again.close()
+    async def test_an_index_that_opens_is_not_optimized_before_it_is_idle(self, here: Here) -> None:
+        await here.repository.upsert([an_image(number) for number in range(IDLE_CHANGES + 1)])
+        await here.open_again()
+        assert here.engine.unoptimized == IDLE_CHANGES
 
-    def test_of_a_payload_only_what_a_record_needs_is_read(self, shard: Crashing) -> None:
-        stored(shard, [with_objects(1, count=3)])
-        [hit] = shard.reads.nearest(a_search(an_embedding(1)))
-        assert hit.payload.keys() == set(RECORD_FIELDS)
-        assert hit.match().image == with_objects(1, count=3).record
+    async def test_of_a_payload_only_what_a_record_needs_is_read(self, here: Here) -> None:
+        stored = with_objects(1, count=3)
+        await here.repository.upsert([stored])
+        here.process.asked.clear()
+        [match] = await here.repository.nearest(a_query(an_embedding(1), limit=10))
+        [(verb, _, [point])] = here.process.asked
+        assert (verb, point.payload.keys()) == ("query", set(RECORD_FIELDS))
+        assert record_of(point.id, point.payload) == match.image == stored.record
 
-    def test_without_room_images_go_with_their_objects_and_none_come(self, tmp_path: Path) -> None:
-        indexes = payload_indexes({})
-        roomy = Shard.create(tmp_path / "shard", 16, indexes, reserve_bytes=0)
-        stored(roomy, [with_objects(1, count=3), with_objects(2, count=1)])
-        roomy.close()
-        full = Shard.load(tmp_path / "shard", 16, indexes, reserve_bytes=10**18)
-        [upsert] = upserts_of([with_objects(3, count=2)], SPACE)
-        refused, deleted = full.write([upsert, Delete([an_id(1)])])
-        assert refused is not None
-        assert (refused.kind, deleted) == (FailureKind.STORAGE_FULL, None)
-        assert full.figures()["points"] == 2
+    async def test_without_room_images_go_with_their_objects_and_none_come(self, here: Here) -> None:
+        stored = [with_objects(1, count=3), with_objects(2, count=1)]
+        await here.repository.upsert(stored)
+        await here.open_again(reserve_bytes=10**18)
+        with pytest.raises(StorageFullError, match="Delete images or make room"):
+            await here.repository.upsert([with_objects(3, count=2)])
+        with pytest.raises(StorageFullError):
+            await here.repository.upsert([with_objects(1, 1, count=2)])
+        with pytest.raises(StorageFullError):
+            await here.repository.set_metadata(an_id(2), {"turn": 1})
+        await assert_stored_whole(here.repository, stored)
+        await here.repository.delete([an_id(1)])
+        await assert_stored_whole(here.repository, stored[1:])
+        assert here.point_count == 2
+
+    async def test_each_write_of_a_batch_has_an_outcome_of_its_own(self, here: Here) -> None:
+        point = of_turn(1, 0, here)
+        here.engine.write([[Upsert([point])]])
+        await here.open_again(reserve_bytes=10**18)
+        refused, deleted = here.engine.write([[Upsert([of_turn(2, 0, here)])], [Delete([point.id])]])
+        assert (type(refused), deleted) == (StorageFullError, None)
+        assert here.point_count == 0
+
+    async def test_what_is_not_stored_is_not_acknowledged(self, here: Here) -> None:
+        """Though it would have gone with what another write, which has failed by then, was to store next."""
+        await here.open_again(reserve_bytes=10**18)
+        failing = [SetPayload({"x": 1}, ANY_POINT), Upsert([of_turn(1, 0, here)])]
+        outcomes = here.engine.write([failing, [Upsert([of_turn(2, 0, here)])]])
+        assert [type(outcome) for outcome in outcomes] == [StorageFullError] * 2
+        assert here.point_count == 0
+
+    async def test_of_a_batch_the_last_write_of_an_image_counts(self, here: Here) -> None:
+        one, other = (an_image(number).record.id for number in (1, 2))
+        batch = [[Upsert([of_turn(number, turn, here)])] for turn in range(3) for number in (1, 2)]
+        assert here.engine.write([*batch, [Delete([str(other)])]]) == [None] * 7
+        assert {id_: record.metadata for id_, record in (await here.repository.get([one, other])).items()} == {
+            one: {"turn": 2}
+        }
+        assert here.engine.unoptimized <= 7
+
+
+def of_turn(number: int, turn: int, here: Here) -> Point:
+    """The point of an image without objects, in its `turn`-th version."""
+    image = with_objects(number, turn, count=0)
+    return image_point(image.record, Generation.new(image.record), image.embedding, here.space)
 
 
 async def test_optimized_objects_are_found_like_unoptimized_ones(tmp_path: Path) -> None:
     """Above the engine's indexing threshold, where points without the vector must not show up."""
-    repository = QdrantEdgeSimilarityRepository(tmp_path / "index", reserve_bytes=0)
+    repository = embedded_repository(tmp_path / "index")
     await repository.open(a_space(1280))
     images = [
         an_image(
@@ -454,13 +588,13 @@ async def test_optimized_objects_are_found_like_unoptimized_ones(tmp_path: Path)
     assert (status.images, status.objects) == (600, 2_400)
 
     wanted = images[77].object_embeddings[2]
-    [best] = await repository.nearest_objects(wanted, limit=1)
+    [best] = await repository.nearest_objects(a_query(wanted, limit=1))
     assert (best.image.id, best.region) == (an_id(77), images[77].record.objects[2])
     assert best.score == pytest.approx(1.0, abs=1e-5)
-    assert len(await repository.nearest_objects(wanted, limit=2_000)) == 600
-    assert len(await repository.nearest(wanted, limit=2_000)) == 600
+    assert len(await repository.nearest_objects(a_query(wanted, limit=2_000))) == 600
+    assert len(await repository.nearest(a_query(wanted, limit=2_000))) == 600
     labelled = Filter(all=(AnyOf(Field("labels"), ("label 3",)),))
-    approximate = await repository.nearest_objects(wanted, limit=50, where=labelled)
+    approximate = await repository.nearest_objects(a_query(wanted, limit=50, where=labelled))
     truth = {
         image.record.id: float(np.max(image.object_embeddings @ wanted))
         for image in images

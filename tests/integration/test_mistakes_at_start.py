@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from adapters.encoders.exported_model import PACKAGED, ExportedModel
-from adapters.repositories.edge.directory_lock import DirectoryLock
-from adapters.repositories.edge.edge_similarity_repository import QdrantEdgeSimilarityRepository
+from adapters.repositories.qdrant.embedded.manifest import DirectoryLock
 from domain.embeddings import EmbeddingSpace
 from entrypoints.cli.main import main
+from tests.repositories import embedded_repository
 from tests.unit.entrypoints.cli.command import lookalike
 
 SPACE = EmbeddingSpace(model="small", weights_digest="0" * 64, dimension=8, preprocessing="none", decode_version=1)
@@ -118,7 +118,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("sound")
 
     async def create() -> None:
-        repository = QdrantEdgeSimilarityRepository(data / "index", reserve_bytes=0)
+        repository = embedded_repository(data / "index")
         await repository.open(SPACE)
         await repository.close()
 

@@ -12,16 +12,28 @@ import grpc as transport
 import pytest
 from qdrant_client import models
 
+from adapters.repositories.qdrant.layout import FORMAT, image_vector, object_vector
+from adapters.repositories.qdrant.server import connection
+from application import run_service
+from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, EmbeddingSpaceError
 from tests.builders import a_space
-from tests.disturbed_qdrant import Qdrant, Service, an_app, line_to, path_of, serving
+from tests.disturbed_qdrant import Qdrant, Service, an_app, path_of, serving
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
+from tests.tcp_proxy import line_to
 
 CODES = transport.StatusCode
 KEY = "a-key-that-nobody-may-read"
 ALWAYS = 1_000_000
 
 NAME = f"lookalike-{a_space().fingerprint}"
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is about time, and the machine may be slow."""
+    monkeypatch.setattr(connection, "OPENING_SECONDS", 30.0)
+    monkeypatch.setattr(run_service, "PROBE_SECONDS", 30.0)
 
 
 @pytest.fixture
@@ -34,20 +46,25 @@ async def server() -> AsyncIterator[QdrantStandIn]:
 async def qdrant(server: QdrantStandIn) -> AsyncIterator[Qdrant]:
     server.api_key = KEY
     async with line_to("127.0.0.1", server.port) as proxy:
-        yield Qdrant(proxy=proxy, stand_in=server, url=server.url, api_key=KEY, collection="lookalike", timeout=2.0)
+        yield Qdrant(proxy=proxy, stand_in=server, url=server.url, api_key=KEY, collection="lookalike", timeout=30.0)
 
 
 @pytest.fixture
 async def service(qdrant: Qdrant, tmp_path: Path) -> AsyncIterator[Service]:
     async with serving(an_app(qdrant, tmp_path)) as service:
-        await service.until_ready(within=10)
+        await service.until_ready(within=60)
         await service.prepare()
         yield service
 
 
-def a_collection(dimension: int) -> dict[str, Any]:
+def a_collection(dimension: int, of: EmbeddingSpace, *, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """Made for `of`, with vectors of this dimension."""
     vectors = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
-    return {"vectors_config": {"image": vectors, "object": vectors}}
+    return {"vectors_config": {image_vector(of): vectors, object_vector(of): vectors}, "metadata": metadata}
+
+
+def metadata_of(space: EmbeddingSpace) -> dict[str, Any]:
+    return {"lookalike": {"format": FORMAT, "index": "lookalike", "space": space.as_mapping()}}
 
 
 async def point(server: QdrantStandIn, name: str) -> None:
@@ -70,10 +87,10 @@ REFUSALS = {
     ),
     "memory full": Refusal(Failure(CODES.RESOURCE_EXHAUSTED, "Out of memory, free: 12"), 507, "storage_full", None),
     "rate limited": Refusal(
-        Failure(CODES.RESOURCE_EXHAUSTED, "Write rate limit", trailing=(("retry-after", "17"),)),
+        Failure(CODES.RESOURCE_EXHAUSTED, "Write rate limit", trailing=(("retry-after", "170"),)),
         503,
         "repository_unavailable",
-        "17",
+        "170",
     ),
     "strict mode": Refusal(Failure(CODES.INVALID_ARGUMENT, "too many points"), 503, "repository_unavailable", "1"),
     "read-only key": Refusal(Failure(CODES.PERMISSION_DENIED, "read only"), 503, "repository_unavailable", "1"),
@@ -123,7 +140,7 @@ async def test_a_key_that_is_changed_on_the_server(
     assert KEY not in caplog.text
     assert not any(KEY in str(answer.body) for answer in [ready, *answers.values()])
     server.api_key = KEY
-    await service.until_ready(within=2)
+    await service.until_ready(within=60)
     assert (await service.get(service.kept)).status == 200
 
 
@@ -135,10 +152,9 @@ async def test_a_collection_that_is_deleted_and_restored(server: QdrantStandIn, 
     assert "was deleted" in answers.pop("ready").body["detail"]
     assert {(answer.status, answer.code) for answer in answers.values()} == {(503, "repository_unavailable")}
 
-    metadata = {"lookalike": {"format": 2, "index": "lookalike", "space": a_space().as_mapping()}}
-    await server.client.create_collection(NAME, **a_collection(16), metadata=metadata)
+    await server.client.create_collection(NAME, **a_collection(16, a_space(), metadata=metadata_of(a_space())))
     await point(server, NAME)
-    await service.until_ready(within=2)
+    await service.until_ready(within=60)
     await service.prepare()
 
 
@@ -146,15 +162,15 @@ async def test_a_collection_that_is_deleted_and_restored(server: QdrantStandIn, 
 async def test_a_collection_that_is_replaced_by_one_that_does_not_fit(
     server: QdrantStandIn, service: Service, kind: str
 ) -> None:
-    other, ours = a_space(8, model="other"), {"format": 2, "index": "lookalike"}
-    name, metadata = {
-        "another space": (f"lookalike-{other.fingerprint}", {"lookalike": {**ours, "space": other.as_mapping()}}),
-        "another dimension under the same name": (NAME, {"lookalike": {**ours, "space": other.as_mapping()}}),
-        "not ours": (NAME, None),
-        "damaged": (NAME, {"lookalike": {**ours, "space": a_space().as_mapping()}}),
+    other = a_space(8, model="other")
+    name, space, metadata = {
+        "another space": (f"lookalike-{other.fingerprint}", other, metadata_of(other)),
+        "another dimension under the same name": (NAME, other, metadata_of(other)),
+        "not ours": (NAME, other, None),
+        "damaged": (NAME, a_space(), metadata_of(a_space())),
     }[kind]
     await server.client.delete_collection(NAME)
-    await server.client.create_collection(name, **a_collection(8), metadata=metadata)
+    await server.client.create_collection(name, **a_collection(8, space, metadata=metadata))
     server.indexes[name] = {}
     await point(server, name)
     answers = await service.everything()
@@ -181,8 +197,7 @@ async def test_a_wrong_key_stops_the_start(qdrant: Qdrant, tmp_path: Path) -> No
 
 async def test_an_index_of_another_space_stops_the_start(server: QdrantStandIn, qdrant: Qdrant, tmp_path: Path) -> None:
     other = a_space(8)
-    metadata = {"lookalike": {"format": 2, "index": "lookalike", "space": other.as_mapping()}}
-    await server.client.create_collection("lookalike-other", **a_collection(8), metadata=metadata)
+    await server.client.create_collection("lookalike-other", **a_collection(8, other, metadata=metadata_of(other)))
     server.indexes["lookalike-other"] = {}
     await point(server, "lookalike-other")
     with pytest.raises(EmbeddingSpaceError, match="lookalike reindex --embeddings"):
@@ -193,7 +208,7 @@ async def test_an_index_of_another_space_stops_the_start(server: QdrantStandIn, 
 async def test_a_server_of_an_old_version_stops_the_start(
     server: QdrantStandIn, qdrant: Qdrant, tmp_path: Path
 ) -> None:
-    server.version = "1.12.4"
-    with pytest.raises(ConfigurationError, match=r"1\.16 or later"):
+    server.version = "1.17.1"
+    with pytest.raises(ConfigurationError, match=r"1\.18 or later"):
         async with serving(an_app(qdrant, tmp_path)):
             pass

@@ -9,9 +9,7 @@ from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
 from domain.metadata import Metadata
 from domain.models import RepositoryStatus
-
-MAX_WINDOW = 10_500
-"""The largest `offset + limit` that `nearest` serves."""
+from domain.search import NearestQuery
 
 
 class SimilarityRepository(Protocol):
@@ -72,10 +70,10 @@ class SimilarityRepository(Protocol):
         """The L2-normalised embeddings, shape (dimension,), of those ids that are there."""
 
     @abstractmethod
-    async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
+    async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
         """The objects' embeddings, shape (len(record.objects), dimension), of those images that are there.
 
-        Raises IndexDamagedError if some are missing.
+        None for an image that has lost some of its objects: it is to be indexed again.
         """
 
     @abstractmethod
@@ -86,38 +84,16 @@ class SimilarityRepository(Protocol):
         """
 
     @abstractmethod
-    async def nearest(
-        self,
-        query: Embedding,
-        *,
-        limit: int,
-        offset: int = 0,
-        score_threshold: float | None = None,
-        where: Filter = EVERYTHING,
-        leave_out: Collection[ImageId] = (),
-        exact: bool = False,
-    ) -> Sequence[Match]:
-        """At most `limit` matches after the first `offset`, best first, of cosine similarity >= `score_threshold`.
+    async def nearest(self, query: NearestQuery) -> Sequence[Match]:
+        """The images whose pictures are most like the query, by the cosine similarity of their embeddings.
 
         Equal scores are in the order of ids, so that pages of one ranking neither repeat nor lose an image while
-        nothing is written, as far as the approximate index finds the same.
-        `query` is L2-normalised, shape (dimension,); `offset + limit` is at most MAX_WINDOW. `exact` compares with
-        every vector instead of asking the approximate index. Raises EmbeddingSpaceError if the stored space has been
-        replaced since `open`.
+        nothing is written, as far as the approximate index finds the same. Raises ValueError for a vector that is not
+        of the space, EmbeddingSpaceError if the stored space has been replaced since `open`.
         """
 
     @abstractmethod
-    async def nearest_objects(
-        self,
-        query: Embedding,
-        *,
-        limit: int,
-        offset: int = 0,
-        score_threshold: float | None = None,
-        where: Filter = EVERYTHING,
-        leave_out: Collection[ImageId] = (),
-        exact: bool = False,
-    ) -> Sequence[Match]:
+    async def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
         """Like `nearest`, but compares with the stored objects: each image appears once, by its best object.
 
         `Match.region` is that object. `where` and `leave_out` speak of the images, by their current metadata and

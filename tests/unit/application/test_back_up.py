@@ -125,6 +125,19 @@ async def test_a_missing_file_is_not_passed_over(
         await restore(workshop, tmp_path / "backup")
 
 
+async def test_an_image_that_has_lost_objects_is_not_passed_over(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(b"hat")
+
+    async def object_embeddings(ids: Collection[ImageId]) -> Mapping[ImageId, None]:
+        return dict.fromkeys(ids)
+
+    monkeypatch.setattr(workshop.repository, "object_embeddings", object_embeddings)
+    with pytest.raises(IndexDamagedError, match=f"Objects of image {id_of(b'hat')} are missing"):
+        await back_up(workshop, tmp_path / "backup")
+
+
 async def test_an_empty_index_can_be_backed_up(workshop: Workshop, tmp_path: Path) -> None:
     assert await back_up(workshop, tmp_path / "backup") == []
     assert await restore(workshop, tmp_path / "backup") == []

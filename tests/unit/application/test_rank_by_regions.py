@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+from adapters.repositories.in_memory import InMemorySimilarityRepository
 from application.rank_by_regions import FIRST_DEPTH, rank_by_regions
 from application.search_result import SearchOptions
 from domain.embeddings import Embeddings, normalised
-from domain.errors import IndexDamagedError
 from domain.filters import Field, Filter, InRange
 from domain.geometry import BoundingBox
 from domain.images import ImageId, IndexedImage, Match
+from domain.search import NearestQuery
 from tests.builders import a_space, an_image, an_object, some_embeddings
 
 DIMENSION = 4
@@ -48,11 +48,11 @@ class Watched(InMemorySimilarityRepository):
         self.asked_now = 0
         self.asked_at_once = 0
 
-    async def nearest_objects(self, query: np.ndarray, *, limit: int, **options: object) -> Sequence[Match]:  # type: ignore[override]
-        self.depths.append(limit)
+    async def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
+        self.depths.append(query.limit)
         self.asked_now += 1
         self.asked_at_once = max(self.asked_at_once, self.asked_now)
-        matches = await super().nearest_objects(query, limit=limit, **options)  # type: ignore[arg-type]
+        matches = await super().nearest_objects(query)  # type: ignore[arg-type]
         self.asked_now -= 1
         return matches
 
@@ -205,17 +205,15 @@ async def test_an_image_that_lost_objects_is_left_out_and_named(
     async with holding(images) as repository:
         read = repository.object_embeddings
 
-        async def object_embeddings(ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings]:
-            if damaged := lost.intersection(ids):
-                raise IndexDamagedError(f"Objects of image {min(damaged)} are missing. Delete it and index it again.")
-            return await read(ids)
+        async def object_embeddings(ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
+            return {id_: None if id_ in lost else of_image for id_, of_image in (await read(ids)).items()}
 
         monkeypatch.setattr(repository, "object_embeddings", object_embeddings)
         matches = await rank_by_regions(repository, regions(2), queries, SearchOptions(limit=200), wanted=200)
     assert not lost.intersection(match.image.id for match in matches)
     assert [match.score for match in matches] == pytest.approx(intact, abs=1e-6)
     assert sorted(record.getMessage() for record in caplog.records) == sorted(
-        f"Image {id_} is left out of a search: Objects of image {id_} are missing. Delete it and index it again. "
+        f"Image {id_} is left out of a search, since objects of it are missing: delete it and index it again. "
         "`lookalike check` finds all such images."
         for id_ in lost
     )

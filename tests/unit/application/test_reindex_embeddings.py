@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
+from adapters.repositories.in_memory import InMemorySimilarityRepository
 from application.reindex_embeddings import GROUP_SIZE, ReindexEmbeddings
 from application.stored_originals import StoredOriginals
 from domain.embeddings import EmbeddingSpace

@@ -15,7 +15,7 @@ from domain.embeddings import example_query
 from domain.errors import ImageNotFoundError, InvalidExamplesError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.images import Match
-from domain.ports.similarity_repository import MAX_WINDOW
+from domain.search import MAX_WINDOW
 from tests.builders import a_record
 from tests.eventually import eventually
 from tests.pictures import a_picture

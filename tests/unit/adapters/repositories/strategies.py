@@ -1,5 +1,6 @@
 """Random records and filters, drawn from few values so that filters often hit."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 from uuid import UUID
@@ -21,7 +22,19 @@ AWKWARD_NUMBERS: list[int | float] = [
 ]  # fmt: skip
 BEYOND_STORED: list[int | float] = [2**53 + 1, 10**30, -(10**400), 10**400, float("inf"), float("-inf")]
 
-numbers = st.sampled_from(AWKWARD_NUMBERS) | st.floats(allow_nan=False, allow_infinity=False)
+
+def moved(number: float, doubles: int) -> float:
+    """The double that is so many after `number`, or before it."""
+    for _ in range(abs(doubles)):
+        number = math.nextafter(number, math.copysign(math.inf, doubles))
+    return float(number)
+
+
+numbers = (
+    st.sampled_from(AWKWARD_NUMBERS)
+    | st.builds(moved, st.sampled_from(AWKWARD_NUMBERS), st.integers(-20, 20))
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 metadata_values: st.SearchStrategy[MetadataValue] = (
     st.sampled_from(TEXTS) | numbers | st.booleans() | st.lists(st.sampled_from(TEXTS), max_size=2)
 )

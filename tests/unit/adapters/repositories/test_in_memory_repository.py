@@ -1,7 +1,7 @@
 import pytest
 
-from adapters.repositories.in_memory_similarity_repository import InMemorySimilarityRepository
-from tests.builders import an_embedding, an_id, an_image
+from adapters.repositories.in_memory import InMemorySimilarityRepository
+from tests.builders import a_query, an_embedding, an_id, an_image
 from tests.contracts.similarity_repository import SPACE, SimilarityRepositoryContract
 
 
@@ -39,7 +39,7 @@ async def test_equal_scores_never_repeat_across_pages() -> None:
     paged = [
         match.image.id
         for offset in range(0, 40, 7)
-        for match in await repository.nearest(an_embedding(0), limit=7, offset=offset)
+        for match in await repository.nearest(a_query(an_embedding(0), limit=7, offset=offset))
     ]
     assert sorted(paged) == sorted(an_id(number) for number in range(40))
     await repository.close()

@@ -10,7 +10,7 @@ from qdrant_client.common.client_exceptions import QdrantException, ResourceExha
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 from qdrant_client.models import CountResult
 
-from adapters.repositories.qdrant_errors import FaultKind, fault_of
+from adapters.repositories.qdrant.server.faults import FaultKind, fault_of
 from domain.errors import InvalidFilterError, RepositoryUnavailableError, StorageFullError
 
 CODES = grpc.StatusCode
@@ -49,7 +49,6 @@ def a_date_to_come_back() -> Exception:
         (rpc_error(CODES.NOT_FOUND), FaultKind.MISSING),
         (rpc_error(CODES.ALREADY_EXISTS), FaultKind.EXISTS),
         (rpc_error(CODES.INVALID_ARGUMENT), FaultKind.INVALID),
-        (rpc_error(CODES.INVALID_ARGUMENT, "Wrong input: Collection `x` already exists!"), FaultKind.EXISTS),
         (rpc_error(CODES.UNIMPLEMENTED), FaultKind.INVALID),
         (rpc_error(CODES.RESOURCE_EXHAUSTED), FaultKind.BUSY),
         (rpc_error(CODES.RESOURCE_EXHAUSTED, "Out of memory, free: 1"), FaultKind.FULL),
@@ -74,8 +73,6 @@ def a_date_to_come_back() -> Exception:
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), FaultKind.INVALID),
         (json.JSONDecodeError("Expecting value", "<html>", 0), FaultKind.INVALID),
         (ResponseHandlingException(no_such_answer()), FaultKind.INVALID),
-        (ValueError("Collection x not found"), FaultKind.MISSING),
-        (ValueError("Collection x already exists"), FaultKind.EXISTS),
     ],
 )
 def test_errors_are_sorted_by_what_can_be_done(error: Exception, kind: FaultKind) -> None:

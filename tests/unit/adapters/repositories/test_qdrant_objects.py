@@ -9,15 +9,16 @@ import grpc as transport
 import pytest
 from qdrant_client import models
 
-from adapters.repositories import qdrant_live_collection
-from adapters.repositories.payload import microseconds
-from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
+from adapters.repositories.qdrant import objects
+from adapters.repositories.qdrant.layout import microseconds
+from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
 from domain.images import ImageId, ImageRecord, IndexedImage
-from tests.builders import an_id, an_image
+from tests.builders import a_query, an_id, an_image
 from tests.contracts.repository_cases import SPACE, an_oracle, ids, scores_of, where
 from tests.contracts.similarity_repository_objects import AXIS, holding
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
+from tests.repositories import server_repository
 
 Write = Callable[[QdrantSimilarityRepository], Awaitable[None]]
 
@@ -60,7 +61,7 @@ async def server() -> AsyncIterator[QdrantStandIn]:
 
 
 def connected(server: QdrantStandIn) -> QdrantSimilarityRepository:
-    return QdrantSimilarityRepository(url=server.url, grpc_port=server.port, timeout=5.0)
+    return server_repository(url=server.url, grpc_port=server.port, timeout=60.0)
 
 
 @pytest.fixture
@@ -117,8 +118,8 @@ async def assert_consistent(repository: QdrantSimilarityRepository, images: list
     oracle = await an_oracle(images)
     for query in (AXIS, -AXIS):
         for wanted in (where("metadata.shelf", eq="a"), where("metadata.shelf", eq="b"), where("width", gte=0)):
-            found = await repository.nearest_objects(query, limit=100, where=wanted)
-            expected = await oracle.nearest_objects(query, limit=100, where=wanted)
+            found = await repository.nearest_objects(a_query(query, limit=100, where=wanted))
+            expected = await oracle.nearest_objects(a_query(query, limit=100, where=wanted))
             assert ids(found) == ids(expected)
             assert scores_of(found) == pytest.approx(scores_of(expected), abs=1e-5)
             assert [match.region for match in found] == [match.region for match in expected]
@@ -154,9 +155,9 @@ async def test_orphans_take_nobodys_place(server: QdrantStandIn, repository: Qdr
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
     assert await object_points(server) == 6
-    assert ids(await repository.nearest_objects(AXIS, limit=1)) == [an_id(1)]
-    assert ids(await repository.nearest_objects(AXIS, limit=1, offset=1)) == [an_id(2)]
-    assert ids(await repository.nearest_objects(AXIS, limit=10, score_threshold=0.95)) == []
+    assert ids(await repository.nearest_objects(a_query(AXIS, limit=1))) == [an_id(1)]
+    assert ids(await repository.nearest_objects(a_query(AXIS, limit=1, offset=1))) == [an_id(2)]
+    assert ids(await repository.nearest_objects(a_query(AXIS, limit=10, score_threshold=0.95))) == []
 
 
 async def test_what_is_committed_while_it_is_searched_for_is_found(
@@ -181,7 +182,7 @@ async def test_what_is_committed_while_it_is_searched_for_is_found(
             await server.client.delete("lookalike", models.PointIdsList(points=[old.id]))
 
     server.before["QueryGroups"] = commit_before_the_second
-    found = await repository.nearest_objects(AXIS, limit=2)
+    found = await repository.nearest_objects(a_query(AXIS, limit=2))
     assert searches >= 2
     assert ids(found) == [an_id(1), an_id(2)]
     assert scores_of(found) == pytest.approx([0.9, 0.3], abs=1e-5)
@@ -197,10 +198,10 @@ async def test_orphans_are_deleted_once_no_write_can_be_under_way(
 ) -> None:
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
-    await repository.nearest_objects(AXIS, limit=10)
+    await repository.nearest_objects(a_query(AXIS, limit=10))
     assert await object_points(server) == 6, "somebody may be about to commit them"
     await grow_old(server)
-    await repository.nearest_objects(AXIS, limit=10)
+    await repository.nearest_objects(a_query(AXIS, limit=10))
     assert await object_points(server) == 4
     await assert_consistent(repository, BEFORE)
 
@@ -208,7 +209,7 @@ async def test_orphans_are_deleted_once_no_write_can_be_under_way(
 async def test_orphans_are_told_and_swept_once_no_write_can_be_under_way(
     server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(qdrant_live_collection, "IDS_PER_REQUEST", 4)  # so that it takes several requests
+    monkeypatch.setattr(objects, "SCROLLED_AT_ONCE", 4)  # so that it takes several requests
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
     assert dict(await repository.orphaned_objects()) == {}
@@ -228,7 +229,7 @@ async def test_a_search_succeeds_though_it_may_not_delete(
     await leave_orphans(server, repository)
     await grow_old(server)
     server.failures["Delete"] = Failure(transport.StatusCode.PERMISSION_DENIED, "a read-only key", times=1_000)
-    assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(1), an_id(2)]
+    assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(1), an_id(2)]
     assert "a read-only key" in caplog.text
     assert await object_points(server) == 6
 
@@ -250,8 +251,10 @@ async def test_a_server_that_answers_with_fewer_groups_is_asked_for_more(
 ) -> None:
     await repository.upsert([holding(number, 0.9 - number / 100, 0.1) for number in range(40)])
     server.groups_per_answer = 3
-    assert ids(await repository.nearest_objects(AXIS, limit=10)) == [an_id(number) for number in range(10)]
-    assert ids(await repository.nearest_objects(AXIS, limit=10, offset=35)) == [an_id(n) for n in range(35, 40)]
+    assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(number) for number in range(10)]
+    assert ids(await repository.nearest_objects(a_query(AXIS, limit=10, offset=35))) == [
+        an_id(n) for n in range(35, 40)
+    ]
 
 
 async def test_points_of_objects_are_no_images(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
@@ -282,21 +285,25 @@ async def test_replicas_that_write_the_same_images_leave_them_whole(
     assert {id_: len(vectors[id_]) for id_ in stored} == {id_: len(record.objects) for id_, record in stored.items()}
     for record in stored.values():
         found = await repository.nearest_objects(
-            AXIS, limit=10, where=where("metadata.shelf", eq=record.metadata["shelf"])
+            a_query(AXIS, limit=10, where=where("metadata.shelf", eq=record.metadata["shelf"]))
         )
         assert record in [match.image for match in found]
     for replica in replicas:
         await replica.close()
 
 
-async def test_objects_that_are_missing_are_a_damage_that_is_named(
+async def test_an_image_of_which_objects_are_missing_is_told_from_the_others(
     server: QdrantStandIn, repository: QdrantSimilarityRepository
 ) -> None:
     await repository.upsert(BEFORE)
-    points, _ = await server.client.scroll("lookalike", scroll_filter=OBJECT_POINTS)
-    await server.client.delete("lookalike", models.PointIdsList(points=[points[0].id]))
-    with pytest.raises(IndexDamagedError, match="missing"):
-        await repository.object_embeddings([an_id(1), an_id(2)])
+    [lost, *_] = await objects_of(server, an_id(1))
+    await server.client.delete("lookalike", models.PointIdsList(points=[lost.id]))
+    found = await repository.object_embeddings([an_id(1), an_id(2), an_id(3)])
+    assert {id_: None if vectors is None else len(vectors) for id_, vectors in found.items()} == {
+        an_id(1): None,
+        an_id(2): 1,
+        an_id(3): 0,
+    }
 
 
 async def test_a_patch_of_an_image_with_a_missing_object_leaves_its_other_objects(

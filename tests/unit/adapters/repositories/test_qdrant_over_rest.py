@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psutil
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from adapters.repositories.qdrant_similarity_repository import QdrantSimilarityRepository
+from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 from tests.builders import an_image
 from tests.contracts.similarity_repository import SPACE
+from tests.disturbed_qdrant import stretched
+from tests.eventually import eventually
 from tests.qdrant_rest_stand_in import QdrantRestStandIn, qdrant_rest_stand_in
+from tests.repositories import server_repository
 
 
 @pytest.fixture
@@ -21,8 +25,8 @@ async def server() -> AsyncIterator[QdrantRestStandIn]:
 
 
 def connected(server: QdrantRestStandIn, **changes: Any) -> QdrantSimilarityRepository:
-    values = {"url": f"http://127.0.0.1:{server.port}", "prefer_grpc": False, "timeout": 1.5}
-    return QdrantSimilarityRepository(**(values | changes))
+    values = {"url": f"http://127.0.0.1:{server.port}", "prefer_grpc": False, "timeout": stretched(1.5)}
+    return server_repository(**(values | changes))
 
 
 def an_error(text: str, status: int, **headers: str) -> Response:
@@ -39,7 +43,7 @@ A_DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
     [
         (an_error("Out of disk, free: 1", 500), StorageFullError, "no room left"),
         (an_error("Insufficient Storage", 507), StorageFullError, "no room left"),
-        (an_error("slow down", 429, retry_after="17"), RepositoryUnavailableError, "limits the rate"),
+        (an_error("slow down", 429, retry_after="170"), RepositoryUnavailableError, "limits the rate"),
         (an_error("slow down", 429, retry_after=A_DATE), RepositoryUnavailableError, "limits the rate"),
         (an_error("no such key", 403), RepositoryUnavailableError, "refuses our API key"),
         (an_error("strict mode", 400), RepositoryUnavailableError, "strict mode"),
@@ -57,13 +61,53 @@ async def test_refusals_are_named(
     server.refusals["/points"] = refusal
     with pytest.raises(error, match=said) as caught:
         await repository.upsert([an_image(1)])
-    if refusal.headers.get("retry-after") == "17":
+    if refusal.headers.get("retry-after") == "170":
         assert isinstance(caught.value, RepositoryUnavailableError)
-        assert caught.value.retry_after == 17.0
+        assert caught.value.retry_after == 170.0
     server.refusals.clear()
     await repository.upsert([an_image(1)])
     assert await repository.count() == 1
     await repository.close()
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_repository_that_is_closed_amid_requests_leaves_no_connection_open(
+    server: QdrantRestStandIn, is_cancelled: bool
+) -> None:
+    before = psutil.Process().num_fds()
+    for turns in range(1, 15):
+        repository = connected(server, timeout=30.0)
+        await repository.open(SPACE)
+        counts = [asyncio.create_task(repository.count()) for _ in range(4)]
+        await some_turns(turns)
+        closing = asyncio.create_task(repository.close())
+        if is_cancelled:
+            await some_turns(turns % 4)
+            closing.cancel()
+        await asyncio.wait([closing])
+        for outcome in await asyncio.gather(*counts, return_exceptions=True):
+            assert outcome == 0 or isinstance(outcome, RepositoryUnavailableError), outcome
+    assert await eventually(lambda: psutil.Process().num_fds() <= before)
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+async def test_an_opening_that_is_cancelled_leaves_no_connection_open(server: QdrantRestStandIn) -> None:
+    before = psutil.Process().num_fds()
+    for turns in range(60):
+        repository = connected(server, timeout=30.0)
+        opening = asyncio.create_task(repository.open(SPACE))
+        await some_turns(turns)
+        opening.cancel()
+        await asyncio.wait([opening])
+        await repository.close()
+    assert await eventually(lambda: psutil.Process().num_fds() <= before)
+
+
+async def some_turns(turns: int) -> None:
+    """Let everything else go on by so many steps."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
 
 async def test_a_limit_on_the_rate_is_named_where_time_runs_out_amid_another_attempt(server: QdrantRestStandIn) -> None:
@@ -72,7 +116,7 @@ async def test_a_limit_on_the_rate_is_named_where_time_runs_out_amid_another_att
 
         async def __call__(self, *asgi: Any) -> None:
             if self.was_sent:
-                await asyncio.sleep(2)
+                await asyncio.sleep(600)
             self.was_sent = True
             await super().__call__(*asgi)
 

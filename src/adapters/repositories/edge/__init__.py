@@ -1,1 +1,0 @@
-"""The embedded repository: Qdrant's engine in a process of its own."""

@@ -1,0 +1,228 @@
+"""Records and vectors in this process's memory: exact, and gone with the process."""
+
+import asyncio
+import functools
+import heapq
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from domain.callers import raise_if_over
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
+from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError
+from domain.filters import EVERYTHING, Filter
+from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
+from domain.metadata import Metadata
+from domain.models import RepositoryStatus
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.search import NearestQuery
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Method = Callable[Concatenate["InMemorySimilarityRepository", P], R]
+
+
+def _in_turn(method: Method[P, R]) -> Method[P, Coroutine[Any, Any, R]]:
+    """Runs on a thread, in turn: the event loop stays free, and no call sees another half done."""
+
+    @functools.wraps(method)
+    async def run(self: "InMemorySimilarityRepository", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not self.is_open:
+            raise RuntimeError("The repository is used before it was opened, or after it was closed.")
+        raise_if_over()
+        async with self.turn:
+            return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    return run
+
+
+class InMemorySimilarityRepository(SimilarityRepository):
+    """Compares with every vector. Nothing is written down: what this object holds is all there is.
+
+    Closing keeps the contents, so that opening again finds them.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.turn = asyncio.Lock()
+        self._space: EmbeddingSpace | None = None
+        self._images: dict[ImageId, IndexedImage] = {}
+        self._stacked: _Stacked | None = None
+        """For searches; None when images have changed since."""
+        self._under_construction: InMemorySimilarityRepository | None = None
+
+    @override
+    async def open(self, space: EmbeddingSpace | None) -> None:
+        if self._space is None:
+            if space is None:
+                raise ConfigurationError("There is no index: one kept in memory is empty after each start.")
+            self._space = space
+        elif space is not None and space != self._space:
+            raise EmbeddingSpaceError(
+                f"The index holds embeddings of another space: {self._space.differences(space)}. "
+                "Run `lookalike reindex --embeddings`, or configure the encoder that the index was built with."
+            )
+        self.is_open = True
+
+    @override
+    async def close(self) -> None:
+        self.is_open = False
+        async with self.turn:  # after this one, all that was accepted is finished
+            pass
+
+    @property
+    @override
+    def space(self) -> EmbeddingSpace:
+        if self._space is None:
+            raise RuntimeError("The repository is used before it was opened.")
+        return self._space
+
+    @override
+    @_in_turn
+    def upsert(self, images: Sequence[IndexedImage]) -> None:
+        checked = [image.checked(self.space) for image in images]  # all of them before any is stored
+        self._images |= {image.record.id: deepcopy(image) for image in checked}  # the caller's may change
+        self._stacked = None
+
+    @override
+    @_in_turn
+    def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
+        if id_ not in self._images:
+            raise ImageNotFoundError([id_])
+        image = self._images[id_]
+        self._images[id_] = replace(image, record=replace(image.record, metadata=deepcopy(dict(metadata))))
+        self._stacked = None
+
+    @override
+    @_in_turn
+    def delete(self, ids: Collection[ImageId]) -> None:
+        for id_ in ids:
+            self._images.pop(id_, None)
+        self._stacked = None
+
+    @override
+    @_in_turn
+    def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
+        return {id_: self._images[id_].record for id_ in ids if id_ in self._images}
+
+    @override
+    @_in_turn
+    def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
+        return {id_: self._images[id_].embedding.copy() for id_ in ids if id_ in self._images}
+
+    @override
+    @_in_turn
+    def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
+        return {id_: self._images[id_].object_embeddings.copy() for id_ in ids if id_ in self._images}
+
+    @override
+    @_in_turn
+    def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
+        matching = self._matching(where)
+        rest = (record for record in matching if after is None or Cursor.after(record) < after)
+        newest = heapq.nlargest(limit + 1, rest, key=Cursor.after)  # one more than asked: there is a next page
+        items = tuple(newest[:limit])
+        next_cursor = Cursor.after(items[-1]) if len(newest) > limit else None
+        return ImagePage(items=items, next_cursor=next_cursor, total=len(matching))
+
+    @override
+    @_in_turn
+    def nearest(self, query: NearestQuery) -> Sequence[Match]:
+        asked, stacked = query.checked(self.space), self._all()
+        scores = _cosines(stacked.embeddings, asked.vector).tolist()
+        return [Match(score=score, image=stacked.records[row]) for row, score in self._best(enumerate(scores), asked)]
+
+    @override
+    @_in_turn
+    def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
+        asked, stacked = query.checked(self.space), self._all()
+        scores = _cosines(stacked.object_embeddings, asked.vector).tolist()
+        best: dict[int, tuple[float, int]] = {}  # of each image: its best object's score, and that object's place
+        for row, place, score in zip(stacked.rows_of_objects, stacked.places_of_objects, scores, strict=True):
+            if row not in best or score > best[row][0]:
+                best[row] = score, place
+        ranking = self._best(((row, score) for row, (score, _) in best.items()), asked)
+        matched = ((score, stacked.records[row], best[row][1]) for row, score in ranking)
+        return [Match(score=score, image=image, region=image.objects[place]) for score, image, place in matched]
+
+    def _best(self, scores: Iterable[tuple[int, float]], query: NearestQuery) -> Sequence[tuple[int, float]]:
+        """Rows and scores of that part of the ranking by score and then id."""
+        records, left_out = self._all().records, frozenset(query.leave_out)
+        threshold = -1.0 if query.score_threshold is None else query.score_threshold
+        kept = [
+            (row, score)
+            for row, score in scores
+            if score >= threshold and records[row].id not in left_out and query.where.matches(records[row])
+        ]
+        return sorted(kept, key=lambda each: (-each[1], records[each[0]].id))[query.offset : query.end]
+
+    @override
+    @_in_turn
+    def count(self, where: Filter = EVERYTHING) -> int:
+        return len(self._matching(where))
+
+    @override
+    @_in_turn
+    def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
+        return Counter(label for record in self._matching(where) for label in record.labels)
+
+    def _matching(self, where: Filter) -> Sequence[ImageRecord]:
+        return [image.record for image in self._images.values() if where.matches(image.record)]
+
+    @override
+    async def orphaned_objects(self) -> Mapping[ImageId, int]:
+        return {}  # writes are never cut short here
+
+    @override
+    async def sweep_objects(self, ids: Collection[ImageId]) -> int:
+        return 0
+
+    @override
+    @_in_turn
+    def status(self) -> RepositoryStatus:
+        objects = sum(len(image.record.objects) for image in self._images.values())
+        return RepositoryStatus(backend="memory", images=len(self._images), objects=objects, details={"durable": False})
+
+    @override
+    async def replacement(self, space: EmbeddingSpace) -> "InMemorySimilarityRepository":
+        if self._under_construction is None or self._under_construction.space != space:
+            self._under_construction = InMemorySimilarityRepository()
+        await self._under_construction.open(space)
+        return self._under_construction
+
+    @override
+    async def promote(self, replacement: SimilarityRepository) -> None:
+        if self._under_construction is None or replacement is not self._under_construction:
+            raise ValueError("Only what `replacement` of this repository returned can take its place.")
+        await replacement.close()
+        await self.close()
+        new, self._under_construction = self._under_construction, None
+        self._space, self._images, self._stacked = new._space, new._images, new._stacked
+
+    def _all(self) -> "_Stacked":
+        if self._stacked is None:
+            self._stacked = _Stacked([*self._images.values()], self.space.dimension)
+        return self._stacked
+
+
+class _Stacked:
+    """All images in rows, and all objects with the rows of their images and their places in them."""
+
+    def __init__(self, images: Sequence[IndexedImage], dimension: int) -> None:
+        none = np.empty((0, dimension), dtype=np.float32)
+        self.records = [image.record for image in images]
+        self.embeddings = np.stack([image.embedding for image in images]) if images else none
+        self.object_embeddings = np.concatenate([none, *(image.object_embeddings for image in images)])
+        self.rows_of_objects = [row for row, record in enumerate(self.records) for _ in record.objects]
+        self.places_of_objects = [place for record in self.records for place in range(len(record.objects))]
+
+
+def _cosines(vectors: Embeddings, query: Embedding) -> NDArray[np.float64]:
+    """In doubles, so that a score threshold is compared as it was given."""
+    return np.clip((vectors @ query).astype(np.float64), -1.0, 1.0)

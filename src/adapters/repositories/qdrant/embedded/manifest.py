@@ -1,0 +1,147 @@
+"""An index directory: which of its shards is the index, by one small file that is replaced atomically, and its lock."""
+
+import fcntl
+import json
+import shutil
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from adapters.durability import replace_durably
+from adapters.repositories.qdrant.layout import FORMAT, check_format
+from domain.embeddings import EmbeddingSpace
+from domain.errors import ConfigurationError, IndexDamagedError, IndexInUseError
+
+_FILE = "manifest.json"
+_SHARDS = "shard-*"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """A shard's directory, relative to the index directory, and the space of its vectors."""
+
+    directory: str
+    space: EmbeddingSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The shard that is the index (None: its creation was interrupted), and the one that is to replace it."""
+
+    current: ShardEntry | None = None
+    replacement: ShardEntry | None = None
+
+    @classmethod
+    def read(cls, directory: Path) -> "Manifest | None":
+        """The directory's manifest, or None where there is no index.
+
+        Raises IndexDamagedError, and ConfigurationError for another format.
+        """
+        path = directory / _FILE
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            check_format(f"The index in {directory}", int(stored["format"]), otherwise=f"move {directory} away")
+            return cls(_entry(stored["current"]), _entry(stored["replacement"]))
+        except FileNotFoundError as error:
+            if any(directory.glob(_SHARDS)):
+                raise IndexDamagedError(
+                    f"{path} is missing although there are shards beside it: put it back. {way_out(directory)}"
+                ) from error
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise IndexDamagedError(f"{path} cannot be read: {error!r}. {way_out(directory)}") from error
+
+    def write(self, directory: Path) -> None:
+        """Replace the directory's manifest: after a crash at any point, it is the old one whole or this one whole."""
+        stored = {"format": FORMAT, "current": _stored(self.current), "replacement": _stored(self.replacement)}
+        content = json.dumps(stored, indent=2, ensure_ascii=False).encode()
+        replace_durably(directory / _FILE, content, draft=directory / f"{_FILE}.tmp")
+
+    def remove_leftovers(self, directory: Path) -> None:
+        """Delete the shards that interrupted creations and promotions left: those not named here."""
+        named = {entry.directory for entry in (self.current, self.replacement) if entry is not None}
+        for shard in directory.glob(_SHARDS):
+            if shard.name not in named:
+                shutil.rmtree(shard)
+
+
+class DirectoryLock:
+    """One process at a time in an index directory: from construction to `release`, or until the process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises IndexInUseError if another holds it, OSError if the directory cannot be written."""
+        self._file = (directory / "lock").open("ab")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise IndexInUseError(in_use(directory)) from error
+
+    def release(self) -> None:
+        """Let the next one in."""
+        self._file.close()
+
+
+def check_directory(directory: Path, *, must_exist: bool) -> None:
+    """Raise what shows of an index directory at a glance: that another process has it open, or its manifest is damaged.
+
+    Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format or where no index is there.
+    """
+    manifest = None
+    try:
+        if directory.is_dir():
+            DirectoryLock(directory).release()
+            manifest = Manifest.read(directory)
+    except OSError as error:
+        raise ConfigurationError(unusable(directory, error)) from error
+    if must_exist and (manifest is None or manifest.current is None):
+        raise no_index(directory)
+
+
+def in_use(directory: Path) -> str:
+    """What to do about an index that another process has open."""
+    return (
+        f"The index in {directory} is open in another process. Stop that one, or use its API (index and search: --url)."
+    )
+
+
+def cannot_be_opened(shard: Path, reason: str) -> str:
+    """The engine's reason in one line, and the ways out."""
+    first_line, *_ = [*reason.strip().splitlines(), "no reason is known"]
+    return f"The index in {shard} cannot be opened: {first_line[:300]}. {way_out(shard.parent)}"
+
+
+def no_index(directory: Path) -> ConfigurationError:
+    """What to do where there is none."""
+    return ConfigurationError(f"There is no index in {directory}. Index pictures first.")
+
+
+def unusable(directory: Path, error: OSError) -> str:
+    """What to do about a directory that the file system refuses."""
+    return (
+        f"The index directory {directory} cannot be used: {error.strerror or error} ({error.filename or directory}). "
+        "Name a data directory that this process may write to, or move what is in the way."
+    )
+
+
+def way_out(directory: Path) -> str:
+    """What to do about a damaged index."""
+    return f"Move {directory} away, and then restore a backup (lookalike restore) or index the pictures anew."
+
+
+def free_shard_name(directory: Path, space: EmbeddingSpace) -> str:
+    """A name for a new shard of `space` that nothing in the directory has."""
+    first = f"shard-{space.fingerprint}"
+    candidates = (first if number == 1 else f"{first}-{number}" for number in count(1))
+    return next(name for name in candidates if not (directory / name).exists())
+
+
+def _entry(stored: Any) -> ShardEntry | None:  # noqa: ANN401 - JSON
+    if stored is None:
+        return None
+    return ShardEntry(directory=str(stored["directory"]), space=EmbeddingSpace.from_mapping(stored["space"]))
+
+
+def _stored(entry: ShardEntry | None) -> dict[str, Any] | None:
+    return None if entry is None else {"directory": entry.directory, "space": entry.space.as_mapping()}

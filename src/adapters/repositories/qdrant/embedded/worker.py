@@ -1,0 +1,112 @@
+"""The process of the embedded engine: `python -m adapters.repositories.qdrant.embedded.worker FD`, a pipe's number.
+
+The engine holds the GIL in every call, seconds long when it optimizes, so it must not live where an event loop runs.
+The process ends when the pipe closes, and on Linux is killed with its parent even amid an engine call, so that no
+orphan keeps the shard's lock. A kill loses nothing that was acknowledged: every write is flushed first.
+"""
+
+import ctypes
+import shutil
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from adapters.inference.heaps import bound_heaps
+from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, Engine, is_lock_error
+from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened, in_use
+from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
+from domain.errors import IndexDamagedError, IndexInUseError, LookalikeError, RepositoryUnavailableError
+
+IDLE_SECONDS = 1.0
+"""After so long without a request nobody is likely to wait for an optimization."""
+
+BUSY_CHANGES = 4_000
+"""So many changes are optimized between two requests of a burst, before searches slow down and the work piles up."""
+
+NEVER_IDLE_SECONDS = 300.0
+"""A service that is asked something every second has no idle moment: it optimizes so often between two requests."""
+
+PR_SET_PDEATHSIG = 1
+
+
+def serve(pipe: Connection) -> None:
+    """Answer requests one after the other, and optimize when nobody asks, until the parent closes or is gone."""
+    engine: Engine | None = None
+    optimized_at = time.monotonic()
+    try:
+        while (request := _next(pipe, engine)).verb != "close":
+            if request.verb == "open":
+                engine, failure = _opened(*request.args)
+                pipe.send(failure)
+            else:
+                pipe.send(_answer(engine, request))
+            if engine is not None and _is_time(engine, request, since=optimized_at):
+                _optimize(engine)
+                optimized_at = time.monotonic()
+    except (EOFError, OSError):
+        pass
+    if engine is not None:
+        engine.close()
+
+
+def _next(pipe: Connection, engine: Engine | None) -> Request:
+    """The next request, after an optimization if it is a while in coming."""
+    if engine is not None and engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
+        _optimize(engine)
+    request: Request = pipe.recv()
+    return request
+
+
+def _answer(engine: Engine | None, request: Request) -> object:
+    try:
+        return getattr(engine, request.verb)(*request.args, **request.kwargs)
+    except Exception as error:  # the engine raises nothing more specific
+        return RepositoryUnavailableError(f"The index failed: {error}")
+
+
+def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine | None, LookalikeError | None]:
+    try:
+        return (Engine.create if create else Engine.load)(directory, layout), None
+    except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
+        if is_lock_error(error):
+            return None, IndexInUseError(in_use(directory.parent))
+        if shutil.disk_usage(directory.parent).free < layout.reserve_bytes:  # whoever opens need not store anything
+            return None, RepositoryUnavailableError(
+                f"The index in {directory} cannot be opened while less than the reserve of "
+                f"{layout.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room."
+            )
+        return None, IndexDamagedError(cannot_be_opened(directory, str(error)))
+
+
+def _is_time(engine: Engine, request: Request, *, since: float) -> bool:
+    """Whether to optimize between two requests."""
+    if request.others_wait:
+        return engine.unoptimized >= 2 * BUSY_CHANGES
+    never_idle = time.monotonic() - since > NEVER_IDLE_SECONDS
+    return engine.unoptimized >= (IDLE_CHANGES if never_idle else BUSY_CHANGES)
+
+
+def _optimize(engine: Engine) -> None:
+    try:
+        engine.optimize()
+    except Exception as error:  # the engine raises nothing more specific
+        # The index stays whole and serves, slower; the next round of changes tries again.
+        print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
+
+
+def main() -> None:
+    """Serve the pipe until it closes."""
+    bound_heaps()
+    # An interrupt of the terminal or a stop of the service goes to the parent, which finishes its work and then
+    # closes the pipe.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    serve(Connection(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

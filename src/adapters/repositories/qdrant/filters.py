@@ -1,0 +1,226 @@
+"""From the domain's filters to conditions on points, with the meaning of `Filter.matches` (see layout.py).
+
+A condition on what has no payload index reads the whole payload of each point that it is evaluated for: 5 µs and more,
+and many values must not become many conditions. The list of a point's metadata keys has an index, and is asked as
+well: the engine mostly begins with it.
+"""
+
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from adapters.repositories.qdrant import layout
+from adapters.repositories.qdrant.points import (
+    Between,
+    Condition,
+    Empty,
+    HasId,
+    OneOf,
+    PointId,
+    Where,
+)
+from domain import filters as domain
+from domain.filters import NUMBER_FIELDS, TEXT_FIELDS, TIME_FIELDS, AnyOf, Exists, Field, Filter, InRange
+
+LARGEST_INTEGER = 2**53
+"""Beyond any stored width or height, and exact as a double, which is what range conditions take."""
+
+NEVER = HasId(())
+
+
+def nearest_filter(where: Filter, *, leave_out: Collection[PointId] = ()) -> Where:
+    """For searches by the vector that only images have: passes those for which `where.matches`, without `leave_out`."""
+    # Without a condition the vector's name picks the images; with some, their kind keeps a condition on what has no
+    # payload index from reading the payloads of all objects too: 5 times as many points, and as much time.
+    kind = [OneOf(layout.KIND, [layout.KIND_IMAGE])] if where else []
+    return _compiled(where, must=kind, must_not=[HasId(leave_out)] if leave_out else [])
+
+
+def image_filter(where: Filter) -> Where:
+    """For listing and counting: passes exactly the points of images for which `where.matches`, and no object's."""
+    return _compiled(where, must=[OneOf(layout.KIND, [layout.KIND_IMAGE])])
+
+
+def object_filter(where: Filter, *, leave_out: Collection[PointId] = (), without: Collection[PointId] = ()) -> Where:
+    """For searches by the vector that only objects have: passes those whose images `where` passes.
+
+    Without the objects of the images `leave_out`, and without these points of objects.
+    """
+    must_not: list[Condition] = [OneOf(layout.OBJECT_IMAGE, list(leave_out))] if leave_out else []
+    if without:
+        must_not.append(HasId(without))
+    return _compiled(where, must_not=must_not)
+
+
+def objects_of(images: Collection[PointId] | None) -> Where:
+    """Passes the points of objects of these images, or of all, whatever their generation."""
+    return Where(
+        must=[OneOf(layout.KIND, [layout.KIND_OBJECT]) if images is None else OneOf(layout.OBJECT_IMAGE, list(images))]
+    )
+
+
+def image_with_objects(image: PointId) -> Where:
+    """Passes the points of this image and of its objects, orphans among them."""
+    return Where(should=[HasId([image]), OneOf(layout.OBJECT_IMAGE, [image])])
+
+
+def _compiled(where: Filter, *, must: Sequence[Condition] = (), must_not: Sequence[Condition] = ()) -> Where:
+    every = [*must, *map(_condition, where.all)]
+    if where.any:
+        every.append(_some(map(_condition, _merged(where.any))))
+    return Where(must=every, must_not=[*map(_condition, _merged(where.none)), *must_not])
+
+
+def _condition(condition: domain.Condition) -> Condition:
+    key = condition.field.metadata_key
+    if key is not None and not _is_unicode(key):  # nothing can be stored under it
+        return Where(must_not=[NEVER]) if condition == Exists(condition.field, expected=False) else NEVER
+    match condition:
+        case AnyOf():
+            return _some(_equalities(condition))
+        case InRange():
+            return _in_range(condition)
+        case Exists():
+            missing = _missing(condition.field)
+            return Where(must_not=[missing]) if condition.expected else missing
+        case _:
+            assert_never(condition)
+
+
+def _some(conditions: Iterable[Condition]) -> Condition:
+    alternatives = list(conditions)
+    if not alternatives:
+        return NEVER
+    return alternatives[0] if len(alternatives) == 1 else Where(should=alternatives)
+
+
+def _merged(alternatives: Sequence[domain.Condition]) -> list[domain.Condition]:
+    """What holds where one of these does, with all values that a field is compared with in one condition."""
+    values: defaultdict[Field, list[domain.Scalar | datetime]] = defaultdict(list)
+    others: list[domain.Condition] = []
+    for condition in alternatives:
+        if isinstance(condition, AnyOf):
+            values[condition.field] += condition.values
+        else:
+            others.append(condition)
+    return [*(AnyOf(field, tuple(of_field)) for field, of_field in values.items()), *others]
+
+
+# Equality
+
+
+def _equalities(any_of: AnyOf) -> list[Condition]:
+    """One condition for all strings, one for all numbers and so on; none for values that the field never has."""
+    field, key = any_of.field, any_of.field.metadata_key
+    texts = [value for value in any_of.values if isinstance(value, str) and _is_unicode(value)]
+    numbers = [
+        value
+        for value in any_of.values
+        if isinstance(value, int | float) and not isinstance(value, bool) and _nearest_double(value) == value
+    ]
+    conditions: list[Condition] = []
+    if key is not None:
+        flags = {value for value in any_of.values if isinstance(value, bool)}
+        conditions += [OneOf(layout.METADATA_TRUE if flag else layout.METADATA_FALSE, [key]) for flag in sorted(flags)]
+        if texts:
+            conditions.append(_of_key(key, OneOf(layout.metadata_path(key), texts)))
+        if numbers:
+            conditions.append(_of_key(key, OneOf(layout.number_paths(key)[2], list(map(layout.number_text, numbers)))))
+    elif field.name in TEXT_FIELDS and texts:
+        conditions.append(OneOf(field.name, texts))
+    elif field.name in NUMBER_FIELDS:
+        whole = [int(number) for number in numbers if abs(number) <= LARGEST_INTEGER and number == int(number)]
+        conditions += [OneOf(field.name, whole)] if whole else []
+    elif field.name in TIME_FIELDS:
+        times = [layout.microseconds(value) for value in any_of.values if isinstance(value, datetime)]
+        conditions += [OneOf(field.name, times)] if times else []
+    return conditions
+
+
+def _of_key(key: str, condition: Condition) -> Condition:
+    return Where(must=[_present(key), condition])
+
+
+def _present(key: str) -> Condition:
+    return OneOf(layout.METADATA_KEYS, [key])
+
+
+def _missing(field: Field) -> Condition:
+    if (key := field.metadata_key) is not None:
+        return Where(must_not=[_present(key)])
+    return Empty(field.name) if field.name == layout.LABELS else NEVER  # the other fields are always there
+
+
+# Ranges
+
+
+def _in_range(bounds: InRange) -> Condition:
+    key, name = bounds.field.metadata_key, bounds.field.name
+    given = (bounds.gt, bounds.gte, bounds.lt, bounds.lte)
+    if any(isinstance(bound, float) and math.isnan(bound) for bound in given):
+        return NEVER
+    low, high = _inclusive(*(layout.microseconds(each) if isinstance(each, datetime) else each for each in given))
+    if low == math.inf or high == -math.inf or (key is None and name in TEXT_FIELDS):
+        return NEVER  # text lies within no bounds
+    if key is not None:
+        return _number_between(key, low, high)
+    return Between(
+        name,
+        low=None if low == -math.inf else float(math.ceil(low)),
+        high=None if high == math.inf else float(math.floor(high)),
+    )
+
+
+def _inclusive(gt: float | None, gte: float | None, lt: float | None, lte: float | None) -> tuple[float, float]:
+    """The least and the greatest double within all bounds; infinite where nothing bounds."""
+    least = [_double_at_least(gte)] if gte is not None else []
+    least += [math.nextafter(_double_at_most(gt), math.inf)] if gt is not None else []
+    greatest = [_double_at_most(lte)] if lte is not None else []
+    greatest += [math.nextafter(_double_at_least(lt), -math.inf)] if lt is not None else []
+    return max(least, default=-math.inf), min(greatest, default=math.inf)
+
+
+def _number_between(key: str, low: float, high: float) -> Condition:
+    """The number lies between two doubles: then so do its parts, the coarse one first."""
+    if low > high:
+        return NEVER
+    (first, after), (last, before) = map(layout.number_parts, (low, min(high, sys.float_info.max)))
+    coarse, fine, _ = layout.number_paths(key)
+    inner_first, inner_last = first + (after > 0), last - (before < layout.FINEST)
+    alternatives: list[Condition] = []
+    if inner_first <= inner_last:
+        alternatives.append(Between(coarse, inner_first, inner_last))
+    if first == last and not alternatives:
+        alternatives.append(Where(must=[OneOf(coarse, [first]), Between(fine, after, before)]))
+    else:
+        if after > 0:
+            alternatives.append(Where(must=[OneOf(coarse, [first]), Between(fine, after, None)]))
+        if before < layout.FINEST:
+            alternatives.append(Where(must=[OneOf(coarse, [last]), Between(fine, None, before)]))
+    return _of_key(key, _some(alternatives))
+
+
+def _double_at_least(number: float) -> float:
+    nearest = _nearest_double(number)
+    return nearest if nearest >= number else math.nextafter(nearest, math.inf)
+
+
+def _double_at_most(number: float) -> float:
+    nearest = _nearest_double(number)
+    return nearest if nearest <= number else math.nextafter(nearest, -math.inf)
+
+
+def _nearest_double(number: float) -> float:
+    """An integer as a double: not itself where it takes more than 53 bits."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether `text` can be stored at all: a lone surrogate, which JSON can spell, cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,298 @@
+"""How images and their objects are laid out in points, so that they read back exactly and filter exactly.
+
+An image is a point, and each of its objects is one, with vectors of different names. The points of one write's objects
+carry its `generation`, and never change. The image's point names the generation that counts and is written after them,
+so that it commits them; object points of any other generation are orphans, which nobody sees: those of a write that a
+crash cut short, of one under way, or of before the last. An object's point repeats what filters compare of its image,
+since filters always speak of images.
+
+Qdrant keeps payloads as JSON and reads numbers of 16 and 17 digits back a little off, and further at each optimization:
+of 3 million doubles of all sizes a quarter moved, one by 98. Its integer indexes drop fractions; its embedded binding
+takes `true` for 1. So a record's free parts (metadata, objects) are stored as JSON text of our own, and what filters
+compare is laid out beside them in strings and in integers below 2^53: a metadata number as canonical text, which is
+equal where the numbers are, and as two integers, which are ordered as the numbers are.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID, uuid4, uuid5
+
+from adapters.repositories.qdrant.points import Payload, Point, PointId
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
+from domain.errors import ConfigurationError
+from domain.geometry import BoundingBox
+from domain.images import DetectedObject, ImageId, ImageRecord
+from domain.metadata import Metadata, MetadataType
+
+FORMAT = 3
+"""The version of this layout: 2 added objects; 3 named the vectors for their space, and made of a metadata number a
+text and two integers. There is no way from one to another but a backup by the release that wrote it."""
+
+
+def check_format(what: str, version: int, *, otherwise: str) -> None:
+    """Raise ConfigurationError, with the way out, if `what` has another format; `otherwise` is how to begin anew."""
+    if version > FORMAT:
+        way_out = "Run the newer version that wrote it."
+    else:
+        way_out = (
+            "Back it up with the version that wrote it (lookalike backup DIR), and restore that with this one "
+            f"(lookalike restore DIR) where there is no index yet. Or {otherwise} and index the pictures anew."
+        )
+    if version != FORMAT:
+        raise ConfigurationError(f"{what} has format {version}; this version reads format {FORMAT}. {way_out}")
+
+
+KIND = "kind"
+"""What a point stands for. Every point of ours has it."""
+KIND_IMAGE = "image"
+KIND_OBJECT = "object"
+
+GENERATION = "generation"
+OBJECT_COUNT = "object_count"
+"""How many objects the image has. Summed over the images, it is how many there are, whatever a crash left behind."""
+OBJECT_IMAGE = "image"
+"""Of an object's point: the image that it belongs to."""
+OBJECT_INDEX = "index"
+WRITTEN_AT = "written_at"
+CREATED_AT = "created_at"
+LABELS = "labels"
+METADATA_KEYS = "metadata_keys"
+METADATA_TRUE = "metadata_true"
+METADATA_FALSE = "metadata_false"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def image_vector(space: EmbeddingSpace) -> str:
+    """The name of the vector of a whole picture, which only the points of images have."""
+    return f"image-{space.fingerprint}"
+
+
+def object_vector(space: EmbeddingSpace) -> str:
+    """The name of the vector of an object's crop, which only the points of objects have."""
+    return f"object-{space.fingerprint}"
+
+
+class IndexKind(StrEnum):
+    """The kinds of payload index in use. One of integers serves ranges and look-ups."""
+
+    KEYWORD = "keyword"
+    INTEGER = "integer"
+
+
+def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str, IndexKind]:
+    """The payload indexes that an index of images needs, by JSON path; to be created before there is any data."""
+    keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, "filename", "media_type")
+    indexes = dict.fromkeys((*keywords, METADATA_KEYS, METADATA_TRUE, METADATA_FALSE), IndexKind.KEYWORD)
+    indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, "width", "height"), IndexKind.INTEGER)
+    for key, type_ in indexed_metadata.items():
+        coarse, _, text = number_paths(key)
+        match type_:
+            case MetadataType.KEYWORD:
+                indexes[metadata_path(key)] = IndexKind.KEYWORD
+            case MetadataType.INTEGER | MetadataType.FLOAT:
+                indexes |= {coarse: IndexKind.INTEGER, text: IndexKind.KEYWORD}
+            case MetadataType.BOOL:
+                pass  # metadata_true and metadata_false are indexed already
+    return indexes
+
+
+# Images
+
+
+def image_point(record: ImageRecord, generation: "Generation", embedding: Embedding, space: EmbeddingSpace) -> Point:
+    """The point of an image, which commits the objects of `generation`."""
+    payload = {
+        KIND: KIND_IMAGE,
+        GENERATION: generation.name,
+        OBJECT_COUNT: len(record.objects),
+        "size_bytes": record.size_bytes,
+        "sha256": record.sha256,
+        "objects_json": _json([asdict(found) for found in record.objects]),
+        "detection": record.detection,
+        **_filtered_payload(record),
+        **metadata_payload(record.metadata),
+    }
+    return Point(str(record.id), image_vector(space), embedding, payload)
+
+
+def _filtered_payload(record: ImageRecord) -> Payload:
+    """What filters compare of a record: the points of its objects hold it too."""
+    return {
+        **{field: getattr(record, field) for field in ("filename", "media_type", "width", "height")},
+        CREATED_AT: microseconds(record.created_at),
+        LABELS: sorted(record.labels),
+        **_filtered_metadata(record.metadata),
+    }
+
+
+def metadata_payload(metadata: Metadata) -> Payload:
+    """The top-level payload fields that hold an image's metadata: setting all of them replaces it whole."""
+    return {"metadata_json": _json(metadata), **_filtered_metadata(metadata)}
+
+
+def _filtered_metadata(metadata: Metadata) -> Payload:
+    return {
+        "metadata": {_escaped(key): value for key, value in metadata.items()},
+        "metadata_numbers": {
+            _escaped(key): _number_payload(value)
+            for key, value in metadata.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        },
+        METADATA_KEYS: list(metadata),
+        METADATA_TRUE: [key for key, value in metadata.items() if value is True],
+        METADATA_FALSE: [key for key, value in metadata.items() if value is False],
+    }
+
+
+def _number_payload(number: float) -> Payload:
+    coarse, fine = number_parts(number)
+    return {"coarse": coarse, "fine": fine, "text": number_text(number)}
+
+
+_PLAIN_FIELDS = ("filename", "media_type", "width", "height", "size_bytes", "sha256", "detection")
+
+RECORD_FIELDS = (KIND, *_PLAIN_FIELDS, CREATED_AT, "metadata_json", "objects_json")
+"""What `record_of` reads."""
+
+
+def record_of(id_: PointId, payload: Payload) -> ImageRecord:
+    """The record of an image's point, from its payload or from RECORD_FIELDS of it."""
+    return ImageRecord(
+        id=UUID(id_),
+        **{field: payload[field] for field in _PLAIN_FIELDS},
+        created_at=_EPOCH + payload[CREATED_AT] * _MICROSECOND,
+        metadata=json.loads(payload["metadata_json"]),
+        objects=tuple(
+            DetectedObject(label=found["label"], score=found["score"], box=BoundingBox(**found["box"]))
+            for found in json.loads(payload["objects_json"])
+        ),
+    )
+
+
+# Objects
+
+FOUND_OBJECT_FIELDS = (KIND, OBJECT_IMAGE, GENERATION, OBJECT_COUNT, OBJECT_INDEX, WRITTEN_AT)
+"""What `FoundObject.of` reads of an object's payload."""
+GENERATION_FIELDS = (KIND, GENERATION, OBJECT_COUNT)
+"""What `Generation.of` reads of an image's payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The object points that one write made for one image. Any two writes make different ones."""
+
+    image: PointId
+    name: str
+    object_count: int
+
+    @classmethod
+    def new(cls, record: ImageRecord) -> "Generation":
+        """One for the objects of `record` that no write has used."""
+        return cls(image=str(record.id), name=uuid4().hex, object_count=len(record.objects))
+
+    @classmethod
+    def of(cls, image: PointId, payload: Payload) -> "Generation":
+        """The one that a payload names: of the image's point the one that counts, of an object's its own."""
+        return cls(image=image, name=payload[GENERATION], object_count=payload[OBJECT_COUNT])
+
+    @property
+    def point_ids(self) -> Sequence[PointId]:
+        """The ids of its points, in the order of the record's objects."""
+        return [str(uuid5(ImageId(self.image), f"{self.name}/{index}")) for index in range(self.object_count)]
+
+
+def point_ids(generations: Iterable[Generation]) -> list[PointId]:
+    """The ids of the points of all of these."""
+    return [id_ for generation in generations for id_ in generation.point_ids]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object's point, as a search meets it."""
+
+    generation: Generation
+    index: int
+    """Its place among the record's objects."""
+    written_at: int
+    """Microseconds from the epoch."""
+
+    @classmethod
+    def of(cls, payload: Payload) -> "FoundObject":
+        """From the payload of an object's point, or of no more than FOUND_OBJECT_FIELDS of it."""
+        generation = Generation.of(payload[OBJECT_IMAGE], payload)
+        return cls(generation=generation, index=payload[OBJECT_INDEX], written_at=payload[WRITTEN_AT])
+
+    def is_older_than(self, age: timedelta) -> bool:
+        """Whether it was written longer than `age` ago."""
+        return self.written_at < microseconds(datetime.now(UTC) - age)
+
+
+def object_points(
+    record: ImageRecord, generation: Generation, embeddings: Embeddings, space: EmbeddingSpace
+) -> list[Point]:
+    """The points of `record.objects`, in their order. `embeddings` has shape (len(record.objects), dimension)."""
+    shared = {
+        KIND: KIND_OBJECT,
+        OBJECT_IMAGE: str(record.id),
+        GENERATION: generation.name,
+        OBJECT_COUNT: len(record.objects),
+        WRITTEN_AT: microseconds(datetime.now(UTC)),
+        **_filtered_payload(record),
+    }
+    vector_name = object_vector(space)
+    return [
+        Point(id_, vector_name, vector, {**shared, OBJECT_INDEX: index})
+        for index, (id_, vector) in enumerate(zip(generation.point_ids, embeddings, strict=True))
+    ]
+
+
+# Values and paths
+
+
+def metadata_path(key: str) -> str:
+    """The JSON path of a metadata value. Quoted, so that dots and brackets in a key are no syntax."""
+    return f'metadata."{_escaped(key)}"'
+
+
+def number_paths(key: str) -> tuple[str, str, str]:
+    """The JSON paths of a metadata number's two parts, the coarse one first, and of its text."""
+    of_key = f'metadata_numbers."{_escaped(key)}"'
+    return f"{of_key}.coarse", f"{of_key}.fine", f"{of_key}.text"
+
+
+FINEST = 2**11 - 1
+"""The greatest fine part of a number."""
+
+
+def number_parts(number: float) -> tuple[int, int]:
+    """Two integers below 2^53, the coarse one first, that are ordered as the numbers are, and equal where these are.
+
+    Together they are the number's place among all doubles, whose bits order them.
+    """
+    bits: int = struct.unpack(">q", struct.pack(">d", number))[0]
+    return divmod(bits if bits >= 0 else -(bits + 2**63), FINEST + 1)
+
+
+def number_text(number: float) -> str:
+    """The same text for numbers that are equal, another for others. Metadata integers are exact as doubles."""
+    return repr(float(number) + 0.0)  # -0.0 + 0.0 is 0.0
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds from the epoch: exact in order and in ranges (below 2^53 until the year 2255)."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _escaped(key: str) -> str:
+    """`key` without what a quoted JSON path cannot hold; different keys stay different."""
+    return key.replace("%", "%25").replace('"', "%22").replace("\\", "%5C")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

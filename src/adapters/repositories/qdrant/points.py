@@ -1,0 +1,187 @@
+"""What the repository asks of Qdrant: nine verbs over points, in words of our own.
+
+A server answers them (server/points.py), or its engine embedded on this machine (embedded/points.py). The words are
+ours since importing the server's client takes 1.4 s and 80 MB, which the embedded index must not pay, and since they
+travel to the embedded engine's process: plain values, with ids as text (a UUID takes three times as long to pickle).
+"""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from domain.embeddings import Embedding
+
+PointId = str
+"""A UUID in its canonical text, which orders as the UUID does."""
+
+Payload = dict[str, Any]
+
+# Conditions. Paths are JSON paths in a payload.
+
+
+class OneOf(NamedTuple):
+    """The string or integer at a path, or an element of the array there, is one of these."""
+
+    path: str
+    values: Sequence[str] | Sequence[int]
+
+
+class Between(NamedTuple):
+    """The number at a path lies within these inclusive bounds; None does not bound."""
+
+    path: str
+    low: float | None
+    high: float | None
+
+
+class Empty(NamedTuple):
+    """There is nothing at a path, or an empty array."""
+
+    path: str
+
+
+class HasId(NamedTuple):
+    """The point's id is one of these; of none, no point's is."""
+
+    ids: Collection[PointId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """All of `must` hold, at least one of `should` (if there are any), and none of `must_not`."""
+
+    must: Sequence["Condition"] = ()
+    should: Sequence["Condition"] = ()
+    must_not: Sequence["Condition"] = ()
+
+
+Condition = OneOf | Between | Empty | HasId | Where
+
+ANY_POINT = Where()
+
+# Points
+
+
+class Point(NamedTuple):
+    """A point to be stored, with its one vector."""
+
+    id: PointId
+    vector_name: str
+    vector: Embedding
+    payload: Payload
+
+
+class StoredPoint(NamedTuple):
+    """A point that is there, with what was asked for of it: fields of its payload, or its vector of one name."""
+
+    id: PointId
+    payload: Payload
+    vector: Embedding | None = None
+
+
+class RankedPoint(NamedTuple):
+    """A point that a query found."""
+
+    id: PointId
+    score: float
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VectorQuery:
+    """The `limit` points nearest to `vector` by their vectors named `using`, of those that pass."""
+
+    vector: Embedding
+    using: str
+    limit: int
+    where: Where = ANY_POINT
+    score_threshold: float | None = None
+    exact: bool = False
+    """Compare with every vector instead of asking the approximate index."""
+    fields: Sequence[str] = ()
+    """Which of their payloads to answer."""
+
+
+# Writes
+
+
+class Upsert(NamedTuple):
+    """Store points, or replace those of the same ids."""
+
+    points: Sequence[Point]
+
+
+class Delete(NamedTuple):
+    """Remove points; those that are not there are passed over."""
+
+    ids: Sequence[PointId]
+
+
+class SetPayload(NamedTuple):
+    """Replace these top-level fields of the payloads of the points that pass."""
+
+    payload: Payload
+    where: Where
+
+
+Operation = Upsert | Delete | SetPayload
+
+
+class Points(Protocol):
+    """The points of one index. Every field of `fields` is in the payload of each point that is answered.
+
+    Every method raises RepositoryUnavailableError when the backend does not answer in time, and DeadlinePassedError
+    when the caller's deadline passed first. A server also raises EmbeddingSpaceError when its index was replaced by one
+    of another space.
+    """
+
+    is_serial: bool
+    """Whether requests are answered one after the other, a write whole before the next one, and no crash leaves half an
+    operation. Else others may meet a write that is under way, or be writing themselves."""
+
+    @abstractmethod
+    async def count(self, where: Where, *, exact: bool = True) -> int:
+        """How many points pass; about how many, where it need not be `exact`."""
+
+    @abstractmethod
+    async def facet(self, path: str, where: Where) -> Mapping[str | int, int]:
+        """How many of the points that pass have each value at a path that has a payload index, exactly."""
+
+    @abstractmethod
+    async def query(self, query: VectorQuery) -> Sequence[RankedPoint]:
+        """Best first, equal scores in an order of the backend's own."""
+
+    @abstractmethod
+    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
+        """Like `query`, but of all points with one value at `by` only the best, so that `limit` counts values."""
+
+    @abstractmethod
+    async def retrieve(
+        self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
+    ) -> Sequence[StoredPoint]:
+        """Those of the points that are there; with a vector's name, those that have one of that name."""
+
+    @abstractmethod
+    async def scroll(
+        self,
+        where: Where,
+        *,
+        limit: int,
+        fields: Sequence[str],
+        after: PointId | None = None,
+        descending: str | None = None,
+    ) -> tuple[Sequence[StoredPoint], PointId | None]:
+        """About `limit` points that pass, in the order of their ids, and where to go on: None at the end.
+
+        With `descending`, a path: `limit` points by the integer there, the greatest first, equal ones in any order.
+        """
+
+    @abstractmethod
+    async def write(self, operations: Sequence[Operation], *, discarding: Sequence[PointId] = ()) -> None:
+        """Upsert, delete and set payloads, in this order and durably; then delete what nothing refers to any more.
+
+        Cut short, the first of them have happened; when this returns, all have. Each may be repeated without harm. What
+        `discarding` names may stay where deleting it fails: the log tells, and the write has succeeded.
+        Raises StorageFullError too.
+        """

@@ -1,0 +1,1 @@
+"""The verbs as a Qdrant server or cluster answers them."""

@@ -1,0 +1,254 @@
+"""The collections behind one index: which is live, which is under construction, and how one takes another's place.
+
+A collection is named `<index>-<space fingerprint>`. The alias `<index>` points to the live one, the alias
+`<index>.building` to the one under construction. Nothing else is remembered anywhere, so that a crash at any point
+leaves either the old index or the new one, and at most an orphan that the next replacement sweeps.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from qdrant_client import AsyncQdrantClient, models
+
+from adapters.repositories.qdrant import layout
+from adapters.repositories.qdrant.server.connection import QdrantConnection
+from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
+from domain.embeddings import EmbeddingSpace
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError
+from domain.metadata import MetadataType
+
+METADATA_KEY = "lookalike"
+"""Where a collection's metadata has what we say about it."""
+
+_QUANTIZATIONS: Mapping[str, models.ScalarQuantization | None] = {
+    "none": None,
+    "int8": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    ),
+}
+_log = logging.getLogger(__name__)
+
+_UNNEEDED_QUOTES = re.compile(r'"([A-Za-z0-9_-]+)"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionLayout:
+    """How new collections are laid out. None leaves a number to the server's configuration."""
+
+    indexed_metadata: Mapping[str, MetadataType]
+    shard_number: int | None
+    replication_factor: int | None
+    write_consistency_factor: int | None
+    on_disk_vectors: bool
+    quantization: str
+    """`none` or `int8`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QdrantCollection:
+    """A collection as the server has it."""
+
+    name: str
+    space: EmbeddingSpace
+    ordering: models.WriteOrdering | None
+    """With replicas, writes go through one of them, so that all replicas apply them in the same order."""
+
+
+class QdrantCollections:
+    """The collections of one index on one server. Methods raise QdrantFault unless they say otherwise."""
+
+    def __init__(self, connection: QdrantConnection, index: str, layout: CollectionLayout) -> None:
+        self._connection = connection
+        self._index = index
+        self._building = f"{index}.building"
+        self._layout = layout
+
+    async def open(self, space: EmbeddingSpace | None) -> QdrantCollection:
+        """The live collection, made for `space` if there is none.
+
+        Raises EmbeddingSpaceError, ConfigurationError, IndexDamagedError.
+        """
+        live = await self._live()
+        if live is None:
+            if space is None:
+                raise ConfigurationError(
+                    f"There is no index {self._index!r} on the Qdrant server at {self._connection.url} yet."
+                )
+            live = await self._first(space)
+        collection = await self._describe(live)
+        if space is not None and collection.space != space:
+            raise EmbeddingSpaceError(
+                f"The index {self._index!r} on the Qdrant server at {self._connection.url} holds embeddings of another "
+                f"space: {collection.space.differences(space)}. Run `lookalike reindex --embeddings`, or configure the "
+                "encoder that the index was built with."
+            )
+        await self._add_missing_indexes(live)
+        return collection
+
+    async def live(self) -> QdrantCollection | None:
+        """The live collection as it is now."""
+        live = await self._live()
+        return None if live is None else await self._describe(live)
+
+    async def replacement(self, space: EmbeddingSpace) -> QdrantCollection:
+        """The collection under construction for `space`, made if there is none. One for another space is given up."""
+        building = (await self._aliases()).get(self._building)
+        if building is not None:
+            collection = await self._describe(building)
+            if collection.space == space:
+                await self._add_missing_indexes(building)
+                return collection
+            await self._change_aliases(
+                models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._building))
+            )
+        await self._sweep()
+        live = await self._live()
+        name = next(name for name in self._names(space) if name != live)
+        await self._create(name, space)
+        await self._point(self._building, name)
+        return await self._describe(name)
+
+    async def promote(self, replacement: QdrantCollection) -> None:
+        """Point the index to `replacement`, in one atomic step, then delete what it pointed to before.
+
+        The deletion comes after the promotion, hence does not fail it: what is left is swept by the next replacement.
+        Renaming the one alias over the other is saved by the server at once; deleting and creating one is saved twice,
+        and a crash in between leaves no index.
+        """
+        renaming = models.RenameAlias(old_alias_name=self._building, new_alias_name=self._index)
+        try:
+            await self._change_aliases(models.RenameAliasOperation(rename_alias=renaming))
+        except QdrantFault:
+            if await self._live() != replacement.name:  # else an attempt whose answer was lost did it
+                raise
+        try:
+            await self._sweep()
+        except QdrantFault as fault:
+            _log.warning("What the index %r was before is left for the next reindex to delete: %s", self._index, fault)
+
+    async def _first(self, space: EmbeddingSpace) -> str:
+        """Make the first collection. Several processes may be at it: all arrive at the same name."""
+        if await self._connection.call(AsyncQdrantClient.collection_exists, self._index):
+            raise ConfigurationError(
+                f"The Qdrant server at {self._connection.url} has a collection named {self._index!r} that is not ours: "
+                "choose another LOOKALIKE_REPOSITORY__COLLECTION."
+            )
+        name = next(self._names(space))
+        await self._create(name, space)
+        await self._point(self._index, name)
+        return await self._live() or name
+
+    async def _create(self, name: str, space: EmbeddingSpace) -> None:
+        wanted = self._layout
+        vectors = models.VectorParams(
+            size=space.dimension, distance=models.Distance.COSINE, on_disk=wanted.on_disk_vectors
+        )
+        ours = {"format": layout.FORMAT, "index": self._index, "space": space.as_mapping()}
+        try:
+            await self._connection.call(
+                AsyncQdrantClient.create_collection,
+                name,
+                vectors_config=dict.fromkeys(_vector_names(space), vectors),
+                shard_number=wanted.shard_number,
+                replication_factor=wanted.replication_factor,
+                # All replicas by default (those that are down do not count): a read may then ask any of them.
+                write_consistency_factor=wanted.write_consistency_factor or wanted.replication_factor,
+                quantization_config=_QUANTIZATIONS[wanted.quantization],
+                metadata={METADATA_KEY: ours},
+            )
+        except QdrantFault as fault:
+            if fault.kind is not FaultKind.EXISTS:  # by another process, or by an attempt whose answer was lost
+                raise
+        await self._add_missing_indexes(name)
+
+    async def _add_missing_indexes(self, name: str) -> None:
+        """Payload indexes come before data. Those for newly configured metadata are built while the index serves."""
+        info = await self._connection.call(AsyncQdrantClient.get_collection, name)
+        present = {_plain(path) for path in info.payload_schema}
+        is_empty = not info.points_count
+        for path, kind in layout.payload_indexes(self._layout.indexed_metadata).items():
+            if _plain(path) in present:
+                continue
+            schema = models.PayloadSchemaType(kind.value)
+            await self._connection.call(AsyncQdrantClient.create_payload_index, name, path, schema, wait=is_empty)
+            if not is_empty:
+                _log.info("Filters on %s are slower until the Qdrant server has built an index of it.", _plain(path))
+
+    async def _describe(self, name: str) -> QdrantCollection:
+        return self.described(name, await self._connection.call(AsyncQdrantClient.get_collection, name))
+
+    def described(self, name: str, info: models.CollectionInfo) -> QdrantCollection:
+        """The collection of which the server says this. Raises ConfigurationError, IndexDamagedError."""
+        ours = (info.config.metadata or {}).get(METADATA_KEY)
+        if not ours:
+            raise ConfigurationError(
+                f"The alias {self._index!r} on the Qdrant server at {self._connection.url} points to the collection "
+                f"{name!r}, which is not ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
+            )
+        layout.check_format(
+            f"The collection {name!r}", ours["format"], otherwise="choose another LOOKALIKE_REPOSITORY__COLLECTION"
+        )
+        try:
+            space = EmbeddingSpace.from_mapping(ours["space"])
+        except KeyError as error:
+            raise IndexDamagedError(f"The metadata of the collection {name!r} lacks the field {error}.") from error
+        vectors = info.config.params.vectors or {}
+        named = vectors if isinstance(vectors, dict) else {"": vectors}
+        sizes = {vector: params.size for vector, params in named.items()}
+        if sizes != dict.fromkeys(_vector_names(space), space.dimension):
+            raise IndexDamagedError(
+                f"The metadata of the collection {name!r} tells of embeddings of dimension {space.dimension}, but its "
+                f"vectors are {sizes}. Restore it from a snapshot, or delete it and index the pictures anew."
+            )
+        replicas = info.config.params.replication_factor or 1
+        if (info.config.params.write_consistency_factor or 1) < replicas:
+            _log.warning(
+                "Of the %d replicas of the collection %s, %d acknowledge a write: a read may miss it for a moment.",
+                replicas,
+                name,
+                info.config.params.write_consistency_factor or 1,
+            )
+        return QdrantCollection(name=name, space=space, ordering=models.WriteOrdering.MEDIUM if replicas > 1 else None)
+
+    async def _aliases(self) -> dict[str, str]:
+        answer = await self._connection.call(AsyncQdrantClient.get_aliases)
+        return {alias.alias_name: alias.collection_name for alias in answer.aliases}
+
+    async def _live(self) -> str | None:
+        return (await self._aliases()).get(self._index)
+
+    async def _point(self, alias: str, target: str) -> None:
+        creation = models.CreateAlias(alias_name=alias, collection_name=target)
+        await self._change_aliases(models.CreateAliasOperation(create_alias=creation))
+
+    async def _change_aliases(self, operation: models.AliasOperations) -> None:
+        await self._connection.call(AsyncQdrantClient.update_collection_aliases, [operation])
+
+    async def _sweep(self) -> None:
+        """Delete the collections of this index that no alias points to."""
+        named = set((await self._aliases()).values())
+        answer = await self._connection.call(AsyncQdrantClient.get_collections)
+        ours = re.compile(rf"{re.escape(self._index)}-[0-9a-f]{{16}}(-2)?")
+        for name in (collection.name for collection in answer.collections):
+            if name not in named and ours.fullmatch(name) and await self._is_ours(name):
+                await self._connection.call(AsyncQdrantClient.delete_collection, name)
+
+    async def _is_ours(self, name: str) -> bool:
+        info = await self._connection.call(AsyncQdrantClient.get_collection, name)
+        return bool((info.config.metadata or {}).get(METADATA_KEY, {}).get("index") == self._index)
+
+    def _names(self, space: EmbeddingSpace) -> Iterator[str]:
+        """Names for a collection of `space`: the second is for one that replaces another of the same space."""
+        yield f"{self._index}-{space.fingerprint}"
+        yield f"{self._index}-{space.fingerprint}-2"
+
+
+def _vector_names(space: EmbeddingSpace) -> tuple[str, str]:
+    return layout.image_vector(space), layout.object_vector(space)
+
+
+def _plain(path: str) -> str:
+    """A JSON path as the server spells it: without the quotes that it does not need."""
+    return _UNNEEDED_QUOTES.sub(r"\1", path)

@@ -1,0 +1,339 @@
+"""The verbs as a Qdrant server answers them, of the collection that an index has or of the one that took its place."""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+from qdrant_client import AsyncQdrantClient, models
+from typing_extensions import override
+
+from adapters.repositories.qdrant import points as words
+from adapters.repositories.qdrant.layout import KIND
+from adapters.repositories.qdrant.points import PointId, Points, RankedPoint, StoredPoint, VectorQuery, Where
+from adapters.repositories.qdrant.server.collections import QdrantCollection, QdrantCollections
+from adapters.repositories.qdrant.server.connection import QdrantConnection
+from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
+from domain.errors import ConfigurationError, EmbeddingSpaceError, LookalikeError, RepositoryUnavailableError
+
+R = TypeVar("R")
+T = TypeVar("T")
+F = TypeVar("F", models.Record, models.ScoredPoint)
+
+POINTS_PER_REQUEST = 64
+"""Half of the 32 MB that a server takes in one request by default, where each has vectors of 4,096, all the metadata
+that is allowed and 100 objects; typically 2 MB."""
+
+IDS_PER_REQUEST = 1_000
+
+HNSW_EF = 128
+"""Candidates kept while the graph is searched; the server raises it to the window."""
+
+_MOST_ATTEMPTS = 10
+"""So often the server is asked at most, each time because points that it found were gone before it read them."""
+
+_FIRST_FACETS = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+class ServerPoints(Points):
+    """Requests to the collection that it is bound to, and follows when another process replaces it by a like one.
+
+    A server finds points first and reads their payloads afterwards: a point that is deleted or replaced in between
+    comes with nothing in its payload, or with no more than the field grouped by. It is gone, and others are in its
+    place, or itself as it is now: the server is asked anew.
+    """
+
+    is_serial = False
+
+    def __init__(
+        self,
+        connection: QdrantConnection,
+        collections: QdrantCollections,
+        collection: QdrantCollection,
+        *,
+        is_live: bool = True,
+    ) -> None:
+        self._connection = connection
+        self._collections = collections
+        self.collection = collection
+        """What is asked."""
+        self._is_live = is_live
+
+    @override
+    async def count(self, where: Where, *, exact: bool = True) -> int:
+        answer = await self._ask(AsyncQdrantClient.count, count_filter=_filter(where), exact=exact)
+        return answer.count
+
+    @override
+    async def facet(self, path: str, where: Where) -> Mapping[str | int, int]:
+        which, limit = _filter(where), _FIRST_FACETS
+        while True:
+            answer = await self._ask(AsyncQdrantClient.facet, path, facet_filter=which, limit=limit, exact=True)
+            if len(answer.hits) < limit:
+                return {hit.value: hit.count for hit in answer.hits}
+            limit *= 10  # there may be more values than were asked for
+
+    @override
+    async def query(self, query: VectorQuery) -> Sequence[RankedPoint]:
+        async def ask() -> Sequence[models.ScoredPoint]:
+            answer = await self._ask(
+                AsyncQdrantClient.query_points,
+                with_payload=_with_kind(query.fields) if query.fields else False,
+                **_nearest(query),
+            )
+            return answer.points
+
+        return _ranked(await _undisturbed(ask) if query.fields else await ask())
+
+    @override
+    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
+        """The server may answer with fewer groups than it has, where a few have many of the nearest points.
+
+        It is asked for more until it has none.
+        """
+        best: list[RankedPoint] = []
+        while len(best) < query.limit:
+            have = words.OneOf(by, [str(point.payload[by]) for point in best])
+            where = Where(must=[query.where], must_not=[have]) if best else query.where
+            more = await self._groups(replace(query, where=where, limit=query.limit - len(best)), by)
+            if not more:
+                break
+            best += more
+        return sorted(best, key=lambda point: -point.score)
+
+    async def _groups(self, query: VectorQuery, by: str) -> Sequence[RankedPoint]:
+        async def ask() -> Sequence[models.ScoredPoint]:
+            answer = await self._ask(
+                AsyncQdrantClient.query_points_groups,
+                group_by=by,
+                group_size=1,
+                with_payload=_with_kind((*query.fields, by)),
+                **_nearest(query),
+            )
+            return [group.hits[0] for group in answer.groups]
+
+        return _ranked(await _undisturbed(ask))
+
+    @override
+    async def retrieve(
+        self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
+    ) -> Sequence[StoredPoint]:
+        wanted = {"with_payload": _with_kind(fields), "with_vectors": [vector] if vector else False}
+        found: list[models.Record] = []
+        for some in _chunks(ids, IDS_PER_REQUEST):
+            found += await _undisturbed(partial(self._ask, AsyncQdrantClient.retrieve, some, **wanted))
+        if vector is None:
+            return _stored(found)
+        return [
+            StoredPoint(str(point.id), {}, np.asarray(point.vector[vector], dtype=np.float32))
+            for point in found
+            if isinstance(point.vector, dict) and vector in point.vector
+        ]
+
+    @override
+    async def scroll(
+        self,
+        where: Where,
+        *,
+        limit: int,
+        fields: Sequence[str],
+        after: PointId | None = None,
+        descending: str | None = None,
+    ) -> tuple[Sequence[StoredPoint], PointId | None]:
+        rest: models.ExtendedPointId | None = None
+
+        async def ask() -> Sequence[models.Record]:
+            nonlocal rest
+            found, rest = await self._ask(
+                AsyncQdrantClient.scroll,
+                scroll_filter=_filter(where),
+                limit=limit,
+                offset=after,
+                order_by=models.OrderBy(key=descending, direction=models.Direction.DESC) if descending else None,
+                with_payload=_with_kind(fields),
+            )
+            return found
+
+        found = _stored(await _undisturbed(ask))
+        return found, None if rest is None else str(rest)
+
+    @override
+    async def write(self, operations: Sequence[words.Operation], *, discarding: Sequence[PointId] = ()) -> None:
+        """Each operation is one request or more."""
+        for operation in operations:
+            await self._apply(operation)
+        try:
+            await self._apply(words.Delete(discarding))
+        except LookalikeError as error:
+            _log.warning("Objects that nothing refers to any more are left for later: %s", error)
+
+    async def _apply(self, operation: words.Operation) -> None:
+        match operation:
+            case words.Upsert(points):
+                for batch in _chunks(points, POINTS_PER_REQUEST):
+                    await self._write(AsyncQdrantClient.upsert, [_stored_as(point) for point in batch])
+            case words.Delete(ids):
+                for some in _chunks(ids, IDS_PER_REQUEST):
+                    await self._write(AsyncQdrantClient.delete, models.PointIdsList(points=[*some]))
+            case words.SetPayload(payload, where):
+                await self._write(AsyncQdrantClient.set_payload, payload, _filter(where) or models.Filter())
+
+    async def _write(self, request: Callable[..., Awaitable[models.UpdateResult]], *args: object) -> None:
+        async def ordered(client: AsyncQdrantClient, name: str) -> models.UpdateResult:
+            return await request(client, name, *args, ordering=self.collection.ordering)
+
+        result = await self._ask(ordered)
+        if result.status is models.UpdateStatus.WAIT_TIMEOUT:
+            raise RepositoryUnavailableError(
+                f"The Qdrant server at {self._connection.url} took a write, but has not finished it in time."
+            )
+
+    async def info(self) -> models.CollectionInfo:
+        """What the server says of the collection. Raises EmbeddingSpaceError if another one has its name by now."""
+        info = await self._ask(AsyncQdrantClient.get_collection)
+        with _told_as_a_replacement():
+            _require_same_space(self._collections.described(self.collection.name, info), self.collection)
+        return info
+
+    async def _ask(self, request: Callable[..., Awaitable[R]], *args: object, **kwargs: object) -> R:
+        """The answer of the bound collection, or of the one that took its place, to a method of the client.
+
+        Raises RepositoryUnavailableError, StorageFullError, InvalidFilterError, DeadlinePassedError, and
+        EmbeddingSpaceError if what took its place holds other embeddings.
+        """
+        bound = self.collection
+        try:
+            try:
+                return await self._connection.call(request, bound.name, *args, **kwargs)
+            except QdrantFault as fault:
+                # A request that was valid before may be invalid now, because the collection was made anew.
+                suspect = fault.kind is FaultKind.INVALID and self._is_live
+                if fault.kind is not FaultKind.MISSING and not suspect:
+                    raise
+                current = await self._follow(bound)
+                if suspect and current == bound:
+                    raise
+                return await self._connection.call(request, current.name, *args, **kwargs)
+        except QdrantFault as fault:
+            raise fault.translated(self._connection.url) from fault
+
+    async def _follow(self, before: QdrantCollection) -> QdrantCollection:
+        """Bind to what the index is now."""
+        with _told_as_a_replacement():
+            live = await self._collections.live()
+        if live is None:
+            raise RepositoryUnavailableError(
+                f"The collection {before.name!r} was deleted from the Qdrant server. Restore it from a snapshot; or "
+                "start again, with an empty index, and index the pictures anew."
+            )
+        _require_same_space(live, before)
+        if live != before:
+            _log.info("The index was replaced by %s; following.", live.name)
+            self.collection = live
+        return live
+
+
+@contextmanager
+def _told_as_a_replacement() -> Iterator[None]:
+    """What would be a mistake in the deployment at a start was right then, so that it must have come since."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
+
+
+def _require_same_space(now: QdrantCollection, before: QdrantCollection) -> None:
+    if now.space != before.space:
+        differences = now.space.differences(before.space, ("now", "before"))
+        raise EmbeddingSpaceError(
+            f"The index was replaced by one of another space while this process served it: {differences}. Start again "
+            "with the encoder that it was rebuilt for."
+        )
+
+
+# Answers
+
+
+def _is_whole(point: models.Record | models.ScoredPoint) -> bool:
+    """Whether the point was still there when its payload was read: every point of ours has a kind."""
+    return KIND in (point.payload or {})
+
+
+async def _undisturbed(ask: Callable[[], Awaitable[Sequence[F]]]) -> Sequence[F]:
+    """What `ask` finds while no point of it is deleted; at last without those that were."""
+    for _ in range(_MOST_ATTEMPTS):
+        found = await ask()
+        whole = [point for point in found if _is_whole(point)]
+        if len(whole) == len(found):
+            break
+    return whole
+
+
+def _stored(points: Iterable[models.Record]) -> list[StoredPoint]:
+    return [StoredPoint(str(point.id), point.payload or {}) for point in points]
+
+
+def _ranked(points: Iterable[models.ScoredPoint]) -> list[RankedPoint]:
+    return [RankedPoint(str(point.id), point.score, point.payload or {}) for point in points]
+
+
+# Requests
+
+
+def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`values` in lists of at most `size`."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def _stored_as(point: words.Point) -> models.PointStruct:
+    return models.PointStruct(id=point.id, vector={point.vector_name: point.vector.tolist()}, payload=point.payload)
+
+
+def _with_kind(fields: Iterable[str]) -> list[str]:
+    """These fields of the payload, and the one by which `_is_whole` judges."""
+    return list({*fields, KIND})
+
+
+def _nearest(query: VectorQuery) -> dict[str, Any]:
+    """What a query asks for, whether its answer is grouped or not."""
+    # Where vectors are quantized: candidates by the quantized ones, their order by the original ones.
+    quantization = models.QuantizationSearchParams(ignore=query.exact, rescore=True, oversampling=2.0)
+    return {
+        "query": query.vector.tolist(),
+        "using": query.using,
+        "limit": query.limit,
+        "query_filter": _filter(query.where),
+        "score_threshold": query.score_threshold,
+        "search_params": models.SearchParams(
+            hnsw_ef=None if query.exact else HNSW_EF, exact=query.exact, quantization=quantization
+        ),
+    }
+
+
+def _filter(where: Where) -> models.Filter | None:
+    if not (where.must or where.should or where.must_not):
+        return None
+    must, should, must_not = (list(map(_condition, part)) for part in (where.must, where.should, where.must_not))
+    return models.Filter(must=must, should=should or None, must_not=must_not)
+
+
+def _condition(condition: words.Condition) -> models.Condition:
+    match condition:
+        case words.OneOf(path, values):
+            return models.FieldCondition(key=path, match=models.MatchAny(any=list(values)))
+        case words.Between(path, low, high):
+            return models.FieldCondition(key=path, range=models.Range(gte=low, lte=high))
+        case words.Empty(path):
+            return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
+        case words.HasId(ids):
+            return models.HasIdCondition(has_id=list(ids))
+        case Where():
+            return _filter(condition) or models.Filter()

@@ -1,0 +1,137 @@
+"""An index on a Qdrant server or cluster, shared by any number of processes."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+from typing_extensions import override
+
+from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
+from adapters.repositories.qdrant.server.collections import CollectionLayout, QdrantCollections
+from adapters.repositories.qdrant.server.connection import QdrantConnection
+from adapters.repositories.qdrant.server.faults import QdrantFault
+from adapters.repositories.qdrant.server.points import ServerPoints
+from domain.embeddings import EmbeddingSpace
+from domain.metadata import MetadataType
+from domain.ports.similarity_repository import SimilarityRepository
+
+
+class ServerSimilarityRepository(QdrantSimilarityRepository):
+    """One index on a server.
+
+    It binds to the collection that the index has when it opens. When another process replaces the index and the new one
+    has the same space, it follows; with another space every call raises EmbeddingSpaceError, so that embeddings of two
+    spaces never meet.
+
+    Reads see every acknowledged write, on a cluster too: unless `write_consistency_factor` says otherwise, a write
+    returns when every live replica has applied it, so that a read may ask any one of them.
+
+    `timeout` (seconds) bounds each request with all its attempts.
+    """
+
+    backend = "qdrant"
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str | None = None,
+        collection: str = "lookalike",
+        indexed_metadata: Mapping[str, MetadataType] | None = None,
+        timeout: float = 10.0,
+        grpc_port: int = 6334,
+        prefer_grpc: bool = True,
+        ca_certificate: Path | None = None,
+        shard_number: int | None = None,
+        replication_factor: int | None = None,
+        write_consistency_factor: int | None = None,
+        on_disk_vectors: bool = True,
+        quantization: str = "int8",
+    ) -> None:
+        self._connection = QdrantConnection(
+            url=url,
+            api_key=api_key,
+            timeout=timeout,
+            grpc_port=grpc_port,
+            prefer_grpc=prefer_grpc,
+            ca_certificate=ca_certificate,
+        )
+        layout = CollectionLayout(
+            indexed_metadata=indexed_metadata or {},
+            shard_number=shard_number,
+            replication_factor=replication_factor,
+            write_consistency_factor=write_consistency_factor,
+            on_disk_vectors=on_disk_vectors,
+            quantization=quantization,
+        )
+        self._collections = QdrantCollections(self._connection, collection, layout)
+        self._points: ServerPoints | None = None
+
+    @override
+    async def open(self, space: EmbeddingSpace | None) -> None:
+        opened_before = self._points is not None
+        if not opened_before:
+            self._connection.acquire()
+        try:
+            await self._connection.check_server()
+            collection = await self._collections.open(space)
+        except BaseException as error:
+            if not opened_before:
+                await self._connection.release()
+            if isinstance(error, QdrantFault):
+                raise self._connection.why_it_cannot_open(error) from error
+            raise
+        self._points = ServerPoints(self._connection, self._collections, collection)
+
+    async def close(self) -> None:
+        """Writes are durable when they return, so that there is nothing to finish."""
+        if self._points is not None:
+            self._points = None
+            await self._connection.release()
+
+    @property
+    @override
+    def space(self) -> EmbeddingSpace:
+        return self.points.collection.space
+
+    @property
+    def points(self) -> ServerPoints:
+        """The points. Raises RuntimeError while the index is closed."""
+        if self._points is None:
+            raise RuntimeError("The repository is used before it was opened, or after it was closed.")
+        return self._points
+
+    async def details(self) -> Mapping[str, str | int | float | bool]:
+        """The collection, and how the server lays it out."""
+        info = await self.points.info()
+        return {
+            "collection": self.points.collection.name,
+            "status": str(info.status.value),
+            "segments": info.segments_count,
+            "indexed_vectors": info.indexed_vectors_count or 0,
+            "shards": info.config.params.shard_number or 1,
+            "replicas": info.config.params.replication_factor or 1,
+        }
+
+    @override
+    async def replacement(self, space: EmbeddingSpace) -> "ServerSimilarityRepository":
+        _ = self.points
+        try:
+            collection = await self._collections.replacement(space)
+        except QdrantFault as fault:
+            raise fault.translated(self._connection.url) from fault
+        replacement = copy.copy(self)
+        replacement._points = ServerPoints(self._connection, self._collections, collection, is_live=False)
+        self._connection.acquire()
+        return replacement
+
+    @override
+    async def promote(self, replacement: SimilarityRepository) -> None:
+        if not isinstance(replacement, ServerSimilarityRepository) or replacement._collections is not self._collections:
+            raise ValueError("Only what `replacement` of this repository returned can take its place.")
+        try:
+            await self._collections.promote(replacement.points.collection)
+        except QdrantFault as fault:
+            raise fault.translated(self._connection.url) from fault
+        await replacement.close()
+        await self.close()

@@ -1,0 +1,46 @@
+"""What is asked of an index: a part of the ranking by similarity."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from domain.embeddings import Embedding, EmbeddingSpace
+from domain.filters import EVERYTHING, Filter
+from domain.images import ImageId
+
+MAX_WINDOW = 10_500
+"""The largest `offset + limit` of a query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NearestQuery:
+    """At most `limit` matches after the first `offset`, best first, of those that pass.
+
+    Raises ValueError unless 1 <= limit, 0 <= offset and offset + limit <= MAX_WINDOW.
+    """
+
+    vector: Embedding
+    """What is compared with: L2-normalised, of shape (dimension,)."""
+    limit: int
+    offset: int = 0
+    score_threshold: float | None = None
+    """Least cosine similarity, in [-1, 1]."""
+    where: Filter = EVERYTHING
+    leave_out: Collection[ImageId] = ()
+    """Images that do not count, whatever their score."""
+    exact: bool = False
+    """Compare with every vector instead of asking the approximate index."""
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or self.offset < 0 or self.end > MAX_WINDOW:
+            raise ValueError(
+                f"limit {self.limit} with offset {self.offset}: 1 <= limit, 0 <= offset, together at most {MAX_WINDOW}."
+            )
+
+    def checked(self, space: EmbeddingSpace) -> "NearestQuery":
+        """The same with float32. Raises ValueError for a vector that is not of `space`."""
+        return replace(self, vector=space.checked(self.vector, of="the query"))
+
+    @property
+    def end(self) -> int:
+        """How far from its start the ranking is needed."""
+        return self.offset + self.limit
