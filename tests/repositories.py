@@ -1,9 +1,12 @@
 """The one Qdrant repository, over each of its backends."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from adapters.repositories.qdrant.embedded.repository import EmbeddedSimilarityRepository
+from adapters.repositories.qdrant.server.collections import CollectionLayout
+from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.repository import ServerSimilarityRepository
 
 
@@ -11,5 +14,8 @@ def embedded_repository(directory: Path, *, reserve_bytes: int = 0, **options: A
     return EmbeddedSimilarityRepository(directory, reserve_bytes=reserve_bytes, **options)
 
 
-def server_repository(**options: Any) -> ServerSimilarityRepository:
-    return ServerSimilarityRepository(**options)
+def server_repository(*, collection: str = "lookalike", **options: Any) -> ServerSimilarityRepository:
+    of_layout = {field.name for field in fields(CollectionLayout)}
+    layout = CollectionLayout(**{name: value for name, value in options.items() if name in of_layout})
+    connection = QdrantConnection(**{name: value for name, value in options.items() if name not in of_layout})
+    return ServerSimilarityRepository(connection, layout, name=collection)

@@ -268,24 +268,28 @@ def check_index(settings: Settings, *, must_exist: bool = False) -> None:
 
 def qdrant_repository(settings: Settings) -> SimilarityRepository:
     """A Qdrant server or cluster."""
+    from adapters.repositories.qdrant.server.collections import CollectionLayout
+    from adapters.repositories.qdrant.server.connection import QdrantConnection
     from adapters.repositories.qdrant.server.repository import ServerSimilarityRepository
 
     repository = settings.repository
-    return ServerSimilarityRepository(
+    connection = QdrantConnection(
         url=repository.url or "",
         api_key=repository.api_key.get_secret_value() if repository.api_key else None,
-        collection=repository.collection,
-        indexed_metadata=repository.indexed_metadata,
         timeout=repository.timeout_seconds,
         prefer_grpc=repository.prefer_grpc,
         grpc_port=repository.grpc_port,
         ca_certificate=repository.ca_certificate,
+    )
+    layout = CollectionLayout(
+        indexed_metadata=repository.indexed_metadata,
         shard_number=repository.shard_number,
         replication_factor=repository.replication_factor,
         write_consistency_factor=repository.write_consistency_factor,
         on_disk_vectors=repository.on_disk_vectors,
         quantization=repository.quantization,
     )
+    return ServerSimilarityRepository(connection, layout, name=repository.collection)
 
 
 def directory_backup_archive(directory: Path) -> BackupArchive:

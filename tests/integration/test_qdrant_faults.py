@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from adapters.repositories.qdrant.server.signs_of_life import MOST_SECONDS
+from application import run_service
 from tests.disturbed_qdrant import (
     BY_GRPC_ONLY,
     SLACK_SECONDS,
@@ -119,6 +120,12 @@ async def real(server: QdrantServer, *, prefer_grpc: bool = True) -> AsyncIterat
             slack=stretched(SLACK_SECONDS),
             prefer_grpc=prefer_grpc,
         )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine the service waits longer too, where no setting says how long."""
+    monkeypatch.setattr(run_service, "PROBE_SECONDS", stretched(run_service.PROBE_SECONDS))
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ NAME = f"lookalike-{a_space().fingerprint}"
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here is about time, and the machine may be slow."""
     monkeypatch.setattr(connection, "OPENING_SECONDS", 30.0)
+    monkeypatch.setattr(run_service, "PATIENCE_SECONDS", 30.0)
     monkeypatch.setattr(run_service, "PROBE_SECONDS", 30.0)
 
 

@@ -12,12 +12,13 @@ from qdrant_client import AsyncQdrantClient, models
 
 from adapters.repositories.qdrant.layout import image_vector, object_vector, payload_indexes
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
+from adapters.repositories.qdrant.server import connection
 from domain.errors import ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from tests.builders import a_query, an_embedding, an_id, an_image, an_object
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract, where
-from tests.disturbed_qdrant import without_collections
+from tests.disturbed_qdrant import stretched, without_collections
 from tests.eventually import eventually
 from tests.qdrant_server import QdrantServer
 from tests.repositories import server_repository
@@ -34,6 +35,12 @@ INDEXED = {
     "100%": MetadataType.FLOAT,
     "br[0]": MetadataType.BOOL,
 }
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may be busy with other tests, and the machine slow."""
+    monkeypatch.setattr(connection, "OPENING_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ async def connect(qdrant_server: QdrantServer, collection: str) -> AsyncIterator
             "grpc_port": qdrant_server.grpc_port,
             "api_key": qdrant_server.api_key,
             "collection": collection,
-            "timeout": 20.0,
+            "timeout": 60.0,
         }
         made.append(server_repository(**(values | changes)))
         return made[-1]
@@ -218,7 +225,7 @@ async def test_a_line_that_is_cut_and_mended(connect: Connect, qdrant_server: Qd
     if parts.scheme != "http":
         pytest.skip("the line cannot be cut under TLS: its certificate names another host")
     async with line_to(parts.hostname or "", qdrant_server.grpc_port) as proxy:
-        repository = connect(url="http://127.0.0.1:1", grpc_port=proxy.port, timeout=3.0)
+        repository = connect(url="http://127.0.0.1:1", grpc_port=proxy.port, timeout=stretched(3.0))
         await repository.open(SPACE)
         await repository.upsert([an_image(1, objects=(an_object(),))])
 

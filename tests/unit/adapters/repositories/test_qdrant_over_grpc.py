@@ -77,7 +77,7 @@ async def test_a_new_collection_is_laid_out_as_configured(server: QdrantStandIn)
     await repository.open(SPACE)
     (creation,) = server.named(grpc.CreateCollection)
     assert creation.collection_name == f"photos-{SPACE.fingerprint}"
-    assert (creation.shard_number, creation.replication_factor, creation.write_consistency_factor) == (3, 2, 2)
+    assert (creation.shard_number, creation.replication_factor, creation.write_consistency_factor) == (3, 2, 0)
     assert creation.quantization_config.scalar.type == grpc.QuantizationType.Int8
     for name in (image_vector(SPACE), object_vector(SPACE)):
         vectors = creation.vectors_config.params_map.map[name]

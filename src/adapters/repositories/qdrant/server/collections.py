@@ -8,7 +8,7 @@ leaves either the old index or the new one, and at most an orphan that the next 
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qdrant_client import AsyncQdrantClient, models
 
@@ -37,12 +37,13 @@ _UNNEEDED_QUOTES = re.compile(r'"([A-Za-z0-9_-]+)"')
 class CollectionLayout:
     """How new collections are laid out. None leaves a number to the server's configuration."""
 
-    indexed_metadata: Mapping[str, MetadataType]
-    shard_number: int | None
-    replication_factor: int | None
-    write_consistency_factor: int | None
-    on_disk_vectors: bool
-    quantization: str
+    indexed_metadata: Mapping[str, MetadataType] = field(default_factory=dict)
+    shard_number: int | None = None
+    replication_factor: int | None = None
+    write_consistency_factor: int | None = None
+    """How many replicas must take a write; those that are down count too. The server's own is 1, which suffices."""
+    on_disk_vectors: bool = True
+    quantization: str = "int8"
     """`none` or `int8`."""
 
 
@@ -70,7 +71,7 @@ class QdrantCollections:
 
         Raises EmbeddingSpaceError, ConfigurationError, IndexDamagedError.
         """
-        live = await self._live()
+        live = await self._live_name()
         if live is None:
             if space is None:
                 raise ConfigurationError(
@@ -89,7 +90,7 @@ class QdrantCollections:
 
     async def live(self) -> QdrantCollection | None:
         """The live collection as it is now."""
-        live = await self._live()
+        live = await self._live_name()
         return None if live is None else await self._describe(live)
 
     async def replacement(self, space: EmbeddingSpace) -> QdrantCollection:
@@ -104,10 +105,10 @@ class QdrantCollections:
                 models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._building))
             )
         await self._sweep()
-        live = await self._live()
+        live = await self._live_name()
         name = next(name for name in self._names(space) if name != live)
         await self._create(name, space)
-        await self._point(self._building, name)
+        await self._set_alias(self._building, name)
         return await self._describe(name)
 
     async def promote(self, replacement: QdrantCollection) -> None:
@@ -121,7 +122,7 @@ class QdrantCollections:
         try:
             await self._change_aliases(models.RenameAliasOperation(rename_alias=renaming))
         except QdrantFault:
-            if await self._live() != replacement.name:  # else an attempt whose answer was lost did it
+            if await self._live_name() != replacement.name:  # else an attempt whose answer was lost did it
                 raise
         try:
             await self._sweep()
@@ -137,8 +138,8 @@ class QdrantCollections:
             )
         name = next(self._names(space))
         await self._create(name, space)
-        await self._point(self._index, name)
-        return await self._live() or name
+        await self._set_alias(self._index, name)
+        return await self._live_name() or name
 
     async def _create(self, name: str, space: EmbeddingSpace) -> None:
         wanted = self._layout
@@ -153,8 +154,7 @@ class QdrantCollections:
                 vectors_config=dict.fromkeys(_vector_names(space), vectors),
                 shard_number=wanted.shard_number,
                 replication_factor=wanted.replication_factor,
-                # All replicas by default (those that are down do not count): a read may then ask any of them.
-                write_consistency_factor=wanted.write_consistency_factor or wanted.replication_factor,
+                write_consistency_factor=wanted.write_consistency_factor,
                 quantization_config=_QUANTIZATIONS[wanted.quantization],
                 metadata={METADATA_KEY: ours},
             )
@@ -203,23 +203,16 @@ class QdrantCollections:
                 f"vectors are {sizes}. Restore it from a snapshot, or delete it and index the pictures anew."
             )
         replicas = info.config.params.replication_factor or 1
-        if (info.config.params.write_consistency_factor or 1) < replicas:
-            _log.warning(
-                "Of the %d replicas of the collection %s, %d acknowledge a write: a read may miss it for a moment.",
-                replicas,
-                name,
-                info.config.params.write_consistency_factor or 1,
-            )
         return QdrantCollection(name=name, space=space, ordering=models.WriteOrdering.MEDIUM if replicas > 1 else None)
 
     async def _aliases(self) -> dict[str, str]:
         answer = await self._connection.call(AsyncQdrantClient.get_aliases)
         return {alias.alias_name: alias.collection_name for alias in answer.aliases}
 
-    async def _live(self) -> str | None:
+    async def _live_name(self) -> str | None:
         return (await self._aliases()).get(self._index)
 
-    async def _point(self, alias: str, target: str) -> None:
+    async def _set_alias(self, alias: str, target: str) -> None:
         creation = models.CreateAlias(alias_name=alias, collection_name=target)
         await self._change_aliases(models.CreateAliasOperation(create_alias=creation))
 

@@ -24,12 +24,12 @@ from domain.errors import ConfigurationError, DeadlinePassedError, LookalikeErro
 R = TypeVar("R")
 
 OLDEST_SERVER = (1, 18)
-"""The oldest that the adapter was tried with."""
+"""Named vectors of a live collection come with it; it is the oldest that the adapter was tried with."""
 
 _IMAGE = "Use the image qdrant/qdrant:v1.19.0."
 
 OPENING_SECONDS = 2.0
-"""How long a server may take to say its first word: whoever starts something should soon hear that it is away."""
+"""How long a server may take for its first answer, so that a start soon reports one that is away."""
 
 _BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
 """Seconds, growing and random, so that replicas that lost the same server do not come back in step."""
@@ -42,12 +42,12 @@ class QdrantConnection:
     """One client, shared by the repositories that `acquire` it and closed by the last that releases it."""
 
     url: str
-    api_key: str | None
-    timeout: float
+    api_key: str | None = None
+    timeout: float = 10.0
     """Seconds, which a request may take with all its attempts."""
-    grpc_port: int
-    prefer_grpc: bool
-    ca_certificate: Path | None
+    grpc_port: int = 6334
+    prefer_grpc: bool = True
+    ca_certificate: Path | None = None
 
     def __post_init__(self) -> None:
         self._client: AsyncQdrantClient | None = None
@@ -57,7 +57,7 @@ class QdrantConnection:
         self._signs_of_life = SignsOfLife(self.url, lambda: self._open_client().info(), timeout=self.timeout)
 
     def acquire(self) -> None:
-        """Use the client, which is made if nobody has it yet. Raises ConfigurationError for a url that is none."""
+        """Use the client, which is made if there is none yet. Raises ConfigurationError for a url that is none."""
         if self._client is None:
             self._client = self._new_client()
         self._users += 1
@@ -71,10 +71,11 @@ class QdrantConnection:
 
     async def _close(self, client: AsyncQdrantClient) -> None:
         await self._signs_of_life.forget()
-        for limit in self._limits:
+        under_way = set(self._limits)
+        for limit in under_way:
             if not limit.expired():
                 limit.reschedule(0.0)
-        while self._limits:  # noqa: ASYNC110 - a connection that is made or used after `close` is never closed
+        while under_way & self._limits:  # noqa: ASYNC110 - a connection that is made or used after `close` stays open
             await asyncio.sleep(0.001)
         await client.close()
 
@@ -207,7 +208,7 @@ def _grpc_patience(timeout: float) -> dict[str, Any]:
     """Channel options by which a dead connection is replaced within `timeout` seconds.
 
     A peer that vanished without closing is pinged after a third of it, and given up after another, so that the request
-    that waits is made again over a new connection while there is time. Nothing is pinged while nobody waits.
+    that waits is made again over a new connection while there is time. Nothing is pinged while no request waits.
     """
     third = max(100, int(timeout * 1_000 / 3))
     return {

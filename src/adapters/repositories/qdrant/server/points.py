@@ -89,7 +89,7 @@ class ServerPoints(Points):
             )
             return answer.points
 
-        return _ranked(await _undisturbed(ask) if query.fields else await ask())
+        return _ranked_points(await _undisturbed(ask) if query.fields else await ask())
 
     @override
     async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
@@ -118,7 +118,7 @@ class ServerPoints(Points):
             )
             return [group.hits[0] for group in answer.groups]
 
-        return _ranked(await _undisturbed(ask))
+        return _ranked_points(await _undisturbed(ask))
 
     @override
     async def retrieve(
@@ -129,7 +129,7 @@ class ServerPoints(Points):
         for some in _chunks(ids, IDS_PER_REQUEST):
             found += await _undisturbed(partial(self._ask, AsyncQdrantClient.retrieve, some, **wanted))
         if vector is None:
-            return _stored(found)
+            return _stored_points(found)
         return [
             StoredPoint(str(point.id), {}, np.asarray(point.vector[vector], dtype=np.float32))
             for point in found
@@ -160,7 +160,7 @@ class ServerPoints(Points):
             )
             return found
 
-        found = _stored(await _undisturbed(ask))
+        found = _stored_points(await _undisturbed(ask))
         return found, None if rest is None else str(rest)
 
     @override
@@ -177,7 +177,7 @@ class ServerPoints(Points):
         match operation:
             case words.Upsert(points):
                 for batch in _chunks(points, POINTS_PER_REQUEST):
-                    await self._write(AsyncQdrantClient.upsert, [_stored_as(point) for point in batch])
+                    await self._write(AsyncQdrantClient.upsert, [_point_struct(point) for point in batch])
             case words.Delete(ids):
                 for some in _chunks(ids, IDS_PER_REQUEST):
                     await self._write(AsyncQdrantClient.delete, models.PointIdsList(points=[*some]))
@@ -197,7 +197,7 @@ class ServerPoints(Points):
     async def info(self) -> models.CollectionInfo:
         """What the server says of the collection. Raises EmbeddingSpaceError if another one has its name by now."""
         info = await self._ask(AsyncQdrantClient.get_collection)
-        with _told_as_a_replacement():
+        with _misfit_means_replaced():
             _require_same_space(self._collections.described(self.collection.name, info), self.collection)
         return info
 
@@ -225,7 +225,7 @@ class ServerPoints(Points):
 
     async def _follow(self, before: QdrantCollection) -> QdrantCollection:
         """Bind to what the index is now."""
-        with _told_as_a_replacement():
+        with _misfit_means_replaced():
             live = await self._collections.live()
         if live is None:
             raise RepositoryUnavailableError(
@@ -240,8 +240,8 @@ class ServerPoints(Points):
 
 
 @contextmanager
-def _told_as_a_replacement() -> Iterator[None]:
-    """What would be a mistake in the deployment at a start was right then, so that it must have come since."""
+def _misfit_means_replaced() -> Iterator[None]:
+    """What would be a mistake of the deployment at a start was right at the start, so it has come since."""
     try:
         yield
     except ConfigurationError as error:
@@ -275,11 +275,11 @@ async def _undisturbed(ask: Callable[[], Awaitable[Sequence[F]]]) -> Sequence[F]
     return whole
 
 
-def _stored(points: Iterable[models.Record]) -> list[StoredPoint]:
+def _stored_points(points: Iterable[models.Record]) -> list[StoredPoint]:
     return [StoredPoint(str(point.id), point.payload or {}) for point in points]
 
 
-def _ranked(points: Iterable[models.ScoredPoint]) -> list[RankedPoint]:
+def _ranked_points(points: Iterable[models.ScoredPoint]) -> list[RankedPoint]:
     return [RankedPoint(str(point.id), point.score, point.payload or {}) for point in points]
 
 
@@ -293,7 +293,7 @@ def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def _stored_as(point: words.Point) -> models.PointStruct:
+def _point_struct(point: words.Point) -> models.PointStruct:
     return models.PointStruct(id=point.id, vector={point.vector_name: point.vector.tolist()}, payload=point.payload)
 
 

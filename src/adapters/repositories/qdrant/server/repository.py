@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 
 from typing_extensions import override
 
@@ -12,7 +11,6 @@ from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import QdrantFault
 from adapters.repositories.qdrant.server.points import ServerPoints
 from domain.embeddings import EmbeddingSpace
-from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 
 
@@ -23,48 +21,15 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
     has the same space, it follows; with another space every call raises EmbeddingSpaceError, so that embeddings of two
     spaces never meet.
 
-    Reads see every acknowledged write, on a cluster too: unless `write_consistency_factor` says otherwise, a write
-    returns when every live replica has applied it, so that a read may ask any one of them.
-
-    `timeout` (seconds) bounds each request with all its attempts.
+    Reads see every acknowledged write, on a cluster too: a write returns when every live replica has applied it, and
+    one that has not is taken out of service first, so that a read may ask any of them.
     """
 
     backend = "qdrant"
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        api_key: str | None = None,
-        collection: str = "lookalike",
-        indexed_metadata: Mapping[str, MetadataType] | None = None,
-        timeout: float = 10.0,
-        grpc_port: int = 6334,
-        prefer_grpc: bool = True,
-        ca_certificate: Path | None = None,
-        shard_number: int | None = None,
-        replication_factor: int | None = None,
-        write_consistency_factor: int | None = None,
-        on_disk_vectors: bool = True,
-        quantization: str = "int8",
-    ) -> None:
-        self._connection = QdrantConnection(
-            url=url,
-            api_key=api_key,
-            timeout=timeout,
-            grpc_port=grpc_port,
-            prefer_grpc=prefer_grpc,
-            ca_certificate=ca_certificate,
-        )
-        layout = CollectionLayout(
-            indexed_metadata=indexed_metadata or {},
-            shard_number=shard_number,
-            replication_factor=replication_factor,
-            write_consistency_factor=write_consistency_factor,
-            on_disk_vectors=on_disk_vectors,
-            quantization=quantization,
-        )
-        self._collections = QdrantCollections(self._connection, collection, layout)
+    def __init__(self, connection: QdrantConnection, layout: CollectionLayout, *, name: str = "lookalike") -> None:
+        self._connection = connection
+        self._collections = QdrantCollections(connection, name, layout)
         self._points: ServerPoints | None = None
 
     @override
