@@ -18,7 +18,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whose name is made durable by whoever syncs its folder."""
+    """Write a file and sync it. The caller syncs its folder."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()

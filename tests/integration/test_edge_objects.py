@@ -283,7 +283,13 @@ class Here:
         return generation.point_ids
 
     async def found(self, query: Embedding, *, limit: int = 100, offset: int = 0) -> Sequence[Match]:
-        return await self.repository.nearest_objects(a_query(query, limit=limit, offset=offset))
+        """With the orphans gone that the search has met, for which it does not wait itself."""
+        matches = await self.repository.nearest_objects(a_query(query, limit=limit, offset=offset))
+        await self.swept()
+        return matches
+
+    async def swept(self) -> None:
+        await self.repository.points._writes.finish()
 
 
 @pytest.fixture
@@ -606,3 +612,48 @@ async def test_optimized_objects_are_found_like_unoptimized_ones(tmp_path: Path)
     for match in approximate:
         assert match.score == pytest.approx(truth[match.image.id], abs=1e-5)
     await repository.close()
+
+
+async def test_a_search_neither_waits_for_the_sweep_of_orphans_nor_fails_with_it(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.repository.upsert([with_objects(1, count=2)])
+    await here.leave_orphans(with_objects(2, count=3))
+    update = type(here.engine)._update
+
+    def refuse_deletions(engine: Engine, operation: Any) -> None:
+        if isinstance(operation, Delete):
+            raise OSError("refused")
+        update(engine, operation)
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(type(here.engine), "_update", refuse_deletions)
+        assert regions(await here.found(an_embedding(7))).keys() == {an_id(1)}
+        await here.repository.upsert([with_objects(1, 1, count=2)])  # committed, though what it replaced stays
+    assert regions(await here.found(an_embedding(7))) == {an_id(1): "turn 1"}
+    await here.repository.sweep_objects([an_id(1), an_id(2)])
+    assert here.point_count == 1 + 2
+
+
+@pytest.mark.parametrize("search", ["nearest", "nearest_objects"])
+async def test_an_image_that_changes_amid_a_search_is_not_found_by_what_it_was(
+    here: Here, monkeypatch: pytest.MonkeyPatch, search: str
+) -> None:
+    await here.repository.upsert([with_objects(number, count=1) for number in range(4)])
+    where = Filter(all=(AnyOf(Field("metadata.turn"), (0,)),))
+    ask, changed = ProcessHere.ask, False
+
+    async def change_before_the_records_are_read(process: ProcessHere, verb: str, *args: Any, **kwargs: Any) -> Any:
+        nonlocal changed
+        if verb == "retrieve" and not changed:
+            changed = True
+            await here.repository.set_metadata(an_id(2), {"turn": 9})
+        return await ask(process, verb, *args, **kwargs)
+
+    monkeypatch.setattr(ProcessHere, "ask", change_before_the_records_are_read)
+    query = a_query(an_embedding(7), limit=3, offset=1 if search == "nearest" else 0, where=where)
+    matches = await getattr(here.repository, search)(query)
+    assert changed
+    assert an_id(2) not in [match.image.id for match in matches]
+    assert len(matches) == (2 if search == "nearest" else 3)
+    assert all(match.image.metadata == {"turn": 0} for match in matches)

@@ -28,6 +28,8 @@ def measuring(port: type, stages: Mapping[str, StageName]) -> Any:  # noqa: ANN4
         self.plain, self.stages = plain, stages
 
     abstract: frozenset[str] = port.__abstractmethods__  # type: ignore[attr-defined]
+    if unknown := stages.keys() - abstract:
+        raise ValueError(f"{port.__name__} has no methods {', '.join(unknown)}.")
     members = {name: _measured(name, stages[name]) if name in stages else _plain(name) for name in abstract}
     return type(f"Measured{port.__name__}", (port,), {"__init__": init, **members})
 

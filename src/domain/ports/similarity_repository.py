@@ -19,7 +19,7 @@ class SimilarityRepository(Protocol):
     with it. After a crash amid a write, no image is there without its objects, and no object is found without its image
     as it is now.
     What a write has acknowledged survives a kill of the process right after it, and is seen by every later read.
-    Every method but `open`, `close` and `destroy` raises RepositoryUnavailableError when the backend does not answer
+    Every method but `open` and `close` raises RepositoryUnavailableError when the backend does not answer
     in time, and DeadlinePassedError when the caller's deadline passed first.
     """
 
@@ -112,7 +112,8 @@ class SimilarityRepository(Protocol):
     async def orphaned_objects(self) -> Mapping[ImageId, int]:
         """How many stored objects there are that belong to no image as it is now, by the image of which they were.
 
-        Nobody finds them: they are what writes that were cut short have left. Where several processes may write, those
+        No search finds them: they are what writes that were cut short have left, or two of one image that ran beside
+        each other, which callers keep apart. Where several processes may write, those
         that one of them may be about to commit are not among them.
         """
 

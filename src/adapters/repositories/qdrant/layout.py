@@ -2,9 +2,9 @@
 
 An image is a point, and each of its objects is one, with vectors of different names. The points of one write's objects
 carry its `generation`, and never change. The image's point names the generation that counts and is written after them,
-so that it commits them; object points of any other generation are orphans, which nobody sees: those of a write that a
-crash cut short, of one under way, or of before the last. An object's point repeats what filters compare of its image,
-since filters always speak of images.
+so that it commits them. Object points of any other generation are orphans, which no search answers: those of a write
+that a crash cut short, of one under way, or of before the last. An object's point repeats what filters compare of its
+image, since filters always speak of images.
 
 Qdrant keeps payloads as JSON and reads numbers of 16 and 17 digits back a little off, and further at each optimization:
 of 3 million doubles of all sizes a quarter moved, one by 98. Its integer indexes drop fractions; its embedded binding

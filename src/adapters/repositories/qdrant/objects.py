@@ -24,7 +24,10 @@ import numpy as np
 from adapters.repositories.qdrant import layout
 from adapters.repositories.qdrant.filters import image_with_objects, object_filter, objects_of
 from adapters.repositories.qdrant.points import (
+    MOST_ATTEMPTS,
+    VECTORS_AT_ONCE,
     Delete,
+    Discard,
     HasId,
     OneOf,
     Payload,
@@ -35,6 +38,8 @@ from adapters.repositories.qdrant.points import (
     Upsert,
     VectorQuery,
     Where,
+    chunks,
+    read_each,
 )
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
@@ -80,7 +85,7 @@ class Objects:
         unchanged = Where(must=[HasId([before.image]), OneOf(layout.GENERATION, [before.name])])
         await self._points.write([Upsert(copies), SetPayload({**fields, layout.GENERATION: after.name}, unchanged)])
         current = (await self.generations([before.image])).get(before.image)
-        await self._points.write((), discarding=layout.point_ids({before, after} - {current}))
+        await self._points.write([Discard(layout.point_ids({before, after} - {current}))])
         return current == after
 
     async def embeddings(self, images: Collection[PointId]) -> Mapping[PointId, Embeddings | None]:
@@ -105,12 +110,12 @@ class Objects:
         """The port's `nearest_objects`.
 
         What is found is compared with its images, and looked for again without the orphans until there are none, so
-        that they take no other's place in the ranking.
+        that they take no other's place in the ranking; and anew while the images change between the two requests.
         """
         orphans: dict[layout.Generation, layout.FoundObject] = {}
-        while True:
+        for _ in range(MOST_ATTEMPTS):
             hits = await self._best_of_each(query, orphans)
-            found = [layout.FoundObject.of(hit.payload) for hit in hits]
+            found = await read_each(lambda hit: layout.FoundObject.of(hit.payload), hits)
             page = found[query.offset :]
             images = await self._image_payloads(
                 {each.generation.image for each in page}, {*layout.RECORD_FIELDS, *layout.GENERATION_FIELDS}
@@ -118,20 +123,22 @@ class Objects:
             others = {each.image for each in orphans} | {each.generation.image for each in found[: query.offset]}
             current = {id_: layout.Generation.of(id_, payload) for id_, payload in images.items()}
             current |= await self.generations(others - current.keys())
+            read = await read_each(lambda image: layout.record_of(*image), list(images.items()))
+            records = {str(record.id): record for record in read if query.where.matches(record)}
             committed = {orphan for orphan in orphans if current.get(orphan.image) == orphan}
             met = {each.generation: each for each in found if current.get(each.generation.image) != each.generation}
-            if not met and not committed:
+            if not met and not committed and len(records) == len(images):
                 break
             orphans = {orphan: each for orphan, each in (orphans | met).items() if orphan not in committed}
         old = [orphan for orphan, each in orphans.items() if each.is_older_than(self._orphaned_after)]
         if old:
             _log.info("Deleting the objects that %d interrupted writes left.", len(old))
-            await self._points.write((), discarding=layout.point_ids(old))
-        records = {id_: layout.record_of(id_, payload) for id_, payload in images.items()}
-        matches = []
+            await self._points.write([Discard(layout.point_ids(old))])
+        matches: list[Match] = []
         for hit, each in zip(hits[query.offset :], page, strict=True):
-            record = records[each.generation.image]
-            matches.append(Match(score=hit.score, image=record, region=record.objects[each.index]))
+            record = records.get(each.generation.image)
+            if record is not None and current.get(each.generation.image) == each.generation:
+                matches.append(Match(score=hit.score, image=record, region=record.objects[each.index]))
         return matches
 
     async def _best_of_each(self, query: NearestQuery, orphans: Iterable[layout.Generation]) -> Sequence[RankedPoint]:
@@ -196,8 +203,11 @@ class Objects:
         return {point.id: point.payload for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE}
 
     async def _vectors(self, ids: Collection[PointId]) -> dict[PointId, Embedding]:
-        points = await self._points.retrieve(ids, vector=layout.object_vector(self._space)) if ids else ()
-        return {point.id: point.vector for point in points if point.vector is not None}
+        name, vectors = layout.object_vector(self._space), dict[PointId, Embedding]()
+        for some in chunks(ids, VECTORS_AT_ONCE):
+            points = await self._points.retrieve(some, vector=name)
+            vectors |= {point.id: point.vector for point in points if point.vector is not None}
+        return vectors
 
     def _stacked(self, vectors: Mapping[PointId, Embedding], generation: layout.Generation) -> Embeddings:
         dimension = self._space.dimension

@@ -5,12 +5,17 @@ ours since importing the server's client takes 1.4 s and 80 MB, which the embedd
 travel to the embedded engine's process: plain values, with ids as text (a UUID takes three times as long to pickle).
 """
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from itertools import islice
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from domain.embeddings import Embedding
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 PointId = str
 """A UUID in its canonical text, which orders as the UUID does."""
@@ -59,6 +64,15 @@ class Where:
 Condition = OneOf | Between | Empty | HasId | Where
 
 ANY_POINT = Where()
+
+
+def translated(where: Where, to: Callable[..., T], condition: Callable[["Condition"], object]) -> T | None:
+    """`where` as the filter of a library, given how it makes one and its conditions; None where all points pass."""
+    parts = {
+        name: [condition(each) for each in getattr(where, name)] or None for name in ("must", "should", "must_not")
+    }
+    return to(**parts) if any(parts.values()) else None
+
 
 # Points
 
@@ -125,7 +139,41 @@ class SetPayload(NamedTuple):
     where: Where
 
 
-Operation = Upsert | Delete | SetPayload
+class Discard(NamedTuple):
+    """Remove points that nothing refers to any more. Where that fails they stay: the log tells, and no write fails."""
+
+    ids: Sequence[PointId]
+
+
+Operation = Upsert | Delete | SetPayload | Discard
+
+MOST_ATTEMPTS = 10
+"""So often at most something is asked anew, each time because others changed what it had found."""
+
+
+def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`values` in lists of at most `size`."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+POINTS_PER_COMMIT = 500
+"""How many points are written together: enough to make it cheap, few enough that a search does not wait long."""
+
+VECTORS_AT_ONCE = 200
+
+_FEW = 50
+"""So many payloads take a millisecond to read. More are read on a thread, so that the event loop stays free."""
+
+
+async def read_each(read: Callable[[S], T], found: Sequence[S]) -> list[T]:
+    """What `read` makes of each."""
+
+    def all_read() -> list[T]:
+        return [read(each) for each in found]
+
+    return all_read() if len(found) <= _FEW else await asyncio.to_thread(all_read)
 
 
 class Points(Protocol):
@@ -178,10 +226,9 @@ class Points(Protocol):
         """
 
     @abstractmethod
-    async def write(self, operations: Sequence[Operation], *, discarding: Sequence[PointId] = ()) -> None:
-        """Upsert, delete and set payloads, in this order and durably; then delete what nothing refers to any more.
+    async def write(self, operations: Sequence[Operation]) -> None:
+        """Upsert, delete, set payloads and discard, in this order and durably.
 
-        Cut short, the first of them have happened; when this returns, all have. Each may be repeated without harm. What
-        `discarding` names may stay where deleting it fails: the log tells, and the write has succeeded.
-        Raises StorageFullError too.
+        Cut short, the first of them have happened; when this returns, all have. Each may be repeated without harm.
+        Where there is nothing but to discard, that may be done later. Raises StorageFullError too.
         """

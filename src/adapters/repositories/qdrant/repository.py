@@ -2,10 +2,8 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import TypeVar
 from uuid import UUID
 
 from typing_extensions import override
@@ -14,7 +12,20 @@ from adapters.repositories.qdrant import layout
 from adapters.repositories.qdrant.filters import image_filter, nearest_filter
 from adapters.repositories.qdrant.listing import keyset_page
 from adapters.repositories.qdrant.objects import Objects
-from adapters.repositories.qdrant.points import Delete, Point, PointId, Points, RankedPoint, Upsert, VectorQuery
+from adapters.repositories.qdrant.points import (
+    MOST_ATTEMPTS,
+    POINTS_PER_COMMIT,
+    VECTORS_AT_ONCE,
+    Delete,
+    Discard,
+    Point,
+    Points,
+    RankedPoint,
+    Upsert,
+    VectorQuery,
+    chunks,
+    read_each,
+)
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.errors import ImageNotFoundError
@@ -25,21 +36,7 @@ from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import NearestQuery
 
-S = TypeVar("S")
-T = TypeVar("T")
-
-POINTS_PER_COMMIT = 500
-"""How many points of images and objects are written together: enough to make it cheap, few enough that a search does
-not wait long behind them."""
-
 IDS_AT_ONCE = 1_000
-VECTORS_AT_ONCE = 200
-
-_MOST_ATTEMPTS = 10
-"""So often a page is ranked at most, where points that it had are not there any more: replicas may differ for long."""
-
-_FEW = 50
-"""So many payloads take a millisecond to read. More are read on a thread, so that the event loop stays free."""
 
 
 class QdrantSimilarityRepository(SimilarityRepository):
@@ -69,7 +66,8 @@ class QdrantSimilarityRepository(SimilarityRepository):
     async def upsert(self, images: Sequence[IndexedImage]) -> None:
         for images_, objects in await asyncio.to_thread(_commits, images, self.space):
             replaced = await self._objects.generations([point.id for point in images_])
-            await self.points.write([Upsert(objects), Upsert(images_)], discarding=layout.point_ids(replaced.values()))
+            replaced_objects = layout.point_ids(replaced.values())
+            await self.points.write([Upsert(objects), Upsert(images_), Discard(replaced_objects)])
 
     @override
     async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
@@ -85,25 +83,26 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
     @override
     async def delete(self, ids: Collection[ImageId]) -> None:
-        for some in _chunks(ids, IDS_AT_ONCE):
+        for some in chunks(dict.fromkeys(map(str, ids)), IDS_AT_ONCE):
             generations = await self._objects.generations(some)
             if generations:
-                await self.points.write([Delete(list(generations))], discarding=layout.point_ids(generations.values()))
+                objects = layout.point_ids(generations.values())
+                await self.points.write([Delete(list(generations)), Discard(objects)])
 
     @override
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         records: dict[ImageId, ImageRecord] = {}
-        for some in _chunks(ids, IDS_AT_ONCE):
+        for some in chunks(dict.fromkeys(map(str, ids)), IDS_AT_ONCE):
             points = await self.points.retrieve(some, fields=layout.RECORD_FIELDS)
             images = [point for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE]
-            read = await _read_each(lambda point: layout.record_of(point.id, point.payload), images)
+            read = await read_each(lambda point: layout.record_of(point.id, point.payload), images)
             records |= {record.id: record for record in read}
         return records
 
     @override
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
         found: dict[ImageId, Embedding] = {}
-        for some in _chunks(ids, VECTORS_AT_ONCE):
+        for some in chunks(dict.fromkeys(map(str, ids)), VECTORS_AT_ONCE):
             points = await self.points.retrieve(some, vector=layout.image_vector(self.space))
             found |= {UUID(id_): normalised(vector) for id_, _, vector in points if vector is not None}
         return found
@@ -111,7 +110,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
     @override
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
         found: dict[ImageId, Embeddings | None] = {}
-        for some in _chunks(ids, VECTORS_AT_ONCE):
+        for some in chunks(dict.fromkeys(map(str, ids)), VECTORS_AT_ONCE):
             found |= {UUID(id_): vectors for id_, vectors in (await self._objects.embeddings(some)).items()}
         return found
 
@@ -122,7 +121,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
             points, _ = await self.points.scroll(
                 image_filter(where), limit=limit, fields=layout.RECORD_FIELDS, descending=layout.CREATED_AT
             )
-            return await _read_each(lambda point: layout.record_of(point.id, point.payload), points)
+            return await read_each(lambda point: layout.record_of(point.id, point.payload), points)
 
         (items, next_cursor), total = await asyncio.gather(
             keyset_page(newest, limit=limit, after=after, where=where), self.count(where)
@@ -145,16 +144,17 @@ class QdrantSimilarityRepository(SimilarityRepository):
             is_page = asked.limit == query.limit + 1
             return await self.points.query(replace(asked, fields=layout.RECORD_FIELDS) if is_page else asked)
 
-        for _ in range(_MOST_ATTEMPTS):
+        for _ in range(MOST_ATTEMPTS):
             page = await ranked(self.points, best, asked, slice(query.offset, query.end), lambda point: point.id)
             bare = [point.id for point in page if not point.payload]
             stored = await self.points.retrieve(bare, fields=layout.RECORD_FIELDS) if bare else ()
-            if len(stored) == len(bare):  # else some were deleted between the two requests, and others come next
+            payloads = {point.id: point.payload for point in page} | {point.id: point.payload for point in stored}
+            read = await read_each(lambda each: layout.record_of(*each), [each for each in payloads.items() if each[1]])
+            records = {str(record.id): record for record in read if query.where.matches(record)}
+            matches = [Match(score=each.score, image=records[each.id]) for each in page if each.id in records]
+            if len(matches) == len(page):  # else some were changed between the two requests, and others come next
                 break
-        payloads = {point.id: point.payload for point in page} | {point.id: point.payload for point in stored}
-        there = [point for point in page if payloads[point.id]]
-        records = await _read_each(lambda point: layout.record_of(point.id, payloads[point.id]), there)
-        return [Match(score=point.score, image=record) for point, record in zip(there, records, strict=True)]
+        return matches
 
     @override
     async def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
@@ -175,7 +175,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
     @override
     async def sweep_objects(self, ids: Collection[ImageId]) -> int:
-        return sum([await self._objects.sweep(some) for some in _chunks(ids, IDS_AT_ONCE)])
+        return sum([await self._objects.sweep(some) for some in chunks(dict.fromkeys(map(str, ids)), IDS_AT_ONCE)])
 
     @override
     async def status(self) -> RepositoryStatus:
@@ -207,19 +207,3 @@ def _commits(images: Sequence[IndexedImage], space: EmbeddingSpace) -> list[tupl
         commits[-1][0].append(layout.image_point(image.record, generation, image.embedding, space))
         commits[-1][1].extend(layout.object_points(image.record, generation, image.object_embeddings, space))
     return commits
-
-
-def _chunks(ids: Collection[ImageId], size: int) -> Iterator[list[PointId]]:
-    """The ids, each once, in lists of at most `size`."""
-    rest = iter(dict.fromkeys(map(str, ids)))
-    while chunk := list(islice(rest, size)):
-        yield chunk
-
-
-async def _read_each(read: Callable[[S], T], stored: Sequence[S]) -> list[T]:
-    """What `read` makes of each."""
-
-    def all_read() -> list[T]:
-        return [read(each) for each in stored]
-
-    return all_read() if len(stored) <= _FEW else await asyncio.to_thread(all_read)

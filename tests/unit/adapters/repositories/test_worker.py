@@ -1,6 +1,7 @@
 """When the process of the embedded engine optimizes: between requests, since none is answered meanwhile."""
 
 import threading
+import time
 from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.unoptimized = 0
+        self.optimized_at = time.monotonic()
         self.optimized = threading.Event()
         self.closed = False
         self.has_no_room = False

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from adapters.repositories.qdrant.embedded.requests import Write
-from adapters.repositories.qdrant.embedded.write_queue import MAX_POINTS, WriteQueue
+from adapters.repositories.qdrant.embedded.write_queue import POINTS_PER_COMMIT, WriteQueue
 from adapters.repositories.qdrant.points import ANY_POINT, Delete, Point, SetPayload, Upsert
 from domain.callers import Caller, acting_for, present_caller
 from domain.errors import LookalikeError, StorageFullError
@@ -62,7 +62,9 @@ async def test_writes_gather_while_a_batch_is_committed() -> None:
 async def test_a_batch_holds_a_bounded_number_of_points() -> None:
     engine = FakeEngine()
     queue = WriteQueue(engine.commit)
-    await asyncio.gather(*(queue.put(an_upsert(points)) for points in (MAX_POINTS, 300, 200, 1, 2 * MAX_POINTS)))
+    await asyncio.gather(
+        *(queue.put(an_upsert(points)) for points in (POINTS_PER_COMMIT, 300, 200, 1, 2 * POINTS_PER_COMMIT))
+    )
 
     sizes = [
         [sum(len(operation.points) for operation in write if isinstance(operation, Upsert)) for write in batch]

@@ -1,6 +1,7 @@
 """The embedded engine: the verbs of `Points` on its shard, in the process that owns it. Every call holds the GIL."""
 
 import shutil
+import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,7 @@ class Engine:
         # the first idle moment tries, a tenth of a millisecond where it is nothing, and no burst does before.
         self.unoptimized = min(shard.info().points_count, IDLE_CHANGES)
         """Points that came or went since the last optimization."""
+        self.optimized_at = time.monotonic()
         self._optimizations = 0
         self._optimize_seconds = self._longest_optimize_seconds = 0.0
         for path, kind in layout.indexes.items():  # does nothing where there is one
@@ -102,14 +104,14 @@ class Engine:
         """See `Points`. Scores are cosines of the original vectors, though int8 copies find the candidates."""
         return [
             RankedPoint(str(hit.id), hit.score, (query.fields and hit.payload) or {})
-            for hit in self._hits(query, query.limit)
+            for hit in self._hits(query, query.limit, query.fields)
         ]
 
     def query_groups(self, query: VectorQuery, *, by: str) -> list[RankedPoint]:
         """See `Points`: the engine has no groups of its own."""
-        limit = _HITS_PER_GROUP * query.limit
+        limit, fields = _HITS_PER_GROUP * query.limit, (*query.fields, by)
         while True:
-            hits = self._hits(query, limit)
+            hits = self._hits(query, limit, fields)
             best: dict[str, RankedPoint] = {}
             for hit in hits:
                 payload = hit.payload or {}
@@ -121,7 +123,7 @@ class Engine:
                 return list(best.values())
             limit *= _GROWTH
 
-    def _hits(self, query: VectorQuery, limit: int) -> list[edge.ScoredPoint]:
+    def _hits(self, query: VectorQuery, limit: int, fields: Sequence[str]) -> list[edge.ScoredPoint]:
         exact = query.exact
         quantization = edge.QuantizationSearchParams(
             ignore=exact, rescore=True, oversampling=None if exact else OVERSAMPLING
@@ -132,7 +134,7 @@ class Engine:
                 query=edge.Query.Nearest(query.vector.tolist(), using=query.using),
                 filter=_filter(query.where),
                 score_threshold=query.score_threshold,
-                with_payload=_only(query.fields),
+                with_payload=_only(fields),
                 params=edge.SearchParams(hnsw_ef=HNSW_EF, exact=exact, quantization=quantization),
             )
         )
@@ -168,9 +170,8 @@ class Engine:
                 order_by=edge.OrderBy(descending, edge.Direction.Desc) if descending else None,
             )
         )
-        return [StoredPoint(str(point.id), point.payload or {}) for point in points], None if rest is None else str(
-            rest
-        )
+        found = [StoredPoint(str(point.id), point.payload or {}) for point in points]
+        return found, None if rest is None else str(rest)
 
     # Writing
 
@@ -191,11 +192,27 @@ class Engine:
                 failure = RepositoryUnavailableError(f"The index refused a change: {error}")
             for place in places:
                 outcomes[place] = failure
+        self._discard(
+            [
+                id_
+                for write, outcome in zip(writes, outcomes, strict=True)
+                if outcome is None
+                for operation in write
+                if isinstance(operation, words.Discard)
+                for id_ in operation.ids
+            ]
+        )
         try:
             self._shard.flush()
         except Exception as error:  # the engine raises nothing more specific
             return [RepositoryUnavailableError(f"The index could not be flushed: {error}")] * len(writes)
         return outcomes
+
+    def _discard(self, ids: Sequence[PointId]) -> None:
+        try:
+            self._update(Delete(ids))
+        except Exception as error:  # the engine raises nothing more specific
+            print(f"lookalike: objects that were replaced are left in the index: {error}", file=sys.stderr)  # noqa: T201
 
     def _full(self) -> StorageFullError:
         return StorageFullError(
@@ -241,7 +258,7 @@ class Engine:
 
     def optimize(self) -> None:
         """Build and merge indexes. Without room for the copies that it makes, leave everything as it is."""
-        self.unoptimized = 0
+        self.unoptimized, self.optimized_at = 0, time.monotonic()
         if shutil.disk_usage(self._directory).free < self._reserve_bytes:
             return
         began = time.monotonic()
@@ -259,7 +276,7 @@ class Engine:
 
 
 def _merged(writes: Sequence[Write]) -> list[tuple[words.Operation, list[int]]]:
-    """The operations of all writes in their order, each with the places of its writes.
+    """The operations of all writes in their order, but for what they discard, each with the places of its writes.
 
     Upserts that follow each other are one, hence one entry of the engine's log: many times as fast as one by one, and
     no crash comes in between.
@@ -270,7 +287,7 @@ def _merged(writes: Sequence[Write]) -> list[tuple[words.Operation, list[int]]]:
             before = merged[-1][0] if merged else None
             if isinstance(operation, words.Upsert) and isinstance(before, words.Upsert):
                 merged[-1] = (words.Upsert([*before.points, *operation.points]), [*merged[-1][1], place])
-            elif not isinstance(operation, Delete) or operation.ids:
+            elif not isinstance(operation, words.Discard):
                 merged.append((operation, [place]))
     return merged
 
@@ -323,10 +340,7 @@ def _load_patiently(directory: Path, config: edge.EdgeConfig) -> edge.EdgeShard:
 
 
 def _filter(where: Where) -> edge.Filter | None:
-    if not (where.must or where.should or where.must_not):
-        return None
-    must, should, must_not = (list(map(_condition, part)) for part in (where.must, where.should, where.must_not))
-    return edge.Filter(must=must, should=should or None, must_not=must_not)
+    return words.translated(where, edge.Filter, _condition)
 
 
 def _condition(condition: words.Condition) -> Any:  # noqa: ANN401 - the engine's conditions share no type

@@ -8,7 +8,7 @@ from typing_extensions import override
 from adapters.repositories.qdrant.embedded.process import EngineProcess
 from adapters.repositories.qdrant.embedded.requests import Write
 from adapters.repositories.qdrant.embedded.write_queue import WriteQueue
-from adapters.repositories.qdrant.points import Delete, Operation, PointId, Points
+from adapters.repositories.qdrant.points import Discard, Operation, Points
 from domain.callers import raise_if_over
 from domain.errors import LookalikeError
 
@@ -39,10 +39,13 @@ class EmbeddedPoints(Points):
     scroll = _asked("scroll")
 
     @override
-    async def write(self, operations: Sequence[Operation], *, discarding: Sequence[PointId] = ()) -> None:
+    async def write(self, operations: Sequence[Operation]) -> None:
         """A write that has begun is finished, whatever becomes of its caller."""
         raise_if_over()
-        await self._writes.put([*operations, Delete(discarding)])
+        if all(isinstance(operation, Discard) for operation in operations):
+            self._writes.put_unattended(operations)
+        else:
+            await self._writes.put(operations)
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[LookalikeError | None]:
         outcomes: Sequence[LookalikeError | None] = await self.process.ask("write", writes)

@@ -1,4 +1,4 @@
-"""The process of the embedded engine as its parent has it: many callers share it, and it outlives its death."""
+"""Starts, asks, restarts and stops the process of the embedded engine."""
 
 import asyncio
 import logging
@@ -22,11 +22,11 @@ from domain.errors import DeadlinePassedError, IndexDamagedError, LookalikeError
 
 REQUEST_ATTEMPTS = 8
 START_ATTEMPTS = 3
-"""So many processes may die over one request, and over their own start, before a caller hears of it."""
+"""So many processes may die over one request, and over their own start, before the caller gets an error."""
 
 HANG_TIMEOUTS = 10
 """A process that does not answer for so many timeouts hangs. Far above what rebuilding all segments of a large index
-takes, each some 20 s on busy cores: one that is killed amid it begins it again."""
+takes, each some 20 s on busy cores: a process killed during that work would begin it again."""
 
 PAUSE_SECONDS = 1.0
 """Where processes die over their start, as on a full disk, or cannot be started, requests fail at once for so long
@@ -124,6 +124,9 @@ class EngineProcess:
                     _log.warning("The process of the index hangs, and is ended")
                 self._kill()
                 continue
+            except BaseException:  # as of no memory for an answer, of which a part would be taken for the next one
+                self._kill()
+                raise
             if isinstance(answer, LookalikeError):
                 raise answer
             return answer
@@ -170,7 +173,7 @@ class EngineProcess:
         except OSError as error:
             raise _not_started(error) from error
         try:
-            pipe.send(Request("open", (self._directory, self._layout, create), {}, others_wait=True))
+            pipe.send(Request("open", (self._directory, self._layout, create)))
             failure = pipe.recv()
         except (EOFError, OSError) as error:
             failure = IndexDamagedError(
@@ -187,7 +190,7 @@ class EngineProcess:
     def _close(self) -> None:
         if self._pipe is not None and self._process is not None:
             try:
-                self._pipe.send(Request("close", (), {}, others_wait=False))
+                self._pipe.send(Request("close"))
                 self._process.wait()
             except OSError:
                 pass

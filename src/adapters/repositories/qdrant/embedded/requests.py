@@ -15,9 +15,9 @@ class Request(NamedTuple):
     """A method of the engine to call, or `open` or `close`. The answer is what it returns, or a LookalikeError."""
 
     verb: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    others_wait: bool
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}  # noqa: RUF012 - nothing changes it
+    others_wait: bool = False
     """Whether more requests come right after this one."""
 
 

@@ -20,7 +20,7 @@ from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
 from domain.errors import IndexDamagedError, IndexInUseError, LookalikeError, RepositoryUnavailableError
 
 IDLE_SECONDS = 1.0
-"""After so long without a request nobody is likely to wait for an optimization."""
+"""After so long without a request no caller is likely to wait for an optimization."""
 
 BUSY_CHANGES = 4_000
 """So many changes are optimized between two requests of a burst, before searches slow down and the work piles up."""
@@ -32,9 +32,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def serve(pipe: Connection) -> None:
-    """Answer requests one after the other, and optimize when nobody asks, until the parent closes or is gone."""
+    """Answer requests one after the other, and optimize when idle, until the parent closes or is gone."""
     engine: Engine | None = None
-    optimized_at = time.monotonic()
     try:
         while (request := _next(pipe, engine)).verb != "close":
             if request.verb == "open":
@@ -42,9 +41,8 @@ def serve(pipe: Connection) -> None:
                 pipe.send(failure)
             else:
                 pipe.send(_answer(engine, request))
-            if engine is not None and _is_time(engine, request, since=optimized_at):
+            if engine is not None and _is_time(engine, others_wait=request.others_wait):
                 _optimize(engine)
-                optimized_at = time.monotonic()
     except (EOFError, OSError):
         pass
     if engine is not None:
@@ -72,7 +70,7 @@ def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine 
     except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
         if is_lock_error(error):
             return None, IndexInUseError(in_use(directory.parent))
-        if shutil.disk_usage(directory.parent).free < layout.reserve_bytes:  # whoever opens need not store anything
+        if shutil.disk_usage(directory.parent).free < layout.reserve_bytes:  # opening may be for reading only
             return None, RepositoryUnavailableError(
                 f"The index in {directory} cannot be opened while less than the reserve of "
                 f"{layout.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room."
@@ -80,11 +78,11 @@ def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine 
         return None, IndexDamagedError(cannot_be_opened(directory, str(error)))
 
 
-def _is_time(engine: Engine, request: Request, *, since: float) -> bool:
+def _is_time(engine: Engine, *, others_wait: bool) -> bool:
     """Whether to optimize between two requests."""
-    if request.others_wait:
+    if others_wait:
         return engine.unoptimized >= 2 * BUSY_CHANGES
-    never_idle = time.monotonic() - since > NEVER_IDLE_SECONDS
+    never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
     return engine.unoptimized >= (IDLE_CHANGES if never_idle else BUSY_CHANGES)
 
 

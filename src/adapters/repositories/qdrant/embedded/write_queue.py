@@ -5,12 +5,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.repositories.qdrant.embedded.requests import Write
-from adapters.repositories.qdrant.points import Upsert
+from adapters.repositories.qdrant.points import POINTS_PER_COMMIT, Upsert
 from domain.callers import Caller, acting_for
 from domain.errors import LookalikeError
-
-MAX_POINTS = 500
-"""How many points share a flush: enough to make it cheap, few enough that a search does not wait long behind them."""
 
 GATHER_SECONDS = 0.002
 """Callers whose writes have just been committed come back with their next ones together: wait for them, a fraction of
@@ -29,17 +26,22 @@ class WriteQueue:
         self._committing: asyncio.Task[None] | None = None
 
     async def put(self, write: Write) -> None:
-        """Return once the write is durable. Raises what it failed of, and what `commit` raises.
+        """Return once the write is durable. Raises the write's failure, and what `commit` raises.
 
         A caller that is cancelled leaves its write in the queue.
         """
+        if (failure := await self.put_unattended(write)) is not None:
+            raise failure
+
+    def put_unattended(self, write: Write) -> asyncio.Future[LookalikeError | None]:
+        """Let the write be made durable with the next ones; its failure, or None, for who waits."""
         outcome: asyncio.Future[LookalikeError | None] = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged as unseen
         self._waiting.append((write, outcome))
         if self._committing is None:
             with acting_for(Caller()):  # the commits are everybody's: no caller's deadline ends them
                 self._committing = asyncio.create_task(self._commit_all())
-        if (failure := await outcome) is not None:
-            raise failure
+        return outcome
 
     async def finish(self) -> None:
         """Wait until everything that was put is committed."""
@@ -67,7 +69,7 @@ class WriteQueue:
     def _next_batch(self) -> list[tuple[Write, asyncio.Future[LookalikeError | None]]]:
         batch = [self._waiting.popleft()]
         points = _points(batch[0][0])
-        while self._waiting and points + _points(self._waiting[0][0]) <= MAX_POINTS:
+        while self._waiting and points + _points(self._waiting[0][0]) <= POINTS_PER_COMMIT:
             points += _points(self._waiting[0][0])
             batch.append(self._waiting.popleft())
         return batch

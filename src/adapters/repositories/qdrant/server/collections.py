@@ -187,10 +187,10 @@ class QdrantCollections:
                 f"The alias {self._index!r} on the Qdrant server at {self._connection.url} points to the collection "
                 f"{name!r}, which is not ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
             )
-        layout.check_format(
-            f"The collection {name!r}", ours["format"], otherwise="choose another LOOKALIKE_REPOSITORY__COLLECTION"
-        )
         try:
+            layout.check_format(
+                f"The collection {name!r}", ours["format"], otherwise="choose another LOOKALIKE_REPOSITORY__COLLECTION"
+            )
             space = EmbeddingSpace.from_mapping(ours["space"])
         except KeyError as error:
             raise IndexDamagedError(f"The metadata of the collection {name!r} lacks the field {error}.") from error

@@ -1,11 +1,11 @@
 """The verbs as a Qdrant server answers them, of the collection that an index has or of the one that took its place."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,10 +33,10 @@ IDS_PER_REQUEST = 1_000
 HNSW_EF = 128
 """Candidates kept while the graph is searched; the server raises it to the window."""
 
-_MOST_ATTEMPTS = 10
-"""So often the server is asked at most, each time because points that it found were gone before it read them."""
-
 _FIRST_FACETS = 1_000
+
+_PAUSE_SECONDS = 0.002
+"""Before something is asked once more, and so much longer before each further time."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class ServerPoints(Points):
             )
             return answer.points
 
-        return _ranked_points(await _undisturbed(ask) if query.fields else await ask())
+        return _ranked_points(await _undisturbed(ask, drop=True) if query.fields else await ask())
 
     @override
     async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
@@ -118,7 +118,7 @@ class ServerPoints(Points):
             )
             return [group.hits[0] for group in answer.groups]
 
-        return _ranked_points(await _undisturbed(ask))
+        return _ranked_points(await _undisturbed(ask, drop=True))
 
     @override
     async def retrieve(
@@ -126,7 +126,7 @@ class ServerPoints(Points):
     ) -> Sequence[StoredPoint]:
         wanted = {"with_payload": _with_kind(fields), "with_vectors": [vector] if vector else False}
         found: list[models.Record] = []
-        for some in _chunks(ids, IDS_PER_REQUEST):
+        for some in words.chunks(ids, IDS_PER_REQUEST):
             found += await _undisturbed(partial(self._ask, AsyncQdrantClient.retrieve, some, **wanted))
         if vector is None:
             return _stored_points(found)
@@ -164,25 +164,26 @@ class ServerPoints(Points):
         return found, None if rest is None else str(rest)
 
     @override
-    async def write(self, operations: Sequence[words.Operation], *, discarding: Sequence[PointId] = ()) -> None:
+    async def write(self, operations: Sequence[words.Operation]) -> None:
         """Each operation is one request or more."""
         for operation in operations:
             await self._apply(operation)
-        try:
-            await self._apply(words.Delete(discarding))
-        except LookalikeError as error:
-            _log.warning("Objects that nothing refers to any more are left for later: %s", error)
 
     async def _apply(self, operation: words.Operation) -> None:
         match operation:
             case words.Upsert(points):
-                for batch in _chunks(points, POINTS_PER_REQUEST):
+                for batch in words.chunks(points, POINTS_PER_REQUEST):
                     await self._write(AsyncQdrantClient.upsert, [_point_struct(point) for point in batch])
             case words.Delete(ids):
-                for some in _chunks(ids, IDS_PER_REQUEST):
+                for some in words.chunks(ids, IDS_PER_REQUEST):
                     await self._write(AsyncQdrantClient.delete, models.PointIdsList(points=[*some]))
             case words.SetPayload(payload, where):
                 await self._write(AsyncQdrantClient.set_payload, payload, _filter(where) or models.Filter())
+            case words.Discard(ids):
+                try:
+                    await self._apply(words.Delete(ids))
+                except LookalikeError as error:
+                    _log.warning("Objects that nothing refers to any more are left for later: %s", error)
 
     async def _write(self, request: Callable[..., Awaitable[models.UpdateResult]], *args: object) -> None:
         async def ordered(client: AsyncQdrantClient, name: str) -> models.UpdateResult:
@@ -265,14 +266,18 @@ def _is_whole(point: models.Record | models.ScoredPoint) -> bool:
     return KIND in (point.payload or {})
 
 
-async def _undisturbed(ask: Callable[[], Awaitable[Sequence[F]]]) -> Sequence[F]:
-    """What `ask` finds while no point of it is deleted; at last without those that were."""
-    for _ in range(_MOST_ATTEMPTS):
+async def _undisturbed(ask: Callable[[], Awaitable[Sequence[F]]], *, drop: bool = False) -> Sequence[F]:
+    """What `ask` finds while no point of it is deleted; at last, of a ranking, what is left of it (`drop`).
+
+    A scroll or a retrieval must not lack a point that is there: it raises RepositoryUnavailableError at last.
+    """
+    for attempt in range(words.MOST_ATTEMPTS):
+        await asyncio.sleep(attempt * _PAUSE_SECONDS)
         found = await ask()
         whole = [point for point in found if _is_whole(point)]
-        if len(whole) == len(found):
-            break
-    return whole
+        if len(whole) == len(found) or (drop and attempt == words.MOST_ATTEMPTS - 1):
+            return whole
+    raise RepositoryUnavailableError("The index changes faster than it can be read.")
 
 
 def _stored_points(points: Iterable[models.Record]) -> list[StoredPoint]:
@@ -284,13 +289,6 @@ def _ranked_points(points: Iterable[models.ScoredPoint]) -> list[RankedPoint]:
 
 
 # Requests
-
-
-def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    """`values` in lists of at most `size`."""
-    rest = iter(values)
-    while chunk := list(islice(rest, size)):
-        yield chunk
 
 
 def _point_struct(point: words.Point) -> models.PointStruct:
@@ -319,10 +317,7 @@ def _nearest(query: VectorQuery) -> dict[str, Any]:
 
 
 def _filter(where: Where) -> models.Filter | None:
-    if not (where.must or where.should or where.must_not):
-        return None
-    must, should, must_not = (list(map(_condition, part)) for part in (where.must, where.should, where.must_not))
-    return models.Filter(must=must, should=should or None, must_not=must_not)
+    return words.translated(where, models.Filter, _condition)
 
 
 def _condition(condition: words.Condition) -> models.Condition:
