@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import grpc
 import psutil
 from tests import serving
-from tests.disturbed_qdrant import BY_GRPC_ONLY, Qdrant, line_to, without_collections
+from tests.disturbed_qdrant import BY_GRPC_ONLY, Qdrant, without_collections
 from tests.eventually import eventually
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
+from tests.tcp_proxy import line_to
 
 from torture.mixed_load import MixedLoad
 from torture.report import Row

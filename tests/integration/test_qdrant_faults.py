@@ -47,7 +47,7 @@ FAULTS: dict[str, Callable[[TcpProxy], object]] = {
     "its answers are lost": TcpProxy.hold_answers,
     "it answers too late": lambda line: setattr(line, "latency", LATER_THAN_ANY_TIMEOUT),
     "it trickles": lambda line: setattr(line, "bytes_per_second", 2.0),
-    "it resets in the middle of an answer": lambda line: setattr(line, "reset_after", 150),
+    "it resets in the middle of an answer": lambda line: setattr(line, "reset_after", 30),
     "it answers garbage": lambda line: setattr(line, "garbles", True),
 }
 
