@@ -42,8 +42,6 @@ VARIABLE = "TEST_QDRANT_CLUSTER"
 NODES = 3
 SHARDS, COPIES = 3, 2
 """Of the collection: any one node may be away, and every shard is still there."""
-ACKNOWLEDGING = 1
-"""Copies that a write needs. All live ones take it anyway; with 2, Qdrant refuses writes while a node is away."""
 
 WRITERS, SEARCHERS = 2, 2
 PAUSE_SECONDS = 0.05
@@ -152,7 +150,6 @@ async def _run(directory: Path, nodes: Sequence[Node], *, short: bool) -> list[R
             "REPOSITORY__COLLECTION": index,
             "REPOSITORY__SHARD_NUMBER": str(SHARDS),
             "REPOSITORY__REPLICATION_FACTOR": str(COPIES),
-            "REPOSITORY__WRITE_CONSISTENCY_FACTOR": str(ACKNOWLEDGING),
             "STORAGE__RESERVE_BYTES": "0",
         }
         if key:

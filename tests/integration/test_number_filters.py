@@ -20,7 +20,7 @@ from adapters.repositories.qdrant.layout import (
     object_vector,
     payload_indexes,
 )
-from adapters.repositories.qdrant.points import Delete, HasId, Upsert, Where
+from adapters.repositories.qdrant.points import Delete, HasId, Scroll, Upsert, Where
 from domain.filters import AnyOf, Field, Filter, InRange
 from domain.images import ImageRecord
 from domain.metadata import MetadataType
@@ -108,7 +108,7 @@ def assert_exact(engine: Engine) -> None:
         for where in filters_about(number):
             compiled = image_filter(where)
             compiled = compiled if asked is RECORDS else Where(must=[compiled, these])
-            found, rest = engine.scroll(compiled, limit=10_000, fields=())
+            found, rest = engine.scroll(Scroll(where=compiled, limit=10_000, fields=()))
             assert rest is None
             assert {UUID(point.id) for point in found} == {other.id for other in asked if where.matches(other)}, where
 

@@ -1,8 +1,8 @@
 """From the domain's filters to conditions on points, with the meaning of `Filter.matches` (see layout.py).
 
-A condition on what has no payload index reads the whole payload of each point that it is evaluated for: 5 µs and more,
-and many values must not become many conditions. The list of a point's metadata keys has an index, and is asked as
-well: the engine mostly begins with it.
+Where a field has no payload index, a condition on it reads the whole payload of each point: 5 µs and more. So many
+values must not become many conditions. The list of a point's metadata keys has an index, and is asked as well: the
+engine mostly begins with it.
 """
 
 import math
@@ -26,15 +26,15 @@ from domain import filters as domain
 from domain.filters import NUMBER_FIELDS, TEXT_FIELDS, TIME_FIELDS, AnyOf, Exists, Field, Filter, InRange
 
 LARGEST_INTEGER = 2**53
-"""Beyond any stored width or height, and exact as a double, which is what range conditions take."""
+"""Beyond any stored width or height."""
 
 NEVER = HasId(())
 
 
 def nearest_filter(where: Filter, *, leave_out: Collection[PointId] = ()) -> Where:
     """For searches by the vector that only images have: passes those for which `where.matches`, without `leave_out`."""
-    # Without a condition the vector's name picks the images; with some, their kind keeps a condition on what has no
-    # payload index from reading the payloads of all objects too: 5 times as many points, and as much time.
+    # The vector's name picks the images already. With conditions, their kind is asked first, so that the others do not
+    # read the payloads of all objects too: 5 times as many points, and as much time.
     kind = [OneOf(layout.KIND, [layout.KIND_IMAGE])] if where else []
     return _compiled(where, must=kind, must_not=[HasId(leave_out)] if leave_out else [])
 

@@ -34,6 +34,7 @@ from adapters.repositories.qdrant.points import (
     PointId,
     Points,
     RankedPoint,
+    Scroll,
     SetPayload,
     Upsert,
     VectorQuery,
@@ -185,7 +186,7 @@ class Objects:
         after: PointId | None = None
         while True:
             points, after = await self._points.scroll(
-                objects_of(images), limit=SCROLLED_AT_ONCE, fields=layout.FOUND_OBJECT_FIELDS, after=after
+                Scroll(where=objects_of(images), limit=SCROLLED_AT_ONCE, fields=layout.FOUND_OBJECT_FIELDS, after=after)
             )
             found = {point.id: layout.FoundObject.of(point.payload) for point in points}
             old = {id_: each for id_, each in found.items() if each.is_older_than(self._orphaned_after)}
@@ -198,7 +199,7 @@ class Objects:
                 return
 
     async def _image_payloads(self, images: Collection[PointId], fields: Iterable[str]) -> dict[PointId, Payload]:
-        """Of those points that are there and are images'; layout.KIND must be among the fields."""
+        """Of those points that are there and are images'; KIND must be among the fields."""
         points = await self._points.retrieve(images, fields=tuple(fields)) if images else ()
         return {point.id: point.payload for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE}
 

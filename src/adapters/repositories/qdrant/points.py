@@ -87,7 +87,7 @@ class Point(NamedTuple):
 
 
 class StoredPoint(NamedTuple):
-    """A point that is there, with what was asked for of it: fields of its payload, or its vector of one name."""
+    """A stored point, with the fields of its payload or the vector that were asked for."""
 
     id: PointId
     payload: Payload
@@ -115,6 +115,18 @@ class VectorQuery:
     """Compare with every vector instead of asking the approximate index."""
     fields: Sequence[str] = ()
     """Which of their payloads to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scroll:
+    """About `limit` points that pass, in the order of their ids from `after` on."""
+
+    where: Where
+    limit: int
+    fields: Sequence[str]
+    after: PointId | None = None
+    descending: str | None = None
+    """A path: instead `limit` points by the integer there, the greatest first, equal ones in any order."""
 
 
 # Writes
@@ -211,19 +223,8 @@ class Points(Protocol):
         """Those of the points that are there; with a vector's name, those that have one of that name."""
 
     @abstractmethod
-    async def scroll(
-        self,
-        where: Where,
-        *,
-        limit: int,
-        fields: Sequence[str],
-        after: PointId | None = None,
-        descending: str | None = None,
-    ) -> tuple[Sequence[StoredPoint], PointId | None]:
-        """About `limit` points that pass, in the order of their ids, and where to go on: None at the end.
-
-        With `descending`, a path: `limit` points by the integer there, the greatest first, equal ones in any order.
-        """
+    async def scroll(self, scroll: Scroll) -> tuple[Sequence[StoredPoint], PointId | None]:
+        """A part of the points that pass, and where to go on: None at the end."""
 
     @abstractmethod
     async def write(self, operations: Sequence[Operation]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -19,8 +19,10 @@ from adapters.repositories.qdrant.points import (
     Delete,
     Discard,
     Point,
+    PointId,
     Points,
     RankedPoint,
+    Scroll,
     Upsert,
     VectorQuery,
     chunks,
@@ -83,7 +85,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
     @override
     async def delete(self, ids: Collection[ImageId]) -> None:
-        for some in chunks(dict.fromkeys(map(str, ids)), IDS_AT_ONCE):
+        for some in _parts(ids, IDS_AT_ONCE):
             generations = await self._objects.generations(some)
             if generations:
                 objects = layout.point_ids(generations.values())
@@ -92,7 +94,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
     @override
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         records: dict[ImageId, ImageRecord] = {}
-        for some in chunks(dict.fromkeys(map(str, ids)), IDS_AT_ONCE):
+        for some in _parts(ids, IDS_AT_ONCE):
             points = await self.points.retrieve(some, fields=layout.RECORD_FIELDS)
             images = [point for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE]
             read = await read_each(lambda point: layout.record_of(point.id, point.payload), images)
@@ -102,7 +104,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
     @override
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
         found: dict[ImageId, Embedding] = {}
-        for some in chunks(dict.fromkeys(map(str, ids)), VECTORS_AT_ONCE):
+        for some in _parts(ids, VECTORS_AT_ONCE):
             points = await self.points.retrieve(some, vector=layout.image_vector(self.space))
             found |= {UUID(id_): normalised(vector) for id_, _, vector in points if vector is not None}
         return found
@@ -110,7 +112,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
     @override
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
         found: dict[ImageId, Embeddings | None] = {}
-        for some in chunks(dict.fromkeys(map(str, ids)), VECTORS_AT_ONCE):
+        for some in _parts(ids, VECTORS_AT_ONCE):
             found |= {UUID(id_): vectors for id_, vectors in (await self._objects.embeddings(some)).items()}
         return found
 
@@ -119,7 +121,9 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
         async def newest(where: Filter, limit: int) -> Sequence[ImageRecord]:
             points, _ = await self.points.scroll(
-                image_filter(where), limit=limit, fields=layout.RECORD_FIELDS, descending=layout.CREATED_AT
+                Scroll(
+                    where=image_filter(where), limit=limit, fields=layout.RECORD_FIELDS, descending=layout.CREATED_AT
+                )
             )
             return await read_each(lambda point: layout.record_of(point.id, point.payload), points)
 
@@ -175,7 +179,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
     @override
     async def sweep_objects(self, ids: Collection[ImageId]) -> int:
-        return sum([await self._objects.sweep(some) for some in chunks(dict.fromkeys(map(str, ids)), IDS_AT_ONCE)])
+        return sum([await self._objects.sweep(some) for some in _parts(ids, IDS_AT_ONCE)])
 
     @override
     async def status(self) -> RepositoryStatus:
@@ -187,6 +191,11 @@ class QdrantSimilarityRepository(SimilarityRepository):
             objects=sum(int(number) * images for number, images in images_having.items()),
             details=details,
         )
+
+
+def _parts(ids: Collection[ImageId], size: int) -> Iterator[list[PointId]]:
+    """The ids of points, each once, in lists of at most `size`."""
+    return chunks(dict.fromkeys(map(str, ids)), size)
 
 
 def _commits(images: Sequence[IndexedImage], space: EmbeddingSpace) -> list[tuple[list[Point], list[Point]]]:

@@ -38,6 +38,7 @@ from adapters.repositories.qdrant.points import (
     OneOf,
     Payload,
     Point,
+    Scroll,
     Upsert,
     Where,
 )
@@ -76,12 +77,12 @@ def engine_backend(directory: Path, indexes: Mapping[str, IndexKind]) -> Iterato
     shard = Engine.create(directory, ShardLayout(vectors=VECTORS, dimension=2, indexes=indexes, reserve_bytes=0))
 
     def passing(where: Where) -> set[UUID]:
-        found, _ = shard.scroll(where, limit=1_000, fields=())
+        found, _ = shard.scroll(Scroll(where=where, limit=1_000, fields=()))
         assert shard.count(where) == len(found)
         return {UUID(point.id) for point in found}
 
     def replace_all(points: Sequence[Point]) -> None:
-        there, _ = shard.scroll(ANY_POINT, limit=1_000, fields=())
+        there, _ = shard.scroll(Scroll(where=ANY_POINT, limit=1_000, fields=()))
         assert shard.write([[Delete([point.id for point in there]), Upsert(points)]]) == [None]
 
     yield Backend(replace_all, passing)

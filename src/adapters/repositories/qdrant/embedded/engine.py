@@ -150,24 +150,17 @@ class Engine:
             if vector is None or vector in point.vector  # type: ignore[operator]
         ]
 
-    def scroll(
-        self,
-        where: Where,
-        *,
-        limit: int,
-        fields: Sequence[str],
-        after: PointId | None = None,
-        descending: str | None = None,
-    ) -> tuple[list[StoredPoint], PointId | None]:
+    def scroll(self, scroll: words.Scroll) -> tuple[list[StoredPoint], PointId | None]:
         """See `Points`."""
+        by_value = edge.OrderBy(scroll.descending, edge.Direction.Desc) if scroll.descending else None
         points, rest = self._shard.scroll(
             edge.ScrollRequest(
-                limit=limit,
-                offset=after,
-                filter=_filter(where),
-                with_payload=_only(fields),
+                limit=scroll.limit,
+                offset=scroll.after,
+                filter=_filter(scroll.where),
+                with_payload=_only(scroll.fields),
                 with_vector=False,
-                order_by=edge.OrderBy(descending, edge.Direction.Desc) if descending else None,
+                order_by=by_value,
             )
         )
         found = [StoredPoint(str(point.id), point.payload or {}) for point in points]
@@ -176,7 +169,7 @@ class Engine:
     # Writing
 
     def write(self, writes: Sequence[Write]) -> list[LookalikeError | None]:
-        """Apply writes in their order and flush once, so that what is answered survives. For each, why it failed."""
+        """Apply writes in order, then flush once, so that they survive a kill. The failure of each write, or None."""
         # The engine dies of a full disk (SIGBUS in its mapped files): refuse before. Deleting must stay possible.
         is_full = shutil.disk_usage(self._directory).free < self._reserve_bytes
         outcomes: list[LookalikeError | None] = [None] * len(writes)

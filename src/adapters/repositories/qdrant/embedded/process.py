@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 class EngineProcess:
     """One shard in a process of its own, and the thread that starts it, sends it requests and waits for the answers.
 
-    Every request may be repeated without harm, so what is under way when the process dies is asked again of its
-    successor before any caller hears of it. The thread lives as long as this does: on Linux the process is killed when
+    Every request may be repeated without harm. When the process dies, the thread starts a successor and asks it again,
+    before the caller gets an error. The thread lives as long as this does: on Linux the process is killed when
     the thread that started it ends.
     """
 

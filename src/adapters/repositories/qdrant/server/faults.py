@@ -48,7 +48,7 @@ class QdrantFault(Exception):  # noqa: N818 - named for what it is; it never lea
         return self.kind in {FaultKind.AWAY, FaultKind.BUSY}
 
     def translated(self, server: str) -> LookalikeError:
-        """The domain's error for a fault that nobody handled."""
+        """The domain's error for an unhandled fault."""
         message = f"The Qdrant server at {server} {self.kind.value}: {self}"
         if self.kind is FaultKind.FULL:
             return StorageFullError(message)

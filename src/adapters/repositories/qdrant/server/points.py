@@ -137,26 +137,20 @@ class ServerPoints(Points):
         ]
 
     @override
-    async def scroll(
-        self,
-        where: Where,
-        *,
-        limit: int,
-        fields: Sequence[str],
-        after: PointId | None = None,
-        descending: str | None = None,
-    ) -> tuple[Sequence[StoredPoint], PointId | None]:
+    async def scroll(self, scroll: words.Scroll) -> tuple[Sequence[StoredPoint], PointId | None]:
+        path, descending = scroll.descending, models.Direction.DESC
+        by_value = models.OrderBy(key=path, direction=descending) if path else None
         rest: models.ExtendedPointId | None = None
 
         async def ask() -> Sequence[models.Record]:
             nonlocal rest
             found, rest = await self._ask(
                 AsyncQdrantClient.scroll,
-                scroll_filter=_filter(where),
-                limit=limit,
-                offset=after,
-                order_by=models.OrderBy(key=descending, direction=models.Direction.DESC) if descending else None,
-                with_payload=_with_kind(fields),
+                scroll_filter=_filter(scroll.where),
+                limit=scroll.limit,
+                offset=scroll.after,
+                order_by=by_value,
+                with_payload=_with_kind(scroll.fields),
             )
             return found
 

@@ -48,6 +48,7 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
             raise
         self._points = ServerPoints(self._connection, self._collections, collection)
 
+    @override
     async def close(self) -> None:
         """Writes are durable when they return, so that there is nothing to finish."""
         if self._points is not None:
@@ -60,14 +61,14 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
         return self.points.collection.space
 
     @property
+    @override
     def points(self) -> ServerPoints:
-        """The points. Raises RuntimeError while the index is closed."""
         if self._points is None:
             raise RuntimeError("The repository is used before it was opened, or after it was closed.")
         return self._points
 
+    @override
     async def details(self) -> Mapping[str, str | int | float | bool]:
-        """The collection, and how the server lays it out."""
         info = await self.points.info()
         return {
             "collection": self.points.collection.name,
