@@ -333,7 +333,7 @@ class LimitSettings(Section):
 class ClientSettings(Section):
     """What commands that are given `--url` send to the service there."""
 
-    key: SecretStr | None = None
+    api_key: SecretStr | None = None
 
 
 class Settings(BaseSettings):

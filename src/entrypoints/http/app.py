@@ -36,14 +36,15 @@ Boxes are pixels of the upright picture. Scores of matches are cosine similariti
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, container: Container | None = None) -> FastAPI:
     """An application of its own: its container is on `app.state`.
 
+    A container that is given is somebody else's to open and close: the application's lifespan is then not to be run.
     Where it may not start, the reason is on `app.state.start_failure`, and startup raises it; if it only shows later,
     `app.state.end` is called. Where that is None, as in one of several workers, which would be started again at once,
     it goes on, not ready, and tries again. Raises ConfigurationError where the file of keys cannot be read.
     """
-    container = Container(settings=settings)
+    container = container or Container(settings=settings)
     metrics, tracing = container.metrics(), container.tracing()
     draining = Draining(
         limit_seconds=settings.http.shutdown_seconds, notice_seconds=settings.http.shutdown_notice_seconds

@@ -177,10 +177,10 @@ def upload_of(file: UploadFile, metadata: Metadata | None, limit: int) -> Upload
 
 
 def clean_filename(name: str | None) -> str:
-    """The last part of a path of either kind, without control characters, at most 255 characters."""
+    """The last part of a path of either kind, without control characters, at most 255 characters; blanks stay."""
     last = PurePosixPath((name or "").replace("\\", "/")).name
     printable = "".join(character for character in last if unicodedata.category(character)[0] != "C")
-    return printable.strip()[:MAX_FILENAME] or "unnamed"
+    return printable[:MAX_FILENAME] if printable.strip() else "unnamed"
 
 
 def _most_undeclared(request: Request, limit: int) -> int:
