@@ -18,6 +18,7 @@ LAYERS = "Layers: entrypoints, then adapters, then application, then domain"
 PURE_CORE = "The core is pure: no framework, storage or inference library in domain and application"
 PORTS = "The application uses ports: it imports no adapter"
 ONE_ROOT = "One composition root: only entrypoints.container imports adapters"
+ROOMS = "Rooms of HTTP: the application, then routes, access, server, contract"
 FAMILIES = "Adapter families know nothing of each other"
 
 BREAKS = [
@@ -28,6 +29,7 @@ BREAKS = [
     (PORTS, "application/search_similar.py", "import adapters.inference.slots"),
     (ONE_ROOT, "entrypoints/settings.py", "import adapters.inference.slots"),
     (PURE_CORE, "domain/callers.py", "import prometheus_client"),
+    (ROOMS, "entrypoints/http/access/gate.py", "import entrypoints.http.routes.dependencies"),
     (FAMILIES, "adapters/telemetry/stages.py", "import adapters.encoders.preprocessing"),
     (FAMILIES, "adapters/encoders/preprocessing.py", "import adapters.decoding.formats"),
 ]

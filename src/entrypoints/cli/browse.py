@@ -36,7 +36,7 @@ def list_images(
     from domain.filters import EVERYTHING
     from domain.images import ImagePage
     from entrypoints.cli.deployment import open_index
-    from entrypoints.http.filter_schema import parse_filter
+    from entrypoints.http.contract.filter_schema import parse_filter
 
     parsed = EVERYTHING if where is None else parse_filter(where)
 
@@ -46,7 +46,7 @@ def list_images(
 
     page = asyncio.run(fetch())
     if json:
-        from entrypoints.http.schemas.images import ImagePageOut
+        from entrypoints.http.contract.image_schemas import ImagePageOut
 
         print(ImagePageOut.of(page, root="").model_dump_json(by_alias=True, indent=2))
     else:
@@ -65,7 +65,7 @@ def delete(
     Example: [bold]lookalike delete --filter '{"all": [{"field": "metadata.brand", "eq": "acme"}]}'[/]
     """
     from application.delete_images import refuse_unmeant
-    from entrypoints.http.filter_schema import parse_filter
+    from entrypoints.http.contract.filter_schema import parse_filter
 
     if bool(ids) == (where is not None):
         raise typer.BadParameter("name ids, or give --filter: one of the two", param_hint="ID")

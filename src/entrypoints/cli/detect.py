@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domain.raster import RasterImage
-    from entrypoints.http.schemas.models import DetectionsOut
+    from entrypoints.http.contract.model_schemas import DetectionsOut
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def detect(
     """
     from entrypoints.cli.deployment import open_detector
     from entrypoints.cli.indexing import read_picture
-    from entrypoints.http.schemas.models import DetectionsOut
+    from entrypoints.http.contract.model_schemas import DetectionsOut
 
     async def run() -> "tuple[DetectionsOut, RasterImage | None]":
         async with open_detector() as container:

@@ -50,7 +50,7 @@ def index(
     from entrypoints.cli.pictures import SUFFIXES, find_pictures
     from entrypoints.cli.service_client import chosen_key, index_there
     from entrypoints.container import bound_heaps
-    from entrypoints.http.parameters import parse_metadata
+    from entrypoints.http.contract.parameters import parse_metadata
 
     bound_heaps()
     if key is not None and url is None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
-    from entrypoints.http.schemas.images import BoxOut
-    from entrypoints.http.schemas.search import MatchOut, SearchResultOut
+    from entrypoints.http.contract.image_schemas import BoxOut
+    from entrypoints.http.contract.search_schemas import MatchOut, SearchResultOut
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }

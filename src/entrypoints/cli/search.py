@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from entrypoints.cli.drawing import Tile
     from entrypoints.cli.service_client import ServiceClient
-    from entrypoints.http.schemas.images import BoxOut
-    from entrypoints.http.schemas.search import SearchResultOut
+    from entrypoints.http.contract.image_schemas import BoxOut
+    from entrypoints.http.contract.search_schemas import SearchResultOut
 
     Answer = tuple[SearchResultOut, list[bytes], str | None]
     """The result, thumbnails of its matches where they are wanted, and the service's page that shows it."""
@@ -94,9 +94,9 @@ def search(
     Example: [bold]lookalike search hat.jpg --limit 5 --region 40,60,300,400[/]
     """
     from domain.filters import EVERYTHING
-    from entrypoints.http.filter_schema import parse_filter
-    from entrypoints.http.parameters import parse_region
-    from entrypoints.http.schemas.search import SearchResultOut
+    from entrypoints.http.contract.filter_schema import parse_filter
+    from entrypoints.http.contract.parameters import parse_region
+    from entrypoints.http.contract.search_schemas import SearchResultOut
 
     if key is not None and url is None:
         raise typer.BadParameter("goes with --url", param_hint="--key")

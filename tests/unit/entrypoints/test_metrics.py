@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from domain.errors import RepositoryUnavailableError
 from domain.models import RepositoryStatus
 from entrypoints.http.routes import operations
-from entrypoints.http.uploads import BodiesInHand
+from entrypoints.http.routes.uploads import BodiesInHand
 from tests.fakes import JournalledRepository
 from tests.pictures import a_picture
 from tests.unit.adapters.telemetry.readings import Readings, by, moved, read, value

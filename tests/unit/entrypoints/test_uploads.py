@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from application.run_service import RunService
 from domain.callers import Caller, acting_for, present_caller, seconds_left
 from domain.errors import BodyTooLargeError, BusyError
-from entrypoints.http.uploads import (
+from entrypoints.http.routes.uploads import (
     MAX_FILENAME,
     BodiesInHand,
     CountedBatchRoute,

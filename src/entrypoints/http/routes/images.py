@@ -13,24 +13,9 @@ from domain.errors import InvalidMetadataError
 from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
-from entrypoints.http.auth import require
-from entrypoints.http.caching import is_current
-from entrypoints.http.dependencies import (
-    BrowseImagesOf,
-    DeleteImagesOf,
-    EditMetadataOf,
-    Http,
-    IndexImagesOf,
-    NoQuery,
-    Once,
-    Open,
-    Root,
-)
-from entrypoints.http.files import OriginalResponse, not_modified, thumbnail_response
-from entrypoints.http.filter_schema import FilterText
-from entrypoints.http.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
-from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
-from entrypoints.http.schemas.images import (
+from entrypoints.http.access.roles import require
+from entrypoints.http.contract.filter_schema import FilterText
+from entrypoints.http.contract.image_schemas import (
     BatchOut,
     DeletedOut,
     DeleteIn,
@@ -41,7 +26,29 @@ from entrypoints.http.schemas.images import (
     MetadataPatchIn,
     image_path,
 )
-from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, PatientRoute, clean_filename, upload_of
+from entrypoints.http.contract.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
+from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
+from entrypoints.http.routes.caching import is_current
+from entrypoints.http.routes.dependencies import (
+    BrowseImagesOf,
+    DeleteImagesOf,
+    EditMetadataOf,
+    Http,
+    IndexImagesOf,
+    NoQuery,
+    Once,
+    Open,
+    Root,
+)
+from entrypoints.http.routes.downloads import OriginalResponse, not_modified, thumbnail_response
+from entrypoints.http.routes.uploads import (
+    MULTIPART,
+    CountedBatchRoute,
+    CountedRoute,
+    PatientRoute,
+    clean_filename,
+    upload_of,
+)
 from entrypoints.keys import Role
 
 reads = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.READ), Once, Open])

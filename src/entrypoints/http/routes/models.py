@@ -5,12 +5,20 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from entrypoints.http.auth import require
-from entrypoints.http.dependencies import DetectObjectsOf, ExtractEmbeddingOf, Http, NoQuery, Once, Open, RunServiceOf
-from entrypoints.http.parameters import Labels, PictureFile, Regions
-from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
-from entrypoints.http.schemas.models import DetectionsOut, EmbeddingOut, ModelsOut
-from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
+from entrypoints.http.access.roles import require
+from entrypoints.http.contract.model_schemas import DetectionsOut, EmbeddingOut, ModelsOut
+from entrypoints.http.contract.parameters import Labels, PictureFile, Regions
+from entrypoints.http.contract.problems import ALWAYS, PICTURE, problem_responses
+from entrypoints.http.routes.dependencies import (
+    DetectObjectsOf,
+    ExtractEmbeddingOf,
+    Http,
+    NoQuery,
+    Once,
+    Open,
+    RunServiceOf,
+)
+from entrypoints.http.routes.uploads import MULTIPART, CountedRoute, read_picture
 from entrypoints.keys import Role
 
 router = APIRouter(tags=["Models"], route_class=CountedRoute, dependencies=[require(Role.READ), NoQuery, Once])

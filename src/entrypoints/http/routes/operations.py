@@ -8,10 +8,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from application.run_service import RunService, ServiceDescription
 from domain.errors import LookalikeError
-from entrypoints.http.auth import require_metrics_access
-from entrypoints.http.dependencies import ContainerOf, NoQuery, RunServiceOf
-from entrypoints.http.problems import ProblemResponse, problem, problem_responses, request_id_of
-from entrypoints.http.schemas.models import HealthOut
+from entrypoints.http.access.roles import require_metrics_access
+from entrypoints.http.contract.model_schemas import HealthOut
+from entrypoints.http.contract.problems import ProblemResponse, problem, problem_responses, request_id_of
+from entrypoints.http.routes.dependencies import ContainerOf, NoQuery, RunServiceOf
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE_SECONDS = 2.0

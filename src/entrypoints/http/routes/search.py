@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from application.search_result import SearchOptions, Target
 from application.search_similar import MAX_REGIONS
 from domain.filters import EVERYTHING
-from entrypoints.http.auth import require
-from entrypoints.http.dependencies import Http, NoQuery, Once, Open, Root, SearchByExamplesOf, SearchSimilarOf
-from entrypoints.http.filter_schema import FilterText
-from entrypoints.http.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
-from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses
-from entrypoints.http.schemas.search import ExamplesIn, SearchResultOut
-from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
+from entrypoints.http.access.roles import require
+from entrypoints.http.contract.filter_schema import FilterText
+from entrypoints.http.contract.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
+from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
+from entrypoints.http.contract.search_schemas import ExamplesIn, SearchResultOut
+from entrypoints.http.routes.dependencies import Http, NoQuery, Once, Open, Root, SearchByExamplesOf, SearchSimilarOf
+from entrypoints.http.routes.uploads import MULTIPART, CountedRoute, read_picture
 from entrypoints.keys import Role
 
 router = APIRouter(tags=["Search"], route_class=CountedRoute, dependencies=[require(Role.READ), Once, Open])

@@ -18,6 +18,11 @@ from domain.geometry import BoundingBox
 from domain.images import Cursor
 from domain.metadata import Metadata, checked_metadata
 
+REQUEST_ID_HEADER = "X-Request-ID"
+DEADLINE_HEADER = "X-Request-Deadline-Ms"
+MAX_DEADLINE = 999_999_999
+"""Milliseconds: eleven days."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -5,10 +5,10 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from entrypoints.http.auth import granted_role, require
-from entrypoints.http.dependencies import ContainerOf, Root
-from entrypoints.http.gate import COOKIE, caller_of
-from entrypoints.http.key_ring import KeyRing
+from entrypoints.http.access.gate import COOKIE, caller_of
+from entrypoints.http.access.key_ring import KeyRing
+from entrypoints.http.access.roles import granted_role, require
+from entrypoints.http.routes.dependencies import ContainerOf, Root
 from entrypoints.keys import Role
 
 THIRTY_DAYS = 30 * 24 * 3600

@@ -21,7 +21,7 @@ from application.index_images import Upload
 from domain.callers import present_caller, set_deadline
 from domain.errors import BodyTooLargeError, BusyError, StorageFullError
 from domain.metadata import Metadata
-from entrypoints.http.auth import RequiredRole
+from entrypoints.http.access.roles import RequiredRole
 from entrypoints.settings import HttpSettings
 
 OVERHEAD_BYTES = 1024 * 1024

@@ -11,8 +11,8 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from entrypoints.http.auth import require_docs_access
-from entrypoints.http.dependencies import Root
+from entrypoints.http.access.roles import require_docs_access
+from entrypoints.http.routes.dependencies import Root
 
 DOCUMENT = "/openapi.json"
 ASSETS = "/static-offline-docs"

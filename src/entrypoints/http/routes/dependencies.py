@@ -19,7 +19,7 @@ from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
 from entrypoints.container import Container
-from entrypoints.http.uploads import CountedRoute
+from entrypoints.http.routes.uploads import CountedRoute
 from entrypoints.settings import HttpSettings
 
 
