@@ -13,9 +13,9 @@ from entrypoints.http.access.gate import Gate
 from entrypoints.http.access.key_ring import KeyRing, session_secret
 from entrypoints.http.contract.openapi import TAGS, describe, operation_id
 from entrypoints.http.routes import images, models, operations, search
+from entrypoints.http.routes.bodies import BytesInFlight
 from entrypoints.http.routes.documentation import serve_documentation
 from entrypoints.http.routes.session import router as session_router
-from entrypoints.http.routes.uploads import BodiesInHand, form_limits
 from entrypoints.http.server.draining import DrainedRequests, Draining
 from entrypoints.http.server.error_handlers import install_problem_handlers
 from entrypoints.http.server.methods import HeadAsGet
@@ -78,7 +78,6 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,
-        form_limits=form_limits(settings.http),
         openapi_url=None,  # routes/documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
@@ -99,8 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.end = None
     app.state.draining = draining
-    app.state.bodies_in_hand = bodies = BodiesInHand(settings.http.max_bytes_in_flight)
-    metrics.watch_bytes("bodies", lambda: bodies.in_hand, limit=settings.http.max_bytes_in_flight)
+    app.state.bytes_in_flight = in_flight = BytesInFlight(settings.http.max_bytes_in_flight)
+    metrics.watch_bytes("bodies", lambda: in_flight.held, limit=settings.http.max_bytes_in_flight)
     for router in (search.router, images.batches, images.deletions, images.writes, images.reads, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)

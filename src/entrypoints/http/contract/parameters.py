@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Path, UploadFile
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from application.search_result import MAX_LIMIT, MAX_OFFSET
 from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
@@ -147,8 +148,18 @@ CursorText = Annotated[
 IdInPath = Annotated[UUID, Path(description="The image's id.")]
 """An id in a path `{id:uuid}`: what is no UUID is no image, and another operation's path is not taken for an id."""
 
+
+def _check_file(value: object) -> object:
+    if not isinstance(value, StarletteUploadFile):
+        raise PydanticCustomError("value_error", "send the picture as a file part, with a filename")
+    return value
+
+
+FilePart = Annotated[UploadFile, BeforeValidator(_check_file)]
+"""A form field whose value is a file."""
+
 PictureFile = Annotated[
-    UploadFile,
+    FilePart,
     Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
 ]
 """A form field whose value is a picture file."""

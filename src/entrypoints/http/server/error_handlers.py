@@ -39,10 +39,6 @@ async def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
     return ProblemResponse(found, headers)
 
 
-_UNREADABLE = "There was an error parsing the body"
-"""What FastAPI says where JSON fails to parse in any other way than by its syntax."""
-
-
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
     status = HTTPStatus(error.status_code)
@@ -51,11 +47,6 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
         # What is mounted, such as the documentation's scripts, is its own root.
         root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
         detail = f"There is nothing at {request.scope['path']}. The API's operations are listed at {root}/docs."
-    elif status is HTTPStatus.BAD_REQUEST and detail == _UNREADABLE:
-        detail = (
-            "The body cannot be read: JSON is in UTF-8, is not nested hundreds of levels deep, and holds no numbers of "
-            "thousands of digits."
-        )
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(allowed_methods(request.scope))
         detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}."
@@ -102,8 +93,6 @@ def _message(item: Mapping[str, Any]) -> str:
         if isinstance(item["input"], bytes):  # it was not taken for JSON
             return "send it as JSON, with Content-Type: application/json"
         return "it is a JSON object"
-    if "Expected UploadFile" in message:
-        return "send the picture as a file part, with a filename"
     if item["type"] == "extra_forbidden":
         return "there is no such parameter here"
     return message.removeprefix("Value error, ")
