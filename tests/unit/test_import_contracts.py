@@ -19,6 +19,7 @@ PURE_CORE = "The core is pure: no framework, storage or inference library in dom
 PORTS = "The application uses ports: it imports no adapter"
 CLIENT = "The client stands alone: it knows the service by its API"
 ONE_ROOT = "One composition root: only entrypoints.container imports adapters"
+ROOMS = "Rooms of HTTP: the application, then routes, access, server, contract"
 FAMILIES = "Adapter families know nothing of each other"
 
 BREAKS = [
@@ -30,6 +31,7 @@ BREAKS = [
     (CLIENT, "lookalike_client/forms.py", "import domain.errors"),
     (ONE_ROOT, "entrypoints/settings.py", "import adapters.inference.slots"),
     (PURE_CORE, "domain/callers.py", "import prometheus_client"),
+    (ROOMS, "entrypoints/http/access/gate.py", "import entrypoints.http.routes.dependencies"),
     (FAMILIES, "adapters/telemetry/stages.py", "import adapters.encoders.preprocessing"),
     (FAMILIES, "adapters/encoders/preprocessing.py", "import adapters.decoding.formats"),
 ]

@@ -134,7 +134,7 @@ def _delete_matching(where: str, url: str | None, api_key: str | None, *, yes: b
     from application.delete_images import refuse_unmeant
     from entrypoints.cli.deployment import open_index
     from entrypoints.cli.service import checked_filter, connect
-    from entrypoints.http.filter_schema import parse_filter
+    from entrypoints.http.contract.filter_schema import parse_filter
 
     refuse_unmeant(parse_filter(where))
     among = checked_filter(where)

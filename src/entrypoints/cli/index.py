@@ -44,7 +44,7 @@ def index(
     from entrypoints.cli.pictures import SUFFIXES, find_pictures
     from entrypoints.cli.service import connect
     from entrypoints.container import bound_heaps
-    from entrypoints.http.parameters import parse_metadata
+    from entrypoints.http.contract.parameters import parse_metadata
 
     bound_heaps()
     parsed = None if metadata is None else parse_metadata(metadata)

@@ -74,7 +74,7 @@ def search(
     """
     from entrypoints.cli.deployment import open_service
     from entrypoints.cli.service import checked_filter, connect
-    from entrypoints.http.parameters import parse_region
+    from entrypoints.http.contract.parameters import parse_region
 
     boxes = [parse_region(region) for region in regions or []]
     among = None if where is None else checked_filter(where)

@@ -125,7 +125,7 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
 
 
 def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
-    from entrypoints.http.protocol import BoundedHttpProtocol
+    from entrypoints.http.server.protocol import BoundedHttpProtocol
 
     return {
         "http": BoundedHttpProtocol,
@@ -137,7 +137,7 @@ def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
         "forwarded_allow_ips": list(settings.http.trusted_proxies),
         "ssl_certfile": settings.http.tls_certificate,
         "ssl_keyfile": settings.http.tls_key,
-        # The application has drained by then (entrypoints.http.signals); this is for what it could not cut.
+        # The application has drained by then (entrypoints.http.server.signals); this is for what it could not cut.
         "timeout_graceful_shutdown": 2,
     }
 

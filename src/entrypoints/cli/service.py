@@ -67,7 +67,7 @@ def checked_filter(text: str) -> dict[str, Any]:
     """A filter from its JSON, seen to be one before anything is opened. Raises InvalidFilterError."""
     import json
 
-    from entrypoints.http.filter_schema import parse_filter
+    from entrypoints.http.contract.filter_schema import parse_filter
 
     parse_filter(text)
     found: dict[str, Any] = json.loads(text)

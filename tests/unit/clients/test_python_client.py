@@ -19,7 +19,9 @@ from PIL import Image
 from python_multipart.multipart import parse_options_header
 
 import lookalike_client
-from entrypoints.http.schemas import images, models, search
+from entrypoints.http.contract import image_schemas as images
+from entrypoints.http.contract import model_schemas as models
+from entrypoints.http.contract import search_schemas as search
 from lookalike_client import _asyncio_runtime, _thread_runtime, pictures
 from lookalike_client.asynchronous import LONGEST_PAUSE
 from lookalike_client.outcomes import BatchAnswer, BatchItem

@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from application.run_service import RunService
 from domain.callers import Caller, acting_for, present_caller, seconds_left
 from domain.errors import BodyTooLargeError, BusyError
-from entrypoints.http.uploads import (
+from entrypoints.http.routes.bodies import BatchRoute, BodyPolicy, BoundedRoute, BytesInFlight
+from entrypoints.http.routes.uploads import (
     MAX_FILENAME,
-    BodiesInHand,
-    CountedBatchRoute,
-    CountedRoute,
     clean_filename,
     read_picture,
     upload_of,
@@ -79,7 +77,7 @@ async def test_a_picture_too_large_is_not_read() -> None:
 
 
 def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:
-    bodies = BodiesInHand(100)
+    bodies = BytesInFlight(100)
     with bodies.hold(60):
         with pytest.raises(BusyError, match="60 bytes"), bodies.hold(41):
             pass
@@ -92,16 +90,16 @@ def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:
 
 
 async def test_callers_without_a_deadline_wait_for_the_servers() -> None:
-    async def seconds(route: type[CountedRoute], given: float | None) -> float | None:
+    async def seconds(policy: BodyPolicy, given: float | None) -> float | None:
         with acting_for(Caller(None if given is None else time.monotonic() + given)):
-            route.bound_wait(HttpSettings(deadline_seconds=60))
+            policy.start_deadline(HttpSettings(deadline_seconds=60))
             caller = present_caller()
             assert caller is not None
             return None if caller.deadline is None else caller.deadline - time.monotonic()
 
-    assert await seconds(CountedRoute, None) == pytest.approx(60, abs=5)
-    assert await seconds(CountedRoute, 1000) == pytest.approx(1000, abs=5)
-    assert await seconds(CountedBatchRoute, None) is None
+    assert await seconds(BoundedRoute.policy, None) == pytest.approx(60, abs=5)
+    assert await seconds(BoundedRoute.policy, 1000) == pytest.approx(1000, abs=5)
+    assert await seconds(BatchRoute.policy, None) is None
 
 
 async def test_callers_who_send_no_body_wait_for_the_servers_too(

@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from application.search_result import SearchResult, Target
 from domain.images import Match, RegionMatch
-from entrypoints.http.filter_schema import FilterIn
-from entrypoints.http.parameters import Limit, Offset, ScoreThreshold
-from entrypoints.http.schemas.images import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, ImageOut, ObjectOut
+from entrypoints.http.contract.filter_schema import FilterIn
+from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, ImageOut, ObjectOut
+from entrypoints.http.contract.parameters import Limit, Offset, ScoreThreshold
 
 
 class QueryOut(BaseModel):

@@ -11,12 +11,18 @@ from uuid import UUID
 from fastapi import Path, UploadFile
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from application.search_result import MAX_LIMIT, MAX_OFFSET
 from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.images import Cursor
 from domain.metadata import Metadata, checked_metadata
+
+REQUEST_ID_HEADER = "X-Request-ID"
+DEADLINE_HEADER = "X-Request-Deadline-Ms"
+MAX_DEADLINE = 999_999_999
+"""Milliseconds: eleven days."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -142,8 +148,18 @@ CursorText = Annotated[
 IdInPath = Annotated[UUID, Path(description="The image's id.")]
 """An id in a path `{id:uuid}`: what is no UUID is no image, and another operation's path is not taken for an id."""
 
+
+def _check_file(value: object) -> object:
+    if not isinstance(value, StarletteUploadFile):
+        raise PydanticCustomError("value_error", "send the picture as a file part, with a filename")
+    return value
+
+
+FilePart = Annotated[UploadFile, BeforeValidator(_check_file)]
+"""A form field whose value is a file."""
+
 PictureFile = Annotated[
-    UploadFile,
+    FilePart,
     Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
 ]
 """A form field whose value is a picture file."""

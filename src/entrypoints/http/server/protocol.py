@@ -33,7 +33,7 @@ LAST_SECONDS = 1.0
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 over one connection. Bodies are bounded by their routes (CountedRoute).
+    """HTTP/1.1 over one connection. Bodies are bounded by their routes (BoundedRoute).
 
     A head that is too large is answered 431, one that takes too long 408; as plain text, since no request is there yet.
     Trailers count as part of the head. What comes behind a request is parsed when that has been answered: uvicorn reads

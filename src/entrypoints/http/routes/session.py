@@ -5,10 +5,10 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from entrypoints.http.auth import granted_role, require
-from entrypoints.http.dependencies import ContainerOf, Root
-from entrypoints.http.gate import COOKIE, caller_of
-from entrypoints.http.key_ring import KeyRing
+from entrypoints.http.access.gate import COOKIE, caller_of
+from entrypoints.http.access.key_ring import KeyRing
+from entrypoints.http.access.roles import granted_role, require
+from entrypoints.http.routes.dependencies import ContainerOf, ProxyRoot
 from entrypoints.keys import Role
 
 THIRTY_DAYS = 30 * 24 * 3600
@@ -26,7 +26,7 @@ class SessionOut(BaseModel):
 
 @router.get("")
 async def session(request: Request, container: ContainerOf) -> SessionOut:
-    """Whether keys are configured, and the role that the caller has. Open to all."""
+    """Whether keys are configured, and the role that the caller has. index_is_open to all."""
     settings = container.settings()
     return SessionOut(
         keys=settings.auth.has_keys,
@@ -36,7 +36,7 @@ async def session(request: Request, container: ContainerOf) -> SessionOut:
 
 
 @router.post("", status_code=HTTPStatus.NO_CONTENT, response_class=Response, dependencies=[require(Role.READ)])
-async def sign_in(request: Request, response: Response, root: Root) -> None:
+async def sign_in(request: Request, response: Response, root: ProxyRoot) -> None:
     """Set the cookie that stands for the key in the header."""
     key = caller_of(request)
     keys: KeyRing = request.app.state.keys
@@ -53,6 +53,6 @@ async def sign_in(request: Request, response: Response, root: Root) -> None:
 
 
 @router.delete("", status_code=HTTPStatus.NO_CONTENT, response_class=Response)
-async def sign_out(response: Response, root: Root) -> None:
+async def sign_out(response: Response, root: ProxyRoot) -> None:
     """Forget the cookie."""
     response.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")

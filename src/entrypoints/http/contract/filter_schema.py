@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from domain import filters
 from domain.errors import InvalidFilterError
 from domain.metadata import MAX_INTEGER
-from entrypoints.http.parameters import parsed_by
+from entrypoints.http.contract.parameters import parsed_by
 
 MAX_CONDITIONS = 64
 MAX_VALUES = 1000

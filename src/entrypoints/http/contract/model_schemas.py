@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from application.detect_objects import Detections
 from application.run_service import ServiceDescription
 from domain.models import ModelDescription
-from entrypoints.http.schemas.images import EXAMPLE_BOX, ObjectOut
+from entrypoints.http.contract.image_schemas import EXAMPLE_BOX, ObjectOut
 
 
 class SizeOut(BaseModel):

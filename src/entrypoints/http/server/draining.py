@@ -7,8 +7,8 @@ from http import HTTPStatus
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entrypoints.http.paths import is_health
-from entrypoints.http.problems import ProblemResponse, problem
+from entrypoints.http.contract.problems import ProblemResponse, problem
+from entrypoints.http.server.paths import is_health
 
 log = logging.getLogger(__name__)
 

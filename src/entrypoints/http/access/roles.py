@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request, params
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from entrypoints.http.gate import caller_of
-from entrypoints.http.key_ring import KeyRing
+from entrypoints.http.access.gate import caller_of
+from entrypoints.http.access.key_ring import KeyRing
 from entrypoints.keys import Role
 from entrypoints.settings import AuthSettings
 

@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from adapters.telemetry.measured_ports import MeasuredOriginal
 from domain.ports.image_store import OpenedOriginal
-from entrypoints.http.files import PIECE_BYTES, OriginalResponse, content_disposition
+from entrypoints.http.routes.downloads import PIECE_BYTES, OriginalResponse, content_disposition
 from tests.eventually import eventually
 from tests.fakes import FakeOriginal
 from tests.pictures import a_picture

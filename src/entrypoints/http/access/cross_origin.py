@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints.http.problems import ProblemResponse, problem
+from entrypoints.http.contract.problems import ProblemResponse, problem
 
 
 class CrossOrigin(CORSMiddleware):

@@ -11,9 +11,9 @@ from pydantic.config import JsonDict
 from application.index_images import IndexOutcome
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImagePage, ImageRecord
-from entrypoints.http.filter_schema import FilterIn
-from entrypoints.http.parameters import encode_cursor
-from entrypoints.http.problems import ProblemOut, problem_of
+from entrypoints.http.contract.filter_schema import FilterIn
+from entrypoints.http.contract.parameters import encode_cursor
+from entrypoints.http.contract.problems import ProblemOut, problem_of
 
 # What `make demo` indexes: the examples can be tried out.
 EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"

@@ -13,20 +13,15 @@ from uuid import uuid4
 import structlog
 from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.callers import Caller, acting_for, set_deadline
-from entrypoints.http.paths import is_health, own_path
-from entrypoints.http.problems import ProblemResponse, problem
-from entrypoints.http.route_templates import UNMATCHED
+from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, REQUEST_ID_HEADER
+from entrypoints.http.contract.problems import ProblemResponse, problem
+from entrypoints.http.server.paths import is_health, own_path
+from entrypoints.http.server.route_templates import UNMATCHED
 
 log = logging.getLogger(__name__)
-
-REQUEST_ID_HEADER = "X-Request-ID"
-DEADLINE_HEADER = "X-Request-Deadline-Ms"
-MAX_DEADLINE = 999_999_999
-"""Milliseconds: eleven days."""
 
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_DEADLINE = re.compile(r"[0-9]{1,9}")
@@ -154,30 +149,6 @@ class RequestContext:
             return
         if deadline is not None:
             set_deadline(int(deadline) / 1000)
-        await self.app(scope, receive, send)
-
-
-class RootPath:
-    """Tells the application under which path a proxy serves it, whether or not the proxy leaves that in the path.
-
-    FastAPI's own `root_path` is deprecated, and uvicorn's knows only proxies that take it away.
-    """
-
-    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
-        self.app = app
-        self._root_path = root_path
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] == "http":
-            path: str = scope["path"]
-            if path == self._root_path:  # the addresses in the page are relative: they need the slash
-                query: str = scope["query_string"].decode("latin-1")
-                await RedirectResponse(f"{path}/?{query}" if query else f"{path}/")(scope, receive, send)
-                return
-            whole = path if path.startswith(f"{self._root_path}/") else self._root_path + path
-            # As ASGI wants it; and in place, for those further out, who tell of the request.
-            scope.update(root_path=self._root_path, path=whole)
         await self.app(scope, receive, send)
 
 

@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from entrypoints.http.middleware import DEADLINE_HEADER, MAX_DEADLINE, REQUEST_ID_HEADER
-from entrypoints.http.problems import document_problems
-from entrypoints.http.schemas import images, models, search
+from entrypoints.http.contract import image_schemas, model_schemas, search_schemas
+from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, REQUEST_ID_HEADER
+from entrypoints.http.contract.problems import document_problems
 
 TAGS = [
     {"name": "Search", "description": "Find images by a picture, by parts of it, by stored images."},
@@ -71,7 +71,7 @@ def describe(app: FastAPI) -> None:
 def _restore_examples(document: dict[str, Any]) -> None:
     """Put the schemas' examples in anew: FastAPI drops nulls from them, which mean something."""
     components = document["components"]["schemas"]
-    for module in (images, models, search):
+    for module in (image_schemas, model_schemas, search_schemas):
         for name, schema in vars(module).items():
             if name in components and isinstance(schema, type) and issubclass(schema, BaseModel):
                 more = schema.model_config.get("json_schema_extra")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from entrypoints.http.draining import Draining
+from entrypoints.http.server.draining import Draining
 
 log = logging.getLogger(__name__)
 

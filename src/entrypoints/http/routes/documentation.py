@@ -11,8 +11,8 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from entrypoints.http.auth import require_docs_access
-from entrypoints.http.dependencies import Root
+from entrypoints.http.access.roles import require_docs_access
+from entrypoints.http.routes.dependencies import ProxyRoot
 
 DOCUMENT = "/openapi.json"
 ASSETS = "/static-offline-docs"
@@ -37,12 +37,12 @@ def serve_documentation(app: FastAPI) -> None:
     router = APIRouter(include_in_schema=False, dependencies=[Depends(require_docs_access)])
 
     @router.get(DOCUMENT)
-    async def document(root: Root) -> JSONResponse:
+    async def document(root: ProxyRoot) -> JSONResponse:
         found = app.openapi()
         return JSONResponse({**found, "servers": [{**found["servers"][0], "url": root or "/"}]})
 
     @router.get("/docs")
-    async def swagger_ui(root: Root) -> HTMLResponse:
+    async def swagger_ui(root: ProxyRoot) -> HTMLResponse:
         page = get_swagger_ui_html(
             openapi_url=f"{root}{DOCUMENT}",
             title=f"{app.title} - Swagger UI",
@@ -54,7 +54,7 @@ def serve_documentation(app: FastAPI) -> None:
         return _page(bytes(page.body).decode(), images=" blob:")
 
     @router.get("/redoc")
-    async def redoc(root: Root) -> HTMLResponse:
+    async def redoc(root: ProxyRoot) -> HTMLResponse:
         page = get_redoc_html(
             openapi_url=f"{root}{DOCUMENT}",
             title=f"{app.title} - ReDoc",

@@ -5,15 +5,12 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from domain import errors
-from entrypoints.http.methods import allowed_methods
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +93,7 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
         type=f"urn:lookalike:problem:{code}",
         title=status.phrase,
         status=status,
-        detail=_shown(detail, MAX_DETAIL),
+        detail=shown(detail, MAX_DETAIL),
         instance=instance,
         code=code,
         request_id=request_id,
@@ -104,7 +101,7 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
     )
 
 
-def _shown(text: str, most: int) -> str:
+def shown(text: str, most: int) -> str:
     """Cut to at most so many characters, and lone surrogates, which JSON can spell but UTF-8 cannot, spelt out."""
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
     return cut.encode(errors="backslashreplace").decode()
@@ -133,94 +130,6 @@ class ProblemResponse(JSONResponse):
 def request_id_of(request: Request) -> str:
     """The id that the middleware gave the request."""
     return str(request.state.request_id)
-
-
-async def _lookalike_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, errors.LookalikeError)  # noqa: S101 - registered for this type
-    found = problem_of(error, instance=request.scope["path"], request_id=request_id_of(request))
-    if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("%s: %s", error.code, error)
-    headers = {}
-    if isinstance(error, errors.UnavailableError):
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    return ProblemResponse(found, headers)
-
-
-_UNREADABLE = "There was an error parsing the body"
-"""What FastAPI says where JSON fails to parse in any other way than by its syntax."""
-
-
-async def _http_exception(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
-    status = HTTPStatus(error.status_code)
-    detail, headers = error.detail, dict(error.headers or {})
-    if status is HTTPStatus.NOT_FOUND and detail == status.phrase:
-        # What is mounted, such as the documentation's scripts, is its own root.
-        root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
-        detail = f"There is nothing at {request.scope['path']}. The API's operations are listed at {root}/docs."
-    elif status is HTTPStatus.BAD_REQUEST and detail == _UNREADABLE:
-        detail = (
-            "The body cannot be read: JSON is in UTF-8, is not nested hundreds of levels deep, and holds no numbers of "
-            "thousands of digits."
-        )
-    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(allowed_methods(request.scope))
-        detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}."
-    found = problem(
-        status,
-        CODES.get(status, status.name.lower()),
-        detail,
-        instance=request.scope["path"],
-        request_id=request_id_of(request),
-    )
-    return ProblemResponse(found, headers)
-
-
-async def _validation_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
-    found = [_field_error(item) for item in error.errors()[:MAX_ERRORS]]
-    if any(item.type == "json_invalid" for item in found):
-        status, code = HTTPStatus.BAD_REQUEST, "malformed_json"
-    else:
-        status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
-    detail = "; ".join(f"{_place(item)}: {item.msg}" for item in found)
-    return ProblemResponse(
-        problem(status, code, detail, instance=request.scope["path"], request_id=request_id_of(request), errors=found)
-    )
-
-
-def _field_error(item: Mapping[str, Any]) -> FieldErrorOut:
-    places = [_shown(place, MAX_PLACE) if isinstance(place, str) else place for place in item["loc"]]
-    return FieldErrorOut(loc=places, msg=_shown(_message(item), MAX_DETAIL), type=item["type"])
-
-
-def _place(item: FieldErrorOut) -> str:
-    if item.type == "json_invalid":  # what follows there is how far the parser came
-        return str(item.loc[0])
-    return ".".join(map(str, item.loc[1:])) or str(item.loc[0])
-
-
-def _message(item: Mapping[str, Any]) -> str:
-    """What is wrong with a parameter, where the library's words would puzzle a caller."""
-    message: str = item["msg"]
-    if item["type"] == "json_invalid":
-        return f"it is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"
-    if item["type"] == "model_attributes_type" and item["loc"] == ("body",):
-        if isinstance(item["input"], bytes):  # it was not taken for JSON
-            return "send it as JSON, with Content-Type: application/json"
-        return "it is a JSON object"
-    if "Expected UploadFile" in message:
-        return "send the picture as a file part, with a filename"
-    if item["type"] == "extra_forbidden":
-        return "there is no such parameter here"
-    return message.removeprefix("Value error, ")
-
-
-def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every error as a problem."""
-    app.add_exception_handler(errors.LookalikeError, _lookalike_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(RequestValidationError, _validation_error)
 
 
 _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {

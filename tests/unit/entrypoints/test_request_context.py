@@ -8,7 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from domain.callers import raise_if_over
 from domain.errors import DeadlinePassedError
-from entrypoints.http.middleware import RequestContext
+from entrypoints.http.server.request_context import RequestContext
 from tests.unit.entrypoints.application import an_app, serving
 
 

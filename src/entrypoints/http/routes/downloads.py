@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from domain.ports.image_store import OpenedOriginal
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
-from entrypoints.http.methods import IS_HEAD
-from entrypoints.http.security_headers import FILES
-from entrypoints.http.uploads import clean_filename
+from entrypoints.http.routes.uploads import clean_filename
+from entrypoints.http.server.methods import IS_HEAD
+from entrypoints.http.server.security_headers import FILES
 
 _PICTURES = frozenset(
     {

@@ -12,10 +12,10 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints.http.key_ring import KeyRing
-from entrypoints.http.paths import is_health
-from entrypoints.http.problems import ProblemResponse, problem
-from entrypoints.http.rate_limits import RateLimit, caller_at
+from entrypoints.http.access.key_ring import KeyRing
+from entrypoints.http.access.rate_limits import RateLimit, caller_at
+from entrypoints.http.contract.problems import ProblemResponse, problem
+from entrypoints.http.server.paths import is_health
 from entrypoints.keys import ApiKey, digest_of
 from entrypoints.settings import LimitSettings
 
