@@ -92,7 +92,7 @@ def delete(
     where: Annotated[
         str | None, typer.Option("--filter", metavar="JSON", help="All that match this filter instead.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can be asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:

@@ -10,7 +10,7 @@ from entrypoints.settings import AuthSettings, LimitSettings, load_settings
 def load_container() -> Container:
     """The deployment of this process's settings, nothing of it opened. Raises ConfigurationError.
 
-    What protects a service from its callers is left out: who runs a command has the files.
+    Keys, rate limits and deadlines are left out: they protect a service from its callers, and a command has the files.
     """
     settings = load_settings()
     unbounded = settings.http.model_copy(

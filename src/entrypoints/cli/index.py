@@ -33,8 +33,8 @@ def index(
     """Index pictures.
 
     What is indexed already is skipped, whatever its name, but for --metadata, which replaces the whole of its metadata.
-    Ctrl-C finishes the pictures in hand; run the same command again to go on. Exits 1 if any picture failed, and names
-    each with the reason.
+    Ctrl-C finishes the pictures that have begun; run the same command again to go on. Exits 1 if any picture failed,
+    and names each with the reason.
 
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
     """

@@ -147,7 +147,7 @@ def _check_certificate(certificate: Path | None, key: Path | None) -> None:
     if certificate is None:
         return
     try:
-        # Without the password here OpenSSL would ask for it on the terminal, where nobody may be.
+        # Without the password here OpenSSL would ask for it on the terminal, and wait there.
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         raise ConfigurationError(
@@ -189,8 +189,8 @@ def _warn_if_open_to_all(settings: "Settings") -> None:
     if settings.auth.has_keys or _is_loopback(settings.http.host):
         return
     print(
-        f"WARNING: no keys are configured, and {settings.http.host} is not only this machine: whoever reaches it can "
-        "read, add and DELETE pictures. Set LOOKALIKE_AUTH__KEYS (`lookalike keys new` makes one), or serve at "
+        f"WARNING: no keys are configured, and {settings.http.host} is not only this machine: everyone who reaches "
+        "it can read, add and DELETE pictures. Set LOOKALIKE_AUTH__KEYS (`lookalike keys new` makes one), or serve at "
         "127.0.0.1.",
         file=sys.stderr,
         flush=True,
