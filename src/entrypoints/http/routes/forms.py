@@ -48,11 +48,16 @@ class FormRequest(Request):
         """The form, read once.
 
         Raises BodyTooLargeError for too many or too long parts, StorageFullError, and HTTPException for a form that is
-        malformed.
+        malformed, cut off or not in UTF-8.
         """
         if self._form is None:
             content_type, options = parse_options_header(self.headers.get("content-type"))
             if content_type == b"multipart/form-data":
+                charset = options.get(b"charset", b"utf-8").lower()
+                if charset not in {b"utf-8", b"utf8", b"us-ascii"}:  # some that Python knows take their time
+                    raise HTTPException(
+                        415, f"Send the form's text in UTF-8, not in {charset[:40].decode('latin-1')!r}."
+                    )
                 if b"boundary" not in options:
                     raise HTTPException(400, "Missing boundary in multipart.")
                 async with aclosing(self.stream()) as stream:
@@ -81,6 +86,7 @@ class _FormReader:
         self._field_name, self._field = "", bytearray()
         self._file: UploadFile | None = None
         """The current part, where it is a file."""
+        self._is_complete = False
 
     async def read(self, stream: AsyncIterator[bytes]) -> FormData:
         """The whole form."""
@@ -95,6 +101,7 @@ class _FormReader:
                     "on_headers_finished": self._end_headers,
                     "on_part_data": self._add_data,
                     "on_part_end": self._end_part,
+                    "on_end": self._end,
                 },
             )
             async for piece in stream:
@@ -103,6 +110,9 @@ class _FormReader:
                     await file.write(data)
                 self._unwritten.clear()
             parser.finalize()
+            if not self._is_complete:
+                end = f"--{self._boundary.decode('latin-1')}--"
+                raise HTTPException(400, f"The multipart body is cut off: it has no {end!r}.")
             for file in self._files:
                 await file.seek(0)
         except BaseException as error:
@@ -158,6 +168,9 @@ class _FormReader:
     def _end_part(self) -> None:
         if self._file is None:
             self._items.append((self._field_name, _text(bytes(self._field))))
+
+    def _end(self) -> None:
+        self._is_complete = True
 
 
 def names_of_part(disposition: bytes) -> tuple[str | None, str | None]:
