@@ -1,4 +1,4 @@
-"""Whatever fails in a request, answered as a problem."""
+"""Answers every failure of a request as a problem."""
 
 import logging
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from entrypoints.http.contract.problems import (
     MAX_PLACE,
     FieldErrorOut,
     ProblemResponse,
-    problem,
     problem_of,
+    problem_response,
     request_id_of,
     shown,
 )
@@ -50,14 +50,7 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(allowed_methods(request.scope))
         detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}."
-    found = problem(
-        status,
-        CODES.get(status, status.name.lower()),
-        detail,
-        instance=request.scope["path"],
-        request_id=request_id_of(request),
-    )
-    return ProblemResponse(found, headers)
+    return problem_response(request.scope, status, CODES.get(status, status.name.lower()), detail, headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -68,9 +61,7 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     else:
         status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
     detail = "; ".join(f"{_place(item)}: {item.msg}" for item in found)
-    return ProblemResponse(
-        problem(status, code, detail, instance=request.scope["path"], request_id=request_id_of(request), errors=found)
-    )
+    return problem_response(request.scope, status, code, detail, errors=found)
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldErrorOut:

@@ -17,14 +17,14 @@ HEAD_SECONDS = 20.0
 """From the connection, or the first byte of a further request, to the end of its headers."""
 
 READING_SECONDS, READING_BYTES = 20.0, 160 * 1024
-"""A caller who reads less of an answer than that in that time is hung up on: what is unread is in memory."""
+"""The least that a caller reads of an answer in that time, or the connection is cut: what is unread is in memory."""
 
 AHEAD_BYTES = 64 * 1024
 """Of what comes behind a request, before its answer. Beyond it nothing more is read until the answer."""
 
 LINGERING_SECONDS, LINGERING_BYTES = 20.0, 1024**3
-"""How long, and how much of, what still comes is taken in after the last answer: to close at once would reset the
-connection, and a caller who sends before they read would never see the answer."""
+"""For how long, and how much, is still taken in after the last answer. To close at once would reset the connection, and
+a caller that sends before it reads would never see the answer."""
 
 LAST_SECONDS = 1.0
 """How long that is done when the server ends."""
@@ -68,7 +68,7 @@ class BoundedHttpProtocol(H11Protocol):
         if self._head_timer is None and self._is_answered():
             self._head_timer = self.loop.call_later(self.head_seconds, self._waited_enough)
         super().data_received(data)
-        if self.conn.buffered:  # uvicorn reads no more; but a caller who hangs up is noticed by reading alone
+        if self.conn.buffered:  # uvicorn would read no more, but only reading notices that a caller hangs up
             self.flow.resume_reading()
 
     def handle_events(self) -> None:
@@ -231,7 +231,7 @@ class _BoundedFlow(FlowControl):
 
 
 class _AnswerTransport(asyncio.Transport):
-    """A connection as an answer sees it: uvicorn closes it behind the last one, whatever may still be unread."""
+    """A connection as an answer sees it: uvicorn would close it behind the last one, with bytes unread."""
 
     def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """What SIGTERM and Ctrl-C do to a process that serves.
 
-Uvicorn's own way is to close its listening socket at once, to drop idle connections with whatever request is on its way
-on them, and to wait for the others. Here its handlers are put off until the application has drained, so that it finds
-nothing to wait for. It is done from within the application, and so it holds in each of several workers too.
+Uvicorn by itself closes its listening socket at once, drops idle connections, also where a request is on its way, and
+waits for the others. Here its handlers are put off until the application has drained, so that it finds nothing to wait
+for. The application itself does so, and thus each of several workers.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ Handler = Callable[[int, FrameType | None], Any]
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 ECHO_SECONDS = 1.0
-"""The same wish may come twice at once: from the terminal to all processes, and from the parent to its workers."""
+"""A second signal within it is the same one: the terminal sends it to all processes, the parent to its workers."""
 
 CLOSING_SECONDS = 8.0
 """After the limit for requests, for closing; then the process ends as it is. What was acknowledged is durable by
@@ -34,7 +34,7 @@ then, so all that is lost is the index's unfinished optimization, which is begun
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within, a signal ends the process at once: who is starting has nothing to finish, and starting may take long."""
+    """Within, a signal ends the process at once: while it starts, which may take long, it has nothing to finish."""
 
     def end(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
