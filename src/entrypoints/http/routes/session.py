@@ -1,4 +1,4 @@
-"""The web page's session: a key is shown once, and a cookie that scripts cannot read stands for it afterwards."""
+"""The web page's session: the key is sent once, and a cookie that scripts cannot read stands for it afterwards."""
 
 from http import HTTPStatus
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/session", include_in_schema=False)
 
 
 class SessionOut(BaseModel):
-    """Who looks at the page, and how much they may send."""
+    """The role of the page's visitor, and how much may be sent."""
 
     keys: bool
     role: Role | None
