@@ -23,7 +23,7 @@ OVERHEAD_BYTES = 1024 * 1024
 
 
 class BytesInFlight:
-    """The bytes of all bodies that are being received or worked on, bounded; one larger than that is let in alone."""
+    """Bounds the bytes of all bodies that are received or worked on at once. A larger body is accepted alone."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -102,8 +102,8 @@ class BoundedRoute(APIRoute):
                 else Request(request.scope, body.receive)
             )
             bytes_in_flight: BytesInFlight = request.app.state.bytes_in_flight
-            # Of a batch no more than of one picture: what exceeds a megabyte of a file is kept on disk, and all of it
-            # may take hours to come.
+            # A batch counts as one picture: of each file what exceeds a megabyte is kept on disk, and a batch may take
+            # hours to come.
             with bytes_in_flight.hold(min(size, OVERHEAD_BYTES + http.max_upload_bytes)), _failures_named():
                 return await handle(bounded)
 

@@ -74,7 +74,7 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         **problem_responses("validation_failed", "unauthorized", "forbidden", "rate_limited"),
     },
     dependencies=[Depends(require_metrics_access), refuse_query],
-    # Not needed unless metrics are closed, but there has to be a way to send it then.
+    # A key is needed only where metrics are closed, but then the document has to say how to send it.
     openapi_extra={"security": [{"HTTPBearer": []}, {}]},
 )
 async def metrics(service: RunServiceOf, container: ContainerOf) -> Response:

@@ -26,7 +26,7 @@ class SessionOut(BaseModel):
 
 @router.get("")
 async def session(request: Request, container: ContainerOf) -> SessionOut:
-    """Whether keys are configured, and the role that the caller has. index_is_open to all."""
+    """Whether keys are configured, and the role that the caller has. Open to all."""
     settings = container.settings()
     return SessionOut(
         keys=settings.auth.has_keys,

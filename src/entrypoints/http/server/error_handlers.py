@@ -44,7 +44,7 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
     if status is HTTPStatus.NOT_FOUND and detail == status.phrase:
-        # What is mounted, such as the documentation's scripts, is its own root.
+        # A mounted application, such as the documentation's scripts, has a root of its own.
         root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
         detail = f"There is nothing at {request.scope['path']}. The API's operations are listed at {root}/docs."
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
@@ -76,7 +76,7 @@ def _place(item: FieldErrorOut) -> str:
 
 
 def _message(item: Mapping[str, Any]) -> str:
-    """What is wrong with a parameter, where the library's words would puzzle a caller."""
+    """What is wrong with a parameter, in our words where the library's would puzzle a caller."""
     message: str = item["msg"]
     if item["type"] == "json_invalid":
         return f"it is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"

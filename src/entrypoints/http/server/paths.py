@@ -11,7 +11,7 @@ def own_path(scope: Scope) -> str:
 
 
 def is_health(scope: Scope) -> bool:
-    """Whether this asks how the service is: always open, never counted, answered to the end."""
+    """Whether this asks for the service's health: always open, never counted, answered to the end."""
     return own_path(scope).startswith("/health/")
 
 

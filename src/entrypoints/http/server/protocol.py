@@ -1,4 +1,4 @@
-"""Bounds on a connection: uvicorn's protocol bounds neither the time of a head nor that of the reading of an answer."""
+"""Bounds on a connection: uvicorn limits neither how slowly a head comes nor how slowly an answer is read."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of the request line and all headers, or of all trailers."""
+"""Bytes of the request line and all headers, or of all trailers."""
 
 HEAD_SECONDS = 20.0
 """From the connection, or the first byte of a further request, to the end of its headers."""
@@ -20,14 +20,14 @@ READING_SECONDS, READING_BYTES = 20.0, 160 * 1024
 """The least that a caller reads of an answer in that time, or the connection is cut: what is unread is in memory."""
 
 AHEAD_BYTES = 64 * 1024
-"""Of what comes behind a request, before its answer. Beyond it nothing more is read until the answer."""
+"""Bytes that are kept of what comes behind a request, before its answer. Beyond them nothing more is read."""
 
 LINGERING_SECONDS, LINGERING_BYTES = 20.0, 1024**3
 """For how long, and how much, is still taken in after the last answer. To close at once would reset the connection, and
 a caller that sends before it reads would never see the answer."""
 
 LAST_SECONDS = 1.0
-"""How long that is done when the server ends."""
+"""The same seconds when the server ends."""
 
 
 class BoundedHttpProtocol(H11Protocol):
@@ -82,7 +82,7 @@ class BoundedHttpProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Turn to the next request."""
         super().on_response_complete()
-        if self._lingering:  # which has a time of its own
+        if self._lingering:  # the lingering has a timer of its own
             self._unset_keepalive_if_required()
         elif self.conn.buffered and self._head_timer is None and self._is_answered():
             self._head_timer = self.loop.call_later(self.head_seconds, self._waited_enough)
@@ -114,12 +114,12 @@ class BoundedHttpProtocol(H11Protocol):
         self._expect_reading()
 
     def resume_writing(self) -> None:
-        """The caller has read nearly all."""
+        """The caller has read nearly all of it."""
         _cancel(self._reading_timer)
         super().resume_writing()
 
     def _should_upgrade(self) -> bool:
-        """There is no other protocol here, and a wish for one may be ignored (RFC 9110, section 7.8)."""
+        """Never: a request for another protocol may be ignored (RFC 9110, section 7.8)."""
         return False
 
     def _is_answered(self) -> bool:
@@ -142,7 +142,7 @@ class BoundedHttpProtocol(H11Protocol):
         self._linger()
 
     def _end(self) -> None:
-        """Close the connection, at once where nothing can be on its way."""
+        """Close the connection: at once, if no more bytes can be on their way."""
         if self.transport.is_closing():
             return
         if self.conn.buffered or self.flow.read_paused or (self.cycle is not None and self.cycle.more_body):
@@ -174,7 +174,7 @@ class BoundedHttpProtocol(H11Protocol):
 
 
 class _StrictConnection(h11.Connection):
-    """h11, with a bound on heads that come at once too, and without what it takes that no request may have."""
+    """h11, with a bound also on heads that come in one piece, and stricter about requests."""
 
     def __init__(self, max_head_bytes: int) -> None:
         super().__init__(h11.SERVER, max_head_bytes)
@@ -188,7 +188,7 @@ class _StrictConnection(h11.Connection):
 
     def next_event(self) -> Any:  # noqa: ANN401 - as in h11
         """Raises RemoteProtocolError; `refusal` is its status then."""
-        if self.their_state is h11.IDLE and self._receive_buffer:  # empty lines before a request are none
+        if self.their_state is h11.IDLE and self._receive_buffer:  # leave out empty lines before a request
             lines = bytes(self._receive_buffer)
             self._receive_buffer.maybe_extract_at_most(len(lines) - len(lines.lstrip(b"\r\n")))
         try:
@@ -225,7 +225,7 @@ class _BoundedFlow(FlowControl):
         self._conn = conn
 
     def resume_reading(self) -> None:
-        """Read on if that is in order."""
+        """Read on, unless enough is unparsed."""
         if self._conn.buffered <= AHEAD_BYTES and not self._transport.is_closing():
             super().resume_reading()
 
@@ -247,7 +247,7 @@ class _AnswerTransport(asyncio.Transport):
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """It was the last one."""
+        """End the connection behind the last answer."""
         self._end()
 
 

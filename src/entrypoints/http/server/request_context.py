@@ -114,7 +114,7 @@ class RequestContext:
 
 
 def _with_deadline(deadline: str | None, app: ASGIApp, scope: Scope) -> ASGIApp:
-    """Set the caller's deadline; the refusal of one that is none takes the place of `app`."""
+    """Set the caller's deadline. Returns `app`, or the answer that refuses an invalid deadline."""
     if deadline is None:
         return app
     if not _VALID_DEADLINE.fullmatch(deadline):
@@ -150,7 +150,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """The head of the answer, with the request's id, or a piece of its body."""
         if message["type"] == "http.response.start":
-            self.status = int(message["status"])  # it may be an HTTPStatus, which logs spell out
+            self.status = int(message["status"])  # an HTTPStatus would be logged by its name
             MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
         elif message["type"] == "http.response.body":
             self.sent += len(message.get("body", b""))
