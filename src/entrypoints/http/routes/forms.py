@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request
@@ -18,10 +19,13 @@ from starlette.types import Receive, Scope
 from domain.errors import BodyTooLargeError, StorageFullError
 
 MAX_FIELDS, MAX_FIELD_BYTES = 128, 1024 * 1024
-"""Of a form, besides its files; they are kept in memory. More than any operation takes."""
+"""Fields of a form, besides its files, and bytes of each; they are kept in memory. More than any operation takes."""
 
 FILE_BYTES_IN_MEMORY = 1024 * 1024
-"""Of each file; a larger one is kept on disk."""
+"""Bytes of each file; a larger one is kept on disk."""
+
+MAX_PARAMETERS = 8
+"""Parameters of a Content-Disposition that are read. Each may be searched for its end in all that follows."""
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -177,10 +181,11 @@ def names_of_part(disposition: bytes) -> tuple[str | None, str | None]:
     """The names of a part's field and of its file, by its Content-Disposition; None for each that it lacks.
 
     `filename*` (RFC 8187) comes before `filename`, and says each character exactly. In `filename`, as browsers and
-    programs send it, only quotes and backslashes behind a backslash are told apart: `%22` stays `%22`.
+    programs send it, quotes and backslashes alone are unescaped by a backslash: `%22` stays `%22`.
     """
     found: dict[bytes, bytes] = {}
-    for key, quoted, verbatim, token in _PARAMETER.findall(disposition):
+    for match in islice(_PARAMETER.finditer(disposition), MAX_PARAMETERS):
+        key, quoted, verbatim, token = match.groups(b"")
         found[key.lower()] = _ESCAPED.sub(rb"\1", quoted or verbatim) or token.strip(b" \t")
     name, plain = found.get(b"name"), found.get(b"filename")
     filename = _extended(found.get(b"filename*", b""))
