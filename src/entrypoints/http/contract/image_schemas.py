@@ -12,7 +12,7 @@ from application.index_images import IndexOutcome
 from domain.images import ImagePage, ImageRecord
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.parameters import encode_cursor
-from entrypoints.http.contract.problems import ProblemOut, problem_of
+from entrypoints.http.contract.problems import ProblemOut, example_problem, problem_of
 
 # What `make demo` indexes: the examples can be tried out.
 EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
@@ -34,16 +34,6 @@ EXAMPLE_IMAGE: JsonDict = {
         "thumbnail": f"/v1/images/{EXAMPLE_ID}/thumbnail",
         "similar": f"/v1/images/{EXAMPLE_ID}/similar",
     },
-}
-
-EXAMPLE_PROBLEM: JsonDict = {
-    "type": "urn:lookalike:problem:unsupported_image_format",
-    "title": "Unsupported Media Type",
-    "status": 415,
-    "detail": "The content is not an accepted image format.",
-    "instance": "/v1/images/batch",
-    "code": "unsupported_image_format",
-    "request_id": "5f1f6e6c0d6b4c6e",
 }
 
 
@@ -150,6 +140,9 @@ class BatchItemOut(BaseModel):
     problem: ProblemOut | None = None
 
 
+_EXAMPLE_PROBLEM = example_problem("unsupported_image_format", instance="/v1/images/batch")
+
+
 class BatchOut(BaseModel):
     """What became of each picture, in the order sent."""
 
@@ -159,7 +152,7 @@ class BatchOut(BaseModel):
                 {
                     "results": [
                         {"filename": "hat-01.jpg", "status": "created", "image": EXAMPLE_IMAGE},
-                        {"filename": "notes.txt", "status": "failed", "problem": EXAMPLE_PROBLEM},
+                        {"filename": "notes.txt", "status": "failed", "problem": _EXAMPLE_PROBLEM},
                     ],
                     "created": 1,
                     "existed": 0,

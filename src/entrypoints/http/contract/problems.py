@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from starlette.types import Receive, Scope, Send
 
 from domain import errors
@@ -195,12 +196,18 @@ PICTURE = (
 )
 
 
+def example_problem(code: str, *, instance: str = "/v1/images") -> JsonDict:
+    """An example of an answer with this code."""
+    status, detail = _EXAMPLES[code]
+    example = problem(status, code, detail, instance=instance, request_id="5f1f6e6c0d6b4c6e")
+    return example.model_dump(mode="json", exclude_none=True)
+
+
 def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of an operation that may answer these codes, each with an example."""
     documented: dict[int | str, dict[str, Any]] = {}
     for code in dict.fromkeys(codes):
-        status, detail = _EXAMPLES[code]
-        example = problem(status, code, detail, instance="/v1/images", request_id="5f1f6e6c0d6b4c6e")
+        status, _ = _EXAMPLES[code]
         entry = documented.setdefault(
             int(status),
             {
@@ -209,5 +216,5 @@ def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "examples": {}}},
             },
         )
-        entry["content"][MEDIA_TYPE]["examples"][code] = {"value": example.model_dump(mode="json", exclude_none=True)}
+        entry["content"][MEDIA_TYPE]["examples"][code] = {"value": example_problem(code)}
     return documented
