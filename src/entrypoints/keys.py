@@ -1,7 +1,7 @@
 """API keys: how they are written, made, and recognised. Only their hashes are kept.
 
-SHA-256 without salt or stretching suffices for keys that a machine makes (`new_key`, 256 random bits): no attacker can
-guess them from it. It would not do for passwords.
+SHA-256 without salt or stretching suffices for keys that a machine makes (`new_key`, 256 random bits), which cannot be
+guessed. It would not suffice for passwords.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from pathlib import Path
 from domain.errors import ConfigurationError
 
 LEAST_LENGTH = 8
-"""Characters of a key that somebody chose."""
+"""Least characters of a key."""
 
 HASHED = "sha256:"
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
@@ -43,22 +43,22 @@ class ApiKey:
     digest: bytes = field(repr=False)
 
     def is_of(self, digest: bytes) -> bool:
-        """In constant time, so that timing tells nothing."""
+        """Whether the digest is this key's. In constant time, so that timing tells nothing."""
         return hmac.compare_digest(self.digest, digest)
 
 
 def digest_of(key: bytes) -> bytes:
-    """What is kept of a key."""
+    """The digest that is kept of a key."""
     return hashlib.sha256(key).digest()
 
 
 def new_key() -> str:
-    """A strong one. The prefix lets people, and scanners of what was published by mistake, know it for one of ours."""
+    """A new random key. By its prefix people, and scanners of published secrets, recognise it as one of ours."""
     return f"lookalike_{secrets.token_urlsafe(32)}"
 
 
 def written(key: str, role: Role) -> str:
-    """As it is configured without telling the key."""
+    """The entry that configures a key by its hash."""
     return f"{role}:{HASHED}{digest_of(key.encode()).hex()}"
 
 
@@ -82,7 +82,7 @@ def read_keys_file(path: Path) -> tuple[ApiKey, ...]:
         reason = str(error)
     else:
         return keys
-    raise ConfigurationError(f"LOOKALIKE_AUTH__KEYS_FILE {path}: {reason}")  # with no cause, which might quote a key
+    raise ConfigurationError(f"LOOKALIKE_AUTH__KEYS_FILE {path}: {reason}")  # without a cause, which might quote a key
 
 
 def _parse(entry: str, number: int) -> ApiKey:

@@ -21,7 +21,7 @@ def configure_logs(settings: LogSettings) -> None:
         _add_trace,
     ]
     renderer: list[structlog.typing.Processor] = (
-        # The default shows the local variables of every frame: pictures and keys.
+        # The default formatter shows the local variables of every frame, such as pictures and keys.
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -56,7 +56,7 @@ def keep_logs_plain() -> None:
 
 
 def _add_trace(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ANN401
-    """Which trace a line belongs to, where there is one."""
+    """Add the ids of the trace that a line belongs to, where there is one."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)

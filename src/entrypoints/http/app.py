@@ -38,12 +38,12 @@ Boxes are pixels of the upright picture. Scores of matches are cosine similariti
 
 
 def create_app(settings: Settings, container: Container | None = None) -> FastAPI:
-    """An application of its own: its container is on `app.state`.
+    """The application, with its container on `app.state`. Raises ConfigurationError where the keys' file is unusable.
 
-    A container that is given is somebody else's to open and close: the application's lifespan is then not to be run.
-    Where it may not start, the reason is on `app.state.start_failure`, and startup raises it; if it only shows later,
-    `app.state.end` is called. Where that is None, as in one of several workers, which would be started again at once,
-    it goes on, not ready, and tries again. Raises ConfigurationError where the file of keys cannot be read.
+    A `container` that is given is opened and closed by the caller, and the application's lifespan is not to be run.
+    If it cannot start, startup raises the reason and leaves it on `app.state.start_failure`. If that shows later only,
+    it calls `app.state.end`. One of several workers, which would be started again at once, has None there: it stays
+    not ready, and tries again.
     """
     container = container or Container(settings=settings)
     metrics, tracing = container.metrics(), container.tracing()
@@ -82,7 +82,7 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
         openapi_url=None,  # routes/documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
-        # FastAPI makes the spans of requests, and goes by the process's providers unless it is told which, or none.
+        # FastAPI makes the spans of requests. Unless told which providers to use, it takes those of the process.
         telemetry={
             "tracing": tracing.provider is not None,
             "tracer_provider": tracing.provider,

@@ -28,7 +28,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"
 
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
-"""As browsers want them: `mimetypes` alone would ask the machine, which may say otherwise."""
+"""As browsers want them: `mimetypes` alone would ask the machine, whose answers differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Asset:
         )
 
     def answer(self, request: Request, caching: str) -> Response:
-        """The file, compressed for whom it suits; or that the caller's copy is current."""
+        """The file, compressed where the caller accepts it; or that the caller's copy is current."""
         headers = {**HEADERS, "ETag": self.etag, "Cache-Control": caching}
         if is_current(request, self.etag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

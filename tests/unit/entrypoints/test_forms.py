@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,6 +87,15 @@ def test_any_name_arrives_quoted(name: str) -> None:
 def test_any_disposition_is_read(disposition: bytes) -> None:
     names_of_part(disposition)
     names_of_part(b'form-data; name="file"; filename=' + disposition)
+
+
+@pytest.mark.parametrize("piece", [b';a="x', b';a="x\\"', b';a="', b";a=", b";a", b"; ", b'"', b"\\"])
+def test_no_disposition_takes_long(piece: bytes) -> None:
+    longest = (b'form-data; name="a"' + piece * 4096)[:4096]
+    started = time.perf_counter()
+    for _ in range(100):
+        names_of_part(longest)
+    assert time.perf_counter() - started < 2  # 128 fields and 1,000 files may have one each
 
 
 async def test_metadata_finds_a_file_by_its_extended_name(tmp_path: Path) -> None:

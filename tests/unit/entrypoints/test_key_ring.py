@@ -88,7 +88,7 @@ def test_a_file_that_breaks_changes_nothing_and_is_told(
         clock.now += REREAD_SECONDS
         assert roles(ring, b"yesterday") == [Role.READ]
     assert len(caplog.records) == 1  # once, not with every request
-    assert "The keys stay what they were" in caplog.text
+    assert "The keys stay as they were" in caplog.text
     assert "secret" not in caplog.text
 
 

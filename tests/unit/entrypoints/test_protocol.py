@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 from entrypoints.http.server.protocol import MAX_HEAD_BYTES
 from tests.eventually import eventually
@@ -196,6 +196,22 @@ async def test_of_requests_in_a_row_each_has_a_head_of_its_own() -> None:
     assert answers.count(b"HTTP/1.1 200 ") == 81
 
 
+async def test_empty_lines_before_a_request_are_left_out() -> None:
+    last = GET % b"last" + b"Connection: close\r\n\r\n"
+    async with listening(app) as address:
+        for pieces in ([b"\r\n", b"\r\n" + last], [GET % b"first" + b"\r\n\r\n\r\n" + last]):
+            assert (await said(address, *pieces, pause=0.05)).endswith(b"at /last")
+
+
+@pytest.mark.parametrize(
+    ("target", "path"), [(b"http://t/page?x=1", b"/page"), (b"HTTPS://t:1/page", b"/page"), (b"http://t", b"/")]
+)
+async def test_the_form_of_an_address_for_proxies_is_taken(target: bytes, path: bytes) -> None:
+    request = b"GET %s HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n" % target
+    async with listening(app) as address:
+        assert (await said(address, request)).endswith(b"at " + path)
+
+
 async def test_a_request_for_another_protocol_is_answered_in_this_one() -> None:
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
     async with listening(app) as address:
@@ -243,10 +259,21 @@ async def test_a_request_for_another_protocol_may_wait_to_be_asked_for_its_body(
         b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: t\r\nX\x00: 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
         b"CONNECT t:80 HTTP/1.1\r\nHost: t\r\n\r\n",
         b"CONNECT http://t/ HTTP/1.1\r\nHost: t\r\n\r\n",
     ],
-    ids=["TLS", "HTTP/2", "two lengths", "negative length", "two framings", "NUL", "CONNECT", "CONNECT to a path"],
+    ids=[
+        "TLS",
+        "HTTP/2",
+        "two lengths",
+        "negative length",
+        "two framings",
+        "NUL",
+        "no host",
+        "CONNECT",
+        "CONNECT to a path",
+    ],
 )
 async def test_what_is_no_request_is_refused(junk: bytes) -> None:
     async with listening(app) as address:
@@ -264,7 +291,7 @@ async def test_what_comes_behind_a_request_does_not_take_its_answer_away() -> No
     async with listening(reader) as address:
         answer = await said(address, post + b"this is no request\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(b"5 bytes")
+    assert b"\r\n\r\n5 bytesHTTP/1.1 400 " in answer
     assert b"connection: close" in answer
 
 
@@ -274,7 +301,7 @@ async def test_what_comes_behind_two_requests_does_not_take_their_answers_away()
     async with listening(reader) as address:
         answer = await said(address, first + second)
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(b"5 bytes")
+    assert b"\r\n\r\n5 bytesHTTP/1.1 400 " in answer
 
 
 async def test_who_hangs_up_after_two_requests_is_noticed_by_the_first() -> None:

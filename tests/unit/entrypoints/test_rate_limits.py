@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrypoints.http.access.rate_limits import BoundedStorage, RateLimit, caller_at
+from entrypoints.http.access.rate_limits import RateLimit, caller_at
 
 
 class Clock:
@@ -56,26 +56,26 @@ def test_what_is_shown_again_is_counted_once() -> None:
 
 
 def test_no_number_of_callers_makes_it_grow_and_who_came_last_is_remembered() -> None:
-    storage = BoundedStorage(most=100)
+    limit = RateLimit("1000/minute", most_windows=100)
     for number in range(1000):
-        storage.incr("faithful", 60)
-        storage.incr(f"caller {number}", 60)
-    assert storage.get("faithful") == 1000
-    assert storage.get("caller 0") == 0
-    assert storage.reset() == 100
+        assert limit.count("faithful") is None
+        limit.count(f"caller {number}")
+        limit.count_once(f"caller {number}", "a guess")
+    assert len(limit._windows) == 100
+    assert limit.count("faithful") is not None
 
 
-def test_storage_keeps_to_the_library_s_contract() -> None:
+def test_a_window_begins_with_its_first_request_and_anew_after_its_end() -> None:
     clock = Clock()
-    storage = BoundedStorage(clock=clock)
-    assert (storage.incr("a", 10), storage.incr("a", 10, amount=2), storage.get("a")) == (1, 3, 3)
-    assert storage.get_expiry("a") == clock.now + 10  # the first hit's, whatever came after
-    clock.now += 10
-    assert (storage.get("a"), storage.get_expiry("a")) == (0, clock.now)
-    storage.incr("b", 10)
-    storage.clear("b")
-    assert storage.get("b") == 0
-    assert storage.check()
+    limit = RateLimit("1/minute", clock)
+    assert limit.count("a") is None
+    clock.now += 59
+    assert (limit.count("a"), limit.used_up("a")) == (1, 1)
+    clock.now += 1
+    assert limit.used_up("a") is None
+    clock.now += 59
+    assert limit.count("a") is None
+    assert limit.used_up("a") == 60
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import structlog.testing
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
+from adapters.telemetry.metrics import Metrics
 from domain.callers import raise_if_over
 from domain.errors import DeadlinePassedError
 from entrypoints.http.server.request_context import RequestContext
@@ -89,7 +90,7 @@ async def test_who_has_gone_is_served_no_more() -> None:
         raise AssertionError("nobody is there")
 
     scope = {"type": "http", "method": "POST", "path": "/v1/search", "headers": []}
-    await RequestContext(app)(scope, receive, send)
+    await RequestContext(app, Metrics(version="1"), lambda _: "route")(scope, receive, send)
     assert outcomes == ["The caller went away before the work began."]
     raise_if_over()  # whoever calls the next application from this task is another caller
 

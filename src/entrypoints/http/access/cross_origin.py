@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints.http.contract.problems import ProblemResponse, problem
+from entrypoints.http.contract.problems import problem_response
 
 
 class CrossOrigin(CORSMiddleware):
@@ -25,21 +25,18 @@ class CrossOrigin(CORSMiddleware):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the question before a request ourselves; an unwelcome one as a problem, like every error."""
+        """Answer a preflight request here; a refused one as a problem, like every error."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         if scope.get("method") != "OPTIONS" or not {"origin", "access-control-request-method"} <= set(headers):
             await super().__call__(scope, receive, send)
             return
         answer = self.preflight_response(headers)
         if answer.status_code >= HTTPStatus.BAD_REQUEST:
-            answer = ProblemResponse(
-                problem(
-                    HTTPStatus.FORBIDDEN,
-                    "cross_origin_refused",
-                    f"{bytes(answer.body).decode()}. LOOKALIKE_HTTP__CORS_ORIGINS names the origins that may call.",
-                    instance=scope["path"],
-                    request_id=scope["state"]["request_id"],
-                ),
+            answer = problem_response(
+                scope,
+                HTTPStatus.FORBIDDEN,
+                "cross_origin_refused",
+                f"{bytes(answer.body).decode()}. LOOKALIKE_HTTP__CORS_ORIGINS names the origins that may call.",
                 {"Vary": answer.headers["vary"]},
             )
         await answer(scope, receive, send)

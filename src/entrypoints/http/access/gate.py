@@ -1,11 +1,10 @@
-"""The gate that every request passes: who calls, and whether they have called too often.
+"""The gate before all routes: recognises the caller, and refuses one that calls too often.
 
-What a caller may do is for the routes to say (`auth.py`): they know which role they need.
+Which role an operation needs is said at its route (`roles.py`).
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from fastapi.security.utils import get_authorization_scheme_param
@@ -14,31 +13,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.http.access.key_ring import KeyRing
 from entrypoints.http.access.rate_limits import RateLimit, caller_at
-from entrypoints.http.contract.problems import ProblemResponse, problem
+from entrypoints.http.contract.problems import problem_response
 from entrypoints.http.server.paths import is_health
 from entrypoints.keys import ApiKey, digest_of
 from entrypoints.settings import LimitSettings
 
 COOKIE = "lookalike_session"
 PAGE_HEADER = "X-Lookalike-Page"
-"""The page sends it with whatever changes something. Another site cannot: browsers ask us first, and we never agree.
-A cookie alone therefore changes nothing, not even from another port of the same host, which counts as the same site."""
+"""The page sends it with each request that changes something. Other sites cannot: browsers ask us first, and we refuse.
+So a cookie alone changes nothing, not even from another port of the same host, which counts as the same site."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TooOften:
-    """Why a request is refused, and for how many seconds."""
-
-    what: str
-    seconds: int
-
-
 class Gate:
-    """Recognises the caller, for `caller_of`; refuses other sites' pages, and who comes too often. Not for health."""
+    """Recognises the caller, for `caller_of`; refuses other sites' pages and too many requests. Health passes."""
 
     def __init__(self, app: ASGIApp, *, keys: KeyRing, limits: LimitSettings, origins: Sequence[str]) -> None:
         """`origins`: those whose pages may call (CORS)."""
@@ -55,24 +46,23 @@ class Gate:
             await self.app(scope, receive, send)
             return
         request = HTTPConnection(scope)
-        place = {"instance": scope["path"], "request_id": scope["state"]["request_id"]}
+        answer: ASGIApp = self.app
         if self._is_sent_by_another_site(request):
             detail = "A page of another origin sent this. LOOKALIKE_HTTP__CORS_ORIGINS names those that may."
-            answer = ProblemResponse(problem(HTTPStatus.FORBIDDEN, "cross_origin_refused", detail, **place))
-            await answer(scope, receive, send)
+            answer = problem_response(scope, HTTPStatus.FORBIDDEN, "cross_origin_refused", detail)
         elif refused := self._refusal(request):
-            detail = f"{refused.what} Send it again in {refused.seconds} s."
-            found = problem(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail, **place)
-            await ProblemResponse(found, {"Retry-After": str(refused.seconds)})(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            reason, seconds = refused
+            detail = f"{reason} Send it again in {seconds} s."
+            wait = {"Retry-After": str(seconds)}
+            answer = problem_response(scope, HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail, wait)
+        await answer(scope, receive, send)
 
     def _is_sent_by_another_site(self, request: HTTPConnection) -> bool:
-        """Whether some page that a visitor looks at makes the browser change something here, or work for it.
+        """Whether the page of another site makes a browser change something here, or work for it.
 
-        Forms may be sent anywhere without asking first, and where no keys are configured nothing else would stop them.
-        Browsers tell by headers that pages cannot set; programs send none. They say Sec-Fetch-Site to TLS and to their
-        own machine alone; elsewhere the origin has to be the one that was called.
+        Browsers send forms anywhere without asking first, and where no keys are configured nothing else would stop
+        them. They name the page's site in headers that pages cannot set; programs send none. Sec-Fetch-Site comes with
+        TLS and to the browser's own machine alone; elsewhere the origin has to be the host that was called.
         """
         if request.scope["method"] in SAFE_METHODS or "*" in self._origins:
             return False
@@ -84,18 +74,19 @@ class Gate:
         host = request.headers.get("host", "").lower()
         return origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}
 
-    def _refusal(self, request: HTTPConnection) -> TooOften | None:
+    def _refusal(self, request: HTTPConnection) -> tuple[str, int] | None:
+        """Why the request is refused, and for how many seconds."""
         address = caller_at(request.client.host if request.client else None)
         if seconds := self._per_address.count(address):
-            return TooOften("Too many requests came from this address.", seconds)
+            return ("Too many requests came from this address.", seconds)
         key = None
         if (given := _key_in_header(request)) is not None:
-            # Whatever key it shows: an answer that told the right one from others would go on answering guesses.
+            # After too many wrong keys, refuse every key from this address. Otherwise an attacker could go on guessing.
             if seconds := self._wrong_keys.used_up(address):
-                return TooOften("Too many keys came from this address that are none of this service.", seconds)
+                return ("Too many wrong keys came from this address.", seconds)
             key = self._keys.find(given)
             if key is None and not self._keys.is_empty:
-                # A program that goes on with a key of yesterday guesses nothing: it is counted once.
+                # Count the same wrong key once: a program with an old key does not guess.
                 self._wrong_keys.count_once(address, digest_of(given).hex())
                 if seconds := self._wrong_keys.used_up(address):
                     log.warning(
@@ -105,7 +96,7 @@ class Gate:
             key = self._keys.find_by_token(token)
         request.scope["state"]["key"] = key
         if key is not None and (seconds := self._per_key.count(key.digest.hex())):
-            return TooOften("Too many requests came with this key.", seconds)
+            return ("Too many requests came with this key.", seconds)
         return None
 
 

@@ -36,8 +36,8 @@ class KeyRing:
     ) -> None:
         """Reads the file. Raises ConfigurationError.
 
-        `secret` gives what is this service's alone, and is asked for once: tokens are made with it, so that nobody
-        makes one from a hash in the settings.
+        `secret` gives a secret of this service, and is called once. Tokens are made with it, so that a hash in the
+        settings does not suffice to make one.
         """
         self._configured = configured
         self._file = file
@@ -49,7 +49,7 @@ class KeyRing:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no keys are configured, so that everybody may do everything."""
+        """Whether no keys are configured: then every caller may do everything."""
         return not self._keys
 
     def find(self, key: bytes) -> ApiKey | None:
@@ -65,11 +65,11 @@ class KeyRing:
         return _highest([entry for entry in self._keys if hmac.compare_digest(self.token_of(entry).encode(), given)])
 
     def token_of(self, entry: ApiKey) -> str:
-        """What stands for a key and does not tell it: 64 hexadecimal digits."""
+        """A token that stands for a key without revealing it: 64 hexadecimal digits."""
         return hmac.digest(self._secret(), b"lookalike web page session" + entry.digest, "sha256").hex()
 
     def _reread(self) -> None:
-        """Take what a changed file says; where it cannot be read, go on with what it said before, and complain."""
+        """Read the file again if it has changed. If it cannot be read, keep its old keys and log an error."""
         if self._file is None or self._clock() < self._looked_at + REREAD_SECONDS:
             return
         self._looked_at = self._clock()
@@ -80,12 +80,12 @@ class KeyRing:
         try:
             self._keys = self._configured + read_keys_file(self._file)
         except ConfigurationError as error:
-            log.error("The keys stay what they were: %s", error)
+            log.error("The keys stay as they were: %s", error)
         else:
             log.info("Read the keys in %s anew", self._file)
 
     def _version_of_file(self) -> tuple[int, ...] | None:
-        """What changes with the file, also where a link is pointed elsewhere; None where there is no file."""
+        """A value that changes with the file, also where a link is pointed elsewhere; None where there is no file."""
         if self._file is None:
             return None
         try:
@@ -119,7 +119,7 @@ def _kept_secret(path: Path) -> bytes:
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(FileExistsError):
-                os.link(ours, path)  # whole, and never over that of another process
+                os.link(ours, path)  # complete, and never over that of another process
         finally:
             ours.unlink(missing_ok=True)
     secret = path.read_bytes()

@@ -6,106 +6,68 @@ Each process counts for itself.
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from math import ceil
 
-from limits import RateLimitItem, RateLimitItemPerHour, parse_many
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
+from limits import parse_many
 
 MOST_WINDOWS = 20_000
-"""Callers that are counted at once, about 5 MB. More of them than this make the longest silent be forgotten."""
+"""Windows that are counted at once, about 5 MB. Beyond them, the one that was silent the longest is forgotten."""
 
 _IPV6_NETWORK = 64
-"""Bits that a provider gives one customer: whoever has them has all addresses below."""
+"""Bits that a provider gives one customer, who has all addresses below them."""
 
-_ONCE = RateLimitItemPerHour(1)
-
-
-class BoundedStorage(Storage):
-    """Fixed windows in memory, of a bounded number of callers.
-
-    The library's own memory storage has no bound, and starts a thread for a hit that visits all callers.
-    """
-
-    STORAGE_SCHEME = None
-
-    def __init__(self, most: int = MOST_WINDOWS, clock: Callable[[], float] = time.time) -> None:
-        super().__init__()
-        self._most = most
-        self._clock = clock
-        self._windows: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """Of what the storage is made of: nothing that fails."""
-        return ValueError
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count; the count since the window's begin. A window begins with its first hit and lasts `expiry` seconds."""
-        count, ends = self._window(key) or (0, self._clock() + expiry)
-        self._windows[key] = (count + amount, ends)
-        self._windows.move_to_end(key)
-        if len(self._windows) > self._most:
-            self._windows.popitem(last=False)
-        return count + amount
-
-    def get(self, key: str) -> int:
-        """The count."""
-        window = self._window(key)
-        return window[0] if window else 0
-
-    def get_expiry(self, key: str) -> float:
-        """When the window ends, in seconds since the epoch."""
-        window = self._window(key)
-        return window[1] if window else self._clock()
-
-    def check(self) -> bool:
-        """It is always there."""
-        return True
-
-    def reset(self) -> int | None:
-        """Forget all."""
-        count = len(self._windows)
-        self._windows.clear()
-        return count
-
-    def clear(self, key: str) -> None:
-        """Forget one."""
-        self._windows.pop(key, None)
-
-    def _window(self, key: str) -> tuple[int, float] | None:
-        window = self._windows.get(key)
-        if window is not None and window[1] <= self._clock():
-            del self._windows[key]
-            return None
-        return window
+ONCE_SECONDS = 3600
+"""For how long what a caller has shown is not counted again."""
 
 
 class RateLimit:
-    """A limit such as `600/minute`, or several such as `20/second;1000/hour`; of nothing, none."""
+    """A limit such as `600/minute`, or several such as `20/second;1000/hour`; of nothing, none.
 
-    def __init__(self, limit: str, clock: Callable[[], float] = time.time) -> None:
-        self._items = parse_many(limit) if limit else []
+    Counts in fixed windows: one begins with its first request, and lasts as long as the limit says.
+    """
+
+    def __init__(self, limit: str, clock: Callable[[], float] = time.time, most_windows: int = MOST_WINDOWS) -> None:
+        self._limits = parse_many(limit) if limit else []
         self._clock = clock
-        self._limiter = FixedWindowRateLimiter(BoundedStorage(clock=clock))
+        self._most_windows = most_windows
+        self._windows: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
+        """The count and the end of each; the one that counted last is the last one."""
 
     def count(self, caller: str) -> int | None:
         """Count a request; how many seconds to wait where it is one too many, else None."""
-        return self._longest([item for item in self._items if not self._limiter.hit(item, caller)], caller)
+        for limit in self._limits:
+            self._add((caller, limit), limit.get_expiry())
+        return self._wait(caller, further=0)
 
     def used_up(self, caller: str) -> int | None:
         """The same without counting: whether the next one would be too many."""
-        return self._longest([item for item in self._items if not self._limiter.test(item, caller)], caller)
+        return self._wait(caller, further=1)
 
     def count_once(self, caller: str, what: str) -> None:
         """Count, but what the same caller has shown within the hour only once."""
-        if self._items and self._limiter.hit(_ONCE, caller, what):
+        if self._limits and self._add((caller, what), ONCE_SECONDS) == 1:
             self.count(caller)
 
-    def _longest(self, items: list[RateLimitItem], caller: str) -> int | None:
-        waits = [self._limiter.get_window_stats(item, caller).reset_time - self._clock() for item in items]
-        return max(1, ceil(max(waits))) if waits else None
+    def _wait(self, caller: str, *, further: int) -> int | None:
+        ends = []
+        for limit in self._limits:
+            count, end = self._window((caller, limit))
+            if count + further > limit.amount:
+                ends.append(end)
+        return max(1, ceil(max(ends) - self._clock())) if ends else None
+
+    def _add(self, key: Hashable, seconds: float) -> int:
+        count, end = self._window(key)
+        self._windows[key] = (count + 1, end if count else self._clock() + seconds)
+        self._windows.move_to_end(key)
+        if len(self._windows) > self._most_windows:
+            self._windows.popitem(last=False)
+        return count + 1
+
+    def _window(self, key: Hashable) -> tuple[int, float]:
+        count, end = self._windows.get(key, (0, 0.0))
+        return (count, end) if end > self._clock() else (0, 0.0)
 
 
 def caller_at(host: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Who may call what: the role that a route needs, against the key that the caller has shown (`gate.py`)."""
+"""The role that an operation needs, checked against that of the caller's key, which `gate.py` recognises."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -18,7 +18,7 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 @dataclass(frozen=True, slots=True)
 class RequiredRole:
-    """Lets through callers whose key has `role` or more; everybody, where no keys are configured."""
+    """Lets through callers whose key has `role` or more; all callers, where no keys are configured."""
 
     role: Role
 
@@ -27,7 +27,7 @@ class RequiredRole:
         self.check(request)
 
     def check(self, request: Request) -> None:
-        """The same for those who hold nothing but the request. Raises HTTPException 401 or 403."""
+        """The same outside of FastAPI's dependencies. Raises HTTPException 401 or 403."""
         granted = granted_role(request)
         if granted is None:
             raise HTTPException(

@@ -15,7 +15,6 @@ from pydantic import (
     StrictStr,
     TypeAdapter,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic.config import JsonDict
@@ -24,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from domain import filters
 from domain.errors import InvalidFilterError
 from domain.metadata import MAX_INTEGER
-from entrypoints.http.contract.parameters import parsed_by
+from entrypoints.http.contract.parameters import form_text, parsed_by
 
 MAX_CONDITIONS = 64
 MAX_VALUES = 1000
@@ -140,18 +139,12 @@ def parse_filter(text: str) -> filters.Filter:
         raise InvalidFilterError(f"The filter is not valid{f' at {place}' if place else ''}: {message}") from error
 
 
-# Swagger UI fills the example of every form field in, and a first try sends it: for optional ones it is empty.
 FilterText = Annotated[
     Any,
     parsed_by(parse_filter),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "description": 'A filter as JSON text: `{"all": [...], "any": [...], "none": [...]}`, each part optional. '
-            f"At most {MAX_CONDITIONS} conditions and {MAX_VALUES_ALTOGETHER:,} values altogether. Such as "
-            f"`{json.dumps(EXAMPLE)}`.",
-            "examples": [""],
-        }
+    form_text(
+        'A filter as JSON text: `{"all": [...], "any": [...], "none": [...]}`, each part optional. At most '
+        f"{MAX_CONDITIONS} conditions and {MAX_VALUES_ALTOGETHER:,} values altogether. Such as `{json.dumps(EXAMPLE)}`."
     ),
 ]
 """A form field or query parameter that holds a filter as JSON text; its value is a domain Filter."""

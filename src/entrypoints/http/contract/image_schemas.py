@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from application.index_images import IndexOutcome
-from domain.geometry import BoundingBox
-from domain.images import DetectedObject, ImagePage, ImageRecord
+from domain.images import ImagePage, ImageRecord
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.parameters import encode_cursor
-from entrypoints.http.contract.problems import ProblemOut, problem_of
+from entrypoints.http.contract.problems import ProblemOut, example_problem, problem_of
 
 # What `make demo` indexes: the examples can be tried out.
 EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
@@ -37,18 +36,19 @@ EXAMPLE_IMAGE: JsonDict = {
     },
 }
 
-EXAMPLE_PROBLEM: JsonDict = {
-    "type": "urn:lookalike:problem:unsupported_image_format",
-    "title": "Unsupported Media Type",
-    "status": 415,
-    "detail": "The content is not an accepted image format.",
-    "instance": "/v1/images/batch",
-    "code": "unsupported_image_format",
-    "request_id": "5f1f6e6c0d6b4c6e",
-}
+
+class FromDomain(BaseModel):
+    """A shape whose fields are attributes of one of the domain's values."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """From the domain."""
+        return cls.model_validate(value)
 
 
-class BoxOut(BaseModel):
+class BoxOut(FromDomain):
     """A box in pixels of the upright picture, origin top left."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_BOX]})
@@ -58,23 +58,13 @@ class BoxOut(BaseModel):
     x_max: float
     y_max: float
 
-    @classmethod
-    def of(cls, box: BoundingBox) -> Self:
-        """From the domain."""
-        return cls(x_min=box.x_min, y_min=box.y_min, x_max=box.x_max, y_max=box.y_max)
 
-
-class ObjectOut(BaseModel):
+class ObjectOut(FromDomain):
     """A detected object; `score` is the detector's confidence."""
 
     label: str
     score: Annotated[float, Field(ge=0, le=1)]
     box: BoxOut
-
-    @classmethod
-    def of(cls, found: DetectedObject) -> Self:
-        """From the domain."""
-        return cls(label=found.label, score=found.score, box=BoxOut.of(found.box))
 
 
 class LinksOut(BaseModel):
@@ -109,21 +99,10 @@ class ImageOut(BaseModel):
     def of(cls, record: ImageRecord, root: str = "") -> Self:
         """From the domain; `root` is the path under which a proxy serves us."""
         path = image_path(record, root)
-        return cls(
-            id=record.id,
-            filename=record.filename,
-            media_type=record.media_type,
-            width=record.width,
-            height=record.height,
-            size_bytes=record.size_bytes,
-            sha256=record.sha256,
-            created_at=record.created_at,
-            metadata=record.metadata,
-            objects=[ObjectOut.of(found) for found in record.objects],
-            links=LinksOut(
-                self_=path, content=f"{path}/content", thumbnail=f"{path}/thumbnail", similar=f"{path}/similar"
-            ),
+        links = LinksOut(
+            self_=path, content=f"{path}/content", thumbnail=f"{path}/thumbnail", similar=f"{path}/similar"
         )
+        return cls(**{name: getattr(record, name) for name in cls.model_fields if name != "links"}, links=links)
 
 
 def image_path(record: ImageRecord, root: str) -> str:
@@ -161,6 +140,9 @@ class BatchItemOut(BaseModel):
     problem: ProblemOut | None = None
 
 
+_EXAMPLE_PROBLEM = example_problem("unsupported_image_format", instance="/v1/images/batch")
+
+
 class BatchOut(BaseModel):
     """What became of each picture, in the order sent."""
 
@@ -170,7 +152,7 @@ class BatchOut(BaseModel):
                 {
                     "results": [
                         {"filename": "hat-01.jpg", "status": "created", "image": EXAMPLE_IMAGE},
-                        {"filename": "notes.txt", "status": "failed", "problem": EXAMPLE_PROBLEM},
+                        {"filename": "notes.txt", "status": "failed", "problem": _EXAMPLE_PROBLEM},
                     ],
                     "created": 1,
                     "existed": 0,

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from application.detect_objects import Detections
 from application.run_service import ServiceDescription
 from domain.models import ModelDescription
-from entrypoints.http.contract.image_schemas import EXAMPLE_BOX, ObjectOut
+from entrypoints.http.contract.image_schemas import EXAMPLE_BOX, FromDomain, ObjectOut
 
 
-class SizeOut(BaseModel):
+class SizeOut(FromDomain):
     """Pixels."""
 
     width: int
@@ -43,9 +43,10 @@ class ModelOut(BaseModel):
     input_size: SizeOut
 
     @classmethod
-    def of(cls, model: ModelDescription) -> "ModelOut":
+    def of(cls, model: ModelDescription, **more: Any) -> Self:  # noqa: ANN401 - what a subclass adds
         """From the domain."""
-        return ModelOut(**_described(model))
+        shared = {name: getattr(model, name) for name in ModelOut.model_fields if name != "input_size"}
+        return cls(**shared, input_size=SizeOut(width=model.input_width, height=model.input_height), **more)
 
 
 class EncoderOut(ModelOut):
@@ -57,7 +58,7 @@ class EncoderOut(ModelOut):
     space: Annotated[str, Field(description="Fingerprint of the embedding space that the index is bound to.")]
 
 
-class RepositoryOut(BaseModel):
+class RepositoryOut(FromDomain):
     """The index as it stands."""
 
     backend: str
@@ -109,20 +110,15 @@ class ModelsOut(BaseModel):
         """From the use case."""
         space = service.space
         return cls(
-            encoder=EncoderOut(
-                **_described(service.encoder),
+            encoder=EncoderOut.of(
+                service.encoder,
                 dimension=space.dimension,
                 preprocessing=space.preprocessing,
                 decode_version=space.decode_version,
                 space=space.fingerprint,
             ),
             detector=None if service.detector is None else ModelOut.of(service.detector),
-            repository=RepositoryOut(
-                backend=service.repository.backend,
-                images=service.repository.images,
-                objects=service.repository.objects,
-                details=service.repository.details,
-            ),
+            repository=RepositoryOut.of(service.repository),
         )
 
 
@@ -148,11 +144,7 @@ class DetectionsOut(BaseModel):
     @classmethod
     def of(cls, found: Detections) -> Self:
         """From the use case."""
-        return cls(
-            model=found.model,
-            image=SizeOut(width=found.width, height=found.height),
-            detections=[ObjectOut.of(each) for each in found.objects],
-        )
+        return cls(model=found.model, image=SizeOut.of(found), detections=found.objects)
 
 
 class HealthOut(BaseModel):
@@ -161,14 +153,3 @@ class HealthOut(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ready"}]})
 
     status: str
-
-
-def _described(model: ModelDescription) -> dict[str, Any]:
-    return {
-        "model": model.model,
-        "weights_digest": model.weights_digest,
-        "runtime": model.runtime,
-        "device": model.device,
-        "precision": model.precision,
-        "input_size": SizeOut(width=model.input_width, height=model.input_height),
-    }

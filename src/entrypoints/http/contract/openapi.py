@@ -1,6 +1,5 @@
 """The OpenAPI document beyond what FastAPI makes of the routes by itself."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,7 +8,7 @@ from pydantic import BaseModel
 
 from entrypoints.http.contract import image_schemas, model_schemas, search_schemas
 from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, REQUEST_ID_HEADER
-from entrypoints.http.contract.problems import document_problems
+from entrypoints.http.contract.problems import MEDIA_TYPE
 
 TAGS = [
     {"name": "Search", "description": "Find images by a picture, by parts of it, by stored images."},
@@ -57,10 +56,9 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = document_problems(generate())
+            app.openapi_schema = generate()
             _restore_examples(app.openapi_schema)
-            _mark_files(app.openapi_schema)
-            _add_headers(app.openapi_schema)
+            _complete_operations(app.openapi_schema)
             # FastAPI has added the path under which a proxy serves us, if there is one.
             app.openapi_schema.setdefault("servers", [{"url": "/", "description": "Where this document came from."}])
         return app.openapi_schema
@@ -79,16 +77,8 @@ def _restore_examples(document: dict[str, Any]) -> None:
                     components[name]["examples"] = more["examples"]
 
 
-def _mark_files(document: dict[str, Any]) -> None:
-    """Say of files in forms what OpenAPI 3.0 said of them too: many generators of clients know no other way."""
-    for component in document["components"]["schemas"].values():
-        for schema in _with_items(component.get("properties", {}).values()):
-            if schema.get("contentMediaType") == "application/octet-stream":
-                schema["format"] = "binary"
-
-
-def _add_headers(document: dict[str, Any]) -> None:
-    """Declare the headers that matter to callers; FastAPI knows only those that a route takes as parameters."""
+def _complete_operations(document: dict[str, Any]) -> None:
+    """Declare the headers that matter to callers, of which FastAPI knows only a route's parameters, and problems."""
     headers = {name: (description, schema) for name, (_, description, schema) in RESPONSE_HEADERS.items()}
     headers[ETAG] = ("It names the file's content, for `If-None-Match`.", _TEXT)
     document["components"]["headers"] = {
@@ -105,14 +95,9 @@ def _add_headers(document: dict[str, Any]) -> None:
             if conditional:
                 taken.append(CONDITION)
             for status, response in responses.items():
+                if MEDIA_TYPE in response.get("content", {}):  # FastAPI documents that of good answers beside it
+                    response["content"] = {MEDIA_TYPE: response["content"][MEDIA_TYPE]}
                 sent = [name for name, (statuses, *_) in RESPONSE_HEADERS.items() if not statuses or status in statuses]
                 if conditional and status in {"200", "304"}:
                     sent.append(ETAG)
                 response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sent}
-
-
-def _with_items(schemas: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
-    for schema in schemas:
-        yield schema
-        if "items" in schema:
-            yield schema["items"]

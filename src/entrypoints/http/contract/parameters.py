@@ -88,17 +88,15 @@ def parsed_by(parse: Callable[[str], object], *, optional: bool = True) -> Befor
     return BeforeValidator(validate)
 
 
+def form_text(description: str) -> WithJsonSchema:
+    """The schema of a parsed form field. Swagger UI sends examples as they are: of an optional field it is empty."""
+    return WithJsonSchema({"type": "string", "description": description, "examples": [""]})
+
+
 RegionText = Annotated[
     Any,
     parsed_by(parse_region),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "description": "`x_min,y_min,x_max,y_max` in pixels of the upright picture, such as `40,60,300,400`; "
-            "clipped to it.",
-            "examples": [""],
-        }
-    ),
+    form_text("`x_min,y_min,x_max,y_max` in pixels of the upright picture, such as `40,60,300,400`; clipped to it."),
 ]
 """A form field whose value is a BoundingBox."""
 
@@ -113,13 +111,9 @@ Labels = Annotated[list[str], _FilledIn]
 MetadataText = Annotated[
     Any,
     parsed_by(parse_metadata),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "description": "A flat JSON object of strings, numbers, booleans and arrays of strings, as text, such as "
-            '`{"brand": "acme", "price": 19.9}`.',
-            "examples": [""],
-        }
+    form_text(
+        "A flat JSON object of strings, numbers, booleans and arrays of strings, as text, such as "
+        '`{"brand": "acme", "price": 19.9}`.'
     ),
 ]
 """A form field whose value is Metadata."""
@@ -127,13 +121,9 @@ MetadataText = Annotated[
 JsonObjectText = Annotated[
     Any,
     parsed_by(parse_json_object),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "description": 'One metadata object for all pictures, such as `{"brand": "acme"}`, or (if every value is '
-            'an object) one by filename: `{"hat.jpg": {"brand": "acme"}}`.',
-            "examples": [""],
-        }
+    form_text(
+        'One metadata object for all pictures, such as `{"brand": "acme"}`, or (if every value is an object) one by '
+        'filename: `{"hat.jpg": {"brand": "acme"}}`.'
     ),
 ]
 """A form field whose value is any JSON object."""
@@ -155,7 +145,12 @@ def _check_file(value: object) -> object:
     return value
 
 
-FilePart = Annotated[UploadFile, BeforeValidator(_check_file)]
+FilePart = Annotated[
+    UploadFile,
+    BeforeValidator(_check_file),
+    # Beside what OpenAPI 3.1 says of a file, what 3.0 said: many generators of clients know no other way.
+    WithJsonSchema({"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}),
+]
 """A form field whose value is a file."""
 
 PictureFile = Annotated[

@@ -1,24 +1,22 @@
 """Errors as problem details (RFC 9457), and the one table from error to status."""
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from starlette.types import Receive, Scope, Send
 
 from domain import errors
 
-log = logging.getLogger(__name__)
-
 MEDIA_TYPE = "application/problem+json"
 
 MAX_DETAIL, MAX_PLACE, MAX_ERRORS = 10_000, 100, 50
-"""Characters of a detail (a list of 200 ids that are unknown fits) and of a parameter's name, and errors that are told:
-callers' own words are in them, and they may send a megabyte of these."""
+"""Characters of a detail (a list of 200 ids that are unknown fits) and of a parameter's name, and errors in an
+answer: they repeat what callers send, which may be a megabyte."""
 
 STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -102,7 +100,7 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
 
 
 def shown(text: str, most: int) -> str:
-    """Cut to at most so many characters, and lone surrogates, which JSON can spell but UTF-8 cannot, spelt out."""
+    """The text, cut to so many characters. Lone surrogates, which JSON can spell but UTF-8 cannot, are spelt out."""
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
     return cut.encode(errors="backslashreplace").decode()
 
@@ -125,6 +123,19 @@ class ProblemResponse(JSONResponse):
         """Answer."""
         scope.setdefault("state", {})["problem"] = self._code
         await super().__call__(scope, receive, send)
+
+
+def problem_response(
+    scope: Scope,
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,  # noqa: ANN401 - JSON
+) -> ProblemResponse:
+    """The answer to the request of `scope` that carries a problem; `more` are extension members."""
+    place = {"instance": scope["path"], "request_id": scope["state"]["request_id"]}
+    return ProblemResponse(problem(status, code, detail, **place, **more), headers)
 
 
 def request_id_of(request: Request) -> str:
@@ -155,7 +166,7 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "repository_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The index does not answer."),
     "encoder_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The encoder is not ready."),
     "detector_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "This deployment runs no object detector."),
-    "busy": (HTTPStatus.SERVICE_UNAVAILABLE, "The requests in hand have all the bytes that are accepted at once."),
+    "busy": (HTTPStatus.SERVICE_UNAVAILABLE, "The requests in progress have all the bytes that are accepted at once."),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "repository: The index does not answer."),
     "shutting_down": (HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping, and takes no new requests."),
     "deadline_passed": (HTTPStatus.GATEWAY_TIMEOUT, "The caller's deadline passed before the work began."),
@@ -185,12 +196,18 @@ PICTURE = (
 )
 
 
+def example_problem(code: str, *, instance: str = "/v1/images") -> JsonDict:
+    """An example of an answer with this code."""
+    status, detail = _EXAMPLES[code]
+    example = problem(status, code, detail, instance=instance, request_id="5f1f6e6c0d6b4c6e")
+    return example.model_dump(mode="json", exclude_none=True)
+
+
 def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of an operation that may answer these codes, each with an example."""
     documented: dict[int | str, dict[str, Any]] = {}
     for code in dict.fromkeys(codes):
-        status, detail = _EXAMPLES[code]
-        example = problem(status, code, detail, instance="/v1/images", request_id="5f1f6e6c0d6b4c6e")
+        status, _ = _EXAMPLES[code]
         entry = documented.setdefault(
             int(status),
             {
@@ -199,20 +216,5 @@ def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "examples": {}}},
             },
         )
-        entry["content"][MEDIA_TYPE]["examples"][code] = {"value": example.model_dump(mode="json", exclude_none=True)}
+        entry["content"][MEDIA_TYPE]["examples"][code] = {"value": example_problem(code)}
     return documented
-
-
-def document_problems(schema: dict[str, Any]) -> dict[str, Any]:
-    """Leave only the problem media type where FastAPI documents the one of good answers beside it."""
-    for operations in schema["paths"].values():
-        for operation in operations.values():
-            for response in _responses(operation):
-                if MEDIA_TYPE in response.get("content", {}):
-                    response["content"] = {MEDIA_TYPE: response["content"][MEDIA_TYPE]}
-    return schema
-
-
-def _responses(operation: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    responses: Mapping[str, dict[str, Any]] = operation.get("responses", {})
-    return responses.values()

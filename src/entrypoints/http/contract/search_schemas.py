@@ -6,13 +6,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from application.search_result import SearchResult, Target
-from domain.images import Match, RegionMatch
+from domain.images import Match
 from entrypoints.http.contract.filter_schema import FilterIn
-from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, ImageOut, ObjectOut
+from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, FromDomain, ImageOut, ObjectOut
 from entrypoints.http.contract.parameters import Limit, Offset, ScoreThreshold
 
 
-class QueryOut(BaseModel):
+class QueryOut(FromDomain):
     """What was searched for. For examples, the size is that of the first one."""
 
     width: int
@@ -25,21 +25,12 @@ class QueryOut(BaseModel):
     ]
 
 
-class RegionMatchOut(BaseModel):
+class RegionMatchOut(FromDomain):
     """How one region of the query is matched by a stored object."""
 
     query_region: BoxOut
     object: Annotated[ObjectOut | None, Field(description="null: no object of the image matches this region.")]
     score: Annotated[float, Field(ge=-1, le=1)]
-
-    @classmethod
-    def of(cls, pair: RegionMatch) -> Self:
-        """From the domain."""
-        return cls(
-            query_region=BoxOut.of(pair.query_region),
-            object=None if pair.object is None else ObjectOut.of(pair.object),
-            score=pair.score,
-        )
 
 
 class MatchOut(BaseModel):
@@ -58,8 +49,8 @@ class MatchOut(BaseModel):
             rank=rank,
             score=match.score,
             image=ImageOut.of(match.image, root),
-            region=None if match.region is None else ObjectOut.of(match.region),
-            regions=None if match.regions is None else [RegionMatchOut.of(pair) for pair in match.regions],
+            region=match.region,
+            regions=match.regions,
         )
 
 
@@ -86,13 +77,7 @@ class SearchResultOut(BaseModel):
     def of(cls, result: SearchResult, root: str = "") -> Self:
         """From the use case."""
         return cls(
-            query=QueryOut(
-                width=result.width,
-                height=result.height,
-                regions=[BoxOut.of(region) for region in result.regions],
-                target=result.target,
-                objects=None if result.objects is None else [ObjectOut.of(found) for found in result.objects],
-            ),
+            query=QueryOut.of(result),
             matches=[
                 MatchOut.of(rank, match, root) for rank, match in enumerate(result.matches, start=result.offset + 1)
             ],

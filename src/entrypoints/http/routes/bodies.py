@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import HTTPException, Request, Response, params
 from fastapi.routing import APIRoute
-from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Message
 
@@ -22,12 +21,9 @@ from entrypoints.settings import HttpSettings
 OVERHEAD_BYTES = 1024 * 1024
 """What a request may have besides its pictures: multipart headers, metadata, filters, or its whole JSON."""
 
-EPILOGUE_BYTES = 4096
-"""How far from its end a multipart body is searched for its closing delimiter."""
-
 
 class BytesInFlight:
-    """The bytes of all bodies that are being received or worked on, bounded; one larger than that is let in alone."""
+    """Bounds the bytes of all bodies that are received or worked on at once. A larger body is accepted alone."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -55,7 +51,7 @@ class BodyPolicy:
     is_batch: bool = False
     """Its form has the bytes of a batch, instead of those of one picture."""
     is_patient: bool = False
-    """The work takes as long as there is much of it, so the server sets no deadline."""
+    """The work grows with what is sent, so the server sets no deadline."""
 
     def most_bytes(self, http: HttpSettings, *, has_pictures: bool) -> int:
         """Bytes that the whole body may have."""
@@ -91,7 +87,7 @@ class BoundedRoute(APIRoute):
             if self.body_field is None:  # the body, if there is any, is never read
                 self.policy.start_deadline(http)
                 return await handle(request)
-            _check_encoding(request)
+            _check_coding(request)
             most = self.policy.most_bytes(http, has_pictures=takes_form and _is_multipart(request))
             declared = request.headers.get("content-length", "")
             # Without a length, a body comes in chunks or not at all.
@@ -99,15 +95,15 @@ class BoundedRoute(APIRoute):
             if size > most:
                 raise _too_large(most)
             body = _BoundedBody(request, most, http, when_complete=lambda: self.policy.start_deadline(http))
-            # Only a form is read as one, whatever the caller calls another body.
+            # Only an operation that takes a form reads one, also where the caller calls the body a form.
             bounded = (
                 FormRequest(request.scope, body.receive, max_files=http.max_batch_files)
                 if takes_form
                 else Request(request.scope, body.receive)
             )
             bytes_in_flight: BytesInFlight = request.app.state.bytes_in_flight
-            # Of a batch no more than of one picture: what exceeds a megabyte of a file is kept on disk, and all of it
-            # may take hours to come.
+            # A batch counts as one picture: of each file what exceeds a megabyte is kept on disk, and a batch may take
+            # hours to come.
             with bytes_in_flight.hold(min(size, OVERHEAD_BYTES + http.max_upload_bytes)), _failures_named():
                 return await handle(bounded)
 
@@ -115,7 +111,7 @@ class BoundedRoute(APIRoute):
 
 
 class PatientRoute(BoundedRoute):
-    """For work that takes as long as there is much of it."""
+    """For work that grows with what is asked for."""
 
     policy = BodyPolicy(is_patient=True)
 
@@ -127,31 +123,23 @@ class BatchRoute(BoundedRoute):
 
 
 class _BoundedBody:
-    """Limits the size and pace of a request's body, and checks that a multipart body is complete."""
+    """Limits the size and pace of a request's body."""
 
     def __init__(self, request: Request, most: int, http: HttpSettings, *, when_complete: Callable[[], None]) -> None:
         self._receive = request.receive
         self._most = most
         self._http = http
         self._when_complete = when_complete
-        self._closing = _closing_delimiter(request)
-        self._received, self._tail = 0, b""
-        self._started, self._complete = time.monotonic(), False
+        self._received, self._started, self._complete = 0, time.monotonic(), False
 
     async def receive(self) -> Message:
-        """The next piece. Raises BodyTooLargeError, and HTTPException for one that is too slow or cut off."""
+        """The next piece. Raises BodyTooLargeError, and HTTPException for one that is too slow."""
         message = await self._next_in_time()
-        body = message.get("body", b"")
-        self._received += len(body)
+        self._received += len(message.get("body", b""))
         if self._received > self._most:
             raise _too_large(self._most)
-        self._tail = (self._tail + body)[-EPILOGUE_BYTES:]
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._complete = True
-            if self._closing not in self._tail:  # the parser takes a cut multipart body for a whole one
-                raise HTTPException(
-                    400, f"The multipart body is cut off: it has no {self._closing.decode('latin-1')!r}."
-                )
             self._when_complete()
         return message
 
@@ -162,8 +150,8 @@ class _BoundedBody:
             async with asyncio.timeout(self._started + seconds - time.monotonic() if bounded else None):
                 return await self._receive()
         except TimeoutError:
-            # The answer does not close the connection: a caller who still sends would not see it. The protocol bounds
-            # what follows.
+            # The answer does not close the connection, or a caller that still sends would not see it. The protocol
+            # bounds what follows.
             raise HTTPException(
                 408,
                 f"Of the body only {self._received:,} bytes came in {seconds:.0f} s. Send it again, faster or in "
@@ -173,7 +161,7 @@ class _BoundedBody:
 
 @contextmanager
 def _failures_named() -> Iterator[None]:
-    """FastAPI answers whatever fails while it reads a body with a 400 of its own, whose cause is the failure."""
+    """Raises the failure behind the 400 of its own that FastAPI raises for each failure while it reads a body."""
     try:
         yield
     except StarletteHTTPException as error:
@@ -187,33 +175,17 @@ def _failures_named() -> Iterator[None]:
         raise
 
 
-def _check_encoding(request: Request) -> None:
-    """Raises HTTPException for a body that is compressed, or a form that is not in UTF-8.
-
-    Neither would be understood; and of the text encodings that Python knows, some take their time.
-    """
+def _check_coding(request: Request) -> None:
     if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in {"", "identity"}:
         raise HTTPException(
             415,
             f"Send the body as it is: Content-Encoding {coding[:40]!r} is not accepted.",
             {"Accept-Encoding": "identity"},
         )
-    if _is_multipart(request):
-        _, options = parse_options_header(request.headers["content-type"])
-        charset = options.get(b"charset", b"utf-8").lower()
-        if charset not in {b"utf-8", b"utf8", b"us-ascii"}:
-            raise HTTPException(415, f"Send the form's text in UTF-8, not in {charset[:40].decode('latin-1')!r}.")
 
 
 def _is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("multipart/")
-
-
-def _closing_delimiter(request: Request) -> bytes:
-    """The end of a multipart body; nothing for other bodies, and where the parser will miss the boundary."""
-    _, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary", b"")
-    return b"--" + boundary + b"--" if boundary and _is_multipart(request) else b""
 
 
 def _too_large(most: int) -> BodyTooLargeError:

@@ -64,7 +64,7 @@ async def _refuse_repeats(request: Request) -> None:
     repeatable = {"files", "region", "labels"}
     given = [("query", name) for name, _ in request.query_params.multi_items()]
     if isinstance(request, FormRequest):
-        given += [("body", name) for name, _ in (await request.form()).multi_items()]  # read already, and kept
+        given += [("body", name) for name, _ in (await request.form()).multi_items()]  # read already and kept
     repeated = [place for place, times in Counter(given).items() if times > 1 and place[1] not in repeatable]
     if repeated:
         raise RequestValidationError(

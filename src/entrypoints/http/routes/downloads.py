@@ -1,4 +1,4 @@
-"""Pictures on their way out: kept by browsers, and inert, whatever somebody has hidden in them."""
+"""Pictures on their way out: browsers may keep them, and run nothing that is hidden in them."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -15,18 +15,7 @@ from entrypoints.http.routes.uploads import clean_filename
 from entrypoints.http.server.methods import IS_HEAD
 from entrypoints.http.server.security_headers import FILES
 
-_PICTURES = frozenset(
-    {
-        "image/jpeg",
-        "image/png",
-        "image/webp",
-        "image/gif",
-        "image/bmp",
-        "image/tiff",
-        "image/avif",
-        "image/heic",
-    }
-)
+_PICTURES = frozenset(f"image/{name}" for name in ("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "heic"))
 """The accepted formats. An index that others write to, or a backup that others made, may name any type."""
 
 _ATTRIBUTE_CHARACTERS = "!#$&+-.^_`|~"
@@ -34,11 +23,11 @@ _ATTRIBUTE_CHARACTERS = "!#$&+-.^_`|~"
 
 
 PIECE_BYTES = 256 * 1024
-"""Read of an original at once. About twice as much is in memory for each caller, however slowly they read."""
+"""Bytes of an original that are read at once. About twice as much is in memory for each caller, however slow."""
 
 
 class OriginalResponse(StreamingResponse):
-    """The answer with an original, in pieces as the caller takes them. What is no picture is sent to be saved."""
+    """The answer with an original, in pieces as the caller reads them. What is no picture is sent as an attachment."""
 
     def __init__(
         self, original: AbstractAsyncContextManager[OpenedOriginal], media_type: str, etag: str, *, filename: str
@@ -53,7 +42,7 @@ class OriginalResponse(StreamingResponse):
         self._original = original
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer. Whatever opening the original raises is raised before anything is sent."""
+        """Answer. Raises what opening the original raises, before anything is sent."""
         async with self._original as original:
             self.headers["Content-Length"] = str(original.size)
             self.body_iterator = _nothing() if scope.get("state", {}).get(IS_HEAD) else _pieces(original)

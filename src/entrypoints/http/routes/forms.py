@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request
@@ -18,10 +19,13 @@ from starlette.types import Receive, Scope
 from domain.errors import BodyTooLargeError, StorageFullError
 
 MAX_FIELDS, MAX_FIELD_BYTES = 128, 1024 * 1024
-"""Of a form, besides its files; they are kept in memory. More than any operation takes."""
+"""Fields of a form, besides its files, and bytes of each; they are kept in memory. More than any operation takes."""
 
 FILE_BYTES_IN_MEMORY = 1024 * 1024
-"""Of each file; a larger one is kept on disk."""
+"""Bytes of each file; a larger one is kept on disk."""
+
+MAX_PARAMETERS = 8
+"""Parameters of a Content-Disposition that are read. Each may be searched for its end in all that follows."""
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -48,11 +52,16 @@ class FormRequest(Request):
         """The form, read once.
 
         Raises BodyTooLargeError for too many or too long parts, StorageFullError, and HTTPException for a form that is
-        malformed.
+        malformed, cut off or not in UTF-8.
         """
         if self._form is None:
             content_type, options = parse_options_header(self.headers.get("content-type"))
             if content_type == b"multipart/form-data":
+                charset = options.get(b"charset", b"utf-8").lower()
+                if charset not in {b"utf-8", b"utf8", b"us-ascii"}:  # some that Python knows take their time
+                    raise HTTPException(
+                        415, f"Send the form's text in UTF-8, not in {charset[:40].decode('latin-1')!r}."
+                    )
                 if b"boundary" not in options:
                     raise HTTPException(400, "Missing boundary in multipart.")
                 async with aclosing(self.stream()) as stream:
@@ -81,6 +90,7 @@ class _FormReader:
         self._field_name, self._field = "", bytearray()
         self._file: UploadFile | None = None
         """The current part, where it is a file."""
+        self._is_complete = False
 
     async def read(self, stream: AsyncIterator[bytes]) -> FormData:
         """The whole form."""
@@ -95,6 +105,7 @@ class _FormReader:
                     "on_headers_finished": self._end_headers,
                     "on_part_data": self._add_data,
                     "on_part_end": self._end_part,
+                    "on_end": self._end,
                 },
             )
             async for piece in stream:
@@ -103,6 +114,9 @@ class _FormReader:
                     await file.write(data)
                 self._unwritten.clear()
             parser.finalize()
+            if not self._is_complete:
+                end = f"--{self._boundary.decode('latin-1')}--"
+                raise HTTPException(400, f"The multipart body is cut off: it has no {end!r}.")
             for file in self._files:
                 await file.seek(0)
         except BaseException as error:
@@ -159,15 +173,19 @@ class _FormReader:
         if self._file is None:
             self._items.append((self._field_name, _text(bytes(self._field))))
 
+    def _end(self) -> None:
+        self._is_complete = True
+
 
 def names_of_part(disposition: bytes) -> tuple[str | None, str | None]:
     """The names of a part's field and of its file, by its Content-Disposition; None for each that it lacks.
 
     `filename*` (RFC 8187) comes before `filename`, and says each character exactly. In `filename`, as browsers and
-    programs send it, only quotes and backslashes behind a backslash are told apart: `%22` stays `%22`.
+    programs send it, quotes and backslashes alone are unescaped by a backslash: `%22` stays `%22`.
     """
     found: dict[bytes, bytes] = {}
-    for key, quoted, verbatim, token in _PARAMETER.findall(disposition):
+    for match in islice(_PARAMETER.finditer(disposition), MAX_PARAMETERS):
+        key, quoted, verbatim, token = match.groups(b"")
         found[key.lower()] = _ESCAPED.sub(rb"\1", quoted or verbatim) or token.strip(b" \t")
     name, plain = found.get(b"name"), found.get(b"filename")
     filename = _extended(found.get(b"filename*", b""))

@@ -227,18 +227,20 @@ async def delete_matching(body: DeleteIn, delete: DeleteImagesOf) -> DeletedOut:
     return DeletedOut(deleted=await delete.matching(body.filter.to_domain()))
 
 
-_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+def _file_responses(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"content": content, "description": description},
+        304: {"description": "The caller's copy (`If-None-Match`) is current."},
+        **problem_responses(*ALWAYS, "image_not_found"),
+    }
 
 
 @reads.get(
     "/images/{id:uuid}/content",
     summary="Download the original",
     response_class=Response,
-    responses={
-        200: {"content": {"image/*": _BINARY}, "description": "The bytes as uploaded."},
-        304: {"description": "The caller's copy (`If-None-Match`) is current."},
-        **problem_responses(*ALWAYS, "image_not_found"),
-    },
+    responses=_file_responses("image/*", "The bytes as uploaded."),
     dependencies=[refuse_query],
 )
 async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) -> Response:  # noqa: A002
@@ -254,11 +256,7 @@ async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) ->
     "/images/{id:uuid}/thumbnail",
     summary="Get a small upright rendition",
     response_class=Response,
-    responses={
-        200: {"content": {THUMBNAIL_MEDIA_TYPE: _BINARY}, "description": "A small upright rendition."},
-        304: {"description": "The caller's copy (`If-None-Match`) is current."},
-        **problem_responses(*ALWAYS, "image_not_found"),
-    },
+    responses=_file_responses(THUMBNAIL_MEDIA_TYPE, "A small upright rendition."),
     dependencies=[refuse_query],
 )
 async def get_thumbnail(id: IdInPath, request: Request, browse: BrowseImagesOf) -> Response:  # noqa: A002

@@ -10,7 +10,7 @@ from application.run_service import RunService, ServiceDescription
 from domain.errors import LookalikeError
 from entrypoints.http.access.roles import require_metrics_access
 from entrypoints.http.contract.model_schemas import HealthOut
-from entrypoints.http.contract.problems import ProblemResponse, problem, problem_responses, request_id_of
+from entrypoints.http.contract.problems import problem_response, problem_responses
 from entrypoints.http.routes.dependencies import ContainerOf, RunServiceOf, refuse_query
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,22 +47,21 @@ async def live() -> HealthOut:
 async def ready(request: Request, service: RunServiceOf) -> Response:
     """200 once a real inference has succeeded and the index answers; else 503 naming what is missing.
 
-    From the moment that a stop is asked for it is 503 too, while requests in hand are still answered.
+    From the moment that a stop is asked for it is 503 too, while requests in progress are still answered.
     """
     missing = await service.missing()
     if request.app.state.draining.stopping:
         missing.append("service: it is stopping")
     if not missing:
         return JSONResponse(HealthOut(status="ready").model_dump())
-    found = problem(
+    return problem_response(
+        request.scope,
         HTTPStatus.SERVICE_UNAVAILABLE,
         "not_ready",
         "; ".join(missing),
-        instance=request.scope["path"],
-        request_id=request_id_of(request),
+        {"Retry-After": "2"},
         missing=missing,
     )
-    return ProblemResponse(found, {"Retry-After": "2"})
 
 
 @router.get(
@@ -75,7 +74,7 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         **problem_responses("validation_failed", "unauthorized", "forbidden", "rate_limited"),
     },
     dependencies=[Depends(require_metrics_access), refuse_query],
-    # Not needed unless metrics are closed, but there has to be a way to send it then.
+    # A key is needed only where metrics are closed, but then the document has to say how to send it.
     openapi_extra={"security": [{"HTTPBearer": []}, {}]},
 )
 async def metrics(service: RunServiceOf, container: ContainerOf) -> Response:

@@ -1,4 +1,4 @@
-"""The web page's session: a key is shown once, and a cookie that scripts cannot read stands for it afterwards."""
+"""The web page's session: the key is sent once, and a cookie that scripts cannot read stands for it afterwards."""
 
 from http import HTTPStatus
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/session", include_in_schema=False)
 
 
 class SessionOut(BaseModel):
-    """Who looks at the page, and how much they may send."""
+    """The role of the page's visitor, and how much may be sent."""
 
     keys: bool
     role: Role | None
@@ -26,7 +26,7 @@ class SessionOut(BaseModel):
 
 @router.get("")
 async def session(request: Request, container: ContainerOf) -> SessionOut:
-    """Whether keys are configured, and the role that the caller has. index_is_open to all."""
+    """Whether keys are configured, and the role that the caller has. Open to all."""
     settings = container.settings()
     return SessionOut(
         keys=settings.auth.has_keys,

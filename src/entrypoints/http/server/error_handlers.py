@@ -1,4 +1,4 @@
-"""Whatever fails in a request, answered as a problem."""
+"""Answers every failure of a request as a problem."""
 
 import logging
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from entrypoints.http.contract.problems import (
     MAX_PLACE,
     FieldErrorOut,
     ProblemResponse,
-    problem,
     problem_of,
+    problem_response,
     request_id_of,
     shown,
 )
@@ -44,20 +44,13 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     detail, headers = error.detail, dict(error.headers or {})
     if status is HTTPStatus.NOT_FOUND and detail == status.phrase:
-        # What is mounted, such as the documentation's scripts, is its own root.
+        # A mounted application, such as the documentation's scripts, has a root of its own.
         root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
         detail = f"There is nothing at {request.scope['path']}. The API's operations are listed at {root}/docs."
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(allowed_methods(request.scope))
         detail = f"{request.method} is not allowed here; allowed: {headers['Allow']}."
-    found = problem(
-        status,
-        CODES.get(status, status.name.lower()),
-        detail,
-        instance=request.scope["path"],
-        request_id=request_id_of(request),
-    )
-    return ProblemResponse(found, headers)
+    return problem_response(request.scope, status, CODES.get(status, status.name.lower()), detail, headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -68,9 +61,7 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     else:
         status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
     detail = "; ".join(f"{_place(item)}: {item.msg}" for item in found)
-    return ProblemResponse(
-        problem(status, code, detail, instance=request.scope["path"], request_id=request_id_of(request), errors=found)
-    )
+    return problem_response(request.scope, status, code, detail, errors=found)
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldErrorOut:
@@ -85,7 +76,7 @@ def _place(item: FieldErrorOut) -> str:
 
 
 def _message(item: Mapping[str, Any]) -> str:
-    """What is wrong with a parameter, where the library's words would puzzle a caller."""
+    """What is wrong with a parameter, in our words where the library's would puzzle a caller."""
     message: str = item["msg"]
     if item["type"] == "json_invalid":
         return f"it is not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"

@@ -7,12 +7,12 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 IS_HEAD = "is_head"
-"""In the state of a request that is answered as GET: nothing has to be read for its body."""
+"""In the state of a HEAD request that is answered as GET: the body of its answer need not be read."""
 
 
 def allowed_methods(scope: Scope) -> list[str]:
-    """Those of all routes at the path: the router itself names only the first such route's."""
-    if isinstance(scope.get("endpoint"), StaticFiles):  # mounted, which has changed the scope: no route matches it now
+    """The methods of all routes at the path: the router itself names those of the first such route."""
+    if isinstance(scope.get("endpoint"), StaticFiles):  # a mount has changed the scope, so that no route matches it
         return [HTTPMethod.GET, HTTPMethod.HEAD]
     found = {method for method in HTTPMethod if _is_routed(scope, method)}
     if HTTPMethod.GET in found:
@@ -40,7 +40,7 @@ class HeadAsGet:
         try:
             await self.app(as_get, receive, send_without_body)
         finally:
-            scope["endpoint"] = as_get.get("endpoint")  # by which those further out name the route
+            scope["endpoint"] = as_get.get("endpoint")  # by which outer middleware names the route
 
 
 def _is_routed(scope: Scope, method: HTTPMethod) -> bool:

@@ -11,7 +11,7 @@ def own_path(scope: Scope) -> str:
 
 
 def is_health(scope: Scope) -> bool:
-    """Whether this asks how the service is: always open, never counted, answered to the end."""
+    """Whether this asks for the service's health: always open, never counted, answered to the end."""
     return own_path(scope).startswith("/health/")
 
 
@@ -34,6 +34,6 @@ class RootPath:
                 await RedirectResponse(f"{path}/?{query}" if query else f"{path}/")(scope, receive, send)
                 return
             whole = path if path.startswith(f"{self._root_path}/") else self._root_path + path
-            # As ASGI wants it; and in place, for those further out, who tell of the request.
+            # As ASGI wants it. In place, so that the middleware around this one logs the same path.
             scope.update(root_path=self._root_path, path=whole)
         await self.app(scope, receive, send)

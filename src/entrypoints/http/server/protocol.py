@@ -1,43 +1,39 @@
-"""How a connection may behave: uvicorn's protocol bounds neither the size nor the time of what it waits for."""
+"""Bounds on a connection: uvicorn limits neither how slowly a head comes nor how slowly an answer is read."""
 
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
 
-import httptools
-from uvicorn._types import ASGI3Application
+import h11
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of the request line and all headers; what uvicorn's other protocol takes too."""
+"""Bytes of the request line and all headers, or of all trailers."""
 
 HEAD_SECONDS = 20.0
 """From the connection, or the first byte of a further request, to the end of its headers."""
 
 READING_SECONDS, READING_BYTES = 20.0, 160 * 1024
-"""Who reads an answer more slowly than that many bytes in that time is hung up on: what they leave is in memory."""
-
-PIECE_BYTES = 4 * 1024
-"""What is parsed at once: all requests that it holds are there together, though they are answered one by one."""
+"""The least that a caller reads of an answer in that time, or the connection is cut: what is unread is in memory."""
 
 AHEAD_BYTES = 64 * 1024
-"""Where more came than that of what is not parsed yet, nothing more is read."""
+"""Bytes that are kept of what comes behind a request, before its answer. Beyond them nothing more is read."""
 
 LINGERING_SECONDS, LINGERING_BYTES = 20.0, 1024**3
-"""How long, and how much of, what still comes is taken in after the last answer: to close at once would reset the
-connection, and a caller who sends before they read would never see the answer."""
+"""For how long, and how much, is still taken in after the last answer. To close at once would reset the connection, and
+a caller that sends before it reads would never see the answer."""
 
 LAST_SECONDS = 1.0
-"""How long that is done when the server ends."""
+"""The same seconds when the server ends."""
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(H11Protocol):
     """HTTP/1.1 over one connection. Bodies are bounded by their routes (BoundedRoute).
 
     A head that is too large is answered 431, one that takes too long 408; as plain text, since no request is there yet.
-    Trailers count as part of the head. What comes behind a request is parsed when that has been answered: uvicorn reads
-    on with each answer, and what it keeps of callers who send faster than they are answered grows without end.
     """
 
     max_head_bytes = MAX_HEAD_BYTES
@@ -48,92 +44,66 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the first request."""
         super().connection_made(transport)
-        self._ahead = bytearray()
-        self.flow = _BoundedFlow(transport, self._ahead)
-        self._answering: RequestResponseCycle | None = None
-        self._in_head = self._refused = self._lingering = False
-        self._head_bytes = self._dropped_bytes = 0
-        self._unparsed_bytes = 0
-        """Of what came since the parser last told of anything: it keeps a header to itself until that is whole."""
-        self._reading: asyncio.TimerHandle | None = None
-        self._waiting: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._waited_enough)
+        self.conn: _StrictConnection = _StrictConnection(self.max_head_bytes)
+        self.flow = _BoundedFlow(transport, self.conn)
+        self._answers = _AnswerTransport(transport, self._end)
+        self._lingering = False
+        self._dropped_bytes = 0
+        self._reading_timer: asyncio.TimerHandle | None = None
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._waited_enough)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing, and keep nothing of what waited for its turn."""
-        self._ahead.clear()
-        self.pipeline.clear()
-        self._stop_waiting()
-        self._stop_reading()
+        """Wait for nothing."""
+        _cancel(self._head_timer)
+        _cancel(self._reading_timer)
         super().connection_lost(exc)
-        if self._answering is not None:
-            self._give_up(self._answering)
 
     def data_received(self, data: bytes) -> None:
-        """Of a head, of a body, or of what nobody asked for."""
-        if self._refused:
+        """A piece of a head or of a body, or what comes behind them."""
+        if self._lingering:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > self.lingering_bytes:
                 self.transport.close()
             return
-        self._ahead += data
-        self._parse()
-        if len(self._ahead) > AHEAD_BYTES:
-            self.flow.pause_reading()
+        if self._head_timer is None and self._is_answered():
+            self._head_timer = self.loop.call_later(self.head_seconds, self._waited_enough)
+        super().data_received(data)
+        if self.conn.buffered:  # uvicorn would read no more, but only reading notices that a caller hangs up
+            self.flow.resume_reading()
+
+    def handle_events(self) -> None:
+        """Start the next request, if its head is complete."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self.cycle.transport = self._answers
+            self._stop_head_timer()
 
     def on_response_complete(self) -> None:
-        """It is the next request's turn."""
+        """Turn to the next request."""
         super().on_response_complete()
-        if self._lingering:  # which has a time of its own
+        if self._lingering:  # the lingering has a timer of its own
             self._unset_keepalive_if_required()
-        self._parse()
-        self.flow.resume_reading()
-
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        super().on_message_begin()
-        self._in_head = True
-        self._head_bytes = self._unparsed_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the request line."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, whole."""
-        self._count(len(name) + len(value) + len(": \r\n"))
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """The head is there in time."""
-        self._in_head = False
-        self._stop_waiting()
-        if not self.parser.should_upgrade():
-            super().on_headers_complete()
-        elif self.parser.get_method() == b"CONNECT":
-            raise ValueError("This is no proxy.")  # which ends the parsing, in send_400_response
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of a body."""
-        self._unparsed_bytes = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The body is there."""
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
+        elif self.conn.buffered and self._head_timer is None and self._is_answered():
+            self._head_timer = self.loop.call_later(self.head_seconds, self._waited_enough)
 
     def send_400_response(self, msg: str) -> None:
-        """What the parser refuses."""
-        too_large = self._head_bytes > self.max_head_bytes
-        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
+        """Refuse what h11 has refused."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:
+                self.transport.close()
+                return
+            cycle.disconnected = True  # it waits for the rest of its body
+            cycle.message_event.set()
+        self._refuse(self.conn.refusal)
 
     def shutdown(self) -> None:
-        """The server ends, and waits until all connections have."""
+        """Close the connection, after the answer; the server waits until all connections have ended."""
         self.lingering_seconds = min(self.lingering_seconds, LAST_SECONDS)
         if self._lingering:
             self._linger()
-        elif self.cycle is None or self.cycle.response_complete:
+        elif self._is_answered():
             self._end()
         else:
             super().shutdown()
@@ -144,81 +114,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect_reading()
 
     def resume_writing(self) -> None:
-        """They have read nearly all."""
-        self._stop_reading()
+        """The caller has read nearly all of it."""
+        _cancel(self._reading_timer)
         super().resume_writing()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Remember which request is being answered: of several in a row uvicorn knows the last one alone."""
-        self._answering = cycle
-        cycle.transport = _AnswerTransport(self.transport, self._end)
-        super()._start_asgi_task(cycle, app)
+    def _should_upgrade(self) -> bool:
+        """Never: a request for another protocol may be ignored (RFC 9110, section 7.8)."""
+        return False
 
-    def _parse(self) -> None:
-        """What has come, as far as the end of a request that is not answered yet."""
-        if self._ahead and self._waiting is None and (self.cycle is None or self.cycle.response_complete):
-            self._waiting = self.loop.call_later(self.head_seconds, self._waited_enough)
-        while self._ahead and self._parses_on():
-            piece = bytes(self._ahead[:PIECE_BYTES])
-            del self._ahead[:PIECE_BYTES]
-            self._unparsed_bytes += len(piece)
-            self._feed(piece)
-            if self._unparsed_bytes > self.max_head_bytes:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-
-    def _feed(self, piece: bytes) -> None:
-        """As uvicorn does it; but what asks to change the protocol is parsed anew, as a request that does not ask.
-
-        There is no other protocol here, and such a wish may be ignored (RFC 9110, section 7.8). The parser ends the
-        request at its head: the body, which curl and Java send with it, would be taken for a request.
-        """
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserError:
-            invalid = "Invalid HTTP request received."
-            self.logger.warning(invalid)
-            self.send_400_response(invalid)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ahead[:0] = self._head_without_upgrade() + piece[upgrade.args[0] :]
-
-    def _head_without_upgrade(self) -> bytes:
-        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        headers = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
-        return b"\r\n".join([line, *headers, b"", b""])
-
-    def _parses_on(self) -> bool:
-        if self._refused or self.pipeline or self.transport.is_closing():
-            return False
-        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
-
-    def _count(self, size: int) -> None:
-        self._unparsed_bytes = 0
-        self._head_bytes += size
-        if self._head_bytes > self.max_head_bytes:
-            raise ValueError("The head is too large.")  # which ends the parsing, in send_400_response
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def _waited_enough(self) -> None:
-        self._waiting = None
-        if self._in_head:
+        if self.conn.their_state is h11.IDLE and self.conn.buffered:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         else:
             self.transport.close()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        if self._refused or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._refused = True
-        self._ahead.clear()
-        cycle = self._answering
-        if cycle is not None and not cycle.response_complete:
-            if not cycle.more_body:  # what is wrong is behind a whole request, which is answered first
-                cycle.keep_alive = False
-                return
-            if cycle.response_started:
-                self.transport.close()
-                return
-            self._give_up(cycle)  # whoever waits for the body
         reason = status.phrase.encode()
         self.transport.write(
             b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
@@ -227,37 +142,29 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._linger()
 
     def _end(self) -> None:
-        """Close the connection, at once where nothing can be on its way."""
+        """Close the connection: at once, if no more bytes can be on their way."""
         if self.transport.is_closing():
             return
-        if self._refused or self.flow.read_paused or (self.cycle is not None and self.cycle.more_body):
+        if self.conn.buffered or self.flow.read_paused or (self.cycle is not None and self.cycle.more_body):
             self._linger()
         else:
             self.transport.close()
 
     def _linger(self) -> None:
-        self._refused = self._lingering = True
-        self._ahead.clear()
-        self.pipeline.clear()
+        self._lingering = True
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._stop_waiting()
-        self._waiting = self.loop.call_later(self.lingering_seconds, self.transport.close)
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(self.lingering_seconds, self.transport.close)
 
-    @staticmethod
-    def _give_up(cycle: RequestResponseCycle) -> None:
-        cycle.disconnected = True
-        cycle.message_event.set()
-
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+    def _stop_head_timer(self) -> None:
+        _cancel(self._head_timer)
+        self._head_timer = None
 
     def _expect_reading(self) -> None:
         unread = self.transport.get_write_buffer_size()
-        self._reading = self.loop.call_later(self.reading_seconds, self._check_reading, unread)
+        self._reading_timer = self.loop.call_later(self.reading_seconds, self._check_reading, unread)
 
     def _check_reading(self, unread: int) -> None:
         if self.transport.get_write_buffer_size() > unread - READING_BYTES:
@@ -265,30 +172,66 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         else:
             self._expect_reading()
 
-    def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+
+class _StrictConnection(h11.Connection):
+    """h11, with a bound also on heads that come in one piece, and stricter about requests."""
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(h11.SERVER, max_head_bytes)
+        self._max_head_bytes = max_head_bytes
+        self.refusal = HTTPStatus.BAD_REQUEST
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that came and are not parsed yet."""
+        return len(self._receive_buffer)
+
+    def next_event(self) -> Any:  # noqa: ANN401 - as in h11
+        """Raises RemoteProtocolError; `refusal` is its status then."""
+        if self.their_state is h11.IDLE and self._receive_buffer:  # leave out empty lines before a request
+            lines = bytes(self._receive_buffer)
+            self._receive_buffer.maybe_extract_at_most(len(lines) - len(lines.lstrip(b"\r\n")))
+        try:
+            event = super().next_event()
+            return self._checked(event) if isinstance(event, h11.Request | h11.EndOfMessage) else event
+        except h11.RemoteProtocolError as error:
+            if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+                self.refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise
+
+    def _checked(self, event: h11.Request | h11.EndOfMessage) -> h11.Request | h11.EndOfMessage:
+        size = sum(len(name) + len(value) + len(": \r\n") for name, value in event.headers)
+        target = event.target if isinstance(event, h11.Request) else b""
+        if size + len(target) > self._max_head_bytes:
+            raise h11.RemoteProtocolError("too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if isinstance(event, h11.EndOfMessage):
+            return event
+        framings = {name for name, _ in event.headers} & {b"content-length", b"transfer-encoding"}
+        method, version = event.method, event.http_version
+        if len(framings) > 1 or method == b"CONNECT" or not method.isupper() or version not in {b"1.0", b"1.1"}:
+            raise h11.RemoteProtocolError("not accepted here")
+        if target[:8].lower().startswith((b"http://", b"https://")):  # the form for proxies, which servers take too
+            _, _, path, query, _ = urlsplit(target)
+            target = (path or b"/") + (b"?" + query if query else b"")
+            return h11.Request(method=method, target=target, headers=list(event.headers), http_version=version)
+        return event
 
 
 class _BoundedFlow(FlowControl):
-    """Reads on only where little is left of what was read: uvicorn asks for more with each answer and each `receive`.
+    """Reads on only while little is unparsed: uvicorn asks for more with each answer and each `receive`."""
 
-    Who hangs up is noticed by reading alone; therefore it reads on as long as it may.
-    """
-
-    def __init__(self, transport: asyncio.Transport, ahead: bytearray) -> None:
+    def __init__(self, transport: asyncio.Transport, conn: _StrictConnection) -> None:
         super().__init__(transport)
-        self._ahead = ahead
+        self._conn = conn
 
     def resume_reading(self) -> None:
-        """Read on if that is in order."""
-        if len(self._ahead) <= AHEAD_BYTES:
+        """Read on, unless enough is unparsed."""
+        if self._conn.buffered <= AHEAD_BYTES and not self._transport.is_closing():
             super().resume_reading()
 
 
 class _AnswerTransport(asyncio.Transport):
-    """A connection as an answer sees it: uvicorn closes it behind the last one, whatever may still be unread."""
+    """A connection as an answer sees it: uvicorn would close it behind the last one, with bytes unread."""
 
     def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
         super().__init__()
@@ -300,9 +243,14 @@ class _AnswerTransport(asyncio.Transport):
         self._transport.write(data)
 
     def is_closing(self) -> bool:
-        """Whether nobody will see more of it."""
+        """Whether the caller will see no more of it."""
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """It was the last one."""
+        """End the connection behind the last answer."""
         self._end()
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

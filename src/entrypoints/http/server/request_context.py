@@ -1,11 +1,10 @@
-"""What happens to every request: an id, a caller who may go away, one log line, a problem for what nobody expected."""
+"""For every request: an id, a caller with a deadline, one line in the log, and a problem if it crashes."""
 
 import asyncio
 import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 from uuid import uuid4
@@ -17,9 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.callers import Caller, acting_for, set_deadline
 from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, REQUEST_ID_HEADER
-from entrypoints.http.contract.problems import ProblemResponse, problem
+from entrypoints.http.contract.problems import problem_response
 from entrypoints.http.server.paths import is_health, own_path
-from entrypoints.http.server.route_templates import UNMATCHED
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +26,10 @@ _VALID_DEADLINE = re.compile(r"[0-9]{1,9}")
 
 
 class RequestObserver(Protocol):
-    """Whoever counts requests."""
+    """Counts requests."""
 
     def request_began(self) -> None:
-        """A request's head is here."""
+        """A request's head has come."""
 
     def request_ended(
         self,
@@ -47,24 +45,13 @@ class RequestObserver(Protocol):
         """How it went: by which route (a template), with how many bytes of body; None where there was no answer."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """What has been seen of a request and its answer so far."""
-
-    status: int | None = None
-    received: int = 0
-    sent: int = 0
-
-
 class RequestContext:
-    """Gives the request its id and its caller, tells how it went, and turns a crash into a problem.
+    """Gives the request its id and its caller, logs and counts how it went, and turns a crash into a problem.
 
     Around everything but `SecurityHeaders`, whose headers its answers have too.
     """
 
-    def __init__(
-        self, app: ASGIApp, observer: RequestObserver | None = None, route_of: Callable[[Scope], str] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, observer: RequestObserver, route_of: Callable[[Scope], str]) -> None:
         self.app = app
         self._observer = observer
         self._route_of = route_of
@@ -79,96 +66,95 @@ class RequestContext:
         if not _VALID_REQUEST_ID.fullmatch(request_id):
             request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        progress = _Progress()
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                progress.status = int(message["status"])  # it may be an HTTPStatus, which logs spell out
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
-            elif message["type"] == "http.response.body":
-                progress.sent += len(message.get("body", b""))
-            await send(message)
-
-        started = time.perf_counter()
-        if self._observer is not None:
-            self._observer.request_began()
         trace.get_current_span().set_attribute("lookalike.request_id", request_id)
         caller = Caller()
-        watched = _WatchedReceive(receive, caller, progress)
+        exchange = _Exchange(receive, send, request_id, caller)
+        started = time.perf_counter()
+        self._observer.request_began()
         with structlog.contextvars.bound_contextvars(request_id=request_id), acting_for(caller):
             try:
-                await self._answer(scope, watched, send_with_id, headers)
+                app = _with_deadline(headers.get(DEADLINE_HEADER), self.app, scope)
+                await app(scope, exchange.receive, exchange.send)
             except Exception:
                 log.exception("Unexpected error")
-                if progress.status is not None:
+                if exchange.status is not None:
                     raise
-                await _internal_error(request_id, scope["path"])(scope, receive, send_with_id)
+                detail = "Something failed that should not. The log tells more under this request_id."
+                crash = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+                await crash(scope, receive, exchange.send)
             finally:
-                watched.stop()
-                self._tell(scope, progress, time.perf_counter() - started)
+                exchange.stop()
+                self._record(scope, exchange, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, progress: _Progress, seconds: float) -> None:
-        route = UNMATCHED if self._route_of is None else self._route_of(scope)
-        problem_code = scope["state"].get("problem")
+    def _record(self, scope: Scope, exchange: "_Exchange", seconds: float) -> None:
+        route, problem_code = self._route_of(scope), scope["state"].get("problem")
+        self._observer.request_ended(
+            method=scope["method"],
+            route=route,
+            status=exchange.status,
+            seconds=seconds,
+            received=exchange.received,
+            sent=exchange.sent,
+            problem=problem_code,
+        )
         asked_often = is_health(scope) or own_path(scope) == "/metrics"
-        if self._observer is not None:
-            self._observer.request_ended(
-                method=scope["method"],
-                route=route,
-                status=progress.status,
-                seconds=seconds,
-                received=progress.received,
-                sent=progress.sent,
-                problem=problem_code,
-            )
         structlog.stdlib.get_logger("access").log(
             logging.DEBUG if asked_often else logging.INFO,
             "request",
             method=scope["method"],
             path=scope["path"],
             route=route,
-            status=progress.status,
+            status=exchange.status,
             milliseconds=round(seconds * 1000, 1),
-            received_bytes=progress.received,
-            sent_bytes=progress.sent,
+            received_bytes=exchange.received,
+            sent_bytes=exchange.sent,
             client=scope["client"][0] if scope.get("client") else None,
             **({} if problem_code is None else {"problem": problem_code}),
         )
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        deadline = headers.get(DEADLINE_HEADER)
-        if deadline is not None and not _VALID_DEADLINE.fullmatch(deadline):
-            found = problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                "validation_failed",
-                f"{DEADLINE_HEADER} is a whole number of milliseconds from 0 to {MAX_DEADLINE}, not {deadline[:40]!r}.",
-                instance=scope["path"],
-                request_id=scope["state"]["request_id"],
-            )
-            await ProblemResponse(found)(scope, receive, send)
-            return
-        if deadline is not None:
-            set_deadline(int(deadline) / 1000)
-        await self.app(scope, receive, send)
+
+def _with_deadline(deadline: str | None, app: ASGIApp, scope: Scope) -> ASGIApp:
+    """Set the caller's deadline. Returns `app`, or the answer that refuses an invalid deadline."""
+    if deadline is None:
+        return app
+    if not _VALID_DEADLINE.fullmatch(deadline):
+        wanted = f"{DEADLINE_HEADER} is a whole number of milliseconds from 0 to {MAX_DEADLINE}"
+        detail = f"{wanted}, not {deadline[:40]!r}."
+        return problem_response(scope, HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed", detail)
+    set_deadline(int(deadline) / 1000)
+    return app
 
 
-class _WatchedReceive:
-    """The server's `receive`; it notes when a caller goes away who has sent everything and waits for the answer."""
+class _Exchange:
+    """A request and its answer on their way: counts bytes, and notes when the caller hangs up before the answer."""
 
-    def __init__(self, receive: Receive, caller: Caller, progress: _Progress) -> None:
+    def __init__(self, receive: Receive, send: Send, request_id: str, caller: Caller) -> None:
         self._receive = receive
+        self._send = send
+        self._request_id = request_id
         self._caller = caller
-        self._progress = progress
         self._watch: asyncio.Task[Message] | None = None
+        self.status: int | None = None
+        self.received = self.sent = 0
 
-    async def __call__(self) -> Message:
+    async def receive(self) -> Message:
+        """A piece of the request's body, or that the caller has gone."""
         if self._watch is not None:
             return await asyncio.shield(self._watch)
         message = await self._receive()
-        self._progress.received += len(message.get("body", b""))
+        self.received += len(message.get("body", b""))
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._watch = asyncio.create_task(self._until_gone())
         return message
+
+    async def send(self, message: Message) -> None:
+        """The head of the answer, with the request's id, or a piece of its body."""
+        if message["type"] == "http.response.start":
+            self.status = int(message["status"])  # an HTTPStatus would be logged by its name
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
+        elif message["type"] == "http.response.body":
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
 
     async def _until_gone(self) -> Message:
         message = await self._receive()  # after all of the body, only a disconnect can come
@@ -179,15 +165,3 @@ class _WatchedReceive:
         """Watch no longer."""
         if self._watch is not None:
             self._watch.cancel()
-
-
-def _internal_error(request_id: str, path: str) -> ASGIApp:
-    return ProblemResponse(
-        problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "Something failed that should not. The log tells more under this request_id.",
-            instance=path,
-            request_id=request_id,
-        )
-    )

@@ -1,4 +1,4 @@
-"""Which route a request took: its template, of which there are few, where paths are as many as callers make up."""
+"""The template of the route that a request took. There are few of them, but as many paths as callers make up."""
 
 from collections.abc import Hashable
 
@@ -7,7 +7,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.types import Scope
 
 UNMATCHED = "unmatched"
-"""No route took it; or it was refused before one could."""
+"""Of a request that no route took, or that was refused before."""
 
 
 class RouteTemplates:
@@ -25,14 +25,14 @@ class RouteTemplates:
         endpoint = scope.get("endpoint")
         if endpoint is None:
             return UNMATCHED
-        if endpoint not in self._by_endpoint:  # the first of all requests, or a route that was added since
+        if endpoint not in self._by_endpoint:  # on the first request, or for a route that was added since
             self._by_endpoint = self._read()
         return self._by_endpoint.setdefault(endpoint, UNMATCHED)
 
     def _read(self) -> dict[Hashable, str]:
         found: dict[Hashable, str] = {}
         for route in iter_route_contexts(self._app.routes):
-            # What is mounted is its own endpoint.
+            # A mounted application is its own endpoint.
             endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
             if endpoint is not None and route.path_format is not None:
                 found[endpoint] = route.path_format

@@ -1,4 +1,4 @@
-"""What every answer tells browsers: guess no types, run nothing in it, frame it nowhere, tell nobody its address."""
+"""What every answer tells browsers: guess no types, run nothing, frame it nowhere, give its address to no site."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,7 +7,7 @@ DATA_ONLY = "default-src 'none'; frame-ancestors 'none'"
 """The policy of answers that are no pages; pages and files bring their own."""
 
 FILES = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
-"""For what callers have uploaded: should a browser ever take it for a document, it runs nothing and belongs to nobody.
+"""For what callers have uploaded: should a browser take it for a document, it runs nothing and belongs to no origin.
 The style is that of browsers' own picture viewers."""
 
 

@@ -1,8 +1,8 @@
 """What SIGTERM and Ctrl-C do to a process that serves.
 
-Uvicorn's own way is to close its listening socket at once, to drop idle connections with whatever request is on its way
-on them, and to wait for the others. Here its handlers are put off until the application has drained, so that it finds
-nothing to wait for. It is done from within the application, and so it holds in each of several workers too.
+Uvicorn by itself closes its listening socket at once, drops idle connections, also where a request is on its way, and
+waits for the others. Here its handlers are put off until the application has drained, so that it finds nothing to wait
+for. The application itself does so, and thus each of several workers.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ Handler = Callable[[int, FrameType | None], Any]
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 ECHO_SECONDS = 1.0
-"""The same wish may come twice at once: from the terminal to all processes, and from the parent to its workers."""
+"""A second signal within it is the same one: the terminal sends it to all processes, the parent to its workers."""
 
 CLOSING_SECONDS = 8.0
-"""After the limit for requests, for closing; then the process ends as it is. What was acknowledged is durable by
-then, so all that is lost is the index's unfinished optimization, which is begun anew."""
+"""For closing, after the limit for requests; then the process is ended. What was acknowledged is durable by then, so
+only the index's unfinished optimization is lost, which begins anew."""
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within, a signal ends the process at once: who is starting has nothing to finish, and starting may take long."""
+    """Within, a signal ends the process at once: while it starts, which may take long, it has nothing to finish."""
 
     def end(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-        os._exit(128 + number)  # process 1 of a container is spared its own signals
+        os._exit(128 + number)  # process 1 of a container does not get its own signals
 
     with _handled(lambda _: end):
         yield
@@ -47,13 +47,13 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def drained_by_signals(draining: Draining) -> Iterator[None]:
-    """Within, the first signal drains, and then does what it would have done without this; the second one hurries."""
+    """Within, the first signal drains the service and then calls the server's handler; a second one hurries it."""
     with _handled(lambda previous: _DrainFirst(draining, previous)):
         yield
 
 
 class _DrainFirst:
-    """A signal handler."""
+    """A signal handler that drains, and then calls the server's."""
 
     def __init__(self, draining: Draining, previous: Mapping[int, Handler]) -> None:
         self._draining = draining
@@ -89,7 +89,7 @@ def _end_as_it_is(number: int) -> None:
 
 @contextmanager
 def _handled(make: Callable[[Mapping[int, Handler]], Handler]) -> Iterator[None]:
-    """Within, a handler in place of a server's; it is made of those.
+    """Replaces the server's signal handlers, within, by one that `make` makes of them.
 
     Where no server handles signals, as in tests, or where they cannot be handled, off the main thread, nothing changes.
     """
