@@ -75,15 +75,12 @@ class ReindexEmbeddings:
         return bool(differing)
 
     async def _described(self, record: ImageRecord) -> IndexedImage | None:
-        """The picture anew, which is held no longer than it takes, by the objects that are known.
-
-        None where it was deleted meanwhile.
-        """
+        """The picture anew, by the objects that are known; None where it was deleted meanwhile."""
         begin_bulk()
-        raster = await self.originals.decode(record.id)
-        if raster is None:
-            return None
-        [description] = await self.describe.encode([raster], [record.objects])
+        async with self.originals.decoded(record.id) as raster:
+            if raster is None:
+                return None
+            [description] = await self.describe.encode([raster], [record.objects])
         return IndexedImage(
             record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
         )

@@ -69,10 +69,10 @@ class ReindexObjects:
             )
 
     async def _describe(self, id_: ImageId) -> PictureDescription | None:
-        """What is in the picture, which is held no longer than it takes; None where it was deleted meanwhile."""
+        """What is in the picture; None where it was deleted meanwhile."""
         begin_bulk()
-        raster = await self.originals.decode(id_)
-        if raster is None:
-            return None
-        [description] = await self.describe([raster])
+        async with self.originals.decoded(id_) as raster:
+            if raster is None:
+                return None
+            [description] = await self.describe([raster])
         return description

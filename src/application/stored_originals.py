@@ -1,5 +1,7 @@
 """Stored originals as pictures again, to be described anew."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from application.describe_pictures import DescribePictures
@@ -21,17 +23,23 @@ class StoredOriginals:
     describe: DescribePictures
     repository: SimilarityRepository
 
-    async def decode(self, id_: ImageId) -> RasterImage | None:
-        """The picture; None where the image was deleted meanwhile.
+    @asynccontextmanager
+    async def decoded(self, id_: ImageId) -> AsyncIterator[RasterImage | None]:
+        """The picture for the block; None where the image was deleted meanwhile.
 
         Raises IndexDamagedError where it is missing, ImageUnreadableError where it was accepted once but is no more.
         """
         content = await stored_original(id_, store=self.store, repository=self.repository)
         if content is None:
-            return None
-        try:
-            return (await self.decoder.decode(content, sufficient_side=self.describe.sufficient_side)).raster
-        except ImageError as error:
-            raise ImageUnreadableError(
-                f"The stored original of {id_} cannot be read anew: {error} Delete that image, then run this again."
-            ) from error
+            yield None
+            return
+        async with AsyncExitStack() as decoding:
+            try:
+                picture = await decoding.enter_async_context(
+                    self.decoder.decoded(content, sufficient_side=self.describe.sufficient_side)
+                )
+            except ImageError as error:
+                raise ImageUnreadableError(
+                    f"The stored original of {id_} cannot be read anew: {error} Delete that image, then run this again."
+                ) from error
+            yield picture.raster

@@ -112,7 +112,7 @@ def pillow_decoder(settings: Settings, metrics: Metrics) -> ImageDecoder:
     )
     budget = decoder.budget
     metrics.watch_bytes("admitted_pictures", lambda: budget.admitted, limit=decode.max_bytes_in_flight)
-    metrics.watch_bytes("decoded_pictures", lambda: budget.in_use, limit=decode.max_bytes_at_once)
+    metrics.watch_bytes("decoded_pictures", lambda: budget.decoded.in_use, limit=decode.max_bytes_at_once)
     metrics.watch_decoders(lambda: decoder.pids)
     return decoder
 

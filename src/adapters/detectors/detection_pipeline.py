@@ -1,11 +1,11 @@
 """From rasters to detected objects, whatever the runtime."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from adapters.detectors.postprocessing import LabelNames, RawDetections, Selection, detected_objects
 from adapters.detectors.preprocessing import ModelInput, Pixels
 from adapters.inference.slots import Slots, SlotsClosedError
+from application.begun_work import all_of
 from domain.errors import DetectorUnavailableError
 from domain.images import DetectedObject
 from domain.raster import RasterImage
@@ -38,7 +38,7 @@ class DetectionPipeline:
         try:
             for start in range(0, len(images), self._under_way):
                 part = images[start : start + self._under_way]
-                found += await asyncio.gather(*(self._slots.run(self.detect_now, image, selection) for image in part))
+                found += await all_of(self._slots.run(self.detect_now, image, selection) for image in part)
         except SlotsClosedError as error:
             raise DetectorUnavailableError("The detector was closed meanwhile.") from error
         except (RuntimeError, MemoryError) as error:

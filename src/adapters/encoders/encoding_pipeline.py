@@ -1,6 +1,5 @@
 """From rasters to checked embeddings, whatever the runtime."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from adapters.encoders.preprocessing import Pixels, Preprocessing
 from adapters.inference.batch_queue import BatchQueue
 from adapters.inference.cores import available_cores
 from adapters.inference.slots import Slots, SlotsClosedError
+from application.begun_work import all_of
 from domain.embeddings import Embedding, Embeddings
 from domain.errors import EncoderUnavailableError
 from domain.raster import RasterImage
@@ -40,7 +40,7 @@ class EncodingPipeline:
         try:
             for start in range(0, len(images), WINDOW):
                 part = images[start : start + WINDOW]
-                embeddings[start : start + len(part)] = await asyncio.gather(*map(self._encode_one, part))
+                embeddings[start : start + len(part)] = await all_of(map(self._encode_one, part))
         except SlotsClosedError as error:
             raise EncoderUnavailableError("The encoder was closed meanwhile.") from error
         except (RuntimeError, MemoryError) as error:

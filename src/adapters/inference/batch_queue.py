@@ -54,10 +54,7 @@ class BatchQueue(Generic[T, R]):
         if self._gathering is None:
             # In a context of its own: what it runs is not for the one caller who happened to start it.
             self._gathering = asyncio.create_task(self._work(), context=contextvars.Context())
-        try:
-            return await waiting.result
-        finally:
-            del waiting  # see Slots.run
+        return await waiting.result
 
     async def close(self) -> None:
         """Wait for the batch that runs, drop what waits."""
@@ -86,9 +83,8 @@ class BatchQueue(Generic[T, R]):
             outcomes = await self._thread.run(self._outcomes, [waiting.work for waiting in batch])
         except Exception as error:  # whatever it is, it is the callers'
             outcomes = [error] * len(batch)
-        # Both lists are emptied: an error holds the frames it came through, and they the lists, with it and pictures.
-        while batch:
-            _tell(batch.pop(0), outcomes.pop(0))
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            _tell(waiting, outcome)
 
     def _outcomes(self, items: Sequence[T]) -> list[R | Exception]:
         try:

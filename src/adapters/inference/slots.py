@@ -1,13 +1,16 @@
-"""Bounded threads for work that holds a core."""
+"""Bounded work: so much at once, on so many threads."""
 
 import asyncio
+import contextvars
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from contextlib import asynccontextmanager, contextmanager
+from typing import ParamSpec, TypeVar
 
-from adapters.inference.waiting_line import Waiting, WaitingLine
+from adapters.inference.waiting_line import WaitingLine
+from application.begun_work import finished
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,52 +38,103 @@ def started_threads(count: int, *, name: str) -> ThreadPoolExecutor:
 
 
 class SlotsClosedError(RuntimeError):
-    """The slots were closed before the call began."""
+    """What the work needs was closed before it began."""
+
+
+class Room:
+    """Work goes on side by side while it takes less than `most`; what comes beyond waits in a WaitingLine.
+
+    However large, one piece of work is always let in. Belongs to one event loop.
+    """
+
+    def __init__(self, most: int, *, capacity: int = CAPACITY) -> None:
+        self._most = most
+        self._line: WaitingLine[int, None] = WaitingLine(capacity=capacity)
+        self._closed = False
+        self.in_use = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether work may begin at once, overtaking none that waits."""
+        return self.in_use < self._most and not self._line
+
+    @contextmanager
+    def taken_now(self, cost: int) -> Iterator[None]:
+        """So much is in use for the block. For callers that have seen that the room is free."""
+        self.in_use += cost
+        try:
+            yield
+        finally:
+            self._give_back(cost)
+
+    @asynccontextmanager
+    async def taken(self, cost: int = 1) -> AsyncIterator[None]:
+        """Wait for a turn; so much is in use for the block.
+
+        Raises BusyError, DeadlinePassedError, SlotsClosedError.
+        """
+        if self._closed:
+            raise SlotsClosedError
+        waiting = self._line.join(cost)
+        self._serve()
+        try:
+            await waiting.result
+            yield
+        finally:
+            if waiting.had_turn:
+                self._give_back(cost)
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._closed = True
+        self._line.refuse_all(SlotsClosedError())
+
+    def _give_back(self, cost: int) -> None:
+        self.in_use -= cost
+        self._serve()
+
+    def _serve(self) -> None:
+        while self.in_use < self._most and (waiting := self._line.take()):
+            self.in_use += waiting.work
+            waiting.result.set_result(None)
+
+
+class Threads:
+    """Runs calls off the event loop, in the context of their caller. The callers see that no more come than threads."""
+
+    def __init__(self, count: int, *, name: str) -> None:
+        self._executor = started_threads(count, name=name)
+
+    async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """`function(*args, **kwargs)` on a thread. A caller that is cancelled meanwhile waits for its end."""
+        call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+        return await finished(asyncio.get_running_loop().run_in_executor(self._executor, call))
+
+    async def close(self) -> None:
+        """Wait for what runs."""
+        await asyncio.to_thread(self._executor.shutdown)
 
 
 class Slots:
     """At most `size` calls at once, each on a thread of its own, off the event loop, in the order of a WaitingLine.
 
-    A call that is cancelled, or whose caller's wait ends, while it waits for a slot never runs.
+    A call that is cancelled, or whose caller's wait ends, while it waits for a slot never runs. One that is cancelled
+    while it runs is waited for: what it works on belongs to the caller again.
     """
 
     def __init__(self, size: int, *, name: str) -> None:
-        self._threads = started_threads(size, name=name)
-        self._line: WaitingLine[Callable[[], Any], Any] = WaitingLine(capacity=CAPACITY)
-        self._free = size
-        self._closed = False
+        self._threads = Threads(size, name=name)
+        self._room = Room(size)
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """`function(*args, **kwargs)` on a slot's thread.
 
         Raises BusyError, DeadlinePassedError, SlotsClosedError, and what the function raises.
         """
-        if self._closed:
-            raise SlotsClosedError
-        waiting = self._line.join(functools.partial(function, *args, **kwargs))
-        self._begin()
-        try:
-            result: R = await waiting.result
-            return result
-        finally:
-            # An exception holds this frame, and would hold the call with all that it works on, itself included.
-            del waiting
-
-    def _begin(self) -> None:
-        while self._free and (waiting := self._line.take()):
-            self._free -= 1
-            running = asyncio.get_running_loop().run_in_executor(self._threads, waiting.context.run, waiting.work)
-            running.add_done_callback(functools.partial(self._finish, waiting))
-
-    def _finish(self, waiting: Waiting[Callable[[], Any], Any], done: asyncio.Future[Any]) -> None:
-        self._free += 1
-        error = done.exception()
-        if not waiting.result.done():
-            waiting.result.set_result(done.result()) if error is None else waiting.result.set_exception(error)
-        self._begin()
+        async with self._room.taken():
+            return await self._threads.run(function, *args, **kwargs)
 
     async def close(self) -> None:
         """Wait for what runs, drop what waits."""
-        self._closed = True
-        self._line.refuse_all(SlotsClosedError())
-        await asyncio.to_thread(self._threads.shutdown)
+        self._room.close()
+        await self._threads.close()

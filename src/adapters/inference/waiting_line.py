@@ -1,7 +1,6 @@
 """Who is served next."""
 
 import asyncio
-import contextvars
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,12 +19,11 @@ BULK_TURN = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting(Generic[T, R]):
-    """Work that waits for its turn, and what becomes of it. `context` is that of whoever asked for it."""
+    """Work that waits for its turn, and what becomes of it."""
 
     work: T
     result: asyncio.Future[R]
     caller: Caller | None
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
     stage: Stage | None = field(default_factory=present_stage.get)
     since: float = field(default_factory=time.monotonic)
 
@@ -42,11 +40,14 @@ class Waiting(Generic[T, R]):
             if self.caller is not None:
                 self.caller.raise_if_over()
         except DeadlinePassedError as error:
-            # Its traceback holds this frame, hence the work, and would be held by it: in a ring that keeps the picture
-            # until the next full collection of garbage, which an idle service does not come to.
-            self.result.set_exception(error.with_traceback(None))
+            self.result.set_exception(error)
             return False
         return True
+
+    @property
+    def had_turn(self) -> bool:
+        """Whether a result was set, even if the caller was cancelled before it saw that."""
+        return self.result.done() and not self.result.cancelled() and self.result.exception() is None
 
 
 class WaitingLine(Generic[T, R]):

@@ -48,23 +48,23 @@ def detect(
     from entrypoints.cli.indexing import read_picture
     from entrypoints.http.schemas.models import DetectionsOut
 
-    async def run() -> "tuple[DetectionsOut, RasterImage | None]":
+    async def run() -> None:
         async with open_detector() as container:
             content = await asyncio.to_thread(read_picture, image, container.settings().http.max_upload_bytes)
             _require_known(labels or [], container.detector().labels)
             find = container.detect_objects()
-            found = await find(content, score_threshold=score_threshold, labels=labels or None)
-            all_pixels = max(found.width, found.height)
-            decoded = await container.decoder().decode(content, sufficient_side=all_pixels) if save else None
-            return DetectionsOut.of(found), decoded.raster if decoded else None
+            objects = await find(content, score_threshold=score_threshold, labels=labels or None)
+            found = DetectionsOut.of(objects)
+            if json:
+                print(found.model_dump_json(indent=2))
+            else:
+                _show(found)
+            if save:
+                all_pixels = max(objects.width, objects.height)
+                async with container.decoder().decoded(content, sufficient_side=all_pixels) as picture:
+                    _save(save, picture.raster, found)
 
-    found, picture = asyncio.run(run())
-    if json:
-        print(found.model_dump_json(indent=2))
-    else:
-        _show(found)
-    if save and picture:
-        _save(save, picture, found)
+    asyncio.run(run())
 
 
 def _require_known(labels: list[str], known: "Sequence[str]") -> None:

@@ -168,8 +168,8 @@ async def _thumbnail_of(query: Path) -> bytes:
 
     async with open_decoder() as container:
         content = await asyncio.to_thread(query.read_bytes)
-        decoded = await container.decoder().decode(content, sufficient_side=THUMBNAIL_SOURCE_SIDE)
-        return await container.thumbnails().render(decoded.raster)
+        async with container.decoder().decoded(content, sufficient_side=THUMBNAIL_SOURCE_SIDE) as picture:
+            return await container.thumbnails().render(picture.raster)
 
 
 def _save(path: Path, query: Path, result: "SearchResultOut", thumbnails: list[bytes]) -> None:
@@ -191,8 +191,8 @@ async def _tiles(query: Path, result: "SearchResultOut", thumbnails: list[bytes]
         decoder = container.decoder()
 
         async def tile(content: bytes, caption: str, full_width: int, boxes: "list[BoxOut]") -> Tile:
-            decoded = await decoder.decode(content, sufficient_side=TILE)
-            return Tile.of(decoded.raster, caption, full_width, [_corners(box) for box in boxes])
+            async with decoder.decoded(content, sufficient_side=TILE) as picture:
+                return Tile.of(picture.raster, caption, full_width, [_corners(box) for box in boxes])
 
         content = await asyncio.to_thread(query.read_bytes)
         tiles = [await tile(content, "query", result.query.width, result.query.regions)]

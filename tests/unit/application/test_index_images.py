@@ -1,12 +1,12 @@
 import asyncio
 import time
-import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from adapters.stores.file_system_image_store import FileSystemImageStore
 from application.index_images import GROUP_SIZE, GROUPS_IN_HAND, Upload
 from domain.callers import Caller, acting_for, is_bulk, raise_if_over, set_deadline
@@ -24,8 +24,8 @@ from domain.images import ImageId, ImageRecord
 from domain.metadata import Metadata
 from domain.ports.image_store import FileSizes
 from domain.raster import RasterImage
-from tests.eventually import eventually
-from tests.fakes import UNREADABLE, FakeThumbnails, records_of
+from tests.fakes import UNREADABLE, records_of
+from tests.pictures import a_picture
 from tests.unit.application.workshop import Workshop, an_upload, id_of
 
 
@@ -145,21 +145,37 @@ async def test_one_raises_an_error_without_a_name_as_it_is(workshop: Workshop, m
         await workshop.index_images.one(an_upload(b"hat"))
 
 
-@pytest.mark.usefixtures("no_garbage_collection")
-async def test_of_a_picture_that_meets_an_error_without_a_name_nothing_is_kept(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failure", ["encoder away", "without a name", "cancelled"])
+async def test_of_a_picture_that_fails_no_memory_counts_any_more(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    """It would count as in hand until the next full collection."""
-    pixels: list[weakref.ref] = []
+    decoder = PillowImageDecoder(threads=1)
+    index_images = replace(workshop.index_images, decoder=decoder)
+    counted: list[int] = []
+    encode = workshop.encoder.encode
 
-    async def render(_: FakeThumbnails, raster: RasterImage) -> bytes:
-        pixels.append(weakref.ref(raster.pixels))
-        raise PermissionError
+    async def fail(images: Sequence[RasterImage]) -> Embeddings:
+        counted.append(decoder.budget.decoded.in_use)
+        if failure == "without a name":
+            raise PermissionError
+        if failure == "cancelled":
+            raise asyncio.CancelledError
+        return await encode(images)
 
-    monkeypatch.setattr(FakeThumbnails, "render", render)
-    with pytest.raises(PermissionError):
-        await workshop.index_images.one(an_upload(b"hat"))
-    assert await eventually(lambda: [kept() is None for kept in pixels] == [True], seconds=1.0)
+    monkeypatch.setattr(workshop.encoder, "encode", fail)
+    workshop.encoder.failure = EncoderUnavailableError("away")
+    with pytest.raises((EncoderUnavailableError, PermissionError, asyncio.CancelledError)):
+        await index_images.one(an_upload(a_picture(1)))
+    assert counted[0] > 0
+    assert (decoder.budget.admitted, decoder.budget.decoded.in_use) == (0, 0)
+    await decoder.close()
+
+
+async def test_an_outcome_that_is_kept_keeps_no_picture(workshop: Workshop) -> None:
+    workshop.encoder.failure = EncoderUnavailableError("away")
+    [outcome] = await workshop.index(b"hat")
+    assert outcome.error is not None
+    assert outcome.error.__traceback__ is None, "its frames hold what was decoded"
 
 
 async def test_pictures_that_others_change_are_waited_for_until_the_deadline(

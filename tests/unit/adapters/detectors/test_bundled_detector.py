@@ -38,6 +38,7 @@ from tests.contracts.object_detector import (
     assert_same,
     detect,
 )
+from tests.decoding import decode
 from tests.photos import SEEN, photo, picture
 
 HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -124,7 +125,7 @@ async def test_a_picture_rotated_by_exif_gives_the_boxes_of_its_upright_twin(
     for image, options in ((upright, {}), (turned, {"exif": exif})):
         file = BytesIO()
         image.save(file, "PNG", **options)
-        decoded = await decoder.decode(file.getvalue(), sufficient_side=600)
+        decoded = await decode(decoder, file.getvalue(), sufficient_side=600)
         assert (decoded.raster.width, decoded.raster.height) == upright.size
         found.append(await detect(detector, decoded.raster))
     assert_same(*found)
@@ -134,7 +135,7 @@ async def test_a_jpeg_decoded_scaled_down_gives_boxes_of_the_full_picture(detect
     large = picture("chelsea").resize((4510, 3000), Image.Resampling.BICUBIC)
     file = BytesIO()
     large.save(file, "JPEG", quality=90)
-    decoded = await PillowImageDecoder(threads=1).decode(file.getvalue(), sufficient_side=600)
+    decoded = await decode(PillowImageDecoder(threads=1), file.getvalue(), sufficient_side=600)
     assert decoded.raster.pixels.shape[1] < 4510
     label, drawn = SEEN["chelsea"]
     (best, *_) = await detect(detector, decoded.raster, score_threshold=0.5)
