@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 from tests.fakes import FakeDecoder, FakeEncoder
 
-from adapters.inference.waiting_line import WaitingLine
 from adapters.repositories.in_memory import InMemorySimilarityRepository
+from adapters.scheduling.waiting_line import WaitingLine
 from adapters.telemetry.measured_ports import MeasuredImageDecoder, MeasuredImageEncoder, MeasuredSimilarityRepository
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages

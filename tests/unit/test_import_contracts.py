@@ -19,17 +19,20 @@ PURE_CORE = "The core is pure: no framework, storage or inference library in dom
 PORTS = "The application uses ports: it imports no adapter"
 ONE_ROOT = "One composition root: only entrypoints.container imports adapters"
 FAMILIES = "Adapter families know nothing of each other"
+SHARED = "What adapter families share knows none of them"
 
 BREAKS = [
     (LAYERS, "domain/images.py", "import application.progress"),
     (LAYERS, "adapters/stores/file_system_image_store.py", "import entrypoints.settings"),
     (PURE_CORE, "domain/raster.py", "import PIL.Image"),
     (PURE_CORE, "application/search_similar.py", "import qdrant_client"),
-    (PORTS, "application/search_similar.py", "import adapters.inference.slots"),
-    (ONE_ROOT, "entrypoints/settings.py", "import adapters.inference.slots"),
+    (PORTS, "application/search_similar.py", "import adapters.scheduling.slots"),
+    (ONE_ROOT, "entrypoints/settings.py", "import adapters.scheduling.slots"),
     (PURE_CORE, "domain/callers.py", "import prometheus_client"),
     (FAMILIES, "adapters/telemetry/stages.py", "import adapters.encoders.preprocessing"),
     (FAMILIES, "adapters/encoders/preprocessing.py", "import adapters.decoding.formats"),
+    (SHARED, "adapters/scheduling/stage.py", "import adapters.telemetry.stages"),
+    (SHARED, "adapters/inference/heaps.py", "import adapters.decoding.formats"),
 ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adapters.inference.slots import Room
+from adapters.scheduling.slots import Room
 from domain.callers import is_bulk
 from domain.errors import BusyError
 

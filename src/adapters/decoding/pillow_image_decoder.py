@@ -9,7 +9,7 @@ from typing_extensions import override
 from adapters.decoding.decode_budget import DecodeBudget
 from adapters.decoding.picture_reader import HeaderLimits, PictureReader
 from adapters.decoding.reader_process import ReaderProcess
-from adapters.inference.slots import Room, SlotsClosedError, Threads
+from adapters.scheduling.slots import Room, SlotsClosedError, Threads
 from domain.errors import BodyTooLargeError, BusyError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage, ImageDecoder

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from adapters.detectors.postprocessing import LabelNames, RawDetections, Selection, detected_objects
 from adapters.detectors.preprocessing import ModelInput, Pixels
-from adapters.inference.slots import Slots, SlotsClosedError
+from adapters.scheduling.slots import Slots, SlotsClosedError
 from application.begun_work import all_of
 from domain.errors import DetectorUnavailableError
 from domain.images import DetectedObject

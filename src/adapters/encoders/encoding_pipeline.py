@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from adapters.encoders.preprocessing import Pixels, Preprocessing
-from adapters.inference.batch_queue import BatchQueue
 from adapters.inference.cores import available_cores
-from adapters.inference.slots import Slots, SlotsClosedError
+from adapters.scheduling.batch_queue import BatchQueue
+from adapters.scheduling.slots import Slots, SlotsClosedError
 from application.begun_work import all_of
 from domain.embeddings import Embedding, Embeddings
 from domain.errors import EncoderUnavailableError

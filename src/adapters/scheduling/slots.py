@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec, TypeVar
 
-from adapters.inference.waiting_line import WaitingLine
+from adapters.scheduling.waiting_line import WaitingLine
 from application.begun_work import finished
 
 P = ParamSpec("P")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from adapters.inference.slots import Room, Slots, SlotsClosedError
+from adapters.scheduling.slots import Room, Slots, SlotsClosedError
 from domain.callers import Caller, acting_for
 from domain.errors import DeadlinePassedError
 from tests.eventually import until

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from adapters.inference.slots import Slots, SlotsClosedError
-from adapters.inference.waiting_line import Waiting, WaitingLine
+from adapters.scheduling.slots import Slots, SlotsClosedError
+from adapters.scheduling.waiting_line import Waiting, WaitingLine
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
-from adapters.inference.waiting_line import BULK_TURN, WaitingLine
+from adapters.scheduling.waiting_line import BULK_TURN, WaitingLine
 from domain.callers import Caller, acting_for, begin_bulk, set_deadline
 from domain.errors import BusyError, DeadlinePassedError
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from adapters.inference.stage import Stage, present_stage
+from adapters.scheduling.stage import Stage, present_stage
 from domain.callers import Caller, is_bulk, present_caller
 from domain.errors import BusyError, DeadlinePassedError
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.inference import batch_queue
-from adapters.inference.batch_queue import BatchQueue
-from adapters.inference.slots import SlotsClosedError
+from adapters.scheduling import batch_queue
+from adapters.scheduling.batch_queue import BatchQueue
+from adapters.scheduling.slots import SlotsClosedError
 from domain.callers import set_deadline
 from domain.errors import DeadlinePassedError
 
