@@ -22,8 +22,7 @@ from adapters.detectors.coco_labels import COCO_LABELS
 from adapters.detectors.exported_detector import OUTPUTS, PIXELS, ExportedDetector
 from adapters.detectors.postprocessing import SCORE_FLOOR
 from adapters.detectors.preprocessing import ModelInput
-from adapters.inference.new_directory import new_directory
-from adapters.inference.weight_files import verified_sha256
+from adapters.inference.model_directory import new_directory, verified_sha256
 from domain.errors import ModelError
 
 MODEL = "ssd_mobilenet_v2_coco"

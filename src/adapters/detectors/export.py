@@ -25,8 +25,8 @@ from adapters.detectors.openvino_object_detector import OpenVinoRunner
 from adapters.detectors.postprocessing import EVERYTHING
 from adapters.detectors.torchvision_model import TorchvisionModel, load_torchvision_model
 from adapters.detectors.torchvision_object_detector import torch_pipeline
-from adapters.inference.new_directory import new_directory
-from adapters.inference.openvino_graph import Precision, available_precisions, compile_graph
+from adapters.inference.model_directory import new_directory
+from adapters.inference.openvino_graph import Precision, available_precisions, compile_graph, read_graph
 from domain.errors import ModelError
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject
@@ -186,7 +186,7 @@ def _resize(
 
 def _share(written: ExportedDetector, expected: list[list[DetectedObject]], precision: Precision) -> float:
     """The mean agreement with torch over the test pictures."""
-    compiled = compile_graph(written.graph(), device="cpu", precision=precision)
+    compiled = compile_graph(read_graph(written), device="cpu", precision=precision)
     pipeline = DetectionPipeline(
         model_input=written.model_input,
         names=written.names,

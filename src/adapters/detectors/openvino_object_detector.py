@@ -17,7 +17,14 @@ from adapters.detectors.exported_detector import OUTPUTS, ExportedDetector
 from adapters.detectors.golden_picture import agree, from_json, golden_picture
 from adapters.detectors.postprocessing import EVERYTHING, LabelNames, RawDetections, Selection, label_names
 from adapters.detectors.preprocessing import ModelInput, Pixels
-from adapters.inference.openvino_graph import Hint, Precision, available_precisions, checked_precision, compile_graph
+from adapters.inference.openvino_graph import (
+    Hint,
+    Precision,
+    available_precisions,
+    checked_precision,
+    compile_graph,
+    read_graph,
+)
 from domain.errors import DetectorUnavailableError, ModelError
 from domain.images import DetectedObject
 from domain.models import ModelDescription
@@ -200,7 +207,7 @@ def _of_directory(exported: ExportedDetector) -> _Loaded:
         weights_digest=exported.weights_digest,
         names=exported.names,
         model_input=exported.model_input,
-        graph=exported.graph(),
+        graph=read_graph(exported),
         golden=exported.golden_objects(),
     )
 

@@ -20,7 +20,7 @@ from torchvision.models import WeightsEnum, detection
 from adapters.detectors.coco_labels import COCO_LABELS
 from adapters.detectors.postprocessing import SCORE_FLOOR, LabelNames
 from adapters.detectors.preprocessing import ModelInput
-from adapters.inference.weight_files import require_digest, verified_sha256
+from adapters.inference.model_directory import require_digest, verified_sha256
 from domain.errors import ModelError
 
 NO_LABEL = ("__background__", "no person", "N/A", "")

@@ -6,7 +6,8 @@ Nothing here imports torch or timm but `pull_model`, when it is called.
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.encoders.exported_model import MANIFEST, PACKAGED, ExportedModel
+from adapters.encoders.exported_model import PACKAGED, ExportedModel
+from adapters.inference.model_directory import MANIFEST
 from domain.errors import ModelError
 
 

@@ -11,12 +11,12 @@ import openvino
 import torch
 from torch.jit._trace import TracerWarning
 
-from adapters.encoders.exported_model import GOLDEN, GRAPH, ExportedModel
+from adapters.encoders.exported_model import GOLDEN, ExportedModel
 from adapters.encoders.golden_pictures import golden_pictures, least_cosine
 from adapters.encoders.openvino_image_encoder import OpenVinoRunner
 from adapters.encoders.preprocessing import Pixels
 from adapters.encoders.timm_model import ImageFeatures, PoolingChoice, TimmModel, load_timm_model
-from adapters.inference.new_directory import new_directory
+from adapters.inference.model_directory import GRAPH, new_directory
 from adapters.inference.openvino_graph import available_precisions
 from domain.embeddings import Embeddings
 from domain.errors import ModelError
@@ -75,12 +75,12 @@ def export_model(
         np.save(new / GOLDEN, embed(timm_model.features, golden))
         openvino.save_model(_converted(timm_model.features, golden), new / GRAPH, compress_to_fp16=True)
         (new / NOTICE).write_text(_notice(timm_model), encoding="utf-8")
-        written = ExportedModel.write(
+        written = ExportedModel.write_manifest(
             new,
             model=timm_model.name,
             weights_digest=timm_model.weights_digest,
             dimension=timm_model.features.dimension,
-            preprocessing=timm_model.preprocessing,
+            preprocessing=timm_model.preprocessing.as_mapping(),
             licence=timm_model.licence,
             made_with={name: version(name) for name in LIBRARIES},
         )

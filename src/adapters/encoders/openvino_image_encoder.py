@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +9,12 @@ import openvino
 from typing_extensions import override
 
 from adapters.encoders.encoding_pipeline import EncodingPipeline
-from adapters.encoders.exported_model import GRAPH, WEIGHTS, ExportedModel
+from adapters.encoders.exported_model import ExportedModel
 from adapters.encoders.golden_pictures import check_parity, golden_pictures
 from adapters.encoders.preprocessing import Pixels
-from adapters.inference.openvino_graph import Precision, checked_precision, compile_graph
+from adapters.inference.openvino_graph import Precision, checked_precision, compile_graph, read_graph
 from domain.embeddings import Embeddings, EmbeddingSpace
-from domain.errors import EncoderUnavailableError, ModelError
+from domain.errors import EncoderUnavailableError
 from domain.models import ModelDescription
 from domain.ports.image_encoder import ImageEncoder
 from domain.raster import RasterImage
@@ -115,7 +114,8 @@ class OpenVinoRunner:
     """
 
     def __init__(self, exported: ExportedModel, *, device: str, precision: Precision, threads: int) -> None:
-        graph = _read(exported.directory)
+        graph = read_graph(exported)
+        graph.reshape([1, *(dimension.get_length() for dimension in graph.input().partial_shape[1:])])
         whole = compile_graph(graph, device=device, precision=precision, threads=threads)
         streams = compile_graph(graph, device=device, precision=precision, threads=threads, hint="THROUGHPUT").model
         self._one = whole.model.create_infer_request()
@@ -141,13 +141,3 @@ class OpenVinoRunner:
 
 def _keep(request: openvino.InferRequest, target: Embeddings) -> None:
     target[...] = request.get_output_tensor(0).data[0]
-
-
-def _read(directory: Path) -> openvino.Model:
-    """The graph for one picture at a time. Raises ModelError."""
-    try:
-        graph = openvino.Core().read_model(directory / GRAPH, directory / WEIGHTS)
-        graph.reshape([1, *(dimension.get_length() for dimension in graph.input().partial_shape[1:])])
-    except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot read the model in {directory}: {error}") from error
-    return graph

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from adapters.encoders import efficientnet_lite_weights
 from adapters.encoders.hub import WEIGHT_FILES, fetch_weights, hub_errors
 from adapters.encoders.preprocessing import GEM_POWER, Fit, Interpolation, Pooling, Preprocessing
-from adapters.inference.weight_files import require_digest, verified_sha256
+from adapters.inference.model_directory import require_digest, verified_sha256
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ModelError
 from domain.ports.image_decoder import DECODE_VERSION

@@ -24,10 +24,12 @@ from adapters.detectors.bundled_detector import (
     prepared_bundled_detector,
 )
 from adapters.detectors.coco_labels import COCO_LABELS
-from adapters.detectors.exported_detector import FILES, MANIFEST, ExportedDetector
+from adapters.detectors.exported_detector import ExportedDetector
 from adapters.detectors.golden_picture import from_json, iou, share_found
 from adapters.detectors.openvino_object_detector import OpenVinoObjectDetector
 from adapters.detectors.postprocessing import EVERYTHING, RawDetections, detected_objects
+from adapters.inference.model_directory import MANIFEST, WEIGHTS
+from adapters.inference.openvino_graph import read_graph
 from domain.errors import ModelError
 from domain.images import DetectedObject
 from domain.raster import RasterImage
@@ -183,13 +185,14 @@ def test_preparing_again_changes_nothing_and_repairs_what_is_damaged(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Converting takes seconds, and other tests do it.
-    monkeypatch.setattr(bundled_detector, "convert_bundled_detector", ExportedDetector.read(models / MODEL).graph)
+    made = ExportedDetector.read(models / MODEL)
+    monkeypatch.setattr(bundled_detector, "convert_bundled_detector", lambda: read_graph(made))
     copy = Path(shutil.copytree(models, tmp_path / "models"))
     manifest = copy / MODEL / MANIFEST
     before = manifest.stat().st_mtime_ns
     prepare_bundled_detector(copy)
     assert manifest.stat().st_mtime_ns == before
-    with (copy / MODEL / FILES[1]).open("r+b") as file:
+    with (copy / MODEL / WEIGHTS).open("r+b") as file:
         file.seek(1_000_000)
         file.write(b"damage")
     assert prepared_bundled_detector(copy) is None

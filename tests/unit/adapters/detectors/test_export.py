@@ -13,14 +13,14 @@ from openvino import opset13
 from adapters.detectors import export
 from adapters.detectors.detection_pipeline import DetectionPipeline
 from adapters.detectors.export import ExportedDetectorWithParity, export_detector
-from adapters.detectors.exported_detector import FILES, MANIFEST, ExportedDetector
+from adapters.detectors.exported_detector import ExportedDetector
 from adapters.detectors.golden_picture import share_found
 from adapters.detectors.openvino_object_detector import OpenVinoObjectDetector, OpenVinoRunner
 from adapters.detectors.postprocessing import EVERYTHING
 from adapters.detectors.torchvision_model import load_torchvision_model
 from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector, torch_pipeline
-from adapters.inference.openvino_graph import compile_graph
-from adapters.inference.weight_files import sha256_of
+from adapters.inference.model_directory import MANIFEST, sha256_of
+from adapters.inference.openvino_graph import compile_graph, read_graph
 from domain.errors import ModelError
 from tests.contracts.object_detector import ObjectDetectorContract, detect
 from tests.photos import photo
@@ -108,7 +108,7 @@ def test_the_converted_graph_computes_what_torch_does(rcnn: ExportedDetectorWith
 
 def test_a_picture_without_objects_gives_none_after_one_with_many(rcnn: ExportedDetectorWithParity) -> None:
     """OpenVINO's branching gave one object of the previous picture's confidence."""
-    compiled = compile_graph(rcnn.exported.graph(), device="cpu", precision="f32")
+    compiled = compile_graph(read_graph(rcnn.exported), device="cpu", precision="f32")
     infer = OpenVinoRunner(compiled.model)
     for _ in range(2):
         assert len(infer(photo("coffee").pixels).scores) > 10
@@ -148,7 +148,7 @@ def test_nothing_is_written_where_too_much_is_lost(
 
 def _backwards(exported: ExportedDetector) -> openvino.Model:
     """The exported graph, but with x and y of its boxes exchanged."""
-    graph = exported.graph()
+    graph = read_graph(exported)
     boxes, scores, labels = (result.input_value(0) for result in graph.get_results())
     turned = opset13.gather(boxes, np.array([1, 0, 3, 2]), np.array(1))
     model = openvino.Model([opset13.result(one) for one in (turned.output(0), scores, labels)], graph.get_parameters())
@@ -162,7 +162,7 @@ def copy(ssd: ExportedDetectorWithParity, tmp_path: Path) -> Path:
     return Path(shutil.copytree(ssd.exported.directory, tmp_path / "model"))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ExportedDetector.FILES)
 async def test_an_altered_file_is_named(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -171,7 +171,7 @@ async def test_an_altered_file_is_named(copy: Path, name: str) -> None:
         await OpenVinoObjectDetector(model=str(copy)).open()
 
 
-@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+@pytest.mark.parametrize("name", [*ExportedDetector.FILES, MANIFEST])
 async def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(ModelError, match=name):

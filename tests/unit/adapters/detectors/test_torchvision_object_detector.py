@@ -18,7 +18,7 @@ from adapters.detectors.torchvision_model import (
     untrained,
 )
 from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
-from adapters.inference.weight_files import sha256_of
+from adapters.inference.model_directory import sha256_of
 from domain.errors import ModelError
 from tests.contracts.object_detector import ObjectDetectorContract, UnopenedObjectDetectorContract
 from tests.torchvision_checkpoints import save_torch, seeded_detector

@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 
 from adapters.encoders.catalogue import runnable_models
 from adapters.encoders.export import LEAST_COSINE, export_model
-from adapters.encoders.exported_model import FILES, MANIFEST, PACKAGED, ExportedModel
+from adapters.encoders.exported_model import PACKAGED, ExportedModel
 from adapters.encoders.golden_pictures import golden_pictures
 from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
 from adapters.encoders.timm_image_encoder import TimmImageEncoder
+from adapters.inference.model_directory import MANIFEST
 from domain.errors import ModelError
 from domain.ports.image_encoder import ImageEncoder
 from tests.contracts.image_encoder import noise
@@ -64,7 +65,7 @@ def test_the_export_reproduces_the_packaged_default(default_export: Path) -> Non
 
 
 def test_nothing_but_the_model_is_left(default_export: Path) -> None:
-    assert {path.name for path in default_export.iterdir()} == {*FILES, MANIFEST, "NOTICE"}
+    assert {path.name for path in default_export.iterdir()} == {*ExportedModel.FILES, MANIFEST, "NOTICE"}
     assert [path.name for path in default_export.parent.iterdir()] == [DEFAULT]
 
 

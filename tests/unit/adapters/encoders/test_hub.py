@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from adapters.encoders.catalogue import pull_model
 from adapters.encoders.timm_model import load_timm_model
-from adapters.inference.weight_files import sha256_of
+from adapters.inference.model_directory import sha256_of
 from domain.errors import ModelError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

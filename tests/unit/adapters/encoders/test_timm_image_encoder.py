@@ -13,7 +13,7 @@ from adapters.encoders.golden_pictures import golden_pictures
 from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
 from adapters.encoders.timm_image_encoder import TimmImageEncoder
 from adapters.encoders.timm_model import load_timm_model
-from adapters.inference.weight_files import sha256_of
+from adapters.inference.model_directory import sha256_of
 from domain.errors import EncoderUnavailableError, ModelError
 from domain.geometry import BoundingBox
 from domain.raster import RasterImage
