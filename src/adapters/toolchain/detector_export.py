@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,8 +23,7 @@ from adapters.detectors.exported_detector import OUTPUTS, PIXELS, ExportedDetect
 from adapters.detectors.golden_picture import agreement, golden_picture
 from adapters.detectors.openvino_object_detector import OpenVinoRunner
 from adapters.detectors.postprocessing import EVERYTHING
-from adapters.detectors.torchvision_model import TorchvisionModel, load_torchvision_model
-from adapters.detectors.torchvision_object_detector import torch_pipeline
+from adapters.detectors.torchvision_object_detector import TorchvisionModel, torch_pipeline
 from adapters.inference.model_directory import new_directory
 from adapters.inference.openvino_graph import Precision, available_precisions, compile_graph, read_graph
 from domain.errors import ModelError
@@ -53,34 +52,16 @@ class ExportedDetectorWithParity:
     """Of the best objects that torch and OpenVINO find, the part that both do, by OpenVINO's precision."""
 
 
-def export_detector(
-    model: str,
-    directory: Path,
-    *,
-    weights: str = "DEFAULT",
-    checkpoint: Path | None = None,
-    checkpoint_sha256: str | None = None,
-    labels_file: Path | None = None,
-    cache: Path | None = None,
-) -> ExportedDetectorWithParity:
+def export_detector(directory: Path, load: Callable[[], TorchvisionModel]) -> ExportedDetectorWithParity:
     """Write `directory`: graph, weights (fp16), golden detections and manifest. All of it, or nothing.
 
-    The parameters are those of `load_torchvision_model`. Nothing is written unless OpenVINO in f32 finds what torch
-    does, in the golden picture and in parts of it.
+    Nothing is written unless OpenVINO in f32 finds what torch does, in the golden picture and in parts of it.
 
-    Raises ModelError: as `load_torchvision_model`; a model that cannot be converted or loses too much; a directory
-    that exists.
+    Raises ModelError: as `load`; a model that cannot be converted or loses too much; a directory that exists.
     """
     if directory.exists():
         raise ModelError(f"{directory} exists: remove it first, or choose another place.")
-    source = load_torchvision_model(
-        model,
-        weights=weights,
-        checkpoint=checkpoint,
-        checkpoint_sha256=checkpoint_sha256,
-        labels_file=labels_file,
-        cache=cache,
-    )
+    source = load()
     pipeline = torch_pipeline(source, torch.device("cpu"))
     expected = [pipeline.detect_now(picture, EVERYTHING) for picture in _test_pictures()]
     with new_directory(directory) as new:
@@ -92,7 +73,7 @@ def export_detector(
             weights_digest=source.weights_digest,
             names=source.names,
             model_input=source.model_input,
-            licence="unknown" if checkpoint else "bsd-3-clause",
+            licence=source.licence,
             made_with={name: version(name) for name in LIBRARIES},
         )
         shares: dict[str, float] = {

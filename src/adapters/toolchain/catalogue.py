@@ -68,8 +68,8 @@ def pull_model(
     model, a hub out of reach, weights that are others.
     """
     try:
-        from adapters.encoders.hub import commit_of  # noqa: PLC0415 - the extra [torch]
-        from adapters.encoders.timm_model import load_timm_model  # noqa: PLC0415
+        from adapters.toolchain.hub import commit_of  # noqa: PLC0415 - the extra [torch]
+        from adapters.toolchain.timm_model import load_timm_model  # noqa: PLC0415
     except ImportError as error:
         raise ModelError(f"Pulling needs torch and timm ({error}): pip install '.[torch]' in the clone.") from error
     model = load_timm_model(name, revision=revision, checkpoint_sha256=sha256, cache=cache)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,18 @@ import pytest
 import torch
 from openvino import opset13
 
-from adapters.detectors import export
 from adapters.detectors.detection_pipeline import DetectionPipeline
-from adapters.detectors.export import ExportedDetectorWithParity, export_detector
 from adapters.detectors.exported_detector import ExportedDetector
 from adapters.detectors.golden_picture import share_found
 from adapters.detectors.openvino_object_detector import OpenVinoObjectDetector, OpenVinoRunner
 from adapters.detectors.postprocessing import EVERYTHING
-from adapters.detectors.torchvision_model import load_torchvision_model
 from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector, torch_pipeline
 from adapters.inference.model_directory import MANIFEST, sha256_of
 from adapters.inference.openvino_graph import compile_graph, read_graph
+from adapters.toolchain import detector_export as export
+from adapters.toolchain.bundled_conversion import convert_bundled_detector
+from adapters.toolchain.detector_export import ExportedDetectorWithParity, export_detector
+from adapters.toolchain.torchvision_model import load_torchvision_model
 from domain.errors import ModelError
 from tests.contracts.object_detector import ObjectDetectorContract, detect
 from tests.photos import photo
@@ -37,17 +39,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ssd(place: Path) -> ExportedDetectorWithParity:
-    return export_detector(SSD, place / "ssd", checkpoint=save_torch(SSD, place / "ssd.pth"))
+    return export_detector(
+        place / "ssd", partial(load_torchvision_model, SSD, checkpoint=save_torch(SSD, place / "ssd.pth"))
+    )
 
 
 @pytest.fixture(scope="module")
 def rcnn(place: Path) -> ExportedDetectorWithParity:
-    return export_detector(RCNN, place / "rcnn", checkpoint=save_torch(RCNN, place / "rcnn.pth"))
+    return export_detector(
+        place / "rcnn", partial(load_torchvision_model, RCNN, checkpoint=save_torch(RCNN, place / "rcnn.pth"))
+    )
 
 
 @pytest.fixture(scope="module")
 def exported_detector(ssd: ExportedDetectorWithParity) -> OpenVinoObjectDetector:
-    return OpenVinoObjectDetector(model=str(ssd.exported.directory), precision="f32")
+    return OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(ssd.exported.directory), precision="f32")
 
 
 class TestExportedSsd(ObjectDetectorContract):
@@ -72,8 +78,10 @@ async def test_openvino_finds_what_torch_finds(
 ) -> None:
     exported = {"ssd": ssd, "rcnn": rcnn}[name]
     assert exported.shares["f32"] >= export.LEAST_SHARE
-    by_openvino = OpenVinoObjectDetector(model=str(place / name), precision="f32")
-    by_torch = TorchvisionObjectDetector(model=exported.exported.model, checkpoint=place / f"{name}.pth")
+    by_openvino = OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(place / name), precision="f32")
+    by_torch = TorchvisionObjectDetector(
+        partial(load_torchvision_model, exported.exported.model, checkpoint=place / f"{name}.pth")
+    )
     for detector in (by_openvino, by_torch):
         await detector.open()
     found = objects = 0.0
@@ -121,7 +129,7 @@ async def test_in_auto_a_model_that_does_not_bear_rounding_runs_in_f32(
     answers = iter([False, True])
     monkeypatch.setattr("adapters.detectors.openvino_object_detector.agree", lambda *_: next(answers))
     monkeypatch.setattr("adapters.detectors.openvino_object_detector.available_precisions", lambda _: ("f32", "f32"))
-    detector = OpenVinoObjectDetector(model=str(rcnn.exported.directory))
+    detector = OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(rcnn.exported.directory))
     await detector.open()
     assert detector.description.precision == "f32"
     assert next(answers, None) is None
@@ -131,7 +139,7 @@ async def test_in_auto_a_model_that_does_not_bear_rounding_runs_in_f32(
 def test_what_exists_is_kept(ssd: ExportedDetectorWithParity, place: Path) -> None:
     before = (place / "ssd" / MANIFEST).read_bytes()
     with pytest.raises(ModelError, match="exists: remove it first"):
-        export_detector(SSD, place / "ssd", checkpoint=place / "ssd.pth")
+        export_detector(place / "ssd", partial(load_torchvision_model, SSD, checkpoint=place / "ssd.pth"))
     assert (place / "ssd" / MANIFEST).read_bytes() == before
     assert ssd.exported.licence == "unknown"
 
@@ -142,7 +150,7 @@ def test_nothing_is_written_where_too_much_is_lost(
     monkeypatch.setattr(export, "converted", lambda _: _backwards(ssd.exported))
     monkeypatch.setattr(export, "available_precisions", lambda _: ("f32",))
     with pytest.raises(ModelError, match="Nothing is written"):
-        export_detector(SSD, tmp_path / "ssd", checkpoint=place / "ssd.pth")
+        export_detector(tmp_path / "ssd", partial(load_torchvision_model, SSD, checkpoint=place / "ssd.pth"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -168,14 +176,14 @@ async def test_an_altered_file_is_named(copy: Path, name: str) -> None:
     content[len(content) // 2] ^= 1
     (copy / name).write_bytes(content)
     with pytest.raises(ModelError, match=name):
-        await OpenVinoObjectDetector(model=str(copy)).open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(copy)).open()
 
 
 @pytest.mark.parametrize("name", [*ExportedDetector.FILES, MANIFEST])
 async def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(ModelError, match=name):
-        await OpenVinoObjectDetector(model=str(copy)).open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(copy)).open()
 
 
 @pytest.mark.parametrize(
@@ -186,4 +194,4 @@ async def test_a_damaged_manifest_is_named(copy: Path, change: dict[str, object]
     manifest = json.loads((copy / MANIFEST).read_text())
     (copy / MANIFEST).write_text(json.dumps(manifest | change))
     with pytest.raises(ModelError, match=message):
-        await OpenVinoObjectDetector(model=str(copy)).open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(copy)).open()

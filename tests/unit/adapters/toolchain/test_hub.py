@@ -16,9 +16,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from adapters.encoders.catalogue import pull_model
-from adapters.encoders.timm_model import load_timm_model
 from adapters.inference.model_directory import sha256_of
+from adapters.toolchain.catalogue import pull_model
+from adapters.toolchain.timm_model import load_timm_model
 from domain.errors import ModelError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -27,7 +27,7 @@ REPOSITORY = "someone/small"
 PULL = """
 import json, sys
 from pathlib import Path
-from adapters.encoders.catalogue import pull_model
+from adapters.toolchain.catalogue import pull_model
 from domain.errors import ModelError
 for arguments in json.loads(sys.argv[1]):
     try:
