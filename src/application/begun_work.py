@@ -1,12 +1,24 @@
-"""Work that has begun is waited for, whatever becomes of the caller."""
+"""Work that has begun is finished, whatever becomes of its caller."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import TypeVar, overload
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, TypeVar, overload
+
+from domain.callers import Deadline, within
 
 T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+async def committed(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to, which neither the caller's deadline ends nor a cancellation of the caller.
+
+    Asks for no deadline itself: a caller whose deadline has passed should not begin.
+    """
+    with within(Deadline()):
+        running = asyncio.create_task(work)
+    return await finished(running)
 
 
 async def finished(work: Awaitable[T]) -> T:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from application.begun_work import all_of
+from application.begun_work import all_of, committed
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
-from domain.callers import Caller, acting_for, begin_bulk, raise_if_over
+from domain.callers import begin_bulk, raise_if_over
 from domain.errors import InternalError, LookalikeError, RepositoryUnavailableError, StorageFullError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
@@ -200,8 +200,7 @@ class IndexImages:
                 await self._put_back(item)
             if metadata is not None and metadata != record.metadata:
                 raise_if_over()
-                with acting_for(Caller()):  # what has begun is finished, whoever asked for it
-                    await self.repository.set_metadata(record.id, metadata)
+                await committed(self.repository.set_metadata(record.id, metadata))
                 record = replace(record, metadata=metadata)
         except LookalikeError as error:
             return _failed(item.upload, error)
@@ -211,12 +210,14 @@ class IndexImages:
         """Store the files of an image that is indexed, but whose files are not all there."""
         async with self._decoded(item) as picture:
             thumbnail = await self.thumbnails.render(picture.raster)
-        raise_if_over()
+
+        async def put() -> None:
+            await self.store.put(item.id, original=item.content, thumbnail=thumbnail)
+            if not await self.repository.get([item.id]):  # others have deleted it meanwhile
+                await self.store.delete(item.id)
+
         async with self.store.changing([item.id]):
-            with acting_for(Caller()):
-                await self.store.put(item.id, original=item.content, thumbnail=thumbnail)
-                if not await self.repository.get([item.id]):  # others have deleted it meanwhile
-                    await self.store.delete(item.id)
+            await committed(put())
 
     async def _prepare(self, item: _Arrived) -> _Prepared | IndexOutcome:
         """Everything of one picture, one step after the other: the pixels are held no longer than it takes."""
@@ -250,11 +251,8 @@ class IndexImages:
     async def _commit(self, prepared: Sequence[_Prepared]) -> Sequence[ImageRecord]:
         if not prepared:
             return ()
-        raise_if_over()
         async with self.store.changing([item.record.id for item in prepared]):
-            # From here on whoever asked may go: what has begun is finished, so that no file is left without a record.
-            with acting_for(Caller()):
-                full = await self._write(prepared)
+            full = await committed(self._write(prepared))  # so that no file is left without a record
         if full is not None:
             raise full
         return [item.record for item in prepared]

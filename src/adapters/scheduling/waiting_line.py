@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from adapters.scheduling.stage import Stage, present_stage
-from domain.callers import Caller, is_bulk, present_caller
+from domain.callers import Deadline, is_bulk, present_deadline
 from domain.errors import BusyError, DeadlinePassedError
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Waiting(Generic[T, R]):
 
     work: T
     result: asyncio.Future[R]
-    caller: Caller | None
+    deadline: Deadline | None
     stage: Stage | None = field(default_factory=present_stage.get)
     since: float = field(default_factory=time.monotonic)
 
@@ -37,8 +37,8 @@ class Waiting(Generic[T, R]):
         if self.result.done():
             return False
         try:
-            if self.caller is not None:
-                self.caller.raise_if_over()
+            if self.deadline is not None:
+                self.deadline.raise_if_over()
         except DeadlinePassedError as error:
             self.result.set_exception(error)
             return False
@@ -69,8 +69,8 @@ class WaitingLine(Generic[T, R]):
     def join(self, work: T) -> Waiting[T, R]:
         """Wait from now on; `result` is set by whoever takes the work. Raises BusyError."""
         loop = asyncio.get_running_loop()
-        caller = present_caller()
-        waiting: Waiting[T, R] = Waiting(work, loop.create_future(), caller)
+        deadline = present_deadline()
+        waiting: Waiting[T, R] = Waiting(work, loop.create_future(), deadline)
         if is_bulk():
             self._bulk.append(waiting)
         elif len(self._first) >= self._capacity:
@@ -79,9 +79,9 @@ class WaitingLine(Generic[T, R]):
             self._first.append(waiting)
         if waiting.stage is not None:
             waiting.stage.joined_line()
-        if caller is not None and caller.deadline is not None:
+        if deadline is not None and deadline.at is not None:
             # An answer in time that there is none, however long the line. What has begun by then goes on.
-            timer = loop.call_later(max(0.0, caller.deadline - time.monotonic()), self._expire, waiting)
+            timer = loop.call_later(max(0.0, deadline.at - time.monotonic()), self._expire, waiting)
             waiting.result.add_done_callback(lambda _: timer.cancel())
         return waiting
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.callers import Caller, acting_for, set_deadline
+from domain.callers import Deadline, set_deadline, within
 from entrypoints.http.paths import is_health, own_path
 from entrypoints.http.problems import ProblemResponse, problem
 from entrypoints.http.route_templates import UNMATCHED
@@ -62,7 +62,7 @@ class _Progress:
 
 
 class RequestContext:
-    """Gives the request its id and its caller, tells how it went, and turns a crash into a problem.
+    """Gives the request its id and its deadline, tells how it went, and turns a crash into a problem.
 
     Around everything but `SecurityHeaders`, whose headers its answers have too.
     """
@@ -98,9 +98,9 @@ class RequestContext:
         if self._observer is not None:
             self._observer.request_began()
         trace.get_current_span().set_attribute("lookalike.request_id", request_id)
-        caller = Caller()
-        watched = _WatchedReceive(receive, caller, progress)
-        with structlog.contextvars.bound_contextvars(request_id=request_id), acting_for(caller):
+        deadline = Deadline()
+        watched = _WatchedReceive(receive, deadline, progress)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), within(deadline):
             try:
                 await self._answer(scope, watched, send_with_id, headers)
             except Exception:
@@ -184,9 +184,9 @@ class RootPath:
 class _WatchedReceive:
     """The server's `receive`; it notes when a caller goes away who has sent everything and waits for the answer."""
 
-    def __init__(self, receive: Receive, caller: Caller, progress: _Progress) -> None:
+    def __init__(self, receive: Receive, deadline: Deadline, progress: _Progress) -> None:
         self._receive = receive
-        self._caller = caller
+        self._deadline = deadline
         self._progress = progress
         self._watch: asyncio.Task[Message] | None = None
 
@@ -201,7 +201,7 @@ class _WatchedReceive:
 
     async def _until_gone(self) -> Message:
         message = await self._receive()  # after all of the body, only a disconnect can come
-        self._caller.gone = True
+        self._deadline.gone = True
         return message
 
     def stop(self) -> None:

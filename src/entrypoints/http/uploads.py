@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Message, Receive
 
 from application.index_images import Upload
-from domain.callers import present_caller, set_deadline
+from domain.callers import seconds_left, set_deadline
 from domain.errors import BodyTooLargeError, BusyError, StorageFullError
 from domain.metadata import Metadata
 from entrypoints.http.auth import RequiredRole
@@ -110,8 +110,7 @@ class CountedRoute(APIRoute):
     @staticmethod
     def bound_wait(http: HttpSettings) -> None:
         """The server's deadline, for callers who set none of their own."""
-        caller = present_caller()
-        if http.deadline_seconds and (caller is None or caller.deadline is None):
+        if http.deadline_seconds and seconds_left() is None:
             set_deadline(http.deadline_seconds)
 
     def _watched(self, request: Request, limit: int, http: HttpSettings) -> Receive:

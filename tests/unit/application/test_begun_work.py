@@ -1,9 +1,12 @@
 import asyncio
+import time
 from collections.abc import Awaitable
 
 import pytest
 
-from application.begun_work import all_of, finished
+from application.begun_work import all_of, committed, finished
+from domain.callers import Deadline, raise_if_over, seconds_left, within
+from domain.errors import DeadlinePassedError
 
 
 async def test_a_cancelled_caller_hears_of_it_once_the_work_has_ended() -> None:
@@ -40,6 +43,29 @@ async def test_work_that_fails_after_its_caller_was_cancelled_is_no_error_of_the
         await caller
     await asyncio.sleep(0)
     assert unseen == []
+
+
+async def test_committed_work_has_no_deadline_and_is_not_cancelled_with_its_caller() -> None:
+    left: list[float | None] = []
+
+    async def write() -> str:
+        await asyncio.sleep(0.01)
+        raise_if_over()
+        left.append(seconds_left())
+        return "written"
+
+    deadline = Deadline(time.monotonic())
+    with within(deadline):
+        assert await committed(write()) == "written"
+        caller = asyncio.create_task(committed(write()))
+        await asyncio.sleep(0)
+        deadline.gone = True
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        with pytest.raises(DeadlinePassedError):
+            raise_if_over()  # the caller's own deadline is as it was
+    assert left == [None, None]
 
 
 async def test_what_the_work_comes_to_is_the_callers() -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from adapters.scheduling.slots import Room, Slots, SlotsClosedError
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.errors import DeadlinePassedError
 from tests.eventually import until
 
@@ -77,16 +77,16 @@ async def test_a_call_that_runs_is_waited_for_by_its_cancelled_caller() -> None:
 @pytest.mark.parametrize("why", ["the caller went away", "the deadline passed"])
 async def test_a_call_that_is_not_wanted_any_more_never_runs(why: str) -> None:
     slots = Slots(1, name="test")
-    finish, caller = threading.Event(), Caller()
+    finish, deadline = threading.Event(), Deadline()
     ran: list[str] = []
     running = asyncio.create_task(slots.run(finish.wait, 10))
     await asyncio.sleep(0)
     if why == "the deadline passed":
-        caller.deadline = time.monotonic() + 0.01
-    with acting_for(caller):
+        deadline.at = time.monotonic() + 0.01
+    with within(deadline):
         waiting = asyncio.create_task(slots.run(ran.append, "waited"))
     await asyncio.wait([waiting], timeout=0.1)
-    caller.gone = why == "the caller went away"
+    deadline.gone = why == "the caller went away"
     finish.set()
     await running
     with pytest.raises(DeadlinePassedError):

@@ -19,7 +19,7 @@ from adapters.telemetry.measured_ports import (
 )
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.errors import (
     DeadlinePassedError,
     EncoderUnavailableError,
@@ -154,7 +154,7 @@ async def test_failures_are_counted_by_their_code(metrics: Metrics, stages: Stag
     for _ in range(2):
         with pytest.raises(UnsupportedImageError):
             await decode(decoder, b"", sufficient_side=8)
-    with acting_for(Caller(deadline=0.0)), pytest.raises(DeadlinePassedError):
+    with within(Deadline(0.0)), pytest.raises(DeadlinePassedError):
         await decode(decoder, b"late", sufficient_side=8)
     plain.failure = EncoderUnavailableError("away")
     with pytest.raises(EncoderUnavailableError):
