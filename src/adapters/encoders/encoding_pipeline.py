@@ -8,9 +8,9 @@ from typing_extensions import override
 
 from adapters.encoders.preprocessing import Pixels, Preprocessing
 from adapters.inference.cores import available_cores
-from adapters.inference.loaded_once import LoadedOnce
+from adapters.inference.loaded_once import LoadedOnce, failures_named
 from adapters.scheduling.batch_queue import BatchQueue
-from adapters.scheduling.slots import Slots, SlotsClosedError
+from adapters.scheduling.slots import Slots
 from application.begun_work import all_of
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import EncoderUnavailableError
@@ -42,14 +42,10 @@ class EncodingPipeline:
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
         """Embeddings in the order given. Raises EncoderUnavailableError, BusyError, DeadlinePassedError."""
         embeddings = np.empty((len(images), self._dimension), dtype=np.float32)
-        try:
+        with failures_named(EncoderUnavailableError, "encoder"):
             for start in range(0, len(images), WINDOW):
                 part = images[start : start + WINDOW]
                 embeddings[start : start + len(part)] = await all_of(map(self._encode_one, part))
-        except SlotsClosedError as error:
-            raise EncoderUnavailableError("The encoder was closed meanwhile.") from error
-        except (RuntimeError, MemoryError) as error:
-            raise EncoderUnavailableError(f"The encoder's runtime failed: {error}") from error
         return embeddings
 
     async def _encode_one(self, image: RasterImage) -> Embedding:
@@ -85,6 +81,9 @@ class LoadedEncoder(NamedTuple):
 class PipelineImageEncoder(LoadedOnce[LoadedEncoder], ImageEncoder):
     """What the encoders of all runtimes share: only loading differs."""
 
+    _role = "encoder"
+    _unavailable = EncoderUnavailableError
+
     @property
     @override
     def space(self) -> EmbeddingSpace:
@@ -93,7 +92,3 @@ class PipelineImageEncoder(LoadedOnce[LoadedEncoder], ImageEncoder):
     @override
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
         return await self._ready().pipeline.encode(images)
-
-    @override
-    def _not_open(self) -> EncoderUnavailableError:
-        return EncoderUnavailableError("The encoder is not open.")

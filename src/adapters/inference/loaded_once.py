@@ -1,9 +1,12 @@
-"""What all adapters of models share: opening, readiness and closing."""
+"""What all adapters of models share: opening, readiness, closing, and what their failures are called."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Generic, Protocol, TypeVar
 
+from adapters.scheduling.slots import SlotsClosedError
 from domain.errors import UnavailableError
 from domain.models import ModelDescription
 
@@ -33,6 +36,9 @@ L = TypeVar("L", bound=LoadedModel)
 class LoadedOnce(ABC, Generic[L]):
     """An adapter of a model that `_load` loads, on a thread. Before `open` and after `close` it is unavailable."""
 
+    _role: ClassVar[str]
+    _unavailable: ClassVar[type[UnavailableError]]
+
     def __init__(self) -> None:
         self._loaded: L | None = None
 
@@ -42,10 +48,6 @@ class LoadedOnce(ABC, Generic[L]):
 
         Raises ModelError.
         """
-
-    @abstractmethod
-    def _not_open(self) -> UnavailableError:
-        """The error of calls while it is not open."""
 
     async def open(self) -> None:
         """Load the model, unless it is loaded."""
@@ -65,5 +67,16 @@ class LoadedOnce(ABC, Generic[L]):
 
     def _ready(self) -> L:
         if self._loaded is None:
-            raise self._not_open()
+            raise self._unavailable(f"The {self._role} is not open.")
         return self._loaded
+
+
+@contextmanager
+def failures_named(unavailable: type[UnavailableError], role: str) -> Iterator[None]:
+    """Raise what stops a model from running as `unavailable`; errors that have names pass."""
+    try:
+        yield
+    except SlotsClosedError as error:
+        raise unavailable(f"The {role} was closed meanwhile.") from error
+    except (RuntimeError, MemoryError) as error:
+        raise unavailable(f"The {role}'s runtime failed: {error}") from error

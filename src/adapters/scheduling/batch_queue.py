@@ -84,7 +84,7 @@ class BatchQueue(Generic[T, R]):
         except Exception as error:  # whatever it is, it is the callers'
             outcomes = [error] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            _tell(waiting, outcome)
+            waiting.settle(outcome)
 
     def _outcomes(self, items: Sequence[T]) -> list[R | Exception]:
         try:
@@ -96,12 +96,3 @@ class BatchQueue(Generic[T, R]):
         for item in items:
             outcomes += self._outcomes([item])
         return outcomes
-
-
-def _tell(waiting: Waiting[T, R], outcome: R | Exception) -> None:
-    if waiting.result.done():
-        return
-    if isinstance(outcome, Exception):
-        waiting.result.set_exception(outcome)
-    else:
-        waiting.result.set_result(outcome)

@@ -28,21 +28,27 @@ class Waiting(Generic[T, R]):
     since: float = field(default_factory=time.monotonic)
 
     def leave_line(self) -> None:
-        """Tell whoever measures how long it waited."""
+        """Tell the stage how long it waited."""
         if self.stage is not None:
             self.stage.left_line(time.monotonic() - self.since)
 
+    def settle(self, outcome: R | Exception) -> None:
+        """Give the caller a result, or raise an error there, unless they were cancelled."""
+        if self.result.done():
+            return
+        if isinstance(outcome, Exception):
+            self.result.set_exception(outcome)
+        else:
+            self.result.set_result(outcome)
+
     def still_wanted(self) -> bool:
         """Whether somebody waits for the result. Tells them if their wait is over."""
-        if self.result.done():
-            return False
         try:
             if self.deadline is not None:
                 self.deadline.raise_if_over()
         except DeadlinePassedError as error:
-            self.result.set_exception(error)
-            return False
-        return True
+            self.settle(error)
+        return not self.result.done()
 
     @property
     def had_turn(self) -> bool:
@@ -112,8 +118,7 @@ class WaitingLine(Generic[T, R]):
             while line:
                 waiting = line.popleft()
                 waiting.leave_line()
-                if not waiting.result.done():
-                    waiting.result.set_exception(reason)
+                waiting.settle(reason)
 
     def _expire(self, waiting: Waiting[T, R]) -> None:
         # Without another look at the clock: a loop's timer may come a moment before the deadline.
@@ -121,5 +126,4 @@ class WaitingLine(Generic[T, R]):
             if waiting in line:
                 line.remove(waiting)
                 waiting.leave_line()
-                if not waiting.result.done():
-                    waiting.result.set_exception(DeadlinePassedError("The deadline passed while the call waited."))
+                waiting.settle(DeadlinePassedError("The deadline passed while the call waited."))
