@@ -46,6 +46,7 @@ RUN /opt/pip/bin/pip --python /opt/lookalike/bin/python3 uninstall --yes openvin
 FROM dependencies AS application
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src src
+COPY clients/python/lookalike_client clients/python/lookalike_client
 RUN /opt/pip/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheel . \
     && /opt/pip/bin/pip --python /opt/lookalike/bin/python3 install --no-deps --prefix /opt/application wheel/*.whl
 # The packaged detector as OpenVINO reads it quickly, where the result's environment looks for it. Apart from our

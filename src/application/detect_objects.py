@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from domain.errors import DetectorUnavailableError
+from domain.errors import DetectorUnavailableError, InvalidInputError
 from domain.images import DetectedObject
 from domain.models import sufficient_side
 from domain.ports.image_decoder import ImageDecoder
@@ -35,13 +36,24 @@ class DetectObjects:
         labels: Collection[str] | None = None,
         max_detections: int = 100,
     ) -> Detections:
-        """Raises DetectorUnavailableError (where there is none, before anything is decoded), ImageError."""
+        """Raises DetectorUnavailableError and InvalidInputError (a label that the detector does not know), ImageError.
+
+        The first two are raised before anything is decoded.
+        """
         description = self.detector.description
         if description is None:
             raise DetectorUnavailableError.none_here()
+        self._require_known(labels or ())
         async with self.decoder.decoded(picture, sufficient_side=sufficient_side(description)) as decoded:
             raster = decoded.raster
             [objects] = await self.detector.detect(
                 [raster], score_threshold=score_threshold, labels=labels, max_detections=max_detections
             )
         return Detections(model=description.model, width=raster.width, height=raster.height, objects=objects)
+
+    def _require_known(self, labels: Collection[str]) -> None:
+        known = self.detector.labels
+        for label in labels:
+            if label not in known:
+                likely = get_close_matches(label.lower(), known) or sorted(known)
+                raise InvalidInputError(f"The detector knows no {label!r}, but {', '.join(likely)}.")

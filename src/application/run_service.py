@@ -82,6 +82,15 @@ class RunService:
             await self.close()
             raise
 
+    async def open_index(self) -> None:
+        """Open index and files as they are, whatever encoder made them: no model is opened.
+
+        Raises RepositoryUnavailableError, IndexInUseError, IndexDamagedError.
+        """
+        await self.repository.open(None)  # first: it tells whether another process has all of it open
+        await self.store.open()
+        self._repository_open = True
+
     async def close(self) -> None:
         """Let go of all, the repository first, so that what was accepted is durable."""
         # An attempt is nobody's yet where the service is closed before it has begun to wait for it.

@@ -136,7 +136,7 @@ def file_system_store(settings: Settings) -> ImageStore:
     return FileSystemImageStore(
         settings.data_dir / "images",
         reserve_bytes=settings.storage.reserve_bytes,
-        # A server may do what it was asked for after who asked has died; the index of this machine has died too.
+        # A Qdrant server may carry out a request after this process has died; an embedded index dies with it.
         settle_after=300.0 if settings.repository.backend == "qdrant" else 0.0,
     )
 

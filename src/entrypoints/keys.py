@@ -1,7 +1,7 @@
 """API keys: how they are written, made, and recognised. Only their hashes are kept.
 
-SHA-256 without salt or stretching suffices for keys that a machine makes (`new_key`, 256 random bits): nobody can guess
-them from it. It would not do for passwords.
+SHA-256 without salt or stretching suffices for keys that a machine makes (`new_key`, 256 random bits): no attacker can
+guess them from it. It would not do for passwords.
 """
 
 import hashlib

@@ -46,6 +46,15 @@ def configure_logs(settings: LogSettings) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def keep_logs_plain() -> None:
+    """For commands: warnings as plain lines on standard error, and no line for each request to this process itself."""
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
 def _add_trace(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ANN401
     """Which trace a line belongs to, where there is one."""
     context = trace.get_current_span().get_span_context()

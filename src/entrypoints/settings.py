@@ -101,7 +101,7 @@ class HttpSettings(Section):
             except ValueError:
                 raise ValueError(
                     f"{given!r} is no address and no network: write 10.0.0.1 or 172.16.0.0/12. (There is no wildcard: "
-                    "whoever is trusted says from which address a caller comes.)"
+                    "a trusted proxy decides from which address a caller seems to come.)"
                 ) from None
         return value
 
@@ -147,7 +147,7 @@ class DecodeSettings(Section):
 def _require_torch(section: Section, prefix: str, names: Sequence[str], *, instead: str) -> None:
     """Raise ValueError if one of these settings is not at its default, though the runtime is not torch.
 
-    It would have no effect, and a digest that nobody compares is worse than none. A default may be handed on, by a
+    It would have no effect, and a digest that is never compared is worse than none. A default may be handed on, by a
     compose file, say.
     """
     fields = type(section).model_fields
@@ -287,7 +287,7 @@ class TelemetrySettings(Section):
 
 
 class AuthSettings(Section):
-    """Who may call. Without keys, everybody."""
+    """API keys and what they open. Without keys, everyone may call."""
 
     keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(default=(), repr=False)
     keys_file: NamedPath | None = None
@@ -333,7 +333,7 @@ class LimitSettings(Section):
 class ClientSettings(Section):
     """What commands that are given `--url` send to the service there."""
 
-    key: SecretStr | None = None
+    api_key: SecretStr | None = None
 
 
 class Settings(BaseSettings):

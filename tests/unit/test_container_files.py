@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from entrypoints.http.signals import CLOSING_SECONDS
+from entrypoints.http.server.signals import CLOSING_SECONDS
 from entrypoints.settings import PREFIX, ClientSettings, HttpSettings, Settings, load_settings, setting_names
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,9 @@ CONTRACTS = {
 LAYERS = "Layers: entrypoints, then adapters, then application, then domain"
 PURE_CORE = "The core is pure: no framework, storage or inference library in domain and application"
 PORTS = "The application uses ports: it imports no adapter"
+CLIENT = "The client stands alone: it knows the service by its API"
 ONE_ROOT = "One composition root: only entrypoints.container imports adapters"
+ROOMS = "Rooms of HTTP: the application, then routes, access, server, contract"
 FAMILIES = "Adapter families know nothing of each other"
 TOOLCHAIN = "What serves pictures imports nothing that fetches, converts or exports models"
 SHARED = "What adapter families share knows none of them"
@@ -28,8 +30,10 @@ BREAKS = [
     (PURE_CORE, "domain/raster.py", "import PIL.Image"),
     (PURE_CORE, "application/search_similar.py", "import qdrant_client"),
     (PORTS, "application/search_similar.py", "import adapters.scheduling.slots"),
+    (CLIENT, "lookalike_client/forms.py", "import domain.errors"),
     (ONE_ROOT, "entrypoints/settings.py", "import adapters.scheduling.slots"),
     (PURE_CORE, "domain/callers.py", "import prometheus_client"),
+    (ROOMS, "entrypoints/http/access/gate.py", "import entrypoints.http.routes.dependencies"),
     (FAMILIES, "adapters/telemetry/stages.py", "import adapters.encoders.preprocessing"),
     (FAMILIES, "adapters/encoders/preprocessing.py", "import adapters.decoding.formats"),
     (TOOLCHAIN, "adapters/encoders/timm_image_encoder.py", "import adapters.toolchain.timm_model"),
@@ -41,9 +45,13 @@ BREAKS = [
 
 @pytest.fixture
 def copied_project(tmp_path: Path) -> Path:
-    shutil.copytree(
-        ROOT / "src", tmp_path / "src", ignore=lambda folder, names: [n for n in names if _is_data(folder, n)]
-    )
+    for folder in ("src", "clients/python"):
+        shutil.copytree(
+            ROOT / folder,
+            tmp_path,
+            ignore=lambda folder, names: [n for n in names if _is_data(folder, n)],
+            dirs_exist_ok=True,
+        )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -58,7 +66,7 @@ def test_every_contract_is_proved() -> None:
 
 @pytest.mark.parametrize(("contract", "module", "statement"), BREAKS)
 def test_violation_breaks_contract(copied_project: Path, contract: str, module: str, statement: str) -> None:
-    file = copied_project / "src" / module
+    file = copied_project / module
     file.write_text(f"{file.read_text()}\n{statement}\n")
     assert _verdicts(copied_project)[contract] == "BROKEN"
 
@@ -70,7 +78,7 @@ def _is_data(folder: str, name: str) -> bool:
 def _verdicts(project: Path) -> dict[str, str]:
     """KEPT or BROKEN for each contract's name, by lint-imports on the copy (not on what is installed)."""
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
-    environment = os.environ | {"PYTHONPATH": str(project / "src"), "COLUMNS": "300"}
+    environment = os.environ | {"PYTHONPATH": str(project), "COLUMNS": "300"}
     run = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     verdicts = {}
     for line in run.stdout.splitlines():

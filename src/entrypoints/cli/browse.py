@@ -1,16 +1,18 @@
-"""`lookalike list` and `lookalike delete`. No model is loaded for them."""
+"""`lookalike list`, `show` and `delete`. No model is loaded for them."""
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
+from entrypoints.cli.service import ApiKey, Url
+
 if TYPE_CHECKING:
-    from application.browse_images import BrowseImages
-    from domain.filters import Filter
-    from domain.images import ImagePage
+    from lookalike_client import AsyncLookalike, Image, ImagePage
 
 PAGE = 200
 """Records that are fetched at once."""
@@ -21,6 +23,7 @@ FILTER_HELP = 'Only these: \'{"all": [{"field": "metadata.brand", "eq": "acme"}]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("list")(list_images)
+    app.command()(show)
     app.command()(delete)
 
 
@@ -28,29 +31,60 @@ def list_images(
     limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 50,
     where: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what the API answers to a listing.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
 ) -> None:
     """List what is indexed, newest first.
 
     Example: [bold]lookalike list --limit 10 --filter '{"any": [{"field": "filename", "eq": "hat-01.jpg"}]}'[/]
     """
-    from domain.filters import EVERYTHING
-    from domain.images import ImagePage
     from entrypoints.cli.deployment import open_index
-    from entrypoints.http.filter_schema import parse_filter
+    from entrypoints.cli.service import checked_filter, connect
 
-    parsed = EVERYTHING if where is None else parse_filter(where)
+    among = None if where is None else checked_filter(where)
 
-    async def fetch() -> ImagePage:
-        async with open_index() as container:
-            return await _first(container.browse_images(), limit, parsed)
+    async def fetch() -> "ImagePage":
+        async with connect(url, api_key, open_index()) as client:
+            return await _first(client, limit, among)
 
     page = asyncio.run(fetch())
     if json:
-        from entrypoints.http.schemas.images import ImagePageOut
+        print(page.model_dump_json(by_alias=True, indent=2))
+        return
+    if page.items:
+        _print_images(page.items)
+    print(f"{len(page.items)} of {page.total}")
 
-        print(ImagePageOut.of(page, root="").model_dump_json(by_alias=True, indent=2))
+
+def show(
+    id_: Annotated[UUID, typer.Argument(metavar="ID", help="An id, as `list` and `search` show it.")],
+    original: Annotated[
+        Path | None,
+        typer.Option("--original", metavar="FILE", dir_okay=False, help="Write the original into this new file."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what the API answers.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Show what is known of a picture: its record, its metadata, and the objects detected in it.
+
+    Example: [bold]lookalike show be9152ba-2bf0-5e92-a78f-ed633ecd360b --original hat.jpg[/]
+    """
+    from entrypoints.cli.deployment import open_index
+    from entrypoints.cli.service import connect
+
+    async def fetch() -> "tuple[Image, bytes | None]":
+        async with connect(url, api_key, open_index()) as client:
+            return await client.get(id_), await client.content(id_) if original else None
+
+    image, content = asyncio.run(fetch())
+    if json:
+        print(image.model_dump_json(by_alias=True, indent=2))
     else:
-        _show(page)
+        _print_image(image)
+    if original is not None and content is not None:
+        with original.open("xb") as file:  # never over another
+            file.write(content)
 
 
 def delete(
@@ -58,37 +92,35 @@ def delete(
     where: Annotated[
         str | None, typer.Option("--filter", metavar="JSON", help="All that match this filter instead.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even in a terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
 ) -> None:
     """Delete pictures from the index: their vectors and the stored files. The files you indexed stay where they are.
 
     Example: [bold]lookalike delete --filter '{"all": [{"field": "metadata.brand", "eq": "acme"}]}'[/]
     """
-    from application.delete_images import refuse_unmeant
-    from entrypoints.http.filter_schema import parse_filter
-
     if bool(ids) == (where is not None):
         raise typer.BadParameter("name ids, or give --filter: one of the two", param_hint="ID")
-    if ids:
-        _delete_ids(ids)
-        return
-    parsed = parse_filter(where or "")
-    refuse_unmeant(parsed)
-    _delete_matching(parsed, ask=sys.stdin.isatty() and not yes)
+    if where is not None:
+        _delete_matching(where, url, api_key, yes=yes)
+    else:
+        _delete_ids(ids or [], url, api_key)
 
 
-def _delete_ids(ids: list[UUID]) -> None:
+def _delete_ids(ids: list[UUID], url: str | None, api_key: str | None) -> None:
     from domain.errors import ImageNotFoundError
     from entrypoints.cli.deployment import open_index
+    from entrypoints.cli.service import connect
+    from lookalike_client import NotFoundError
 
     async def delete_all() -> list[UUID]:
         unknown = []
-        async with open_index() as container:
-            delete_images = container.delete_images()
+        async with connect(url, api_key, open_index()) as client:
             for id_ in dict.fromkeys(ids):
                 try:
-                    await delete_images.one(id_)
-                except ImageNotFoundError:
+                    await client.delete(id_)
+                except NotFoundError:
                     unknown.append(id_)
         return unknown
 
@@ -98,20 +130,29 @@ def _delete_ids(ids: list[UUID]) -> None:
         raise ImageNotFoundError(unknown)
 
 
-def _delete_matching(where: "Filter", *, ask: bool) -> None:
+def _delete_matching(where: str, url: str | None, api_key: str | None, *, yes: bool) -> None:
+    from application.delete_images import refuse_unmeant
     from entrypoints.cli.deployment import open_index
+    from entrypoints.cli.service import checked_filter, connect
+    from entrypoints.http.contract.filter_schema import parse_filter
+
+    refuse_unmeant(parse_filter(where))
+    among = checked_filter(where)
 
     async def count() -> int:
-        async with open_index() as container:
-            return (await container.browse_images().page(limit=1, after=None, where=where)).total
+        async with connect(url, api_key, open_index()) as client:
+            return (await client.list_images(limit=1, filter=among)).total
 
     async def delete_all() -> int:
-        async with open_index() as container:
-            return await container.delete_images().matching(where)
+        async with connect(url, api_key, open_index()) as client:
+            return await client.delete_matching(among)
 
-    # Asked outside of the event loop: inside of it, Ctrl-C would not end the question.
-    if ask and not _confirmed(f"Delete {asyncio.run(count())} pictures?"):
-        raise typer.Exit(1)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("is needed where there is no terminal to ask at", param_hint="--yes")
+        # Asked outside of the event loop: inside of it, Ctrl-C would not end the question.
+        if not _confirmed(f"Delete {asyncio.run(count())} pictures?"):
+            raise typer.Exit(1)
     print(f"{asyncio.run(delete_all())} deleted")
 
 
@@ -124,34 +165,50 @@ def _confirmed(question: str) -> bool:
         raise typer.Exit(INTERRUPTED) from None
 
 
-async def _first(browse: "BrowseImages", limit: int, where: "Filter") -> "ImagePage":
+async def _first(client: "AsyncLookalike", limit: int, among: Mapping[str, Any] | None) -> "ImagePage":
     """The first `limit` of the listing as one page."""
-    from dataclasses import replace
+    page = await client.list_images(limit=min(limit, PAGE), filter=among)
+    items = list(page.items)
+    while page.next_cursor is not None and len(items) < limit:
+        size = min(limit - len(items), PAGE)
+        page = await client.list_images(limit=size, cursor=page.next_cursor, filter=among)
+        items += page.items
+    return page.model_copy(update={"items": items})
 
-    page = await browse.page(limit=min(limit, PAGE), after=None, where=where)
-    while page.next_cursor is not None and len(page.items) < limit:
-        more = await browse.page(limit=min(limit - len(page.items), PAGE), after=page.next_cursor, where=where)
-        page = replace(more, items=page.items + more.items)
-    return page
 
-
-def _show(page: "ImagePage") -> None:
+def _print_images(images: "list[Image]") -> None:
     from entrypoints.cli.tables import print_table
 
-    if page.items:
-        print_table(
-            ["Indexed (UTC)", "File", "Id", "Size", "Bytes", "Metadata"],
+    print_table(
+        ["Indexed (UTC)", "File", "Id", "Size", "Bytes", "Metadata"],
+        [
             [
-                [
-                    f"{record.created_at:%Y-%m-%d %H:%M:%S}",
-                    record.filename,
-                    str(record.id),
-                    f"{record.width} x {record.height}",
-                    f"{record.size_bytes:,}",
-                    ", ".join(f"{key}={value}" for key, value in record.metadata.items()),
-                ]
-                for record in page.items
-            ],
-            right_aligned={"Size", "Bytes"},
-        )
-    print(f"{len(page.items)} of {page.total}")
+                f"{image.created_at:%Y-%m-%d %H:%M:%S}",
+                image.filename,
+                str(image.id),
+                f"{image.width} x {image.height}",
+                f"{image.size_bytes:,}",
+                ", ".join(f"{key}={value}" for key, value in image.metadata.items()),
+            ]
+            for image in images
+        ],
+        right_aligned={"Size", "Bytes"},
+    )
+
+
+def _print_image(image: "Image") -> None:
+    from entrypoints.cli.tables import print_objects, print_table
+
+    facts = {
+        "File": image.filename,
+        "Id": str(image.id),
+        "Type": image.media_type,
+        "Size": f"{image.width} x {image.height}",
+        "Bytes": f"{image.size_bytes:,}",
+        "SHA-256": image.sha256,
+        "Indexed (UTC)": f"{image.created_at:%Y-%m-%d %H:%M:%S}",
+    }
+    facts |= {f"metadata.{key}": str(value) for key, value in image.metadata.items()}
+    print_table(["Field", "Value"], [[name, value] for name, value in facts.items()])
+    if image.objects:
+        print_objects(image.objects)

@@ -1,15 +1,26 @@
-"""What commands work on: the deployment that the settings describe, opened and closed."""
+"""What commands work on in this process: the deployment that the settings describe, opened and closed."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from entrypoints.container import Container, check_index
-from entrypoints.settings import load_settings
+from entrypoints.settings import AuthSettings, LimitSettings, load_settings
 
 
 def load_container() -> Container:
-    """The deployment of this process's settings, nothing of it opened. Raises ConfigurationError."""
-    return Container(settings=load_settings())
+    """The deployment of this process's settings, nothing of it opened. Raises ConfigurationError.
+
+    Keys, rate limits and deadlines are left out: they protect a service from its callers, and a command has the files.
+    """
+    settings = load_settings()
+    unbounded = settings.http.model_copy(
+        update={"deadline_seconds": 0.0, "body_seconds": 0.0, "root_path": "", "cors_origins": ()}
+    )
+    return Container(
+        settings=settings.model_copy(
+            update={"http": unbounded, "auth": AuthSettings(), "limits": LimitSettings(wrong_keys="")}
+        )
+    )
 
 
 @asynccontextmanager
@@ -29,15 +40,16 @@ async def open_service(*, must_exist: bool = False) -> AsyncIterator[Container]:
 
 
 @asynccontextmanager
-async def open_decoder() -> AsyncIterator[Container]:
-    """The decoder alone. Raises ConfigurationError."""
+async def open_index() -> AsyncIterator[Container]:
+    """Index and files as they are, whatever encoder made them: no model is loaded. Raises as `open_service`."""
     container = load_container()
-    decoder = container.decoder()
+    check_index(container.settings())
+    service = container.run_service()
     try:
-        await decoder.open()
+        await service.open_index()
         yield container
     finally:
-        await decoder.close()
+        await service.close()
 
 
 @asynccontextmanager
@@ -55,15 +67,12 @@ async def open_detector() -> AsyncIterator[Container]:
 
 
 @asynccontextmanager
-async def open_index() -> AsyncIterator[Container]:
-    """Index and files as they are, whatever encoder made them: no model is loaded. Raises as `open_service`."""
+async def open_decoder() -> AsyncIterator[Container]:
+    """The decoder alone. Raises ConfigurationError."""
     container = load_container()
-    check_index(container.settings())
-    repository = container.repository()
+    decoder = container.decoder()
     try:
-        # The index first: it tells whether another process has all of it open.
-        await repository.open(None)
-        await container.store().open()
+        await decoder.open()
         yield container
     finally:
-        await repository.close()
+        await decoder.close()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from domain.raster import RasterImage
+from lookalike_client import Box
 
 TILE = 220
 """Pixels of a tile's side, without its caption."""
@@ -15,11 +16,16 @@ MARGIN = 12
 COLUMNS = 6
 INK = (32, 32, 32)
 PAPER = (255, 255, 255)
+FONTS = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "unifont.otf",
+    "Arial Unicode.ttf", "arial.ttf", "segoeui.ttf", "msyh.ttc", "YuGothM.ttc", "malgun.ttf",
+)  # fmt: skip
+"""Of the system, in this order: the first that has all characters of a text writes it."""
 COLOURS = ((214, 39, 40), (31, 119, 180), (44, 160, 44), (148, 103, 189), (255, 127, 14), (23, 190, 207))
 """Of boxes, in turn."""
 
-Corners = tuple[float, float, float, float]
-"""x_min, y_min, x_max, y_max in pixels of the full upright picture."""
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Tile(NamedTuple):
@@ -28,10 +34,10 @@ class Tile(NamedTuple):
     picture: Image.Image
     caption: str
     full_width: int
-    boxes: Sequence[Corners]
+    boxes: Sequence[Box]
 
     @classmethod
-    def of(cls, raster: RasterImage, caption: str, full_width: int, boxes: Sequence[Corners] = ()) -> "Tile":
+    def of(cls, raster: RasterImage, caption: str, full_width: int, boxes: Sequence[Box] = ()) -> "Tile":
         """Keeps nothing of `raster`, which its decoder bounds."""
         return cls(ImageOps.contain(Image.fromarray(raster.pixels), (TILE, TILE)), caption, full_width, boxes)
 
@@ -50,14 +56,14 @@ def save_contact_sheet(path: Path, tiles: Sequence[Tile]) -> None:
     sheet.save(path)
 
 
-def save_annotated(path: Path, raster: RasterImage, objects: Sequence[tuple[Corners, str]]) -> None:
+def save_annotated(path: Path, raster: RasterImage, objects: Sequence[tuple[Box, str]]) -> None:
     """Write a copy of a picture, decoded to its full size, with labelled boxes. Raises ValueError, OSError."""
     picture = Image.fromarray(raster.pixels)
     draw = ImageDraw.Draw(picture)
     stroke = max(2, picture.width // 250)
-    font = ImageFont.load_default(max(14, picture.width // 40))
-    for number, (corners, label) in enumerate(objects):
-        colour = COLOURS[number % len(COLOURS)]
+    for number, (box, label) in enumerate(objects):
+        colour, corners = COLOURS[number % len(COLOURS)], _corners(box)
+        font = _font_for(label, max(14, picture.width // 40))
         draw.rectangle(corners, outline=colour, width=stroke)
         text = draw.textbbox((corners[0] + 2 * stroke, corners[1] + stroke), label, font)
         draw.rectangle((corners[0], corners[1], text[2] + stroke, text[3] + stroke), fill=colour)
@@ -69,8 +75,45 @@ def _draw_tile(sheet: Image.Image, tile: Tile, corner: tuple[int, int]) -> None:
     picture = tile.picture.copy()
     draw, scale = ImageDraw.Draw(picture), picture.width / tile.full_width
     for number, box in enumerate(tile.boxes):
-        draw.rectangle([side * scale for side in box], outline=COLOURS[number % len(COLOURS)], width=3)
+        draw.rectangle([side * scale for side in _corners(box)], outline=COLOURS[number % len(COLOURS)], width=3)
     left, top = corner
     sheet.paste(picture, (left + (TILE - picture.width) // 2, top + (TILE - picture.height) // 2))
-    font = ImageFont.load_default(15)
-    ImageDraw.Draw(sheet).text((left + TILE / 2, top + TILE + CAPTION / 2), tile.caption, INK, font, anchor="mm")
+    font = _font_for(tile.caption, 15)
+    place = left + TILE / 2, top + TILE + CAPTION / 2
+    ImageDraw.Draw(sheet).text(place, _clipped(tile.caption, font), INK, font, anchor="mm")
+
+
+def _font_for(text: str, size: int) -> Font:
+    """A font that has all characters of a text, if the system has one."""
+    default = ImageFont.load_default(size)
+    if _has_all(default, text):
+        return default
+    named = (_font_named(name, size) for name in FONTS)
+    return next((font for font in named if font is not None and _has_all(font, text)), default)
+
+
+def _font_named(name: str, size: int) -> Font | None:
+    try:
+        return ImageFont.truetype(name, size)
+    except OSError:
+        return None
+
+
+def _has_all(font: Font, text: str) -> bool:
+    absent = bytes(font.getmask("\uffff"))
+    return all(character.isspace() or bytes(font.getmask(character)) != absent for character in set(text))
+
+
+def _clipped(caption: str, font: Font) -> str:
+    """What of a caption is as wide as its tile, without its middle: the end of a file's name tells most."""
+    if font.getlength(caption) <= TILE:
+        return caption
+    for kept in range(len(caption) - 1, 0, -1):
+        clipped = f"{caption[: (kept + 1) // 2]}…{caption[len(caption) - kept // 2 :]}"
+        if font.getlength(clipped) <= TILE:
+            return clipped
+    return "…"
+
+
+def _corners(box: Box) -> tuple[float, float, float, float]:
+    return box.x_min, box.y_min, box.x_max, box.y_max

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to finish what is in hand."""
+"""Ctrl-C and SIGTERM as a request to finish what has begun."""
 
 import signal
 import sys

@@ -26,7 +26,7 @@ def new(
 ) -> None:
     """Make a strong key, and print it with the line by which the service knows it.
 
-    The service is given its hash alone, so nobody learns the key from its settings. Nothing is stored here.
+    The service is given its hash alone: its settings do not tell the key. Nothing is stored here.
 
     Example: [bold]lookalike keys new --role write[/]
     """

@@ -28,6 +28,7 @@ def reindex(
     objects: Annotated[
         bool, typer.Option("--objects", help="Detect objects in all stored originals by the settings of now.")
     ] = False,
+    url: Annotated[str | None, typer.Option("--url", hidden=True)] = None,
 ) -> None:
     """Build the index anew from the stored originals, after changing a model or what is indexed of objects.
 
@@ -36,6 +37,12 @@ def reindex(
 
     Example: [bold]LOOKALIKE_ENCODER__RUNTIME=torch lookalike reindex --embeddings[/]
     """
+    if url is not None:
+        raise typer.BadParameter(
+            "a running service is not reindexed through its API: run this command where its settings are, with an "
+            "embedded index after stopping it, with a Qdrant server also while it runs",
+            param_hint="--url",
+        )
     if not embeddings and not objects:
         raise typer.BadParameter("say what is to be built anew", param_hint="--embeddings, --objects")
     hint = "Run the same command again to go on where it stopped."

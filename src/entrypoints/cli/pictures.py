@@ -1,11 +1,8 @@
 """The pictures that paths on the command line mean."""
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from errno import EINVAL
-from io import FileIO
 from pathlib import Path
 
 import typer
@@ -62,15 +59,6 @@ def _errors(unreadable: list[OSError]) -> Iterator[Found]:
         yield Found(Path(error.filename), unreadable=error.strerror)
 
 
-def open_picture(path: Path) -> FileIO:
-    """Open a regular file to read; a pipe that nobody writes would be waited for for ever. Raises OSError."""
-    file = FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(EINVAL, "It is no regular file", str(path))
-    return file
-
-
 def place_to_save(path: Path | None) -> Path | None:
     """`path`, where a picture can be saved: looked at before the work that it is to show. Raises BadParameter."""
     if path is None:
@@ -82,8 +70,3 @@ def place_to_save(path: Path | None) -> Path | None:
     if not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}")
     return path
-
-
-def stored_name(path: Path) -> str:
-    """The name that a picture is stored under; bytes of it that are no text become replacement characters."""
-    return os.fsencode(path.name).decode(errors="replace")

@@ -7,64 +7,84 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
-from rich.text import Text
 
 PLAIN_INTERVAL = 5.0
 """Seconds between lines where there is no terminal."""
 
+RATE_SECONDS, SETTLED_SECONDS = 1.0, 5.0
+"""Seconds of work after which its rate is told, and tells the time left: its steps come in batches."""
+
 Show = Callable[[int, int], None]
 """Takes how many are done, of how many."""
+
+
+class Estimate:
+    """The rate of work since its first step was done, and the time left, each None until it means something."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self.rate: float | None = None
+        self.left: timedelta | None = None
+
+    def update(self, done: int, total: int) -> None:
+        """Take note that so many are done now."""
+        now = time.monotonic()
+        if self._first is None or done < self._first[1]:  # another pass begins
+            self._first = (now, done) if done else None
+            self.rate = self.left = None
+            return
+        began, before = self._first
+        if done > before and now - began >= RATE_SECONDS:
+            self.rate = (done - before) / (now - began)
+            if now - began >= SETTLED_SECONDS:
+                self.left = timedelta(seconds=round((total - done) / self.rate))
+
+    def __str__(self) -> str:
+        rate = "" if self.rate is None else f"{self.rate:.1f}/s"
+        left = "" if self.left is None else f"{self.left} left"
+        return ", ".join(filter(None, (rate, left)))
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Show]:
     """Show total, rate and time left while the body runs."""
     console = Console(stderr=True)
-    if console.is_terminal:
-        with Bar(
-            SpinnerColumn(finished_text="[green]:heavy_check_mark:[/]"),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-        ) as bar:
-            task = bar.add_task(what, visible=False)
-            yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-    else:
+    if not console.is_terminal:
         yield _PlainLines(what)
+        return
+    estimate = Estimate()
+    columns = [
+        SpinnerColumn(finished_text="[green]:heavy_check_mark:[/]"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[estimate]}", style="progress.data.speed"),
+    ]
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task(what, visible=False, estimate="")
 
+        def show(done: int, total: int) -> None:
+            estimate.update(done, total)
+            bar.update(task, completed=done, total=total, visible=True, estimate=str(estimate))
 
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("-/s" if speed is None else f"{speed:.1f}/s", style="progress.data.speed")
+        yield show
 
 
 class _PlainLines:
     def __init__(self, what: str) -> None:
         self._what = what
-        self._began = self._said = time.monotonic()
+        self._estimate = Estimate()
+        self._said = time.monotonic()
         self._complete = False
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
+        self._estimate.update(done, total)
         self._complete &= done >= total  # another pass may follow, or more may have come
         if self._complete or (now - self._said < PLAIN_INTERVAL and done < total):
             return
         self._said, self._complete = now, done == total
-        rate = done / max(now - self._began, 1e-9)
-        left = timedelta(seconds=round((total - done) / max(rate, 1e-9)))
-        print(f"{self._what}: {done}/{total}, {rate:.1f}/s, {left} left", file=sys.stderr, flush=True)
+        told = ", ".join(filter(None, (f"{done}/{total}", str(self._estimate))))
+        print(f"{self._what}: {told}", file=sys.stderr, flush=True)

@@ -125,7 +125,7 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
 
 
 def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
-    from entrypoints.http.protocol import BoundedHttpProtocol
+    from entrypoints.http.server.protocol import BoundedHttpProtocol
 
     return {
         "http": BoundedHttpProtocol,
@@ -137,7 +137,7 @@ def _uvicorn_options(settings: "Settings") -> dict[str, Any]:
         "forwarded_allow_ips": list(settings.http.trusted_proxies),
         "ssl_certfile": settings.http.tls_certificate,
         "ssl_keyfile": settings.http.tls_key,
-        # The application has drained by then (entrypoints.http.signals); this is for what it could not cut.
+        # The application has drained by then (entrypoints.http.server.signals); this is for what it could not cut.
         "timeout_graceful_shutdown": 2,
     }
 
@@ -147,7 +147,7 @@ def _check_certificate(certificate: Path | None, key: Path | None) -> None:
     if certificate is None:
         return
     try:
-        # Without the password here OpenSSL would ask for it on the terminal, where nobody may be.
+        # Without the password here OpenSSL would ask for it on the terminal, and wait there.
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         raise ConfigurationError(
@@ -189,8 +189,8 @@ def _warn_if_open_to_all(settings: "Settings") -> None:
     if settings.auth.has_keys or _is_loopback(settings.http.host):
         return
     print(
-        f"WARNING: no keys are configured, and {settings.http.host} is not only this machine: whoever reaches it can "
-        "read, add and DELETE pictures. Set LOOKALIKE_AUTH__KEYS (`lookalike keys new` makes one), or serve at "
+        f"WARNING: no keys are configured, and {settings.http.host} is not only this machine: everyone who reaches "
+        "it can read, add and DELETE pictures. Set LOOKALIKE_AUTH__KEYS (`lookalike keys new` makes one), or serve at "
         "127.0.0.1.",
         file=sys.stderr,
         flush=True,

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Collection, Sequence
 from math import ceil
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.cells import cell_len
@@ -10,10 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from lookalike_client import DetectedObject
+
 WIDTH_IN_FILES = 200
 """Columns where no terminal says how many there are: enough not to fold an id."""
 
-FOLDING = frozenset({"File", "Metadata"})
+FOLDING = frozenset({"File", "Metadata", "Value"})
 NARROWEST = 10
 """Columns where no fewer are left to what folds, unless it needs fewer."""
 
@@ -47,3 +51,16 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right_
     width = max(console.width, 1)  # COLUMNS may say 0
     console.width = width * ceil(needed / width)  # whole lines of a terminal: what it wraps need not fold as well
     console.print(table)
+
+
+def print_objects(objects: "Sequence[DetectedObject]") -> None:
+    """Print labels, confidences and boxes of detected objects."""
+    corners = [(each.box.x_min, each.box.y_min, each.box.x_max, each.box.y_max) for each in objects]
+    print_table(
+        ["Label", "Confidence", "Box"],
+        [
+            [each.label, f"{each.score:.2f}", ",".join(f"{side:.0f}" for side in box)]
+            for each, box in zip(objects, corners, strict=True)
+        ],
+        right_aligned={"Confidence"},
+    )

@@ -8,21 +8,22 @@ from fastapi import FastAPI
 
 from domain.errors import LookalikeError
 from entrypoints.container import Container
-from entrypoints.http.cross_origin import CrossOrigin
-from entrypoints.http.documentation import serve_documentation
-from entrypoints.http.draining import DrainedRequests, Draining
-from entrypoints.http.gate import Gate
-from entrypoints.http.key_ring import KeyRing, session_secret
-from entrypoints.http.methods import HeadAsGet
-from entrypoints.http.middleware import RequestContext, RootPath
-from entrypoints.http.openapi import TAGS, describe, operation_id
-from entrypoints.http.problems import install_problem_handlers
-from entrypoints.http.route_templates import RouteTemplates
+from entrypoints.http.access.cross_origin import CrossOrigin
+from entrypoints.http.access.gate import Gate
+from entrypoints.http.access.key_ring import KeyRing, session_secret
+from entrypoints.http.contract.openapi import TAGS, describe, operation_id
 from entrypoints.http.routes import images, models, operations, search
-from entrypoints.http.security_headers import SecurityHeaders
-from entrypoints.http.session import router as session_router
-from entrypoints.http.signals import drained_by_signals, ended_by_signals
-from entrypoints.http.uploads import BodiesInHand, form_limits
+from entrypoints.http.routes.bodies import BytesInFlight
+from entrypoints.http.routes.documentation import serve_documentation
+from entrypoints.http.routes.session import router as session_router
+from entrypoints.http.server.draining import DrainedRequests, Draining
+from entrypoints.http.server.error_handlers import install_problem_handlers
+from entrypoints.http.server.methods import HeadAsGet
+from entrypoints.http.server.paths import RootPath
+from entrypoints.http.server.request_context import RequestContext
+from entrypoints.http.server.route_templates import RouteTemplates
+from entrypoints.http.server.security_headers import SecurityHeaders
+from entrypoints.http.server.signals import drained_by_signals, ended_by_signals
 from entrypoints.logs import configure_logs
 from entrypoints.settings import Settings, load_settings
 from entrypoints.web.page import serve_page
@@ -36,14 +37,15 @@ Boxes are pixels of the upright picture. Scores of matches are cosine similariti
 """
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, container: Container | None = None) -> FastAPI:
     """An application of its own: its container is on `app.state`.
 
+    A container that is given is somebody else's to open and close: the application's lifespan is then not to be run.
     Where it may not start, the reason is on `app.state.start_failure`, and startup raises it; if it only shows later,
     `app.state.end` is called. Where that is None, as in one of several workers, which would be started again at once,
     it goes on, not ready, and tries again. Raises ConfigurationError where the file of keys cannot be read.
     """
-    container = Container(settings=settings)
+    container = container or Container(settings=settings)
     metrics, tracing = container.metrics(), container.tracing()
     draining = Draining(
         limit_seconds=settings.http.shutdown_seconds, notice_seconds=settings.http.shutdown_notice_seconds
@@ -77,8 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,
-        form_limits=form_limits(settings.http),
-        openapi_url=None,  # documentation.py answers it, and its pages
+        openapi_url=None,  # routes/documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
         # FastAPI makes the spans of requests, and goes by the process's providers unless it is told which, or none.
@@ -98,8 +99,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.end = None
     app.state.draining = draining
-    app.state.bodies_in_hand = bodies = BodiesInHand(settings.http.max_bytes_in_flight)
-    metrics.watch_bytes("bodies", lambda: bodies.in_hand, limit=settings.http.max_bytes_in_flight)
+    app.state.bytes_in_flight = in_flight = BytesInFlight(settings.http.max_bytes_in_flight)
+    metrics.watch_bytes("bodies", lambda: in_flight.held, limit=settings.http.max_bytes_in_flight)
     for router in (search.router, images.batches, images.deletions, images.writes, images.reads, models.router):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from entrypoints.http.caching import is_current
+from entrypoints.http.routes.caching import is_current
 
 STATIC = Path(__file__).with_name("static")
 PLACEHOLDER = b"{assets}"

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from entrypoints.http.app import create_app
-from entrypoints.http.protocol import BoundedHttpProtocol
+from entrypoints.http.server.protocol import BoundedHttpProtocol
 from entrypoints.settings import Settings
 from tests.fakes import FakeDetector, FakeEncoder, JournalledRepository
 

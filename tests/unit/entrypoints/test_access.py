@@ -9,7 +9,7 @@ import pytest
 import structlog.testing
 from fastapi import FastAPI
 
-from entrypoints.http.key_ring import SECRET_FILE
+from entrypoints.http.access.key_ring import SECRET_FILE
 from entrypoints.keys import Role, parse_keys, written
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving

@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.formparsers import MultiPartParser
 
+from entrypoints.http.routes.forms import FormRequest
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, listening, serving
 
@@ -43,7 +43,7 @@ async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path, framing: byt
     assert (status, headers["content-type"]) == (408, "application/problem+json")
     assert (problem["code"], problem["instance"]) == ("body_too_slow", "/v1/embeddings")
     assert "100 bytes" in problem["detail"]
-    assert app.state.bodies_in_hand.in_hand == 0
+    assert app.state.bytes_in_flight.held == 0
 
 
 async def test_a_body_that_drips_is_given_up(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ async def test_a_batch_that_drips_holds_as_much_as_one_picture(tmp_path: Path) -
         _, writer = await asyncio.open_connection(*address)
         writer.write(head + BODY[:100])
         async with asyncio.timeout(5):
-            while not app.state.bodies_in_hand.in_hand:  # noqa: ASYNC110 - nothing tells of it
+            while not app.state.bytes_in_flight.held:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.005)
-        assert app.state.bodies_in_hand.in_hand == 1024 * 1024 + 1024
+        assert app.state.bytes_in_flight.held == 1024 * 1024 + 1024
         writer.close()
 
 
@@ -144,7 +144,7 @@ async def test_who_announces_a_body_that_nobody_reads_is_answered_without_it(
 async def test_a_form_has_no_more_room_than_json_where_json_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    monkeypatch.setattr(MultiPartParser, "__init__", parses_nothing)
+    monkeypatch.setattr(FormRequest, "form", parses_nothing)
     async with serving(an_app(tmp_path)) as client:
         small = await client.request(method, path, content=BODY, headers=MULTIPART)
         large = await client.request(method, path, content=b"x" * 2_000_000, headers=MULTIPART)

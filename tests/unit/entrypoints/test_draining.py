@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entrypoints.http.draining import DrainedRequests, Draining
+from entrypoints.http.server.draining import DrainedRequests, Draining
 from tests.eventually import eventually
 
 SCOPE = {"type": "http", "method": "GET", "path": "/v1/images", "headers": [], "state": {"request_id": "abc"}}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidFilterError
 from domain.filters import EVERYTHING, AnyOf, Exists, Field, Filter, InRange
-from entrypoints.http.filter_schema import (
+from entrypoints.http.contract.filter_schema import (
     MAX_CONDITIONS,
     MAX_VALUES,
     MAX_VALUES_ALTOGETHER,

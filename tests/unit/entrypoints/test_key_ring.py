@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.errors import ConfigurationError
-from entrypoints.http.key_ring import REREAD_SECONDS, SECRET_FILE, KeyRing, session_secret
+from entrypoints.http.access.key_ring import REREAD_SECONDS, SECRET_FILE, KeyRing, session_secret
 from entrypoints.keys import Role, parse_keys
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import structlog.testing
 
-from entrypoints.http.documentation import ASSETS
+from entrypoints.http.routes.documentation import ASSETS
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from domain.errors import RepositoryUnavailableError
 from domain.models import RepositoryStatus
 from entrypoints.http.routes import operations
-from entrypoints.http.uploads import BodiesInHand
+from entrypoints.http.routes.bodies import BytesInFlight
 from tests.fakes import JournalledRepository
 from tests.pictures import a_picture
 from tests.unit.adapters.telemetry.readings import Readings, by, moved, read, value
@@ -92,8 +92,8 @@ async def test_problems_are_counted_by_their_code(app: FastAPI) -> None:
         await client.post("/v1/search", files=FILE, headers={"x-request-deadline-ms": "0"})
         await client.post("/v1/search", files=FILE, headers={"x-request-deadline-ms": "soon"})
         await client.get("/nowhere")
-        app.state.bodies_in_hand = BodiesInHand(10)
-        with app.state.bodies_in_hand.hold(10):
+        app.state.bytes_in_flight = BytesInFlight(10)
+        with app.state.bytes_in_flight.hold(10):
             await client.post("/v1/search", files=FILE)
         assert (await client.get("/health/live")).status_code == 200
         found = by(await scraped(client), "lookalike_problems_total", "code")
@@ -140,7 +140,7 @@ async def test_bytes_are_counted_and_those_in_hand_are_told(app: FastAPI) -> Non
     async with serving(app) as client:
         before = await scraped(client)
         answer = await client.post("/v1/search", files=FILE)
-        bodies: BodiesInHand = app.state.bodies_in_hand
+        bodies: BytesInFlight = app.state.bytes_in_flight
         with bodies.hold(1234):
             after = await scraped(client)
     received = value(after, "lookalike_http_received_bytes_total") or 0

@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from adapters.detectors.postprocessing import SCORE_FLOOR
 from domain.images import ContentHash
-from entrypoints.http.schemas.images import EXAMPLE_IMAGE
+from entrypoints.http.contract.image_schemas import EXAMPLE_IMAGE
 from tests.pictures import a_photo, opened
 from tests.unit.entrypoints.application import an_app, serving
 

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from domain.errors import InvalidCursorError, InvalidMetadataError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.images import Cursor
-from entrypoints.http.parameters import encode_cursor, parse_cursor, parse_json_object, parse_metadata, parse_region
+from entrypoints.http.contract.parameters import (
+    encode_cursor,
+    parse_cursor,
+    parse_json_object,
+    parse_metadata,
+    parse_region,
+)
 
 
 @settings(deadline=None)

@@ -6,7 +6,7 @@ import pytest
 
 from domain import errors
 from domain.errors import LookalikeError
-from entrypoints.http.problems import CODES, MAX_DETAIL, MAX_PLACE, STATUS, problem_of
+from entrypoints.http.contract.problems import CODES, MAX_DETAIL, MAX_PLACE, STATUS, problem_of
 from tests.pictures import a_picture
 from tests.unit.domain.test_errors import NAMED
 from tests.unit.entrypoints.application import an_app, serving

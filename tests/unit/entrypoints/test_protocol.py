@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from entrypoints.http.protocol import MAX_HEAD_BYTES
+from entrypoints.http.server.protocol import MAX_HEAD_BYTES
 from tests.eventually import eventually
 from tests.unit.entrypoints.application import listening
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrypoints.http.rate_limits import BoundedStorage, RateLimit, caller_at
+from entrypoints.http.access.rate_limits import BoundedStorage, RateLimit, caller_at
 
 
 class Clock:

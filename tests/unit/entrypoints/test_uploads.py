@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from application.run_service import RunService
 from domain.callers import Deadline, present_deadline, seconds_left, within
 from domain.errors import BodyTooLargeError, BusyError
-from entrypoints.http.uploads import (
+from entrypoints.http.routes.bodies import BatchRoute, BodyPolicy, BoundedRoute, BytesInFlight
+from entrypoints.http.routes.uploads import (
     MAX_FILENAME,
-    BodiesInHand,
-    CountedBatchRoute,
-    CountedRoute,
     clean_filename,
     read_picture,
     upload_of,
@@ -40,7 +38,8 @@ from tests.unit.entrypoints.application import an_app, serving
         ("Größe 大 🧥.png", "Größe 大 🧥.png"),
         ("hat\x00.jpg\n", "hat.jpg"),
         ("\u202ehat.jpg", "hat.jpg"),
-        ("  hat.jpg  ", "hat.jpg"),
+        ("  hat.jpg  ", "  hat.jpg  "),
+        ("   ", "unnamed"),
         ("n" * 300, "n" * MAX_FILENAME),
         (None, "unnamed"),
         ("", "unnamed"),
@@ -78,7 +77,7 @@ async def test_a_picture_too_large_is_not_read() -> None:
 
 
 def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:
-    bodies = BodiesInHand(100)
+    bodies = BytesInFlight(100)
     with bodies.hold(60):
         with pytest.raises(BusyError, match="60 bytes"), bodies.hold(41):
             pass
@@ -91,16 +90,16 @@ def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:
 
 
 async def test_callers_without_a_deadline_wait_for_the_servers() -> None:
-    async def seconds(route: type[CountedRoute], given: float | None) -> float | None:
+    async def seconds(policy: BodyPolicy, given: float | None) -> float | None:
         with within(Deadline(None if given is None else time.monotonic() + given)):
-            route.bound_wait(HttpSettings(deadline_seconds=60))
+            policy.start_deadline(HttpSettings(deadline_seconds=60))
             deadline = present_deadline()
             assert deadline is not None
             return None if deadline.at is None else deadline.at - time.monotonic()
 
-    assert await seconds(CountedRoute, None) == pytest.approx(60, abs=5)
-    assert await seconds(CountedRoute, 1000) == pytest.approx(1000, abs=5)
-    assert await seconds(CountedBatchRoute, None) is None
+    assert await seconds(BoundedRoute.policy, None) == pytest.approx(60, abs=5)
+    assert await seconds(BoundedRoute.policy, 1000) == pytest.approx(1000, abs=5)
+    assert await seconds(BatchRoute.policy, None) is None
 
 
 async def test_callers_who_send_no_body_wait_for_the_servers_too(

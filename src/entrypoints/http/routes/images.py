@@ -13,24 +13,9 @@ from domain.errors import InvalidMetadataError
 from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
-from entrypoints.http.auth import require
-from entrypoints.http.caching import is_current
-from entrypoints.http.dependencies import (
-    BrowseImagesOf,
-    DeleteImagesOf,
-    EditMetadataOf,
-    Http,
-    IndexImagesOf,
-    NoQuery,
-    Once,
-    Open,
-    Root,
-)
-from entrypoints.http.files import OriginalResponse, not_modified, thumbnail_response
-from entrypoints.http.filter_schema import FilterText
-from entrypoints.http.parameters import CursorText, IdInPath, JsonObjectText, MetadataText, PictureFile
-from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
-from entrypoints.http.schemas.images import (
+from entrypoints.http.access.roles import require
+from entrypoints.http.contract.filter_schema import FilterText
+from entrypoints.http.contract.image_schemas import (
     BatchOut,
     DeletedOut,
     DeleteIn,
@@ -41,17 +26,39 @@ from entrypoints.http.schemas.images import (
     MetadataPatchIn,
     image_path,
 )
-from entrypoints.http.uploads import MULTIPART, CountedBatchRoute, CountedRoute, PatientRoute, clean_filename, upload_of
+from entrypoints.http.contract.parameters import (
+    CursorText,
+    FilePart,
+    IdInPath,
+    JsonObjectText,
+    MetadataText,
+    PictureFile,
+)
+from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
+from entrypoints.http.routes.bodies import BatchRoute, BoundedRoute, PatientRoute
+from entrypoints.http.routes.caching import is_current
+from entrypoints.http.routes.dependencies import (
+    BrowseImagesOf,
+    DeleteImagesOf,
+    EditMetadataOf,
+    IndexImagesOf,
+    MaxUploadBytes,
+    ProxyRoot,
+    index_is_open,
+    refuse_query,
+    refuse_repeats,
+)
+from entrypoints.http.routes.downloads import OriginalResponse, not_modified, thumbnail_response
+from entrypoints.http.routes.uploads import MULTIPART, clean_filename, upload_of
 from entrypoints.keys import Role
 
-reads = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.READ), Once, Open])
-writes = APIRouter(tags=["Images"], route_class=CountedRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open])
-deletions = APIRouter(
-    tags=["Images"], route_class=PatientRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open]
-)
-batches = APIRouter(
-    tags=["Images"], route_class=CountedBatchRoute, dependencies=[require(Role.WRITE), NoQuery, Once, Open]
-)
+_READING = [require(Role.READ), refuse_repeats, index_is_open]
+_WRITING = [require(Role.WRITE), refuse_query, refuse_repeats, index_is_open]
+
+reads = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_READING)
+writes = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_WRITING)
+deletions = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
+batches = APIRouter(tags=["Images"], route_class=BatchRoute, dependencies=_WRITING)
 
 
 class IndexForm(BaseModel):
@@ -68,7 +75,7 @@ class BatchForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    files: Annotated[list[UploadFile], Field(min_length=1, description="Pictures, in the order of the answer.")]
+    files: Annotated[list[FilePart], Field(min_length=1, description="Pictures, in the order of the answer.")]
     metadata: JsonObjectText | None = None
 
 
@@ -102,10 +109,10 @@ class LabelsQuery(BaseModel):
     },
 )
 async def index_image(
-    form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, http: Http, root: Root
+    form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, max_bytes: MaxUploadBytes, root: ProxyRoot
 ) -> JSONResponse:
     """Decode, detect, encode, store and index one picture. Sending the same bytes twice is safe: one id."""
-    outcome = await index.one(upload_of(form.file, form.metadata, http.max_upload_bytes))
+    outcome = await index.one(upload_of(form.file, form.metadata, max_bytes))
     assert outcome.image is not None  # noqa: S101 - `one` raises where there is none
     created = outcome.status == "created"
     return JSONResponse(
@@ -130,7 +137,11 @@ async def index_image(
     ),
 )
 async def index_batch(
-    request: Request, form: Annotated[BatchForm, MULTIPART], index: IndexImagesOf, http: Http, root: Root
+    request: Request,
+    form: Annotated[BatchForm, MULTIPART],
+    index: IndexImagesOf,
+    max_bytes: MaxUploadBytes,
+    root: ProxyRoot,
 ) -> BatchOut:
     """Index many pictures; one bad picture never fails the others.
 
@@ -138,7 +149,7 @@ async def index_batch(
     is not in the batch is refused.
     """
     metadata = _metadata_of_each(form)
-    uploads = [upload_of(file, item, http.max_upload_bytes) for file, item in zip(form.files, metadata, strict=True)]
+    uploads = [upload_of(file, item, max_bytes) for file, item in zip(form.files, metadata, strict=True)]
     outcomes = [outcome async for outcome in index(uploads)]
     return BatchOut.of(outcomes, root=root, instance=request.scope["path"], request_id=request_id_of(request))
 
@@ -148,7 +159,7 @@ async def index_batch(
     summary="List images, newest first",
     responses=problem_responses(*ALWAYS),
 )
-async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImagesOf, root: Root) -> ImagePageOut:
+async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImagesOf, root: ProxyRoot) -> ImagePageOut:
     """A page of the listing, and the cursor of the next one. Pages stay complete while others write."""
     page = await browse.page(limit=query.limit, after=query.cursor, where=query.filter or EVERYTHING)
     return ImagePageOut.of(page, root)
@@ -166,9 +177,9 @@ async def list_labels(query: Annotated[LabelsQuery, Query()], browse: BrowseImag
     "/images/{id:uuid}",
     summary="Get an image's record",
     responses=problem_responses(*ALWAYS, "image_not_found"),
-    dependencies=[NoQuery],
+    dependencies=[refuse_query],
 )
-async def get_image(id: IdInPath, browse: BrowseImagesOf, root: Root) -> ImageOut:  # noqa: A002 - the contract's name
+async def get_image(id: IdInPath, browse: BrowseImagesOf, root: ProxyRoot) -> ImageOut:  # noqa: A002 - the contract's name
     """What is known of an indexed image."""
     return ImageOut.of(await browse.get(id), root)
 
@@ -185,7 +196,7 @@ async def get_image(id: IdInPath, browse: BrowseImagesOf, root: Root) -> ImageOu
         }
     },
 )
-async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf, root: Root) -> ImageOut:  # noqa: A002
+async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf, root: ProxyRoot) -> ImageOut:  # noqa: A002
     """Apply a JSON merge patch (RFC 7396) to the metadata: null removes a key. Nothing is encoded again."""
     return ImageOut.of(await edit(id, patch.metadata), root)
 
@@ -228,7 +239,7 @@ _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
         304: {"description": "The caller's copy (`If-None-Match`) is current."},
         **problem_responses(*ALWAYS, "image_not_found"),
     },
-    dependencies=[NoQuery],
+    dependencies=[refuse_query],
 )
 async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) -> Response:  # noqa: A002
     """The original bytes, byte for byte as uploaded."""
@@ -248,7 +259,7 @@ async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) ->
         304: {"description": "The caller's copy (`If-None-Match`) is current."},
         **problem_responses(*ALWAYS, "image_not_found"),
     },
-    dependencies=[NoQuery],
+    dependencies=[refuse_query],
 )
 async def get_thumbnail(id: IdInPath, request: Request, browse: BrowseImagesOf) -> Response:  # noqa: A002
     """A JPEG of at most 384 pixels a side, upright whatever the original's EXIF orientation."""

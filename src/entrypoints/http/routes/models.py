@@ -5,15 +5,26 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from entrypoints.http.auth import require
-from entrypoints.http.dependencies import DetectObjectsOf, ExtractEmbeddingOf, Http, NoQuery, Once, Open, RunServiceOf
-from entrypoints.http.parameters import Labels, PictureFile, Regions
-from entrypoints.http.problems import ALWAYS, PICTURE, problem_responses
-from entrypoints.http.schemas.models import DetectionsOut, EmbeddingOut, ModelsOut
-from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
+from entrypoints.http.access.roles import require
+from entrypoints.http.contract.model_schemas import DetectionsOut, EmbeddingOut, ModelsOut
+from entrypoints.http.contract.parameters import Labels, PictureFile, Regions
+from entrypoints.http.contract.problems import ALWAYS, PICTURE, problem_responses
+from entrypoints.http.routes.bodies import BoundedRoute
+from entrypoints.http.routes.dependencies import (
+    DetectObjectsOf,
+    ExtractEmbeddingOf,
+    MaxUploadBytes,
+    RunServiceOf,
+    index_is_open,
+    refuse_query,
+    refuse_repeats,
+)
+from entrypoints.http.routes.uploads import MULTIPART, read_picture
 from entrypoints.keys import Role
 
-router = APIRouter(tags=["Models"], route_class=CountedRoute, dependencies=[require(Role.READ), NoQuery, Once])
+router = APIRouter(
+    tags=["Models"], route_class=BoundedRoute, dependencies=[require(Role.READ), refuse_query, refuse_repeats]
+)
 
 
 class EmbeddingForm(BaseModel):
@@ -43,10 +54,12 @@ class DetectionForm(BaseModel):
     summary="Get a picture's feature vector",
     responses=problem_responses(*ALWAYS, *PICTURE, "invalid_region"),
 )
-async def embed(form: Annotated[EmbeddingForm, MULTIPART], extract: ExtractEmbeddingOf, http: Http) -> EmbeddingOut:
+async def embed(
+    form: Annotated[EmbeddingForm, MULTIPART], extract: ExtractEmbeddingOf, max_bytes: MaxUploadBytes
+) -> EmbeddingOut:
     """The L2-normalised vector that search compares, of the picture or of a region of it. Nothing is stored."""
     region = form.region[0] if form.region else None
-    found = await extract(await read_picture(form.file, http.max_upload_bytes), region=region)
+    found = await extract(await read_picture(form.file, max_bytes), region=region)
     return EmbeddingOut(model=found.model, dimension=len(found.embedding), embedding=found.embedding.tolist())
 
 
@@ -55,10 +68,12 @@ async def embed(form: Annotated[EmbeddingForm, MULTIPART], extract: ExtractEmbed
     summary="Detect objects in a picture",
     responses=problem_responses(*ALWAYS, *PICTURE, "detector_unavailable"),
 )
-async def detect(form: Annotated[DetectionForm, MULTIPART], find: DetectObjectsOf, http: Http) -> DetectionsOut:
+async def detect(
+    form: Annotated[DetectionForm, MULTIPART], find: DetectObjectsOf, max_bytes: MaxUploadBytes
+) -> DetectionsOut:
     """The objects in the picture with their confidence, best first; boxes in upright pixels. Nothing is stored."""
     found = await find(
-        await read_picture(form.file, http.max_upload_bytes),
+        await read_picture(form.file, max_bytes),
         score_threshold=form.score_threshold,
         labels=form.labels or None,
         max_detections=form.max_detections,
@@ -66,7 +81,9 @@ async def detect(form: Annotated[DetectionForm, MULTIPART], find: DetectObjectsO
     return DetectionsOut.of(found)
 
 
-@router.get("/models", summary="See what is running", responses=problem_responses(*ALWAYS), dependencies=[Open])
+@router.get(
+    "/models", summary="See what is running", responses=problem_responses(*ALWAYS), dependencies=[index_is_open]
+)
 async def models(service: RunServiceOf) -> ModelsOut:
     """The models, their weights' digests, runtime, device and precision as they really run, and the index."""
     return ModelsOut.of(await service.describe())

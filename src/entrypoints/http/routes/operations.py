@@ -8,10 +8,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from application.run_service import RunService, ServiceDescription
 from domain.errors import LookalikeError
-from entrypoints.http.auth import require_metrics_access
-from entrypoints.http.dependencies import ContainerOf, NoQuery, RunServiceOf
-from entrypoints.http.problems import ProblemResponse, problem, problem_responses, request_id_of
-from entrypoints.http.schemas.models import HealthOut
+from entrypoints.http.access.roles import require_metrics_access
+from entrypoints.http.contract.model_schemas import HealthOut
+from entrypoints.http.contract.problems import ProblemResponse, problem, problem_responses, request_id_of
+from entrypoints.http.routes.dependencies import ContainerOf, RunServiceOf, refuse_query
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE_SECONDS = 2.0
@@ -30,7 +30,7 @@ router = APIRouter(tags=["Operations"])
     "/health/live",
     summary="Does the process serve?",
     responses=problem_responses("validation_failed"),
-    dependencies=[NoQuery],
+    dependencies=[refuse_query],
 )
 async def live() -> HealthOut:
     """200 as long as the process answers."""
@@ -42,7 +42,7 @@ async def live() -> HealthOut:
     summary="Is the service ready for work?",
     response_model=HealthOut,
     responses=problem_responses("validation_failed", "not_ready"),
-    dependencies=[NoQuery],
+    dependencies=[refuse_query],
 )
 async def ready(request: Request, service: RunServiceOf) -> Response:
     """200 once a real inference has succeeded and the index answers; else 503 naming what is missing.
@@ -74,7 +74,7 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
         200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": METRICS_EXAMPLE}}},
         **problem_responses("validation_failed", "unauthorized", "forbidden", "rate_limited"),
     },
-    dependencies=[Depends(require_metrics_access), NoQuery],
+    dependencies=[Depends(require_metrics_access), refuse_query],
     # Not needed unless metrics are closed, but there has to be a way to send it then.
     openapi_extra={"security": [{"HTTPBearer": []}, {}]},
 )

@@ -8,16 +8,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from application.search_result import SearchOptions, Target
 from application.search_similar import MAX_REGIONS
 from domain.filters import EVERYTHING
-from entrypoints.http.auth import require
-from entrypoints.http.dependencies import Http, NoQuery, Once, Open, Root, SearchByExamplesOf, SearchSimilarOf
-from entrypoints.http.filter_schema import FilterText
-from entrypoints.http.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
-from entrypoints.http.problems import ALWAYS, BODY, PICTURE, problem_responses
-from entrypoints.http.schemas.search import ExamplesIn, SearchResultOut
-from entrypoints.http.uploads import MULTIPART, CountedRoute, read_picture
+from entrypoints.http.access.roles import require
+from entrypoints.http.contract.filter_schema import FilterText
+from entrypoints.http.contract.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
+from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
+from entrypoints.http.contract.search_schemas import ExamplesIn, SearchResultOut
+from entrypoints.http.routes.bodies import BoundedRoute
+from entrypoints.http.routes.dependencies import (
+    MaxUploadBytes,
+    ProxyRoot,
+    SearchByExamplesOf,
+    SearchSimilarOf,
+    index_is_open,
+    refuse_query,
+    refuse_repeats,
+)
+from entrypoints.http.routes.uploads import MULTIPART, read_picture
 from entrypoints.keys import Role
 
-router = APIRouter(tags=["Search"], route_class=CountedRoute, dependencies=[require(Role.READ), Once, Open])
+router = APIRouter(
+    tags=["Search"], route_class=BoundedRoute, dependencies=[require(Role.READ), refuse_repeats, index_is_open]
+)
 
 
 class SearchForm(BaseModel):
@@ -59,14 +70,14 @@ class SimilarQuery(BaseModel):
     "/search",
     summary="Find images that look like a picture, like regions of it, or that hold objects that do",
     responses=problem_responses(*ALWAYS, *PICTURE, "invalid_region", "detector_unavailable"),
-    dependencies=[NoQuery],
+    dependencies=[refuse_query],
 )
 async def search(
-    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, http: Http, root: Root
+    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, max_bytes: MaxUploadBytes, root: ProxyRoot
 ) -> SearchResultOut:
     """The indexed images most similar to the picture, best first. The picture itself is not stored."""
     result = await find(
-        await read_picture(form.file, http.max_upload_bytes),
+        await read_picture(form.file, max_bytes),
         regions=form.region,
         target=form.target,
         options=_options(form, exact=form.exact),
@@ -84,9 +95,9 @@ async def search(
         "image_not_found",
         "invalid_examples",
     ),
-    dependencies=[NoQuery],
+    dependencies=[refuse_query],
 )
-async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Root) -> SearchResultOut:
+async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: ProxyRoot) -> SearchResultOut:
     """Nearest to the positive examples, away from the negative ones; the examples themselves are left out."""
     options = SearchOptions(
         limit=body.limit,
@@ -106,7 +117,7 @@ async def similar(
     id: IdInPath,  # noqa: A002 - the contract's name
     query: Annotated[SimilarQuery, Query()],
     find: SearchByExamplesOf,
-    root: Root,
+    root: ProxyRoot,
 ) -> SearchResultOut:
     """Nearest to a stored image, which is itself left out. Nothing is encoded again."""
     return SearchResultOut.of(await find([id], options=_options(query)), root)

@@ -7,6 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
+from entrypoints.cli.main import main
+
 LOOKALIKE = Path(sys.executable).parent / "lookalike"
 
 
@@ -51,3 +55,26 @@ def lookalike(
         raise
     assert "Traceback" not in stderr, stderr
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+class Command:
+    """The command in this process, which has loaded OpenVINO already."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+        self.more: Sequence[str] = ()
+        """Arguments that every command gets at its end."""
+        monkeypatch.chdir(directory)
+        self.set(DATA_DIR=str(directory / "data"), STORAGE__RESERVE_BYTES="0")
+
+    def set(self, **settings: str) -> None:
+        for name, value in settings.items():
+            self.monkeypatch.setenv(f"LOOKALIKE_{name}", value)
+
+    def __call__(self, *arguments: str | Path) -> tuple[int | str | None, str, str]:
+        """Exit code, standard output and standard error."""
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, arguments), *self.more])
+        output, errors = self.capsys.readouterr()
+        return ended.value.code, output, errors

@@ -5,9 +5,15 @@ import pytest
 from PIL import Image
 
 from domain.raster import RasterImage
+from entrypoints.cli import drawing
 from entrypoints.cli.drawing import COLOURS, COLUMNS, MARGIN, TILE, Tile, save_annotated, save_contact_sheet
+from lookalike_client import Box
 
 GREY = (128, 128, 128)
+
+
+def a_box(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
+    return Box(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 def _picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> RasterImage:
@@ -27,13 +33,16 @@ def test_every_tile_is_shown_in_order(tmp_path: Path) -> None:
 
 def test_boxes_of_the_full_picture_are_drawn_on_its_small_rendition(tmp_path: Path) -> None:
     thumbnail = _picture(GREY, (110, 55))
-    boxes = [(100.0, 100.0, 600.0, 450.0), (700.0, 50.0, 1000.0, 500.0)]
+    boxes = [a_box(100.0, 100.0, 600.0, 450.0), a_box(700.0, 50.0, 1000.0, 500.0)]
     save_contact_sheet(tmp_path / "sheet.png", [Tile.of(thumbnail, "caption", 1100, boxes)])
     with Image.open(tmp_path / "sheet.png") as sheet:
         scale, top = TILE / 1100, MARGIN + (TILE - TILE // 2) // 2
-        for number, (x_min, y_min, x_max, y_max) in enumerate(boxes):
-            middle = MARGIN + round((x_min + x_max) / 2 * scale), top + round((y_min + y_max) / 2 * scale)
-            left = MARGIN + round(x_min * scale) + 1, middle[1]
+        for number, box in enumerate(boxes):
+            middle = (
+                MARGIN + round((box.x_min + box.x_max) / 2 * scale),
+                top + round((box.y_min + box.y_max) / 2 * scale),
+            )
+            left = MARGIN + round(box.x_min * scale) + 1, middle[1]
             assert sheet.getpixel(left) == COLOURS[number]
             assert sheet.getpixel(middle) == GREY
 
@@ -46,10 +55,39 @@ def test_an_unknown_suffix_is_a_value_error(tmp_path: Path) -> None:
 
 
 def test_boxes_and_labels_are_drawn(tmp_path: Path) -> None:
-    save_annotated(tmp_path / "annotated.png", _picture(GREY, (200, 300)), [((20.0, 30.0, 180.0, 280.0), "cat 0.93")])
+    save_annotated(
+        tmp_path / "annotated.png", _picture(GREY, (200, 300)), [(a_box(20.0, 30.0, 180.0, 280.0), "cat 0.93")]
+    )
     with Image.open(tmp_path / "annotated.png") as annotated:
         assert annotated.size == (200, 300)
         assert [annotated.getpixel(place) for place in ((20, 200), (180, 200), (100, 280))] == [COLOURS[0]] * 3
         assert annotated.getpixel((100, 200)) == annotated.getpixel((5, 5)) == GREY
         label = annotated.crop((24, 32, 80, 48)).getcolors() or []
         assert {(255, 255, 255), COLOURS[0]} <= {colour for _, colour in label}
+
+
+def test_a_long_caption_keeps_its_ends_and_stays_in_its_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    font = drawing._font_for("name", 15)
+    clipped = drawing._clipped("0.731  a name that is much longer than its tile is wide 0017.jpg", font)
+    assert clipped.startswith("0.731  a")
+    assert clipped.endswith("17.jpg")
+    assert "…" in clipped
+    assert font.getlength(clipped) <= TILE
+    assert drawing._clipped("short.jpg", font) == "short.jpg"
+
+
+def test_a_caption_is_written_in_the_first_font_that_has_its_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Cyrillic:
+        def getmask(self, character: str) -> bytes:
+            return b"glyph" if 0x430 <= ord(character[0]) <= 0x44F or character.isascii() else b"absent"
+
+    fonts = {drawing.FONTS[1]: drawing.ImageFont.load_default(15), drawing.FONTS[3]: Cyrillic()}
+    monkeypatch.setattr(drawing, "_font_named", lambda name, _: asked.append(name) or fonts.get(name))
+
+    assert isinstance(drawing._font_for("hat.jpg", 15), drawing.ImageFont.FreeTypeFont)
+    assert asked == []  # the default has it
+    assert isinstance(drawing._font_for("шляпа.jpg", 15), Cyrillic)
+    assert asked == list(drawing.FONTS[:4])
+    assert isinstance(drawing._font_for("帽子.jpg", 15), drawing.ImageFont.FreeTypeFont)  # for want of a better one

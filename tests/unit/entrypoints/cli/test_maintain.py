@@ -89,7 +89,7 @@ def test_images_are_deleted_by_id_and_by_filter(backed_up: Path, tmp_path: Path)
 
     by_id = lookalike("delete", by_name["0.png"], unknown, by_name["1.png"], data_dir=data_dir)
     names = '{"any": [{"field": "filename", "in": ["2.png", "3.png", "0.png"]}]}'
-    by_filter = lookalike("delete", "--filter", names, data_dir=data_dir)
+    by_filter = lookalike("delete", "--filter", names, "--yes", data_dir=data_dir)
     listed = lookalike("list", "--limit", "3", data_dir=data_dir)
 
     assert (by_id.returncode, by_id.stdout) == (1, "2 deleted\n")
@@ -130,7 +130,7 @@ def test_in_a_terminal_deleting_by_a_filter_asks_first(indexed: Path) -> None:
     ],
 )
 def test_a_closed_standard_stream_is_no_fault_of_the_index(closed: str, told: list[str], indexed: Path) -> None:
-    script = f'("$0" list --limit 1; "$0" delete --filter "$1") {closed}'
+    script = f'("$0" list --limit 1; "$0" delete --yes --filter "$1") {closed}'
     none = '{"any": [{"field": "filename", "eq": "none.png"}]}'
     ended = subprocess.run(
         ["/bin/sh", "-ec", script, LOOKALIKE, none],

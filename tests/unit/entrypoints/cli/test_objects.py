@@ -7,37 +7,15 @@ import pytest
 from PIL import Image
 
 from adapters.detectors.postprocessing import SCORE_FLOOR
-from entrypoints.cli.main import main
 from tests.hostile_pictures import heic
 from tests.photos import SEEN, picture
 from tests.pictures import encoded
-from tests.unit.entrypoints.cli.command import lookalike
+from tests.unit.entrypoints.cli.command import Command, lookalike
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Command":
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     return Command(tmp_path, monkeypatch, capsys)
-
-
-class Command:
-    """The command in this process, which has loaded OpenVINO already."""
-
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch = monkeypatch
-        self.capsys = capsys
-        monkeypatch.chdir(directory)
-        self.set(DATA_DIR=str(directory / "data"), STORAGE__RESERVE_BYTES="0")
-
-    def set(self, **settings: str) -> None:
-        for name, value in settings.items():
-            self.monkeypatch.setenv(f"LOOKALIKE_{name}", value)
-
-    def __call__(self, *arguments: str | Path) -> tuple[int | str | None, str, str]:
-        """Exit code, standard output and standard error."""
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        output, errors = self.capsys.readouterr()
-        return ended.value.code, output, errors
 
 
 @pytest.fixture
@@ -118,7 +96,7 @@ def test_a_label_that_the_detector_does_not_know_is_refused(
 ) -> None:
     code, output, errors = command("detect", photos / "coffee.jpg", "--label", label)
     assert (code, output) == (2, "")
-    assert f"--label: the detector knows no '{label}', {told}" in errors.replace("\n", " ")
+    assert f"lookalike: The detector knows no '{label}', {told}" in errors
 
 
 def test_without_a_detector_the_way_to_one_is_told(command: Command, photos: Path) -> None:

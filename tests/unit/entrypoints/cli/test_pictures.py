@@ -1,9 +1,8 @@
-import os
 from pathlib import Path
 
 import pytest
 
-from entrypoints.cli.pictures import Found, find_pictures, stored_name
+from entrypoints.cli.pictures import Found, find_pictures
 
 
 def files(root: Path, *names: str) -> None:
@@ -60,8 +59,3 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
     assert find_pictures([tmp_path / "gone"]) == [
         Found(tmp_path / "gone", unreadable="No such file or directory"),
     ]
-
-
-def test_names_are_stored_as_text() -> None:
-    assert stored_name(Path("folder/größe 🧥.jpg")) == "größe 🧥.jpg"
-    assert stored_name(Path(os.fsdecode(b"caf\xe9.jpg"))) == "caf�.jpg"

@@ -1,6 +1,6 @@
 import pytest
 
-from entrypoints.cli.progress import progress
+from entrypoints.cli.progress import Estimate, progress
 
 
 def test_without_a_terminal_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -8,7 +8,7 @@ def test_without_a_terminal_the_end_is_told_once(capsys: pytest.CaptureFixture[s
         for done in (0, 1, 2, 2, 2):
             show(done, 2)
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("Checking: 2/2, ")
+    assert line == "Checking: 2/2"  # in no time: there is no rate to tell
 
 
 def test_without_a_terminal_another_pass_is_told_too(
@@ -20,3 +20,16 @@ def test_without_a_terminal_another_pass_is_told_too(
             show(done, total)
     told = [line.partition(",")[0] for line in capsys.readouterr().err.splitlines()]
     assert told == [f"Reindexing: {step}" for step in ("1/2", "2/2", "1/3", "3/3")]
+
+
+def test_the_time_left_waits_until_it_means_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("entrypoints.cli.progress.time.monotonic", lambda: now[0])
+    estimate = Estimate()
+    told = []
+    for second, done in ((0, 0), (30, 16), (30.2, 32), (32, 36), (36, 46), (80, 156), (90, 10), (92, 12)):
+        now[0] = second
+        estimate.update(done, 156)
+        told.append(str(estimate))
+    # Models loaded for thirty seconds; then there were 20 in two seconds, 30 in six, and another pass.
+    assert told == ["", "", "", "10.0/s", "5.0/s, 0:00:22 left", "2.8/s, 0:00:00 left", "", "1.0/s"]

@@ -7,8 +7,7 @@ import pytest
 
 from entrypoints.cli import main as command_line
 from entrypoints.cli.serve import _address, _is_loopback
-from tests.pictures import a_picture
-from tests.serving import running, start
+from tests.serving import start
 from tests.unit.entrypoints.cli.command import lookalike
 
 MEMORY = {"REPOSITORY__BACKEND": "memory", "DETECTOR__RUNTIME": "none"}
@@ -97,35 +96,6 @@ def test_a_service_open_to_all_warns_and_ends_by_ctrl_c(tmp_path: Path) -> None:
     assert "WARNING: no keys are configured" in service.output()
     assert "Application shutdown complete" in service.output()
     assert "Server" not in headers
-
-
-def test_index_and_search_through_a_running_service(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(40):
-        (folder / f"{number:02d}.png").write_bytes(a_picture(number))
-    (folder / "broken.png").write_bytes(a_picture(1)[:200])
-    keys = {"AUTH__KEYS": "read:a-key-to-read,write:a-key-to-write"}
-    with running(tmp_path / "service", MEMORY | keys) as service:
-        assert "WARNING" not in service.output()
-        there = ("--url", service.url)
-        by_setting = {"CLIENT__KEY": "a-key-to-read"}
-        by_option = ("--key", "a-key-to-write")
-
-        refused = lookalike("index", folder, *there, data_dir=tmp_path / "none", settings=by_setting)
-        indexed = lookalike("index", folder, *there, *by_option, data_dir=tmp_path / "none", settings=by_setting)
-        again = lookalike("index", folder, *there, *by_option, data_dir=tmp_path / "none")
-        found = lookalike("search", folder / "07.png", *there, data_dir=tmp_path / "none", settings=by_setting)
-
-    assert refused.returncode == 2
-    assert "Give a key with --key or in LOOKALIKE_CLIENT__KEY" in refused.stderr
-    assert (indexed.returncode, again.returncode) == (1, 1)
-    assert "40 created, 0 existed, 1 failed" in indexed.stdout
-    assert f"{folder / 'broken.png'}: " in indexed.stderr
-    assert "0 created, 40 existed, 1 failed" in again.stdout
-    first = found.stdout.splitlines()[3].split()
-    assert first[:3] == ["1", "1.000", "07.png"]
-    assert not (tmp_path / "none").exists()
 
 
 def test_addresses() -> None:

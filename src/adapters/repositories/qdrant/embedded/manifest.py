@@ -101,9 +101,7 @@ def check_directory(directory: Path, *, must_exist: bool) -> None:
 
 def in_use(directory: Path) -> str:
     """What to do about an index that another process has open."""
-    return (
-        f"The index in {directory} is open in another process. Stop that one, or use its API (index and search: --url)."
-    )
+    return f"The index in {directory} is open in another process. Stop that one, or ask it: --url."
 
 
 def cannot_be_opened(shard: Path, reason: str) -> str:

@@ -1,0 +1,77 @@
+"""A client of Lookalike, the service that finds images that look like yours.
+
+    from lookalike_client import Lookalike
+
+    with Lookalike("http://127.0.0.1:8000", api_key=...) as lookalike:
+        for outcome in lookalike.index_many(Path("pictures").glob("*.jpg")):
+            print(outcome.picture, outcome.status, outcome.error or "")
+        for match in lookalike.search("hat.jpg", limit=5).matches:
+            print(f"{match.score:.3f} {match.image.filename}")
+
+`AsyncLookalike` is the same for programs with an event loop.
+"""
+
+from lookalike_client.asynchronous import AsyncLookalike
+from lookalike_client.errors import (
+    ConflictError,
+    InvalidRequestError,
+    LookalikeError,
+    NoServiceError,
+    NotAllowedError,
+    NotFoundError,
+    PictureError,
+    PictureFileError,
+    ServiceError,
+    StorageFullError,
+    UnavailableError,
+)
+from lookalike_client.models import (
+    Box,
+    DetectedObject,
+    Detections,
+    Embedding,
+    Image,
+    ImagePage,
+    LabelCount,
+    Match,
+    Models,
+    Problem,
+    Query,
+    RegionMatch,
+    SearchResult,
+)
+from lookalike_client.outcomes import Outcome
+from lookalike_client.pictures import NewPicture, Picture
+from lookalike_client.synchronous import Lookalike
+
+__all__ = [
+    "AsyncLookalike",
+    "Box",
+    "ConflictError",
+    "DetectedObject",
+    "Detections",
+    "Embedding",
+    "Image",
+    "ImagePage",
+    "InvalidRequestError",
+    "LabelCount",
+    "Lookalike",
+    "LookalikeError",
+    "Match",
+    "Models",
+    "NewPicture",
+    "NoServiceError",
+    "NotAllowedError",
+    "NotFoundError",
+    "Outcome",
+    "Picture",
+    "PictureError",
+    "PictureFileError",
+    "Problem",
+    "Query",
+    "RegionMatch",
+    "SearchResult",
+    "ServiceError",
+    "StorageFullError",
+    "UnavailableError",
+]

@@ -1,0 +1,189 @@
+"""What the service answers. Fields that a newer service adds are kept: `model_dump` has them too."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Target = Literal["images", "objects", "any"]
+"""What a query is compared with: whole pictures, the objects in them, or both."""
+
+MetadataValue = str | int | float | bool | list[str]
+
+
+class Answer(BaseModel):
+    """A value that the service answers."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+
+class Box(Answer):
+    """Pixels of the upright picture, origin top left."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+class DetectedObject(Answer):
+    """An object in a picture; `score` is the detector's confidence in [0, 1]."""
+
+    label: str
+    score: float
+    box: Box
+
+
+class Links(Answer):
+    """Paths of what belongs to an image."""
+
+    self_: str = Field(alias="self")
+    content: str
+    thumbnail: str
+    similar: str
+
+
+class Image(Answer):
+    """An indexed picture. `width` and `height` are pixels of it upright."""
+
+    id: UUID
+    filename: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    metadata: Mapping[str, MetadataValue]
+    objects: list[DetectedObject]
+    links: Links
+
+
+class ImagePage(Answer):
+    """A part of the listing; `total` counts all that match."""
+
+    items: list[Image]
+    next_cursor: str | None
+    total: int
+
+
+class Query(Answer):
+    """What was searched for. `objects`: what the detector sees in it, where objects were searched."""
+
+    width: int
+    height: int
+    regions: list[Box]
+    target: Target
+    objects: list[DetectedObject] | None
+
+
+class RegionMatch(Answer):
+    """A region of the query, and the stored object that matches it (None: none does, and `score` is 0)."""
+
+    query_region: Box
+    object: DetectedObject | None
+    score: float
+
+
+class Match(Answer):
+    """A similar image. `score` is the cosine similarity in [-1, 1], `region` the stored object that matched."""
+
+    rank: int
+    score: float
+    image: Image
+    region: DetectedObject | None
+    regions: list[RegionMatch] | None
+
+
+class SearchResult(Answer):
+    """Matches, best first; `next_offset` leads on, None at the end."""
+
+    query: Query
+    matches: list[Match]
+    next_offset: int | None
+
+
+class Size(Answer):
+    """Pixels."""
+
+    width: int
+    height: int
+
+
+class Detections(Answer):
+    """Objects in a picture, best first, and the model that found them."""
+
+    model: str
+    image: Size
+    detections: list[DetectedObject]
+
+
+class Embedding(Answer):
+    """An L2-normalised feature vector."""
+
+    model: str
+    dimension: int
+    embedding: list[float]
+
+
+class LabelCount(Answer):
+    """A label, and how many images show it."""
+
+    label: str
+    images: int
+
+
+class Labels(Answer):
+    """Labels, most frequent first."""
+
+    labels: list[LabelCount]
+
+
+class Model(Answer):
+    """A model as it runs."""
+
+    model: str
+    weights_digest: str
+    runtime: str
+    device: str
+    precision: str
+    input_size: Size
+
+
+class Encoder(Model):
+    """The encoder; `space` tells its embedding space from others."""
+
+    dimension: int
+    preprocessing: str
+    decode_version: int
+    space: str
+
+
+class Repository(Answer):
+    """The index, and how much it holds."""
+
+    backend: str
+    images: int
+    objects: int
+    details: Mapping[str, Any]
+
+
+class Models(Answer):
+    """What is running there. `detector` is None where objects are not detected."""
+
+    encoder: Encoder
+    detector: Model | None
+    repository: Repository
+
+
+class Problem(Answer):
+    """Why the service refused (RFC 9457)."""
+
+    status: int
+    code: str
+    detail: str
+    title: str = ""
+    request_id: str = ""
+    errors: list[dict[str, Any]] | None = None

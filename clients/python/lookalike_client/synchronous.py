@@ -1,0 +1,387 @@
+"""The client for programs without an event loop. `make_synchronous.py` makes it from `asynchronous.py`."""
+
+import json
+import os
+import random
+import re
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from http import HTTPStatus
+from itertools import count
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from pydantic import ValidationError
+
+from lookalike_client import _thread_runtime as runtime
+from lookalike_client.errors import LookalikeError, NoServiceError, ServiceError, error_of, problem_of, retry_after
+from lookalike_client.forms import Field, Form
+from lookalike_client.models import (
+    Answer,
+    Detections,
+    Embedding,
+    Image,
+    ImagePage,
+    LabelCount,
+    Labels,
+    MetadataValue,
+    Models,
+    SearchResult,
+    Target,
+)
+from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
+from lookalike_client.pictures import NewPicture, Picture, SentFile, batches, read_all, read_picture
+
+AnswerType = TypeVar("AnswerType", bound=Answer)
+Filter = Mapping[str, Any]
+Region = tuple[float, float, float, float]
+
+TRY_AGAIN = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds between attempts: doubled each time, unless the service says how long to wait."""
+
+
+class Lookalike:
+    """A Lookalike service.
+
+    Everything here is safe to repeat, and is: where the service is busy (429, 503) or the connection fails, as long as
+    it asks for (`Retry-After`), else after pauses that double. Then, and for every other refusal, a LookalikeError is
+    raised (see `lookalike_client.errors`).
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        api_key: str | None = None,
+        timeout: float = 300.0,
+        retries: int = 5,
+        verify: Any = True,  # noqa: ANN401 - httpx's type: bool | ssl.SSLContext
+        transport: runtime.Transport | None = None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: Of the service, with the path under which a proxy serves it.
+            api_key: Where the service asks for one.
+            timeout: Seconds to wait for an answer; connecting has 10.
+            retries: Further attempts where the service is busy or away.
+            verify: False, or an `ssl.SSLContext` that knows the service's certificate.
+            transport: Another transport of httpx's.
+
+        Raises ValueError for an address that is none.
+        """
+        self.url = url.rstrip("/")
+        if not re.match(r"https?://[^/\s]", self.url):
+            raise ValueError(f"{url!r} is no address of a service: write it as http://127.0.0.1:8000.")
+        self._retries = retries
+        headers = {} if api_key is None else {b"Authorization": b"Bearer " + os.fsencode(api_key.strip())}
+        try:
+            self._http = runtime.Client(
+                base_url=self.url,
+                headers=headers,
+                timeout=httpx.Timeout(timeout, connect=10.0),
+                verify=verify,
+                transport=transport,
+            )
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise ValueError(f"{url!r} is no address of a service: {error}") from error
+
+    def __enter__(self) -> "Lookalike":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ping(self) -> None:
+        """See at once, without trying again, that a service answers. Raises NoServiceError."""
+        response = self._once("GET", "/health/live")
+        if response.status_code != HTTPStatus.OK:
+            raise NoServiceError(f"What answers at {self.url} is no Lookalike service ({response.status_code}).")
+
+    def index(
+        self, picture: Picture, *, filename: str | None = None, metadata: Mapping[str, MetadataValue] | None = None
+    ) -> Outcome:
+        """Index a picture; metadata replaces that of a picture that is there.
+
+        Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
+        """
+        new = NewPicture(picture, filename)
+        file = runtime.in_thread(read_picture, new)
+        response = self._answered(
+            "POST", "/v1/images", form=Form.of({"metadata": _json(metadata)}, "file", [file])
+        )
+        created = response.status_code == HTTPStatus.CREATED
+        return Outcome(picture=picture, status="created" if created else "exists", image=self._parsed(response, Image))
+
+    def index_many(
+        self,
+        pictures: Iterable[Picture | NewPicture],
+        *,
+        metadata: Mapping[str, MetadataValue] | None = None,
+        concurrency: int = 3,
+    ) -> Generator[Outcome]:
+        """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
+
+        `pictures` is read as it is needed, and one that cannot be used fails alone. Raises what concerns all of them:
+        NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError, StorageFullError. Sending all again is
+        safe.
+        """
+
+        def index_batch(batch: list[NewPicture]) -> list[Outcome]:
+            return self._index_batch(batch, _json(metadata))
+
+        with closing(runtime.in_order(index_batch, batches(pictures), concurrency)) as answered:
+            for outcomes in answered:
+                for outcome in outcomes:
+                    yield outcome
+
+    def list_images(
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        filter: Filter | None = None,  # noqa: A002
+    ) -> ImagePage:
+        """A page of the listing, newest first: at most `limit` (1 to 200), beginning at a page's `next_cursor`."""
+        return self._get("/v1/images", ImagePage, limit=limit, cursor=cursor, filter=_json(filter))
+
+    def images(self, *, filter: Filter | None = None) -> Generator[Image]:  # noqa: A002
+        """All images that match, newest first."""
+        page = self.list_images(limit=200, filter=filter)
+        while True:
+            for image in page.items:
+                yield image
+            if page.next_cursor is None:
+                return
+            page = self.list_images(limit=200, cursor=page.next_cursor, filter=filter)
+
+    def get(self, id: UUID | str) -> Image:  # noqa: A002
+        """What is known of an image. Raises NotFoundError."""
+        return self._get(f"/v1/images/{id}", Image)
+
+    def edit(self, id: UUID | str, metadata: Mapping[str, MetadataValue | None]) -> Image:  # noqa: A002
+        """Change metadata: keys given are set, those given as None removed, others stay. Raises NotFoundError."""
+        response = self._answered("PATCH", f"/v1/images/{id}", json={"metadata": metadata})
+        return self._parsed(response, Image)
+
+    def delete(self, id: UUID | str) -> None:  # noqa: A002
+        """Remove an image, its objects and its files. Raises NotFoundError."""
+        self._answered("DELETE", f"/v1/images/{id}")
+
+    def delete_matching(self, filter: Filter) -> int:  # noqa: A002
+        """Remove all images that match; how many. A filter that names nothing is refused."""
+        deleted: int = (self._answered("POST", "/v1/images/delete", json={"filter": filter})).json()["deleted"]
+        return deleted
+
+    def content(self, id: UUID | str) -> bytes:  # noqa: A002
+        """The original, byte for byte. Raises NotFoundError."""
+        return (self._answered("GET", f"/v1/images/{id}/content")).content
+
+    def thumbnail(self, id: UUID | str) -> bytes:  # noqa: A002
+        """A small upright JPEG. Raises NotFoundError."""
+        return (self._answered("GET", f"/v1/images/{id}/thumbnail")).content
+
+    def labels(self, *, filter: Filter | None = None) -> list[LabelCount]:  # noqa: A002
+        """Labels of detected objects, most frequent first."""
+        return (self._get("/v1/labels", Labels, filter=_json(filter))).labels
+
+    def search(
+        self,
+        picture: Picture,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        score_threshold: float | None = None,
+        filter: Filter | None = None,  # noqa: A002
+        regions: Sequence[Region] = (),
+        target: Target = "images",
+        exact: bool = False,
+    ) -> SearchResult:
+        """The indexed images most similar to a picture, best first.
+
+        Args:
+            picture: It is not stored.
+            limit: Matches at most, 1 to 500.
+            offset: How many of the best to leave out, 0 to 10,000.
+            score_threshold: Least cosine similarity in [-1, 1].
+            filter: Among which images.
+            regions: Parts of the picture to search for, (x_min, y_min, x_max, y_max) in its pixels: one, or up to 8
+                with the target `objects`.
+            target: What to compare with.
+            exact: Compare with every vector instead of the approximate index.
+
+        Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError.
+        """
+        fields: dict[str, Field | None] = {
+            "limit": limit,
+            "offset": offset,
+            "score_threshold": score_threshold,
+            "filter": _json(filter),
+            "region": [",".join(map(str, region)) for region in regions],
+            "target": target,
+            "exact": exact,
+        }
+        return self._about("/v1/search", picture, fields, SearchResult)
+
+    def search_examples(
+        self,
+        positive: Sequence[UUID | str],
+        negative: Sequence[UUID | str] = (),
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        score_threshold: float | None = None,
+        filter: Filter | None = None,  # noqa: A002
+    ) -> SearchResult:
+        """Images like some that are indexed, by their ids, and unlike others. Raises NotFoundError."""
+        body = {
+            "positive": list(map(str, positive)),
+            "negative": list(map(str, negative)),
+            "limit": limit,
+            "offset": offset,
+            "score_threshold": score_threshold,
+            "filter": filter,
+        }
+        return self._parsed(self._answered("POST", "/v1/search/examples", json=body), SearchResult)
+
+    def similar(
+        self,
+        id: UUID | str,  # noqa: A002
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        score_threshold: float | None = None,
+        filter: Filter | None = None,  # noqa: A002
+    ) -> SearchResult:
+        """Images like one that is indexed, itself left out. Raises NotFoundError."""
+        return self._get(
+            f"/v1/images/{id}/similar",
+            SearchResult,
+            limit=limit,
+            offset=offset,
+            score_threshold=score_threshold,
+            filter=_json(filter),
+        )
+
+    def detect(
+        self,
+        picture: Picture,
+        *,
+        score_threshold: float = 0.3,
+        labels: Sequence[str] = (),
+        max_detections: int = 100,
+    ) -> Detections:
+        """The objects in a picture, of these labels where any are given; nothing is stored.
+
+        Raises UnavailableError where there is no detector.
+        """
+        fields: dict[str, Field | None] = {
+            "score_threshold": score_threshold,
+            "labels": labels,
+            "max_detections": max_detections,
+        }
+        return self._about("/v1/detections", picture, fields, Detections)
+
+    def embed(self, picture: Picture, *, region: Region | None = None) -> Embedding:
+        """The feature vector of a picture, or of a part of it; nothing is stored."""
+        fields: dict[str, Field | None] = {"region": None if region is None else ",".join(map(str, region))}
+        return self._about("/v1/embeddings", picture, fields, Embedding)
+
+    def models(self) -> Models:
+        """What is running there."""
+        return self._get("/v1/models", Models)
+
+    def _index_batch(self, batch: Sequence[NewPicture], metadata: str | None) -> list[Outcome]:
+        read = runtime.in_thread(read_all, batch)
+        files = [file for file in read if isinstance(file, SentFile)]
+        items = iter(self._index_files(files, metadata) if files else [])
+        return [
+            Outcome.of(new.picture, next(items))
+            if isinstance(file, SentFile)
+            else Outcome(picture=new.picture, status="failed", error=file)
+            for new, file in zip(batch, read, strict=True)
+        ]
+
+    def _index_files(self, files: Sequence[SentFile], metadata: str | None) -> list[BatchItem]:
+        """An item for each file; those that are too many or too large together are sent by halves."""
+        try:
+            response = self._answered(
+                "POST", "/v1/images/batch", form=Form.of({"metadata": metadata}, "files", files)
+            )
+        except ServiceError as error:
+            if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                raise
+            if len(files) == 1:
+                return [BatchItem(status="failed", problem=error.problem)]
+            half = len(files) // 2
+            first = self._index_files(files[:half], metadata)
+            return [*first, *self._index_files(files[half:], metadata)]
+        return self._parsed(response, BatchAnswer).results
+
+    def _about(
+        self, path: str, picture: Picture, fields: Mapping[str, Field | None], kind: type[AnswerType]
+    ) -> AnswerType:
+        """The answer to an operation that takes a picture."""
+        file = runtime.in_thread(read_picture, NewPicture(picture))
+        return self._parsed(self._answered("POST", path, form=Form.of(fields, "file", [file])), kind)
+
+    def _get(self, path: str, kind: type[AnswerType], **query: str | float | None) -> AnswerType:
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._parsed(self._answered("GET", path, params=given), kind)
+
+    def _parsed(self, response: httpx.Response, kind: type[AnswerType]) -> AnswerType:
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise NoServiceError(
+                f"What answers at {self.url} is no Lookalike service, or one too old: {error}"
+            ) from None
+
+    def _answered(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
+        """The answer to a request that succeeds, perhaps not at once. Raises NoServiceError, ServiceError."""
+        pause = FIRST_PAUSE
+        for attempt in count():
+            failure: LookalikeError
+            # Not twice the same: clients that were turned away together would come back together.
+            wait = pause * random.uniform(0.5, 1)  # noqa: S311
+            try:
+                response = self._once(method, path, form=form, **request)
+            except NoServiceError as error:
+                failure = error
+            else:
+                if response.is_success:
+                    return response
+                failure = error_of(problem_of(response))
+                if response.status_code not in TRY_AGAIN:
+                    raise failure
+                wait = retry_after(response) or wait
+            if attempt == self._retries:
+                raise failure
+            runtime.sleep(min(wait, LONGEST_PAUSE))
+            pause *= 2
+        raise AssertionError
+
+    def _once(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
+        """Whatever is answered. Raises NoServiceError."""
+        if form is not None:
+            request["content"] = runtime.streamed(form.segments)
+            request["headers"] = {"Content-Type": form.content_type, "Content-Length": str(form.length)}
+        try:
+            return self._http.request(method, path, **request)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise NoServiceError(f"No service answers at {self.url} ({reason}).") from error
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value)

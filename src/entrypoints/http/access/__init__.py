@@ -1,0 +1,1 @@
+"""Which callers may call what, and how often."""

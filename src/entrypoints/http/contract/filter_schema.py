@@ -1,0 +1,205 @@
+"""Filters as callers write them: JSON, checked field by field, then the domain's."""
+
+import json
+import re
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from domain import filters
+from domain.errors import InvalidFilterError
+from domain.metadata import MAX_INTEGER
+from entrypoints.http.contract.parameters import parsed_by
+
+MAX_CONDITIONS = 64
+MAX_VALUES = 1000
+MAX_VALUES_ALTOGETHER = 4000
+"""The index evaluates all of it for each picture; docs/adr/0022 has measurements."""
+
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+Bound = StrictInt | StrictFloat | StrictStr
+
+_RANGE = ("gt", "gte", "lt", "lte")
+_FIELDS = filters.TEXT_FIELDS | filters.NUMBER_FIELDS | filters.TIME_FIELDS
+_TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+EXAMPLE: JsonDict = {
+    "all": [{"field": "metadata.brand", "eq": "acme"}, {"field": "metadata.price", "gte": 10, "lt": 50}]
+}
+
+
+class ConditionIn(BaseModel):
+    """One test on one field: `eq`, `in`, `exists`, or a range of `gt`, `gte`, `lt`, `lte`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    field: Annotated[
+        str,
+        Field(
+            description="`metadata.<key>`, `labels`, `filename`, `media_type`, `width`, `height` or `created_at`",
+            examples=["metadata.brand"],
+        ),
+    ]
+    eq: Scalar | None = None
+    in_: Annotated[
+        list[Scalar] | None,
+        Field(
+            alias="in",
+            max_length=MAX_VALUES,
+            description=f"At most {MAX_VALUES:,} values, and {MAX_VALUES_ALTOGETHER:,} in all conditions of a filter.",
+        ),
+    ] = None
+    gt: Bound | None = None
+    gte: Bound | None = None
+    lt: Bound | None = None
+    lte: Bound | None = None
+    exists: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _one_test(self) -> Self:
+        given = self.model_fields_set - {"field"}
+        if any(getattr(self, name) is None for name in given):
+            raise _invalid("a test takes a value, not null")
+        tests = {"range" if name in _RANGE else name for name in given}
+        if len(tests) != 1:
+            raise _invalid("give exactly one test: eq, in, exists, or a range of gt, gte, lt, lte")
+        return self
+
+    def to_domain(self) -> filters.Condition:
+        """The domain's condition. Raises PydanticCustomError for an unknown field or values of the wrong type."""
+        _check_text(self.field)
+        field = filters.Field(self.field)
+        if self.field not in _FIELDS and not field.metadata_key:
+            raise _invalid(f"unknown field {self.field!r}; use metadata.<key>, {', '.join(sorted(_FIELDS))}")
+        if self.exists is not None:
+            return filters.Exists(field, self.exists)
+        if self.eq is not None:
+            return filters.AnyOf(field, (_value(self.field, self.eq),))
+        if self.in_ is not None:
+            return filters.AnyOf(field, tuple(_value(self.field, value) for value in self.in_))
+        bounds = {name: _bound(self.field, getattr(self, name)) for name in _RANGE if getattr(self, name) is not None}
+        return filters.InRange(field=field, **bounds)
+
+
+class FilterIn(BaseModel):
+    """Every condition of `all`, at least one of `any`, none of `none`; each part is optional.
+
+    At most 64 conditions and 4,000 values altogether.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
+
+    all: Annotated[list[ConditionIn], Field(max_length=MAX_CONDITIONS)] = []
+    any: Annotated[list[ConditionIn], Field(max_length=MAX_CONDITIONS)] = []
+    none: Annotated[list[ConditionIn], Field(max_length=MAX_CONDITIONS)] = []
+    _compiled: filters.Filter = filters.EVERYTHING
+
+    @model_validator(mode="after")
+    def _compile(self) -> Self:
+        conditions = [*self.all, *self.any, *self.none]
+        if len(conditions) > MAX_CONDITIONS:
+            raise _invalid(f"a filter has at most {MAX_CONDITIONS} conditions altogether, not {len(conditions)}")
+        values = sum(len(condition.in_ or ()) for condition in conditions)
+        if values > MAX_VALUES_ALTOGETHER:
+            raise _invalid(f"a filter has at most {MAX_VALUES_ALTOGETHER:,} values altogether, not {values:,}")
+        parts = {part: tuple(item.to_domain() for item in getattr(self, part)) for part in ("all", "any", "none")}
+        self._compiled = filters.Filter(**parts)
+        return self
+
+    def to_domain(self) -> filters.Filter:
+        """The domain's filter."""
+        return self._compiled
+
+
+def parse_filter(text: str) -> filters.Filter:
+    """A filter from JSON text. Raises InvalidFilterError that says what is wrong and where."""
+    try:
+        return FilterIn.model_validate_json(text).to_domain()
+    except ValidationError as error:
+        [first, *_] = error.errors(include_url=False)
+        place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained", "function")))
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidFilterError(f"The filter is not valid{f' at {place}' if place else ''}: {message}") from error
+
+
+# Swagger UI fills the example of every form field in, and a first try sends it: for optional ones it is empty.
+FilterText = Annotated[
+    Any,
+    parsed_by(parse_filter),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": 'A filter as JSON text: `{"all": [...], "any": [...], "none": [...]}`, each part optional. '
+            f"At most {MAX_CONDITIONS} conditions and {MAX_VALUES_ALTOGETHER:,} values altogether. Such as "
+            f"`{json.dumps(EXAMPLE)}`.",
+            "examples": [""],
+        }
+    ),
+]
+"""A form field or query parameter that holds a filter as JSON text; its value is a domain Filter."""
+
+
+def _invalid(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("invalid_filter", "{reason}", {"reason": reason})
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _invalid("the filter holds text that is not valid Unicode (a lone surrogate)") from None
+
+
+def _value(field: str, value: bool | float | str) -> filters.Scalar | datetime:
+    if isinstance(value, str):
+        _check_text(value)
+    if field in filters.TIME_FIELDS:
+        return _time(field, value)
+    if field in filters.TEXT_FIELDS and not isinstance(value, str):
+        raise _invalid(f"{field} is compared with a string, not {value!r}")
+    if field in filters.NUMBER_FIELDS:
+        return _number(field, value)
+    return value if isinstance(value, bool | str) else _number(field, value)
+
+
+def _bound(field: str, value: float | str) -> float | datetime:
+    if field in filters.TEXT_FIELDS:
+        raise _invalid(f"{field} is text and has no range; use eq or in")
+    return _time(field, value) if field in filters.TIME_FIELDS else _number(field, value)
+
+
+def _number(field: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _invalid(f"{field} is compared with a number here, not {value!r}")
+    if not abs(value) <= MAX_INTEGER:  # nor is NaN
+        raise _invalid(f"{field} is compared with finite numbers up to 2^53 - 1, not {value!r}")
+    return value
+
+
+def _time(field: str, value: object) -> datetime:
+    try:
+        # Pydantic takes more for a time: seconds since 1970, dates, times without a zone.
+        time = _TIME.validate_python(value) if isinstance(value, str) and _RFC_3339.fullmatch(value) else None
+    except ValidationError:
+        time = None
+    if time is None:
+        raise _invalid(f"{field} is compared with RFC 3339 times such as 2026-01-31T12:00:00Z, not {value!r}")
+    return time

@@ -1,0 +1,254 @@
+"""Images, their objects and labels, and what is done to them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from application.index_images import IndexOutcome
+from domain.geometry import BoundingBox
+from domain.images import DetectedObject, ImagePage, ImageRecord
+from entrypoints.http.contract.filter_schema import FilterIn
+from entrypoints.http.contract.parameters import encode_cursor
+from entrypoints.http.contract.problems import ProblemOut, problem_of
+
+# What `make demo` indexes: the examples can be tried out.
+EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
+EXAMPLE_BOX: JsonDict = {"x_min": 12.0, "y_min": 8.5, "x_max": 240.0, "y_max": 310.0}
+EXAMPLE_IMAGE: JsonDict = {
+    "id": EXAMPLE_ID,
+    "filename": "hat-01.jpg",
+    "media_type": "image/jpeg",
+    "width": 400,
+    "height": 711,
+    "size_bytes": 28387,
+    "sha256": "5766cadc079c18500f8e45cb303ef7eb61cf2928fdbd99d23415030b509d08ce",
+    "created_at": "2026-01-31T12:00:00.000001Z",
+    "metadata": {"brand": "acme", "price": 19.9},
+    "objects": [],
+    "links": {
+        "self": f"/v1/images/{EXAMPLE_ID}",
+        "content": f"/v1/images/{EXAMPLE_ID}/content",
+        "thumbnail": f"/v1/images/{EXAMPLE_ID}/thumbnail",
+        "similar": f"/v1/images/{EXAMPLE_ID}/similar",
+    },
+}
+
+EXAMPLE_PROBLEM: JsonDict = {
+    "type": "urn:lookalike:problem:unsupported_image_format",
+    "title": "Unsupported Media Type",
+    "status": 415,
+    "detail": "The content is not an accepted image format.",
+    "instance": "/v1/images/batch",
+    "code": "unsupported_image_format",
+    "request_id": "5f1f6e6c0d6b4c6e",
+}
+
+
+class BoxOut(BaseModel):
+    """A box in pixels of the upright picture, origin top left."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_BOX]})
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+    @classmethod
+    def of(cls, box: BoundingBox) -> Self:
+        """From the domain."""
+        return cls(x_min=box.x_min, y_min=box.y_min, x_max=box.x_max, y_max=box.y_max)
+
+
+class ObjectOut(BaseModel):
+    """A detected object; `score` is the detector's confidence."""
+
+    label: str
+    score: Annotated[float, Field(ge=0, le=1)]
+    box: BoxOut
+
+    @classmethod
+    def of(cls, found: DetectedObject) -> Self:
+        """From the domain."""
+        return cls(label=found.label, score=found.score, box=BoxOut.of(found.box))
+
+
+class LinksOut(BaseModel):
+    """Where the image's representations are."""
+
+    self_: Annotated[str, Field(alias="self")]
+    content: str
+    thumbnail: str
+    similar: str
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class ImageOut(BaseModel):
+    """An indexed image."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_IMAGE]})
+
+    id: UUID
+    filename: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    metadata: Mapping[str, str | int | float | bool | list[str]]
+    objects: list[ObjectOut]
+    links: LinksOut
+
+    @classmethod
+    def of(cls, record: ImageRecord, root: str = "") -> Self:
+        """From the domain; `root` is the path under which a proxy serves us."""
+        path = image_path(record, root)
+        return cls(
+            id=record.id,
+            filename=record.filename,
+            media_type=record.media_type,
+            width=record.width,
+            height=record.height,
+            size_bytes=record.size_bytes,
+            sha256=record.sha256,
+            created_at=record.created_at,
+            metadata=record.metadata,
+            objects=[ObjectOut.of(found) for found in record.objects],
+            links=LinksOut(
+                self_=path, content=f"{path}/content", thumbnail=f"{path}/thumbnail", similar=f"{path}/similar"
+            ),
+        )
+
+
+def image_path(record: ImageRecord, root: str) -> str:
+    """Where an image is, such as /v1/images/<id>."""
+    return f"{root}/v1/images/{record.id}"
+
+
+class ImagePageOut(BaseModel):
+    """A part of the listing, newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [EXAMPLE_IMAGE], "next_cursor": None, "total": 1}]}
+    )
+
+    items: list[ImageOut]
+    next_cursor: str | None
+    total: int
+
+    @classmethod
+    def of(cls, page: ImagePage, root: str) -> Self:
+        """From the domain."""
+        return cls(
+            items=[ImageOut.of(record, root) for record in page.items],
+            next_cursor=None if page.next_cursor is None else encode_cursor(page.next_cursor),
+            total=page.total,
+        )
+
+
+class BatchItemOut(BaseModel):
+    """What became of one picture of a batch: `image`, or `problem` if it failed."""
+
+    filename: str
+    status: Literal["created", "exists", "failed"]
+    image: ImageOut | None = None
+    problem: ProblemOut | None = None
+
+
+class BatchOut(BaseModel):
+    """What became of each picture, in the order sent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "results": [
+                        {"filename": "hat-01.jpg", "status": "created", "image": EXAMPLE_IMAGE},
+                        {"filename": "notes.txt", "status": "failed", "problem": EXAMPLE_PROBLEM},
+                    ],
+                    "created": 1,
+                    "existed": 0,
+                    "failed": 1,
+                }
+            ]
+        }
+    )
+
+    results: list[BatchItemOut]
+    created: int
+    existed: int
+    failed: int
+
+    @classmethod
+    def of(cls, outcomes: list[IndexOutcome], *, root: str, instance: str, request_id: str) -> Self:
+        """From the outcomes."""
+        results = [
+            BatchItemOut(
+                filename=outcome.filename,
+                status=outcome.status,
+                image=None if outcome.image is None else ImageOut.of(outcome.image, root),
+                problem=None
+                if outcome.error is None
+                else problem_of(outcome.error, instance=instance, request_id=request_id),
+            )
+            for outcome in outcomes
+        ]
+        statuses = [outcome.status for outcome in outcomes]
+        return cls(
+            results=results,
+            created=statuses.count("created"),
+            existed=statuses.count("exists"),
+            failed=statuses.count("failed"),
+        )
+
+
+class LabelCountOut(BaseModel):
+    """A label and how many images show it."""
+
+    label: str
+    images: int
+
+
+class LabelsOut(BaseModel):
+    """The labels of detected objects, most frequent first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"labels": [{"label": "dog", "images": 12}, {"label": "cat", "images": 7}]}]}
+    )
+
+    labels: list[LabelCountOut]
+
+
+class MetadataPatchIn(BaseModel):
+    """A JSON merge patch (RFC 7396): null removes a key."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"metadata": {"price": 24.5, "brand": None}}]}
+    )
+
+    metadata: dict[str, Any]
+
+
+class DeleteIn(BaseModel):
+    """Which images to delete; the filter must name something, and no `in` of it may be empty."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"filter": {"all": [{"field": "metadata.brand", "eq": "acme"}]}}]},
+    )
+
+    filter: FilterIn
+
+
+class DeletedOut(BaseModel):
+    """How many images were deleted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"deleted": 3}]})
+
+    deleted: int

@@ -1,0 +1,174 @@
+"""What runs, and what models say of a picture."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from application.detect_objects import Detections
+from application.run_service import ServiceDescription
+from domain.models import ModelDescription
+from entrypoints.http.contract.image_schemas import EXAMPLE_BOX, ObjectOut
+
+
+class SizeOut(BaseModel):
+    """Pixels."""
+
+    width: int
+    height: int
+
+
+class EmbeddingOut(BaseModel):
+    """An L2-normalised feature vector."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"model": "tf_efficientnet_lite2", "dimension": 3, "embedding": [0.6, 0.0, 0.8]}]
+        }
+    )
+
+    model: str
+    dimension: int
+    embedding: list[float]
+
+
+class ModelOut(BaseModel):
+    """A model as it runs."""
+
+    model: str
+    weights_digest: Annotated[str, Field(description="SHA-256 of the checkpoint that the weights come from.")]
+    runtime: str
+    device: str
+    precision: str
+    input_size: SizeOut
+
+    @classmethod
+    def of(cls, model: ModelDescription) -> "ModelOut":
+        """From the domain."""
+        return ModelOut(**_described(model))
+
+
+class EncoderOut(ModelOut):
+    """The encoder as it runs, and the embedding space that it makes."""
+
+    dimension: int
+    preprocessing: str
+    decode_version: int
+    space: Annotated[str, Field(description="Fingerprint of the embedding space that the index is bound to.")]
+
+
+class RepositoryOut(BaseModel):
+    """The index as it stands."""
+
+    backend: str
+    images: int
+    objects: int
+    details: Mapping[str, str | int | float | bool]
+
+
+class ModelsOut(BaseModel):
+    """What is running."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "encoder": {
+                        "model": "tf_efficientnet_lite2",
+                        "weights_digest": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+                        "runtime": "openvino",
+                        "device": "cpu",
+                        "precision": "bf16",
+                        "input_size": {"width": 320, "height": 320},
+                        "dimension": 1280,
+                        "preprocessing": "letterbox on white, 320x320, bicubic (reducing gap 2), mean 0.5,0.5,0.5, "
+                        "std 0.5,0.5,0.5, gem p=3",
+                        "decode_version": 1,
+                        "space": "47e4720ea812aa04",
+                    },
+                    "detector": {
+                        "model": "ssd_mobilenet_v2_coco",
+                        "weights_digest": "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad",
+                        "runtime": "openvino",
+                        "device": "cpu",
+                        "precision": "bf16",
+                        "input_size": {"width": 300, "height": 300},
+                    },
+                    "repository": {"backend": "edge", "images": 100, "objects": 240, "details": {"segments": 2}},
+                }
+            ]
+        }
+    )
+
+    encoder: EncoderOut
+    detector: Annotated[ModelOut | None, Field(description="null: this deployment runs no object detector.")]
+    repository: RepositoryOut
+
+    @classmethod
+    def of(cls, service: ServiceDescription) -> Self:
+        """From the use case."""
+        space = service.space
+        return cls(
+            encoder=EncoderOut(
+                **_described(service.encoder),
+                dimension=space.dimension,
+                preprocessing=space.preprocessing,
+                decode_version=space.decode_version,
+                space=space.fingerprint,
+            ),
+            detector=None if service.detector is None else ModelOut.of(service.detector),
+            repository=RepositoryOut(
+                backend=service.repository.backend,
+                images=service.repository.images,
+                objects=service.repository.objects,
+                details=service.repository.details,
+            ),
+        )
+
+
+class DetectionsOut(BaseModel):
+    """The objects in a picture, best first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "ssd_mobilenet_v2_coco",
+                    "image": {"width": 640, "height": 427},
+                    "detections": [{"label": "cat", "score": 0.93, "box": EXAMPLE_BOX}],
+                }
+            ]
+        }
+    )
+
+    model: str
+    image: SizeOut
+    detections: list[ObjectOut]
+
+    @classmethod
+    def of(cls, found: Detections) -> Self:
+        """From the use case."""
+        return cls(
+            model=found.model,
+            image=SizeOut(width=found.width, height=found.height),
+            detections=[ObjectOut.of(each) for each in found.objects],
+        )
+
+
+class HealthOut(BaseModel):
+    """`ok` or `ready`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ready"}]})
+
+    status: str
+
+
+def _described(model: ModelDescription) -> dict[str, Any]:
+    return {
+        "model": model.model,
+        "weights_digest": model.weights_digest,
+        "runtime": model.runtime,
+        "device": model.device,
+        "precision": model.precision,
+        "input_size": SizeOut(width=model.input_width, height=model.input_height),
+    }

@@ -1,0 +1,169 @@
+"""Parameters that several operations share, from text to the domain's values."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, UploadFile
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from starlette.datastructures import UploadFile as StarletteUploadFile
+
+from application.search_result import MAX_LIMIT, MAX_OFFSET
+from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
+from domain.geometry import BoundingBox
+from domain.images import Cursor
+from domain.metadata import Metadata, checked_metadata
+
+REQUEST_ID_HEADER = "X-Request-ID"
+DEADLINE_HEADER = "X-Request-Deadline-Ms"
+MAX_DEADLINE = 999_999_999
+"""Milliseconds: eleven days."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_region(text: str) -> BoundingBox:
+    """A box from `x_min,y_min,x_max,y_max`, pixels of the upright picture. Raises InvalidRegionError."""
+    try:
+        x_min, y_min, x_max, y_max = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InvalidRegionError(f"A region is written x_min,y_min,x_max,y_max, not {text[:100]!r}.") from error
+    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """A JSON object from text. Raises InvalidMetadataError."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidMetadataError(f"metadata is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidMetadataError('metadata is a JSON object such as {"brand": "acme"}.')
+    return value
+
+
+def parse_metadata(text: str) -> Metadata:
+    """Metadata from JSON text. Raises InvalidMetadataError."""
+    return checked_metadata(parse_json_object(text))
+
+
+def encode_cursor(cursor: Cursor) -> str:
+    """A cursor as opaque text that fits in an address."""
+    micros = (cursor.created_at - _EPOCH) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(micros.to_bytes(8, "big", signed=True) + cursor.id.bytes).decode()
+
+
+def parse_cursor(text: str) -> Cursor:
+    """The cursor that `encode_cursor` wrote. Raises InvalidCursorError."""
+    try:
+        raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+        micros = int.from_bytes(raw[:8], "big", signed=True)
+        return Cursor(_EPOCH + timedelta(microseconds=micros), UUID(bytes=raw[8:]))
+    except (binascii.Error, UnicodeEncodeError, ValueError, OverflowError) as error:
+        raise InvalidCursorError("The cursor is not one that a listing returned as next_cursor.") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def parsed_by(parse: Callable[[str], object], *, optional: bool = True) -> BeforeValidator:
+    """Runs a parser on text; what it finds wrong becomes a validation error with the domain's code as its type."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str):
+            raise PydanticCustomError("string_type", "send it as text, not as a file")
+        if optional and not value:
+            return None  # an empty form field is one that was not filled in
+        try:
+            return parse(value)
+        except InvalidInputError as error:
+            raise PydanticCustomError(error.code, "{reason}", {"reason": str(error)}) from error
+
+    return BeforeValidator(validate)
+
+
+RegionText = Annotated[
+    Any,
+    parsed_by(parse_region),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "`x_min,y_min,x_max,y_max` in pixels of the upright picture, such as `40,60,300,400`; "
+            "clipped to it.",
+            "examples": [""],
+        }
+    ),
+]
+"""A form field whose value is a BoundingBox."""
+
+_FilledIn = BeforeValidator(lambda given: [part for part in given if part] if isinstance(given, list) else given)
+
+Regions = Annotated[list[RegionText], _FilledIn]
+"""A repeated form field whose values are BoundingBoxes; empty ones were not filled in."""
+
+Labels = Annotated[list[str], _FilledIn]
+"""A repeated form field of labels; empty ones were not filled in."""
+
+MetadataText = Annotated[
+    Any,
+    parsed_by(parse_metadata),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "A flat JSON object of strings, numbers, booleans and arrays of strings, as text, such as "
+            '`{"brand": "acme", "price": 19.9}`.',
+            "examples": [""],
+        }
+    ),
+]
+"""A form field whose value is Metadata."""
+
+JsonObjectText = Annotated[
+    Any,
+    parsed_by(parse_json_object),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": 'One metadata object for all pictures, such as `{"brand": "acme"}`, or (if every value is '
+            'an object) one by filename: `{"hat.jpg": {"brand": "acme"}}`.',
+            "examples": [""],
+        }
+    ),
+]
+"""A form field whose value is any JSON object."""
+
+CursorText = Annotated[
+    Any,
+    parsed_by(parse_cursor, optional=False),
+    WithJsonSchema({"type": "string", "description": "`next_cursor` of the page before."}),
+]
+"""A query parameter whose value is a Cursor."""
+
+IdInPath = Annotated[UUID, Path(description="The image's id.")]
+"""An id in a path `{id:uuid}`: what is no UUID is no image, and another operation's path is not taken for an id."""
+
+
+def _check_file(value: object) -> object:
+    if not isinstance(value, StarletteUploadFile):
+        raise PydanticCustomError("value_error", "send the picture as a file part, with a filename")
+    return value
+
+
+FilePart = Annotated[UploadFile, BeforeValidator(_check_file)]
+"""A form field whose value is a file."""
+
+PictureFile = Annotated[
+    FilePart,
+    Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
+]
+"""A form field whose value is a picture file."""
+
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Matches to answer at most.")]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Matches to skip.")]
+ScoreThreshold = Annotated[float, Field(ge=-1, le=1, description="Least cosine similarity of a match.")]

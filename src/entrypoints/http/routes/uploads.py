@@ -1,0 +1,34 @@
+"""Pictures on their way in: at most so many bytes, read when their turn comes, under a name that can be shown."""
+
+import unicodedata
+from pathlib import PurePosixPath
+
+from fastapi import UploadFile, params
+
+from application.index_images import Upload
+from domain.errors import BodyTooLargeError
+from domain.metadata import Metadata
+
+MAX_FILENAME = 255
+
+MULTIPART = params.Form(media_type="multipart/form-data")
+"""A form with files; FastAPI would document one whose files are fields of a model as URL-encoded."""
+
+
+async def read_picture(file: UploadFile, limit: int) -> bytes:
+    """The bytes of one picture. Raises BodyTooLargeError above `limit` bytes."""
+    if file.size is not None and file.size > limit:
+        raise BodyTooLargeError(f"The picture has {file.size} bytes; at most {limit} are accepted.")
+    return await file.read()
+
+
+def upload_of(file: UploadFile, metadata: Metadata | None, limit: int) -> Upload:
+    """The use case's view of a file; its bytes stay on disk until they are read."""
+    return Upload(filename=clean_filename(file.filename), read=lambda: read_picture(file, limit), metadata=metadata)
+
+
+def clean_filename(name: str | None) -> str:
+    """The last part of a path of either kind, without control characters, at most 255 characters; blanks stay."""
+    last = PurePosixPath((name or "").replace("\\", "/")).name
+    printable = "".join(character for character in last if unicodedata.category(character)[0] != "C")
+    return printable[:MAX_FILENAME] if printable.strip() else "unnamed"

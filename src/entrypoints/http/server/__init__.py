@@ -1,0 +1,1 @@
+"""Serving: connections, starting and stopping, and what every request and answer goes through."""
