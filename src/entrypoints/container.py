@@ -5,7 +5,7 @@ without torch. What measures them is always there.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -56,11 +56,11 @@ from entrypoints.settings import DetectorSettings, EncoderSettings, Settings
 if TYPE_CHECKING:
     import openvino
 
+    from adapters.detectors.exported_detector import ExportedDetector
     from adapters.detectors.torchvision_object_detector import TorchvisionModel
+    from adapters.encoders.exported_model import ExportedModel
     from adapters.encoders.image_features import TimmModel
-    from adapters.toolchain.catalogue import PulledModel, RunnableModel
-    from adapters.toolchain.detector_export import ExportedDetectorWithParity
-    from adapters.toolchain.encoder_export import ExportedWithParity
+    from adapters.toolchain.catalogue import RunnableModel
 
 log = logging.getLogger(__name__)
 
@@ -347,15 +347,18 @@ def runnable_models(directory: Path) -> "Sequence[RunnableModel]":
     return runnable_models(directory)
 
 
-def pull_model(name: str, *, revision: str | None, sha256: str | None) -> "PulledModel":
-    """Fetch a timm model's weights into the cache and verify them. Raises ModelError."""
+def pull_model(name: str, *, revision: str | None, sha256: str | None) -> "tuple[TimmModel, str | None]":
+    """Fetch a timm model's weights into the cache and verify them; also the hub's commit. Raises ModelError."""
     from adapters.toolchain.catalogue import pull_model
 
     return pull_model(name, revision=revision, sha256=sha256)
 
 
-def export_model(encoder: EncoderSettings, directory: Path) -> "ExportedWithParity":
-    """Write the timm model that the settings describe for OpenVINO. Raises ModelError."""
+def export_model(encoder: EncoderSettings, directory: Path) -> "tuple[ExportedModel, Mapping[str, float]]":
+    """Write the timm model that the settings describe for OpenVINO; also its least cosine to torch, by precision.
+
+    Raises ModelError.
+    """
     with _needs_torch("Exporting a model"):
         from adapters.toolchain.encoder_export import export_model
 
@@ -364,7 +367,7 @@ def export_model(encoder: EncoderSettings, directory: Path) -> "ExportedWithPari
     return export_model(directory, load)
 
 
-def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetectorWithParity":
+def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetector":
     """Write the torchvision detector that the settings describe for OpenVINO. Raises ModelError."""
     with _needs_torch("Exporting a model"):
         from adapters.toolchain.detector_export import export_detector

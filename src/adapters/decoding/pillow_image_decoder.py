@@ -75,12 +75,12 @@ class PillowImageDecoder(ImageDecoder):
 
     @property
     def budget(self) -> DecodeBudget:
-        """What the pictures in hand take, for whoever measures it."""
+        """The memory that pictures take, for metrics."""
         return self._budget
 
     @property
     def pids(self) -> list[int]:
-        """The processes that read pictures now, for whoever measures them."""
+        """The processes that read pictures now, for metrics."""
         return [pid for process in self._processes if (pid := process.pid) is not None]
 
     @override

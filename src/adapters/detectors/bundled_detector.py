@@ -2,9 +2,12 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from adapters.detectors import golden_picture
+from adapters.detectors.coco_labels import COCO_LABELS
 from adapters.detectors.exported_detector import ExportedDetector
+from adapters.detectors.postprocessing import LabelNames
 from adapters.detectors.preprocessing import ModelInput
 from domain.errors import ModelError
 
@@ -17,8 +20,21 @@ SHA256 = "2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad"
 GOLDEN = golden_picture.DIRECTORY / f"{MODEL}.json"
 
 INPUT = ModelInput(width=300, height=300, fit="squash")
+
 CONVERSION = "1"
 """Raised whenever `convert_bundled_detector` changes, so that what an earlier one wrote is not used."""
+
+
+class DetectorFacts(NamedTuple):
+    """What is known of a detector besides its graph."""
+
+    model: str
+    weights_digest: str
+    names: LabelNames
+    model_input: ModelInput
+
+
+FACTS = DetectorFacts(MODEL, SHA256, COCO_LABELS, INPUT)
 
 
 def bundled_weights() -> Path | None:

@@ -22,7 +22,7 @@ CAPACITY = 1_000
 def started_threads(count: int, *, name: str) -> ThreadPoolExecutor:
     """An executor whose threads run already. Raises RuntimeError where the system has none left.
 
-    Later that would lose what the thread is for: an executor keeps the call, and whoever made it does not hear of it.
+    A thread that cannot start later would lose its call: the executor keeps it, and its caller does not hear of it.
     """
     threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix=name)
     all_run = threading.Barrier(count + 1)
@@ -104,14 +104,21 @@ class Threads:
 
     def __init__(self, count: int, *, name: str) -> None:
         self._executor = started_threads(count, name=name)
+        self._closed = False
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """`function(*args, **kwargs)` on a thread. A caller that is cancelled meanwhile waits for its end."""
+        """`function(*args, **kwargs)` on a thread. A caller that is cancelled meanwhile waits for its end.
+
+        Raises SlotsClosedError, and what the function raises.
+        """
+        if self._closed:
+            raise SlotsClosedError
         call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
         return await finished(asyncio.get_running_loop().run_in_executor(self._executor, call))
 
     async def close(self) -> None:
         """Wait for what runs."""
+        self._closed = True
         await asyncio.to_thread(self._executor.shutdown)
 
 

@@ -60,7 +60,7 @@ class WaitingLine(Generic[T, R]):
     """Callers who wait for one answer go before bulk work; each kind in the order in which it came.
 
     Work whose caller was cancelled, went away or ran out of time never gets a turn. At most `capacity` callers wait:
-    more are refused at once. Bulk work is not counted, since whoever submits it bounds it. Belongs to one event loop.
+    more are refused at once. Bulk work is not counted: it is bounded where it is submitted. Belongs to one event loop.
     """
 
     def __init__(self, *, capacity: int) -> None:
@@ -73,7 +73,7 @@ class WaitingLine(Generic[T, R]):
         return len(self._first) + len(self._bulk)
 
     def join(self, work: T) -> Waiting[T, R]:
-        """Wait from now on; `result` is set by whoever takes the work. Raises BusyError."""
+        """Wait from now on; whatever takes the work sets `result`. Raises BusyError."""
         loop = asyncio.get_running_loop()
         deadline = present_deadline()
         waiting: Waiting[T, R] = Waiting(work, loop.create_future(), deadline)
@@ -92,7 +92,7 @@ class WaitingLine(Generic[T, R]):
         return waiting
 
     def take(self) -> Waiting[T, R] | None:
-        """Whose turn it is; None where nobody waits."""
+        """The work whose turn it is; None where none waits."""
         while self._first or self._bulk:
             bulk = bool(self._bulk) and (not self._first or self._turns_without_bulk >= BULK_TURN - 1)
             waiting = (self._bulk if bulk else self._first).popleft()
@@ -103,7 +103,7 @@ class WaitingLine(Generic[T, R]):
         return None
 
     def take_many(self, most: int) -> "list[Waiting[T, R]]":
-        """Whose turn it is, up to `most`. Callers who go first need not share their batch with all the bulk work."""
+        """The work whose turn it is, up to `most`. Callers who go first do not share their batch with all bulk work."""
         batch: list[Waiting[T, R]] = []
         urgent = bool(self._first)
         while len(batch) < most and (waiting := self.take()):
@@ -113,7 +113,7 @@ class WaitingLine(Generic[T, R]):
         return batch
 
     def refuse_all(self, reason: Exception) -> None:
-        """Nobody who waits gets a turn any more."""
+        """Raise `reason` in all callers that wait."""
         for line in (self._first, self._bulk):
             while line:
                 waiting = line.popleft()

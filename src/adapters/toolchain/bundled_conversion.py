@@ -19,6 +19,7 @@ from openvino.preprocess import PrePostProcessor
 from adapters.detectors import golden_picture
 from adapters.detectors.bundled_detector import (
     CONVERSION,
+    FACTS,
     GOLDEN,
     INPUT,
     MODEL,
@@ -59,10 +60,7 @@ def prepare_bundled_detector(models: Path) -> ExportedDetector:
             new,
             graph=graph,
             golden=golden_picture.from_json(GOLDEN),
-            model=MODEL,
-            weights_digest=SHA256,
-            names=COCO_LABELS,
-            model_input=INPUT,
+            **FACTS._asdict(),
             licence=LICENCE,
             made_with={"conversion": CONVERSION, "openvino": version("openvino")},
         )

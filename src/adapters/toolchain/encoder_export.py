@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,17 +30,10 @@ CROPS_PER_PICTURE = 4
 LIBRARIES = ("openvino", "timm", "torch")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportedWithParity:
-    """What an export wrote, and how near it is to torch."""
-
-    exported: ExportedModel
-    cosines: Mapping[str, float]
-    """The least cosine to torch in f32, for each precision that this machine computes in."""
-
-
-def export_model(directory: Path, load: Callable[[], TimmModel]) -> ExportedWithParity:
+def export_model(directory: Path, load: Callable[[], TimmModel]) -> tuple[ExportedModel, Mapping[str, float]]:
     """Write `directory`: graph, weights (fp16), golden embeddings, manifest and notice. All of it, or nothing.
+
+    Also the least cosine to torch in f32, for each precision that this machine computes in.
 
     Nothing is written unless OpenVINO's embeddings of the golden pictures, and of random crops of them, agree with
     torch's.
@@ -66,7 +58,7 @@ def export_model(directory: Path, load: Callable[[], TimmModel]) -> ExportedWith
             made_with={name: version(name) for name in LIBRARIES},
         )
         cosines = _cosines(written, timm_model)
-    return ExportedWithParity(exported=ExportedModel.read(directory), cosines=cosines)
+    return ExportedModel.read(directory), cosines
 
 
 def embed(features: ImageFeatures, pixels: Pixels) -> Embeddings:

@@ -124,6 +124,22 @@ class TestDecoding:
         with pytest.raises(BusyError):
             await decode(decoder, self.picture, sufficient_side=1)
 
+    async def test_closing_between_a_header_and_its_pixels_drops_the_picture(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoder = PillowImageDecoder(threads=1)
+        open_ = decoder._open
+
+        async def open_and_close(*arguments: Any) -> int:
+            cost = await open_(*arguments)
+            await decoder.close()
+            return cost
+
+        monkeypatch.setattr(decoder, "_open", open_and_close)
+        with pytest.raises(BusyError, match="closed"):
+            await decode(decoder, self.picture, sufficient_side=1)
+        assert in_hand(decoder) == (0, 0)
+
     async def test_bulk_work_is_not_refused(self) -> None:
         decoder = PillowImageDecoder(threads=2, max_bytes_in_flight=self.cost)
         async with decoder.decoded(self.picture, sufficient_side=1) as held:

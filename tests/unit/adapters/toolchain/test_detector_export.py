@@ -21,7 +21,7 @@ from adapters.inference.model_directory import MANIFEST, sha256_of
 from adapters.inference.openvino_graph import compile_graph, read_graph
 from adapters.toolchain import detector_export as export
 from adapters.toolchain.bundled_conversion import convert_bundled_detector
-from adapters.toolchain.detector_export import ExportedDetectorWithParity, export_detector
+from adapters.toolchain.detector_export import export_detector
 from adapters.toolchain.torchvision_model import load_torchvision_model
 from domain.errors import ModelError
 from tests.contracts.object_detector import ObjectDetectorContract, detect
@@ -38,22 +38,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ssd(place: Path) -> ExportedDetectorWithParity:
+def ssd(place: Path) -> ExportedDetector:
     return export_detector(
         place / "ssd", partial(load_torchvision_model, SSD, checkpoint=save_torch(SSD, place / "ssd.pth"))
     )
 
 
 @pytest.fixture(scope="module")
-def rcnn(place: Path) -> ExportedDetectorWithParity:
+def rcnn(place: Path) -> ExportedDetector:
     return export_detector(
         place / "rcnn", partial(load_torchvision_model, RCNN, checkpoint=save_torch(RCNN, place / "rcnn.pth"))
     )
 
 
 @pytest.fixture(scope="module")
-def exported_detector(ssd: ExportedDetectorWithParity) -> OpenVinoObjectDetector:
-    return OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(ssd.exported.directory), precision="f32")
+def exported_detector(ssd: ExportedDetector) -> OpenVinoObjectDetector:
+    return OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(ssd.directory), precision="f32")
 
 
 class TestExportedSsd(ObjectDetectorContract):
@@ -74,13 +74,12 @@ class TestExportedSsd(ObjectDetectorContract):
 
 @pytest.mark.parametrize("name", ["ssd", "rcnn"])
 async def test_openvino_finds_what_torch_finds(
-    ssd: ExportedDetectorWithParity, rcnn: ExportedDetectorWithParity, place: Path, name: str
+    ssd: ExportedDetector, rcnn: ExportedDetector, place: Path, name: str
 ) -> None:
     exported = {"ssd": ssd, "rcnn": rcnn}[name]
-    assert exported.shares["f32"] >= export.LEAST_SHARE
     by_openvino = OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(place / name), precision="f32")
     by_torch = TorchvisionObjectDetector(
-        partial(load_torchvision_model, exported.exported.model, checkpoint=place / f"{name}.pth")
+        partial(load_torchvision_model, exported.model, checkpoint=place / f"{name}.pth")
     )
     for detector in (by_openvino, by_torch):
         await detector.open()
@@ -95,9 +94,9 @@ async def test_openvino_finds_what_torch_finds(
     assert found / objects >= 0.7  # weights of 16 bits move what random layers compute
 
 
-def test_the_converted_graph_computes_what_torch_does(rcnn: ExportedDetectorWithParity, place: Path) -> None:
+def test_the_converted_graph_computes_what_torch_does(rcnn: ExportedDetector, place: Path) -> None:
     """In 32 bits throughout, and for pictures of other sizes than the one that was traced."""
-    source = load_torchvision_model(rcnn.exported.model, checkpoint=place / "rcnn.pth")
+    source = load_torchvision_model(rcnn.model, checkpoint=place / "rcnn.pth")
     by_torch = torch_pipeline(source, torch.device("cpu"))
     by_openvino = DetectionPipeline(
         model_input=source.model_input,
@@ -114,9 +113,9 @@ def test_the_converted_graph_computes_what_torch_does(rcnn: ExportedDetectorWith
     assert found > 100
 
 
-def test_a_picture_without_objects_gives_none_after_one_with_many(rcnn: ExportedDetectorWithParity) -> None:
+def test_a_picture_without_objects_gives_none_after_one_with_many(rcnn: ExportedDetector) -> None:
     """OpenVINO's branching gave one object of the previous picture's confidence."""
-    compiled = compile_graph(read_graph(rcnn.exported), device="cpu", precision="f32")
+    compiled = compile_graph(read_graph(rcnn), device="cpu", precision="f32")
     infer = OpenVinoRunner(compiled.model)
     for _ in range(2):
         assert len(infer(photo("coffee").pixels).scores) > 10
@@ -124,31 +123,30 @@ def test_a_picture_without_objects_gives_none_after_one_with_many(rcnn: Exported
 
 
 async def test_in_auto_a_model_that_does_not_bear_rounding_runs_in_f32(
-    rcnn: ExportedDetectorWithParity, monkeypatch: pytest.MonkeyPatch
+    rcnn: ExportedDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([False, True])
     monkeypatch.setattr("adapters.detectors.openvino_object_detector.agree", lambda *_: next(answers))
     monkeypatch.setattr("adapters.detectors.openvino_object_detector.available_precisions", lambda _: ("f32", "f32"))
-    detector = OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(rcnn.exported.directory))
+    detector = OpenVinoObjectDetector(convert=convert_bundled_detector, model=str(rcnn.directory))
     await detector.open()
     assert detector.description.precision == "f32"
     assert next(answers, None) is None
     await detector.close()
 
 
-def test_what_exists_is_kept(ssd: ExportedDetectorWithParity, place: Path) -> None:
+def test_what_exists_is_kept(ssd: ExportedDetector, place: Path) -> None:
     before = (place / "ssd" / MANIFEST).read_bytes()
     with pytest.raises(ModelError, match="exists: remove it first"):
         export_detector(place / "ssd", partial(load_torchvision_model, SSD, checkpoint=place / "ssd.pth"))
     assert (place / "ssd" / MANIFEST).read_bytes() == before
-    assert ssd.exported.licence == "unknown"
+    assert ssd.licence == "unknown"
 
 
 def test_nothing_is_written_where_too_much_is_lost(
-    ssd: ExportedDetectorWithParity, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ssd: ExportedDetector, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "converted", lambda _: _backwards(ssd.exported))
-    monkeypatch.setattr(export, "available_precisions", lambda _: ("f32",))
+    monkeypatch.setattr(export, "converted", lambda _: _backwards(ssd))
     with pytest.raises(ModelError, match="Nothing is written"):
         export_detector(tmp_path / "ssd", partial(load_torchvision_model, SSD, checkpoint=place / "ssd.pth"))
     assert list(tmp_path.iterdir()) == []
@@ -166,8 +164,8 @@ def _backwards(exported: ExportedDetector) -> openvino.Model:
 
 
 @pytest.fixture
-def copy(ssd: ExportedDetectorWithParity, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ssd.exported.directory, tmp_path / "model"))
+def copy(ssd: ExportedDetector, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ssd.directory, tmp_path / "model"))
 
 
 @pytest.mark.parametrize("name", ExportedDetector.FILES)
