@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from application.begun_work import all_of
 from application.index_images import Upload
 from benchmarks.pictures import EXAMPLES, altered_photos
 from benchmarks.report import Section, has_bf16
@@ -129,7 +130,9 @@ async def _described(pictures: Sequence[bytes]) -> tuple[float, int]:
                     )
                     for picture in pictures[first : first + BATCH]
                 ]
-                objects += sum(len(each.objects) for each in await describe([picture.raster for picture in decoded]))
+                objects += sum(
+                    len(each.objects) for each in await all_of(describe(picture.raster) for picture in decoded)
+                )
         return time.perf_counter() - started, objects
     finally:
         await detector.close()

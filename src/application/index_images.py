@@ -224,7 +224,7 @@ class IndexImages:
         try:
             async with self._decoded(item) as picture:
                 thumbnail = await self.thumbnails.render(picture.raster)
-                [description] = await self.describe([picture.raster])
+                description = await self.describe(picture.raster)
         except LookalikeError as error:
             return _failed(item.upload, error)
         record = ImageRecord(
