@@ -16,11 +16,13 @@ import qdrant_edge as engine
 from numpy.typing import NDArray
 from PIL import Image
 
-from adapters.detectors.bundled_detector import prepare_bundled_detector
-from adapters.encoders.exported_model import GRAPH, ExportedModel
+from adapters.encoders.exported_model import ExportedModel
+from adapters.inference.model_directory import GRAPH
+from adapters.inference.openvino_graph import read_graph
 from adapters.repositories.qdrant.embedded.engine import HNSW_EF, OVERSAMPLING
 from adapters.repositories.qdrant.embedded.manifest import Manifest
 from adapters.repositories.qdrant.layout import image_vector
+from adapters.toolchain.bundled_conversion import prepare_bundled_detector
 from domain.embeddings import Embedding, Embeddings
 from domain.models import SUFFICIENT_SCALE
 from domain.raster import RasterImage
@@ -103,7 +105,7 @@ class Detector(_Graph):
 
     def __init__(self) -> None:
         exported = prepare_bundled_detector(Settings(_env_file=None).models_dir)
-        super().__init__(exported.graph())
+        super().__init__(read_graph(exported))
         self._input = exported.model_input
 
     def fit(self, pixels: Pixels) -> Pixels:

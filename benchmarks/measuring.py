@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 from tests.fakes import FakeDecoder, FakeEncoder
 
-from adapters.inference.waiting_line import WaitingLine
 from adapters.repositories.in_memory import InMemorySimilarityRepository
+from adapters.scheduling.waiting_line import WaitingLine
 from adapters.telemetry.measured_ports import MeasuredImageDecoder, MeasuredImageEncoder, MeasuredSimilarityRepository
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
@@ -41,9 +42,12 @@ class Decoder(FakeDecoder):
     def __init__(self) -> None:
         self._line = WaitingLine[int, int](capacity=10)
 
-    async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
+    @asynccontextmanager
+    async def decoded(
+        self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None
+    ) -> AsyncIterator[DecodedImage]:
         queue(self._line)
-        return PICTURE
+        yield PICTURE
 
 
 class Encoder(FakeEncoder):
@@ -68,8 +72,8 @@ class Repository(InMemorySimilarityRepository):
 
 async def searches(decoder: ImageDecoder, encoder: ImageEncoder, repository: SimilarityRepository) -> None:
     for _ in range(SEARCHES):
-        raster = (await decoder.decode(b"", sufficient_side=8)).raster
-        [query] = await encoder.encode([raster])
+        async with decoder.decoded(b"", sufficient_side=8) as picture:
+            [query] = await encoder.encode([picture.raster])
         await repository.nearest(NearestQuery(vector=query, limit=10))
 
 

@@ -4,19 +4,20 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
 import numpy as np
 
+from application.begun_work import all_of
 from application.index_images import Upload
 from benchmarks.pictures import EXAMPLES, altered_photos
 from benchmarks.report import Section, has_bf16
 from benchmarks.vectors import DIMENSION, Clusters
 from benchmarks.workspace import Workspace
 from domain.embeddings import EmbeddingSpace
-from domain.raster import RasterImage
 from domain.search import NearestQuery
 from entrypoints.container import Container
 from entrypoints.settings import DecodeSettings, DetectorSettings, ObjectSettings, Settings
@@ -48,12 +49,12 @@ async def detecting() -> list[str]:
         detector, decoder = container.detector(), container.decoder()
         await detector.open()
         scenes = [path.read_bytes() for path in sorted(SCENES.glob("*.jpg"))] * 10
-        rasters = [(await decoder.decode(scene, sufficient_side=600)).raster for scene in scenes]
         milliseconds = []
-        for raster in rasters:
-            started = time.perf_counter()
-            await detector.detect([raster], score_threshold=0.3)
-            milliseconds.append((time.perf_counter() - started) * 1000)
+        for scene in scenes:
+            async with decoder.decoded(scene, sufficient_side=600) as picture:
+                started = time.perf_counter()
+                await detector.detect([picture.raster], score_threshold=0.3)
+                milliseconds.append((time.perf_counter() - started) * 1000)
         running = detector.description
         assert running is not None
         rows.append(f"| {running.model} | {running.runtime} {running.precision} | {median(milliseconds):.1f} |")
@@ -122,11 +123,16 @@ async def _described(pictures: Sequence[bytes]) -> tuple[float, int]:
         describe = container.describe()
         started, objects = time.perf_counter(), 0
         for first in range(0, len(pictures), BATCH):
-            rasters: list[RasterImage] = [
-                (await decoder.decode(picture, sufficient_side=describe.sufficient_side)).raster
-                for picture in pictures[first : first + BATCH]
-            ]
-            objects += sum(len(described.objects) for described in await describe(rasters))
+            async with AsyncExitStack() as decoding:
+                decoded = [
+                    await decoding.enter_async_context(
+                        decoder.decoded(picture, sufficient_side=describe.sufficient_side)
+                    )
+                    for picture in pictures[first : first + BATCH]
+                ]
+                objects += sum(
+                    len(each.objects) for each in await all_of(describe(picture.raster) for picture in decoded)
+                )
         return time.perf_counter() - started, objects
     finally:
         await detector.close()

@@ -26,12 +26,11 @@ async def precision_at_5(workspace: Workspace) -> float:
     try:
         photos = example_photos()
         side = sufficient_side(encoder.description)
-        embeddings = np.concatenate(
-            [
-                await encoder.encode([(await decoder.decode(photo, sufficient_side=side)).raster])
-                for photo in photos.values()
-            ]
-        )
+        each = []
+        for photo in photos.values():
+            async with decoder.decoded(photo, sufficient_side=side) as picture:
+                each.append(await encoder.encode([picture.raster]))
+        embeddings = np.concatenate(each)
     finally:
         await encoder.close()
     kinds = np.array([name.rsplit("-", 1)[0] for name in photos])

@@ -42,7 +42,10 @@ class FakeDecoder(ImageDecoder):
 
     async def close(self) -> None: ...
 
-    async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
+    @asynccontextmanager
+    async def decoded(
+        self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None
+    ) -> AsyncIterator[DecodedImage]:
         raise_if_over()
         await asyncio.sleep(0)
         if not content:
@@ -51,7 +54,7 @@ class FakeDecoder(ImageDecoder):
             raise ImageUnreadableError("cannot be decoded")
         seed = int(ContentHash.of(content).sha256[:8], 16)
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-        return DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
+        yield DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
 
 
 class FakeEncoder(ImageEncoder):

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from adapters.detectors.torchvision_model import untrained
+from adapters.toolchain.torchvision_model import untrained
 from tests.photos import photo
 
 SPREAD = 4.0

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from adapters.encoders import efficientnet_lite_weights
+from adapters.toolchain import efficientnet_lite_weights
 
 SIZE = 320
 DIMENSION = 1280

@@ -173,12 +173,12 @@ class CheckIntegrity:
 
     async def _wrong_thumbnail(self, record: ImageRecord) -> list[Finding]:
         try:
-            await self.decoder.decode(await self.store.thumbnail(record.id), sufficient_side=1)
+            async with self.decoder.decoded(await self.store.thumbnail(record.id), sufficient_side=1):
+                return []
         except ImageNotFoundError:
             return [_unshown(FindingKind.THUMBNAIL_MISSING, record, "is missing")]
         except ImageError:
             return [_unshown(FindingKind.THUMBNAIL_DAMAGED, record, "is damaged")]
-        return []
 
     def _wrong_vectors(
         self, record: ImageRecord, vector: Embedding | None, objects: Embeddings | None
@@ -205,10 +205,11 @@ class CheckIntegrity:
             content = await self.store.original(id_)
             if (await asyncio.to_thread(ContentHash.of, content)).image_id != id_:
                 return False
-            decoded = await self.decoder.decode(content, sufficient_side=THUMBNAIL_SOURCE_SIDE)
+            async with self.decoder.decoded(content, sufficient_side=THUMBNAIL_SOURCE_SIDE) as picture:
+                thumbnail = await self.thumbnails.render(picture.raster)
         except (ImageNotFoundError, ImageError):
             return False
-        await self.store.put_thumbnail(id_, await self.thumbnails.render(decoded.raster))
+        await self.store.put_thumbnail(id_, thumbnail)
         return True
 
     # What belongs to no record

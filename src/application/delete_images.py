@@ -1,12 +1,11 @@
 """Take images out of the index."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from application.begun_work import all_of, committed
 from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
-from domain.callers import Caller, acting_for, raise_if_over
 from domain.errors import ImageNotFoundError, InvalidFilterError
 from domain.filters import EVERYTHING, AnyOf, Filter
 from domain.images import ImageId
@@ -48,12 +47,13 @@ class DeleteImages:
         async with self.locks.hold(ids):
             present = [id_ for id_, record in (await self.repository.get(ids)).items() if where.matches(record)]
             if present:
-                raise_if_over()
                 async with self.store.changing(present):
-                    with acting_for(Caller()):  # as when indexing: what has begun is finished, whoever asked for it
-                        await self.repository.delete(present)
-                        await asyncio.gather(*(self.store.delete(id_) for id_ in present))
+                    await committed(self._remove(present))
         return len(present)
+
+    async def _remove(self, ids: Sequence[ImageId]) -> None:
+        await self.repository.delete(ids)
+        await all_of(self.store.delete(id_) for id_ in ids)
 
 
 def refuse_unmeant(where: Filter) -> None:

@@ -1,9 +1,6 @@
-"""From decoded pictures to what is indexed of them: their objects, and all embeddings."""
+"""From a decoded picture to what is indexed of it: its objects, and all embeddings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from domain.embeddings import Embedding, Embeddings
 from domain.images import DetectedObject
@@ -25,7 +22,7 @@ class PictureDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribePictures:
-    """Detect objects, choose those worth indexing, and encode pictures and crops as one batch."""
+    """Detect objects, choose those worth indexing, and encode the picture and its crops together."""
 
     detector: ObjectDetector
     encoder: ImageEncoder
@@ -41,31 +38,23 @@ class DescribePictures:
         """How many pixels of a picture's shorter side the models can make use of."""
         return sufficient_side(self.encoder.description, self.detector.description)
 
-    async def __call__(self, rasters: Sequence[RasterImage]) -> list[PictureDescription]:
-        """Describe each picture, in the order given. Raises UnavailableError, DeadlinePassedError."""
-        return await self.encode(rasters, await self._detect(rasters))
+    async def __call__(
+        self, raster: RasterImage, *, objects: tuple[DetectedObject, ...] | None = None
+    ) -> PictureDescription:
+        """Describe a picture by its `objects`, which are detected unless they are known already.
 
-    async def encode(
-        self, rasters: Sequence[RasterImage], objects_of_each: Sequence[tuple[DetectedObject, ...]]
-    ) -> list[PictureDescription]:
-        """Describe each picture by objects that are known already."""
+        Raises UnavailableError, DeadlinePassedError.
+        """
+        if objects is None:
+            objects = await self._detect(raster)
         crops = [
-            raster.crop(self.policy.crop_box(found.box, width=raster.width, height=raster.height))
-            for raster, objects in zip(rasters, objects_of_each, strict=True)
-            for found in objects
+            raster.crop(self.policy.crop_box(found.box, width=raster.width, height=raster.height)) for found in objects
         ]
-        embeddings = await self.encoder.encode([*rasters, *crops])
-        ends = len(rasters) + np.cumsum([len(objects) for objects in objects_of_each], dtype=int)
-        return [
-            PictureDescription(objects=objects, embedding=whole, object_embeddings=embeddings[end - len(objects) : end])
-            for objects, whole, end in zip(objects_of_each, embeddings[: len(rasters)], ends, strict=True)
-        ]
+        embeddings = await self.encoder.encode([raster, *crops])
+        return PictureDescription(objects=objects, embedding=embeddings[0], object_embeddings=embeddings[1:])
 
-    async def _detect(self, rasters: Sequence[RasterImage]) -> list[tuple[DetectedObject, ...]]:
+    async def _detect(self, raster: RasterImage) -> tuple[DetectedObject, ...]:
         if not self.detection:
-            return [()] * len(rasters)
-        found = await self.detector.detect(rasters, score_threshold=self.policy.min_score)
-        return [
-            self.policy.kept(objects, width=raster.width, height=raster.height)
-            for objects, raster in zip(found, rasters, strict=True)
-        ]
+            return ()
+        [found] = await self.detector.detect([raster], score_threshold=self.policy.min_score)
+        return self.policy.kept(found, width=raster.width, height=raster.height)

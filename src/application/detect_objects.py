@@ -44,10 +44,11 @@ class DetectObjects:
         if description is None:
             raise DetectorUnavailableError.none_here()
         self._require_known(labels or ())
-        raster = (await self.decoder.decode(picture, sufficient_side=sufficient_side(description))).raster
-        [objects] = await self.detector.detect(
-            [raster], score_threshold=score_threshold, labels=labels, max_detections=max_detections
-        )
+        async with self.decoder.decoded(picture, sufficient_side=sufficient_side(description)) as decoded:
+            raster = decoded.raster
+            [objects] = await self.detector.detect(
+                [raster], score_threshold=score_threshold, labels=labels, max_detections=max_detections
+            )
         return Detections(model=description.model, width=raster.width, height=raster.height, objects=objects)
 
     def _require_known(self, labels: Collection[str]) -> None:

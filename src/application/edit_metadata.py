@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from application.begun_work import committed
 from application.keyed_locks import KeyedLocks
-from domain.callers import Caller, acting_for, raise_if_over
+from domain.callers import raise_if_over
 from domain.errors import ImageNotFoundError
 from domain.images import ImageId, ImageRecord
 from domain.metadata import merged
@@ -27,6 +28,5 @@ class EditMetadata:
                 raise ImageNotFoundError([id_])
             metadata = merged(found[id_].metadata, patch)
             raise_if_over()
-            with acting_for(Caller()):  # what has begun is finished, whoever asked for it
-                await self.repository.set_metadata(id_, metadata)
+            await committed(self.repository.set_metadata(id_, metadata))
             return replace(found[id_], metadata=metadata)

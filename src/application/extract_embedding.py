@@ -28,11 +28,8 @@ class ExtractEmbedding:
 
     async def __call__(self, picture: bytes, *, region: BoundingBox | None = None) -> ExtractedEmbedding:
         """Raises ImageError, InvalidRegionError, UnavailableError."""
-        decoded = await self.decoder.decode(
-            picture,
-            sufficient_side=sufficient_side(self.encoder.description, self.detector.description),
-            region=region,
-        )
-        raster = decoded.raster if region is None else decoded.raster.crop(region)
-        [embedding] = await self.encoder.encode([raster])
+        side = sufficient_side(self.encoder.description, self.detector.description)
+        async with self.decoder.decoded(picture, sufficient_side=side, region=region) as decoded:
+            raster = decoded.raster if region is None else decoded.raster.crop(region)
+            [embedding] = await self.encoder.encode([raster])
         return ExtractedEmbedding(model=self.encoder.space.model, embedding=embedding)

@@ -4,22 +4,22 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
+from application.begun_work import all_of, committed
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
-from domain.callers import Caller, acting_for, begin_bulk, raise_if_over
+from domain.callers import begin_bulk, raise_if_over
 from domain.errors import InternalError, LookalikeError, RepositoryUnavailableError, StorageFullError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
-from domain.ports.image_decoder import ImageDecoder
+from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class IndexImages:
             await self.store.require_room(sum(len(item.content) for item in arrived))
             raise
         sizes = await self.store.sizes(known) if known else {}
-        settled = await _all_of(  # however it ends, nobody works on without the locks
+        settled = await all_of(  # however it ends, nobody works on without the locks
             self._already_there(item, known[item.id], sizes[item.id]) if item.id in known else self._prepare(item)
             for item in arrived
         )
@@ -200,8 +200,7 @@ class IndexImages:
                 await self._put_back(item)
             if metadata is not None and metadata != record.metadata:
                 raise_if_over()
-                with acting_for(Caller()):  # what has begun is finished, whoever asked for it
-                    await self.repository.set_metadata(record.id, metadata)
+                await committed(self.repository.set_metadata(record.id, metadata))
                 record = replace(record, metadata=metadata)
         except LookalikeError as error:
             return _failed(item.upload, error)
@@ -209,29 +208,31 @@ class IndexImages:
 
     async def _put_back(self, item: _Arrived) -> None:
         """Store the files of an image that is indexed, but whose files are not all there."""
-        decoded = await self.decoder.decode(item.content, sufficient_side=self.describe.sufficient_side)
-        thumbnail = await self.thumbnails.render(decoded.raster)
-        raise_if_over()
+        async with self._decoded(item) as picture:
+            thumbnail = await self.thumbnails.render(picture.raster)
+
+        async def put() -> None:
+            await self.store.put(item.id, original=item.content, thumbnail=thumbnail)
+            if not await self.repository.get([item.id]):  # others have deleted it meanwhile
+                await self.store.delete(item.id)
+
         async with self.store.changing([item.id]):
-            with acting_for(Caller()):
-                await self.store.put(item.id, original=item.content, thumbnail=thumbnail)
-                if not await self.repository.get([item.id]):  # others have deleted it meanwhile
-                    await self.store.delete(item.id)
+            await committed(put())
 
     async def _prepare(self, item: _Arrived) -> _Prepared | IndexOutcome:
         """Everything of one picture, one step after the other: the pixels are held no longer than it takes."""
         try:
-            decoded = await self.decoder.decode(item.content, sufficient_side=self.describe.sufficient_side)
-            thumbnail = await self.thumbnails.render(decoded.raster)
-            [description] = await self.describe([decoded.raster])
+            async with self._decoded(item) as picture:
+                thumbnail = await self.thumbnails.render(picture.raster)
+                description = await self.describe(picture.raster)
         except LookalikeError as error:
             return _failed(item.upload, error)
         record = ImageRecord(
             id=item.id,
             filename=item.upload.filename,
-            media_type=decoded.media_type,
-            width=decoded.raster.width,
-            height=decoded.raster.height,
+            media_type=picture.media_type,
+            width=picture.raster.width,
+            height=picture.raster.height,
             size_bytes=len(item.content),
             sha256=item.hash.sha256,
             created_at=item.at,
@@ -244,14 +245,14 @@ class IndexImages:
         )
         return _Prepared(upload=item.upload, image=image, content=item.content, thumbnail=thumbnail)
 
+    def _decoded(self, item: _Arrived) -> AbstractAsyncContextManager[DecodedImage]:
+        return self.decoder.decoded(item.content, sufficient_side=self.describe.sufficient_side)
+
     async def _commit(self, prepared: Sequence[_Prepared]) -> Sequence[ImageRecord]:
         if not prepared:
             return ()
-        raise_if_over()
         async with self.store.changing([item.record.id for item in prepared]):
-            # From here on whoever asked may go: what has begun is finished, so that no file is left without a record.
-            with acting_for(Caller()):
-                full = await self._write(prepared)
+            full = await committed(self._write(prepared))  # so that no file is left without a record
         if full is not None:
             raise full
         return [item.record for item in prepared]
@@ -262,7 +263,7 @@ class IndexImages:
         What else is raised may have come before or after the records were written: that is settled at the next start.
         """
         try:
-            await _all_of(
+            await all_of(
                 self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared
             )
             await self.repository.upsert([item.image for item in prepared])
@@ -275,21 +276,8 @@ class IndexImages:
         return None
 
 
-async def _all_of(work: Iterable[Awaitable[T]]) -> list[T]:
-    """What all of it comes to. Raises the first failure once all of it has ended, so that nobody works on behind."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            results.clear()
-            try:
-                raise result
-            finally:
-                del result  # an error holds the frames it comes through, and would be held by this one, with pictures
-    return [result for result in results if not isinstance(result, BaseException)]
-
-
 def _failed(upload: Upload, error: LookalikeError) -> IndexOutcome:
-    """The outcome, without the frames that the error came through: they hold the picture, and outcomes are kept."""
+    """The outcome, without the frames that the error came through: outcomes are kept, and the frames hold pixels."""
     reason: BaseException | None = error
     while reason is not None:
         reason.__traceback__ = None

@@ -1,14 +1,13 @@
 """Encode everything anew, for another model or another decode contract."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from application.begun_work import all_of
 from application.describe_pictures import DescribePictures
 from application.index_pages import PAGE_SIZE, pages_of
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
-from domain.callers import begin_bulk
 from domain.errors import BusyError
 from domain.filters import EVERYTHING
 from domain.images import ImageId, ImageRecord, IndexedImage
@@ -69,21 +68,16 @@ class ReindexEmbeddings:
         patched = [record for record in differing if _differs_in_metadata_alone(record, there.get(record.id))]
         for record in patched:
             await target.set_metadata(record.id, record.metadata)
-        described = await asyncio.gather(*(self._described(record) for record in differing if record not in patched))
+        described = await all_of(self._described(record) for record in differing if record not in patched)
         if images := [image for image in described if image is not None]:
             await target.upsert(images)
         return bool(differing)
 
     async def _described(self, record: ImageRecord) -> IndexedImage | None:
-        """The picture anew, which is held no longer than it takes, by the objects that are known.
-
-        None where it was deleted meanwhile.
-        """
-        begin_bulk()
-        raster = await self.originals.decode(record.id)
-        if raster is None:
+        """The picture anew, by the objects that are known; None where it was deleted meanwhile."""
+        description = await self.originals.described(record.id, objects=tuple(record.objects))
+        if description is None:
             return None
-        [description] = await self.describe.encode([raster], [record.objects])
         return IndexedImage(
             record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
         )

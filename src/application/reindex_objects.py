@@ -1,17 +1,16 @@
 """Detect everything anew, for pictures indexed without a detector, with another one, or by another policy."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from application.describe_pictures import DescribePictures, PictureDescription
+from application.begun_work import all_of
+from application.describe_pictures import DescribePictures
 from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
-from domain.callers import begin_bulk
 from domain.errors import DetectorUnavailableError
-from domain.images import ImageId, ImageRecord, IndexedImage
+from domain.images import ImageRecord, IndexedImage
 from domain.ports.similarity_repository import SimilarityRepository
 
 GROUP_SIZE = 16
@@ -52,7 +51,7 @@ class ReindexObjects:
     async def _renew(self, stale: Sequence[ImageRecord]) -> None:
         if not stale:
             return
-        described = await asyncio.gather(*(self._describe(record.id) for record in stale))
+        described = await all_of(self.originals.described(record.id) for record in stale)
         descriptions = {record.id: found for record, found in zip(stale, described, strict=True) if found is not None}
         # `changing`, though no file does: so that objects of a write that is cut short are swept at the next start.
         async with self.locks.hold(descriptions), self.originals.store.changing(descriptions):
@@ -67,12 +66,3 @@ class ReindexObjects:
                     for id_, record in current.items()
                 ]
             )
-
-    async def _describe(self, id_: ImageId) -> PictureDescription | None:
-        """What is in the picture, which is held no longer than it takes; None where it was deleted meanwhile."""
-        begin_bulk()
-        raster = await self.originals.decode(id_)
-        if raster is None:
-            return None
-        [description] = await self.describe([raster])
-        return description

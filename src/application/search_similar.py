@@ -1,9 +1,9 @@
 """Search with a picture."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from application.begun_work import all_of
 from application.rank_by_regions import rank_by_regions
 from application.search_result import SearchOptions, SearchResult, Target, cut_page
 from domain.embeddings import Embedding, Embeddings
@@ -68,18 +68,18 @@ class SearchSimilar:
 
     async def _look_at(self, picture: bytes, regions: Sequence[BoundingBox], target: Target) -> _Seen:
         """All that the search needs of the picture, whose pixels are not held while the index is asked."""
-        raster = await self._decode(picture, regions)
-        clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
-        queries, objects = await asyncio.gather(
-            self.encoder.encode([raster.crop(region) for region in clipped] or [raster]),
-            self._objects_in(raster, target),
-        )
-        return _Seen(width=raster.width, height=raster.height, regions=clipped, queries=queries, objects=objects)
-
-    async def _decode(self, picture: bytes, regions: Sequence[BoundingBox]) -> RasterImage:
         smallest = min(regions, key=lambda region: min(region.width, region.height), default=None)
         side = sufficient_side(self.encoder.description, self.detector.description)
-        return (await self.decoder.decode(picture, sufficient_side=side, region=smallest)).raster
+        async with self.decoder.decoded(picture, sufficient_side=side, region=smallest) as decoded:
+            raster = decoded.raster
+            clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
+            queries, objects = await all_of(
+                (
+                    self.encoder.encode([raster.crop(region) for region in clipped] or [raster]),
+                    self._objects_in(raster, target),
+                )
+            )
+        return _Seen(width=raster.width, height=raster.height, regions=clipped, queries=queries, objects=objects)
 
     async def _objects_in(self, raster: RasterImage, target: Target) -> Sequence[DetectedObject] | None:
         if target is Target.IMAGES or self.detector.description is None:

@@ -1,15 +1,15 @@
-"""Stored originals as pictures again, to be described anew."""
+"""Stored originals, described anew."""
 
 from dataclasses import dataclass
 
-from application.describe_pictures import DescribePictures
+from application.describe_pictures import DescribePictures, PictureDescription
 from application.stored_files import stored_original
+from domain.callers import begin_bulk
 from domain.errors import ImageError, ImageUnreadableError
-from domain.images import ImageId
+from domain.images import DetectedObject, ImageId
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.raster import RasterImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +21,20 @@ class StoredOriginals:
     describe: DescribePictures
     repository: SimilarityRepository
 
-    async def decode(self, id_: ImageId) -> RasterImage | None:
-        """The picture; None where the image was deleted meanwhile.
+    async def described(
+        self, id_: ImageId, *, objects: tuple[DetectedObject, ...] | None = None
+    ) -> PictureDescription | None:
+        """The picture described anew, as bulk work, by its `objects` if they are known; None where it was deleted.
 
         Raises IndexDamagedError where it is missing, ImageUnreadableError where it was accepted once but is no more.
         """
+        begin_bulk()
         content = await stored_original(id_, store=self.store, repository=self.repository)
         if content is None:
             return None
         try:
-            return (await self.decoder.decode(content, sufficient_side=self.describe.sufficient_side)).raster
+            async with self.decoder.decoded(content, sufficient_side=self.describe.sufficient_side) as picture:
+                return await self.describe(picture.raster, objects=objects)
         except ImageError as error:
             raise ImageUnreadableError(
                 f"The stored original of {id_} cannot be read anew: {error} Delete that image, then run this again."

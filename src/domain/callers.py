@@ -1,7 +1,7 @@
-"""Who waits for the work at hand: for how long, and whether others should go first.
+"""How long the caller of the present work waits, and whether others go first.
 
-Context variables, since this belongs to the call and not to any one layer: whoever is about to begin expensive work
-asks, and nobody in between passes it on.
+Context variables, since this belongs to the call and not to any one layer: what is about to begin expensive work asks,
+and nothing in between passes it on.
 """
 
 import time
@@ -12,61 +12,61 @@ from contextvars import ContextVar
 from domain.errors import DeadlinePassedError
 
 
-class Caller:
-    """Somebody who waits for an answer, until a deadline (`time.monotonic()`) or until they go away."""
+class Deadline:
+    """The end of a caller's wait: the time `at` (`time.monotonic()`; None: no such time), or when they have `gone`."""
 
-    __slots__ = ("deadline", "gone")
+    __slots__ = ("at", "gone")
 
-    def __init__(self, deadline: float | None = None) -> None:
-        self.deadline = deadline
+    def __init__(self, at: float | None = None) -> None:
+        self.at = at
         self.gone = False
 
     def raise_if_over(self) -> None:
         """Raise DeadlinePassedError if nobody waits for the result any more."""
         if self.gone:
             raise DeadlinePassedError("The caller went away before the work began.")
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        if self.at is not None and time.monotonic() >= self.at:
             raise DeadlinePassedError("The caller's deadline passed before the work began.")
 
 
-_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 _bulk: ContextVar[bool] = ContextVar("bulk", default=False)
 
 
-def present_caller() -> Caller | None:
-    """The caller of the present task, or None where nobody is known to wait."""
-    return _caller.get()
+def present_deadline() -> Deadline | None:
+    """The deadline of the present task, or None where nobody is known to wait."""
+    return _deadline.get()
 
 
 @contextmanager
-def acting_for(caller: Caller) -> Iterator[None]:
-    """What the present task does within the block, and what those do that it starts there, is for `caller`."""
-    token = _caller.set(caller)
+def within(deadline: Deadline) -> Iterator[None]:
+    """`deadline` holds for what the present task does within the block, and for the tasks that it starts there."""
+    token = _deadline.set(deadline)
     try:
         yield
     finally:
-        _caller.reset(token)
+        _deadline.reset(token)
 
 
 def set_deadline(seconds_from_now: float) -> None:
     """Bound the wait of the present caller."""
-    deadline = time.monotonic() + seconds_from_now
-    if (caller := _caller.get()) is None:
-        _caller.set(Caller(deadline))
+    at = time.monotonic() + seconds_from_now
+    if (deadline := _deadline.get()) is None:
+        _deadline.set(Deadline(at))
     else:
-        caller.deadline = deadline
+        deadline.at = at
 
 
 def raise_if_over() -> None:
     """Raise DeadlinePassedError if the present caller waits no more."""
-    if (caller := _caller.get()) is not None:
-        caller.raise_if_over()
+    if (deadline := _deadline.get()) is not None:
+        deadline.raise_if_over()
 
 
 def seconds_left() -> float | None:
-    """Seconds until the present caller's deadline, 0 where it has passed; None where there is none."""
-    caller = _caller.get()
-    return None if caller is None or caller.deadline is None else max(0.0, caller.deadline - time.monotonic())
+    """Seconds until the present deadline, 0 where it has passed; None where there is none."""
+    deadline = _deadline.get()
+    return None if deadline is None or deadline.at is None else max(0.0, deadline.at - time.monotonic())
 
 
 def begin_bulk() -> None:

@@ -5,8 +5,9 @@ without torch. What measures them is always there.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,9 +54,13 @@ from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from entrypoints.settings import DetectorSettings, EncoderSettings, Settings
 
 if TYPE_CHECKING:
-    from adapters.detectors.export import ExportedDetectorWithParity
-    from adapters.encoders.catalogue import PulledModel, RunnableModel
-    from adapters.encoders.export import ExportedWithParity
+    import openvino
+
+    from adapters.detectors.exported_detector import ExportedDetector
+    from adapters.detectors.torchvision_object_detector import TorchvisionModel
+    from adapters.encoders.exported_model import ExportedModel
+    from adapters.encoders.image_features import TimmModel
+    from adapters.toolchain.catalogue import RunnableModel
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +117,7 @@ def pillow_decoder(settings: Settings, metrics: Metrics) -> ImageDecoder:
     )
     budget = decoder.budget
     metrics.watch_bytes("admitted_pictures", lambda: budget.admitted, limit=decode.max_bytes_in_flight)
-    metrics.watch_bytes("decoded_pictures", lambda: budget.in_use, limit=decode.max_bytes_at_once)
+    metrics.watch_bytes("decoded_pictures", lambda: budget.decoded.in_use, limit=decode.max_bytes_at_once)
     metrics.watch_decoders(lambda: decoder.pids)
     return decoder
 
@@ -151,17 +156,29 @@ def timm_encoder(settings: Settings) -> ImageEncoder:
     with _needs_torch("LOOKALIKE_ENCODER__RUNTIME=torch"):
         from adapters.encoders.timm_image_encoder import TimmImageEncoder
 
+        load = timm_loader(settings.encoder)
+
     encoder = settings.encoder
     return TimmImageEncoder(
-        model=encoder.model,
+        load,
+        device=encoder.device,
+        precision=encoder.precision,
+        threads=encoder.threads or cores(),
+    )
+
+
+def timm_loader(encoder: EncoderSettings) -> "Callable[[], TimmModel]":
+    """What gives the timm model that the settings describe, with verified weights."""
+    from adapters.toolchain.timm_model import load_timm_model
+
+    return partial(
+        load_timm_model,
+        encoder.model,
         checkpoint=encoder.checkpoint,
         checkpoint_sha256=encoder.checkpoint_sha256,
         revision=encoder.revision,
-        device=encoder.device,
-        precision=encoder.precision,
         input_size=encoder.input_size,
         pooling=encoder.pooling,
-        threads=encoder.threads or cores(),
     )
 
 
@@ -173,6 +190,7 @@ def openvino_detector(settings: Settings) -> ObjectDetector:
     return OpenVinoObjectDetector(
         model=detector.model,
         models=settings.models_dir,
+        convert=convert_bundled_detector,
         device=detector.device,
         precision=detector.precision,
         threads=detector.threads or cores(),
@@ -184,15 +202,23 @@ def torchvision_detector(settings: Settings) -> ObjectDetector:
     with _needs_torch("LOOKALIKE_DETECTOR__RUNTIME=torch"):
         from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
 
+        load = torchvision_loader(settings.detector)
+
     detector = settings.detector
-    return TorchvisionObjectDetector(
-        model=detector.model,
+    return TorchvisionObjectDetector(load, device=detector.device, threads=detector.threads or cores())
+
+
+def torchvision_loader(detector: DetectorSettings) -> "Callable[[], TorchvisionModel]":
+    """What gives the torchvision detector that the settings describe, with verified weights."""
+    from adapters.toolchain.torchvision_model import load_torchvision_model
+
+    return partial(
+        load_torchvision_model,
+        detector.model,
         weights=detector.weights,
         checkpoint=detector.checkpoint,
         checkpoint_sha256=detector.checkpoint_sha256,
         labels_file=detector.labels_file,
-        device=detector.device,
-        threads=detector.threads or cores(),
     )
 
 
@@ -232,9 +258,17 @@ def object_policy(settings: Settings) -> ObjectPolicy:
     )
 
 
+def convert_bundled_detector() -> "openvino.Model":
+    """The packaged detector's graph, of the wheel's. Takes seconds. Raises ModelError."""
+    from adapters.toolchain.bundled_conversion import convert_bundled_detector
+
+    return convert_bundled_detector()
+
+
 def prepare_detector(settings: Settings) -> Path | None:
     """Convert the packaged detector once, so that starts are quick; where it is, or None without its weights."""
-    from adapters.detectors.bundled_detector import bundled_weights, prepare_bundled_detector
+    from adapters.detectors.bundled_detector import bundled_weights
+    from adapters.toolchain.bundled_conversion import prepare_bundled_detector
 
     if bundled_weights() is None:
         return None
@@ -308,47 +342,39 @@ def in_memory_repository() -> SimilarityRepository:
 
 def runnable_models(directory: Path) -> "Sequence[RunnableModel]":
     """The packaged models, and those that were exported below `directory`."""
-    from adapters.encoders.catalogue import runnable_models
+    from adapters.toolchain.catalogue import runnable_models
 
     return runnable_models(directory)
 
 
-def pull_model(name: str, *, revision: str | None, sha256: str | None) -> "PulledModel":
-    """Fetch a timm model's weights into the cache and verify them. Raises ModelError."""
-    from adapters.encoders.catalogue import pull_model
+def pull_model(name: str, *, revision: str | None, sha256: str | None) -> "tuple[TimmModel, str | None]":
+    """Fetch a timm model's weights into the cache and verify them; also the hub's commit. Raises ModelError."""
+    from adapters.toolchain.catalogue import pull_model
 
     return pull_model(name, revision=revision, sha256=sha256)
 
 
-def export_model(encoder: EncoderSettings, directory: Path) -> "ExportedWithParity":
-    """Write the timm model that the settings describe for OpenVINO. Raises ModelError."""
+def export_model(encoder: EncoderSettings, directory: Path) -> "tuple[ExportedModel, Mapping[str, float]]":
+    """Write the timm model that the settings describe for OpenVINO; also its least cosine to torch, by precision.
+
+    Raises ModelError.
+    """
     with _needs_torch("Exporting a model"):
-        from adapters.encoders.export import export_model
+        from adapters.toolchain.encoder_export import export_model
 
-    return export_model(
-        encoder.model,
-        directory,
-        checkpoint=encoder.checkpoint,
-        checkpoint_sha256=encoder.checkpoint_sha256,
-        revision=encoder.revision,
-        input_size=encoder.input_size,
-        pooling=encoder.pooling,
-    )
+        load = timm_loader(encoder)
+
+    return export_model(directory, load)
 
 
-def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetectorWithParity":
+def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetector":
     """Write the torchvision detector that the settings describe for OpenVINO. Raises ModelError."""
     with _needs_torch("Exporting a model"):
-        from adapters.detectors.export import export_detector
+        from adapters.toolchain.detector_export import export_detector
 
-    return export_detector(
-        detector.model,
-        directory,
-        weights=detector.weights,
-        checkpoint=detector.checkpoint,
-        checkpoint_sha256=detector.checkpoint_sha256,
-        labels_file=detector.labels_file,
-    )
+        load = torchvision_loader(detector)
+
+    return export_detector(directory, load)
 
 
 @contextmanager

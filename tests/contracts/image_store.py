@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.errors import DeadlinePassedError, ImageNotFoundError
 from domain.images import ContentHash, ImageId
 from domain.ports.image_store import FileSizes, ImageStore
@@ -44,7 +44,7 @@ class NotedChangesContract:
             assert set(await store.noted()) == set()
 
     async def test_nothing_begins_for_a_caller_who_waits_no_more(self, store: ImageStore) -> None:
-        with acting_for(Caller(deadline=time.monotonic())), pytest.raises(DeadlinePassedError):
+        with within(Deadline(time.monotonic())), pytest.raises(DeadlinePassedError):
             async with store.changing([an_id()]):
                 pytest.fail("it has begun")
         async with store.paused():

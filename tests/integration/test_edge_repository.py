@@ -27,7 +27,7 @@ from adapters.repositories.qdrant.embedded.process import START_ATTEMPTS, Engine
 from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
 from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
 from adapters.repositories.qdrant.layout import FORMAT
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.embeddings import EmbeddingSpace
 from domain.errors import (
     ConfigurationError,
@@ -363,7 +363,7 @@ class TestKilledOwner:
         pid = await owner_pid(repository)
         os.kill(pid, signal.SIGSTOP)
         for _ in range(10):
-            with acting_for(Caller(time.monotonic() + 0.1)), suppress(DeadlinePassedError):
+            with within(Deadline(time.monotonic() + 0.1)), suppress(DeadlinePassedError):
                 await repository.count()
         assert await eventually(lambda: not is_running(pid))
         await repository.close()
@@ -441,7 +441,7 @@ class TestDeadlines:
         await repository.upsert([an_image(1)])
         with stopped(await owner_pid(repository)):
             began = time.monotonic()
-            with acting_for(Caller(began + 0.1)), pytest.raises(DeadlinePassedError, match="before the index answered"):
+            with within(Deadline(began + 0.1)), pytest.raises(DeadlinePassedError, match="before the index answered"):
                 await read(repository)
             assert time.monotonic() < began + 5.0
         assert await repository.count() == 1
@@ -449,7 +449,7 @@ class TestDeadlines:
     async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
         self, repository: SimilarityRepository, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        caller, began, go_on = Caller(time.monotonic() + 3600.0), threading.Event(), threading.Event()
+        deadline, began, go_on = Deadline(time.monotonic() + 3600.0), threading.Event(), threading.Event()
         ask = EngineProcess._ask
 
         def ask_slowly(owner: EngineProcess, verb: str, *request: Any) -> object:
@@ -459,10 +459,10 @@ class TestDeadlines:
             return ask(owner, verb, *request)
 
         monkeypatch.setattr(EngineProcess, "_ask", ask_slowly)
-        with acting_for(caller):
+        with within(deadline):
             first = asyncio.create_task(repository.upsert([an_image(1)]))
         assert await eventually(began.is_set)
-        caller.deadline = time.monotonic()
+        deadline.at = time.monotonic()
         second = asyncio.create_task(repository.upsert([an_image(2)]))
         go_on.set()
         await asyncio.gather(first, second)

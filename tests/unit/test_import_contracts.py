@@ -21,19 +21,25 @@ CLIENT = "The client stands alone: it knows the service by its API"
 ONE_ROOT = "One composition root: only entrypoints.container imports adapters"
 ROOMS = "Rooms of HTTP: the application, then routes, access, server, contract"
 FAMILIES = "Adapter families know nothing of each other"
+TOOLCHAIN = "What serves pictures imports nothing that fetches, converts or exports models"
+SHARED = "What adapter families share knows none of them"
 
 BREAKS = [
     (LAYERS, "domain/images.py", "import application.progress"),
     (LAYERS, "adapters/stores/file_system_image_store.py", "import entrypoints.settings"),
     (PURE_CORE, "domain/raster.py", "import PIL.Image"),
     (PURE_CORE, "application/search_similar.py", "import qdrant_client"),
-    (PORTS, "application/search_similar.py", "import adapters.inference.slots"),
+    (PORTS, "application/search_similar.py", "import adapters.scheduling.slots"),
     (CLIENT, "lookalike_client/forms.py", "import domain.errors"),
-    (ONE_ROOT, "entrypoints/settings.py", "import adapters.inference.slots"),
+    (ONE_ROOT, "entrypoints/settings.py", "import adapters.scheduling.slots"),
     (PURE_CORE, "domain/callers.py", "import prometheus_client"),
     (ROOMS, "entrypoints/http/access/gate.py", "import entrypoints.http.routes.dependencies"),
     (FAMILIES, "adapters/telemetry/stages.py", "import adapters.encoders.preprocessing"),
     (FAMILIES, "adapters/encoders/preprocessing.py", "import adapters.decoding.formats"),
+    (TOOLCHAIN, "adapters/encoders/timm_image_encoder.py", "import adapters.toolchain.timm_model"),
+    (TOOLCHAIN, "adapters/detectors/bundled_detector.py", "import adapters.toolchain.bundled_conversion"),
+    (SHARED, "adapters/scheduling/stage.py", "import adapters.telemetry.stages"),
+    (SHARED, "adapters/inference/heaps.py", "import adapters.decoding.formats"),
 ]
 
 

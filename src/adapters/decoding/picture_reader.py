@@ -100,7 +100,7 @@ class PictureReader:
         self._opened: _Opened | None = None
 
     def open(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None) -> int:
-        """Read the header; the bytes that the picture's pixels will take. `ImageDecoder.decode` says what it raises."""
+        """Read the header; the bytes that the picture's pixels will take. Raises what `ImageDecoder.decoded` does."""
         self._opened = None
         kind = self._identify(content)
         with _pillow_errors_named(kind):

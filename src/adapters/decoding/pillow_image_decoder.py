@@ -1,16 +1,15 @@
 """Decoding with Pillow, in processes of their own where asked for: docs/decode-contract.md."""
 
 import asyncio
-import queue
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from typing_extensions import override
 
-from adapters.decoding.decode_budget import Claim, DecodeBudget
+from adapters.decoding.decode_budget import DecodeBudget
 from adapters.decoding.picture_reader import HeaderLimits, PictureReader
 from adapters.decoding.reader_process import ReaderProcess
-from adapters.inference.slots import Slots, SlotsClosedError
+from adapters.scheduling.slots import Room, SlotsClosedError, Threads
 from domain.errors import BodyTooLargeError, BusyError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
@@ -40,16 +39,13 @@ class PillowImageDecoder(ImageDecoder):
         limits = HeaderLimits(max_pixels=max_pixels, max_side=max_side)
         self._budget = DecodeBudget(admitted=max_bytes_in_flight, at_once=max_bytes_at_once)
         self._max_bytes = max_bytes
-        self._slots = Slots(threads, name="decode")
-        # The one used last is taken first: its memory is warm.
-        self._readers: queue.LifoQueue[Reader] = queue.LifoQueue()
-        readers = [
+        self._threads = Threads(threads, name="decode")
+        self._free_readers = Room(threads)
+        self._readers: list[Reader] = [
             ReaderProcess(limits, max_seconds=max_seconds) if isolated else PictureReader(limits)
             for _ in range(threads)
         ]
-        for reader in readers:
-            self._readers.put(reader)
-        self._processes = [reader for reader in readers if isinstance(reader, ReaderProcess)]
+        self._processes = [reader for reader in self._readers if isinstance(reader, ReaderProcess)]
 
     @override
     async def open(self) -> None:
@@ -58,7 +54,10 @@ class PillowImageDecoder(ImageDecoder):
             self._processes[-1].start()
 
     @override
-    async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
+    @asynccontextmanager
+    async def decoded(
+        self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None
+    ) -> AsyncIterator[DecodedImage]:
         """Pixels are C-contiguous and writable.
 
         Raises BusyError where decoded pictures would take `max_bytes_in_flight`; but bulk work waits (DecodeBudget).
@@ -67,60 +66,55 @@ class PillowImageDecoder(ImageDecoder):
             raise BodyTooLargeError(
                 f"The picture has {len(content):,} bytes; at most {self._max_bytes:,} bytes are accepted."
             )
-        try:
-            found = await self._slots.run(self._begin, content, sufficient_side, region)
-            if isinstance(found, DecodedImage):
-                return found
-            with found.given_up_on_failure():
-                await self._budget.take(found)
-                return await self._slots.run(self._resume, found, content, sufficient_side, region)
-        except SlotsClosedError as error:
-            raise BusyError("The decoder was closed meanwhile.") from error
+        async with AsyncExitStack() as claim:
+            try:
+                picture = await self._read(claim, content, sufficient_side, region)
+            except SlotsClosedError as error:
+                raise BusyError("The decoder was closed meanwhile.") from error
+            yield picture
 
     @property
     def budget(self) -> DecodeBudget:
-        """What the pictures in hand take, for whoever measures it."""
+        """The memory that pictures take, for metrics."""
         return self._budget
 
     @property
     def pids(self) -> list[int]:
-        """The processes that read pictures now, for whoever measures them."""
+        """The processes that read pictures now, for metrics."""
         return [pid for process in self._processes if (pid := process.pid) is not None]
 
     @override
     async def close(self) -> None:
-        self._budget.close(SlotsClosedError())
-        await self._slots.close()
+        self._budget.decoded.close()
+        self._free_readers.close()
+        await self._threads.close()
         await asyncio.gather(*(asyncio.to_thread(process.close) for process in self._processes))
 
-    def _begin(self, content: bytes, sufficient_side: int, region: BoundingBox | None) -> DecodedImage | Claim:
-        """The picture; or where there is no room for its pixels yet, the claim on it."""
-        with self._reader() as reader:
-            cost = reader.open(content, sufficient_side=sufficient_side, region=region)
+    async def _read(
+        self, claim: AsyncExitStack, content: bytes, sufficient_side: int, region: BoundingBox | None
+    ) -> DecodedImage:
+        """The picture; what its memory takes of the budget belongs to `claim`."""
+        async with self._reader() as reader:
             # With the bytes that it comes from, which are held as long.
-            claim = self._budget.claim(cost + len(content))
-            if not self._budget.take_now(claim):
-                return claim
-            return _read(reader, claim)
+            cost = len(content) + await self._open(reader, content, sufficient_side, region)
+            claim.enter_context(self._budget.admission(cost))
+            if self._budget.decoded.is_free:
+                claim.enter_context(self._budget.decoded.taken_now(cost))
+                return await self._threads.run(reader.read)
+        await claim.enter_async_context(self._budget.decoded.taken(cost))
+        async with self._reader() as reader:  # others have had it meanwhile
+            await self._open(reader, content, sufficient_side, region)
+            return await self._threads.run(reader.read)
 
-    def _resume(self, claim: Claim, content: bytes, sufficient_side: int, region: BoundingBox | None) -> DecodedImage:
-        """The picture, now that there is room. Others have had the reader meanwhile."""
-        with self._reader() as reader:
-            reader.open(content, sufficient_side=sufficient_side, region=region)
-            return _read(reader, claim)
+    async def _open(self, reader: Reader, content: bytes, sufficient_side: int, region: BoundingBox | None) -> int:
+        return await self._threads.run(reader.open, content, sufficient_side=sufficient_side, region=region)
 
-    @contextmanager
-    def _reader(self) -> Iterator[Reader]:
-        """One for the block alone; there are as many as threads."""
-        reader = self._readers.get()
-        try:
-            yield reader
-        finally:
-            self._readers.put(reader)
-
-
-def _read(reader: Reader, claim: Claim) -> DecodedImage:
-    with claim.given_up_on_failure():
-        decoded = reader.read()
-    claim.last_as_long_as(decoded.raster)
-    return decoded
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[Reader]:
+        """One for the block alone. The one used last is taken first: its memory is warm."""
+        async with self._free_readers.taken():
+            reader = self._readers.pop()
+            try:
+                yield reader
+            finally:
+                self._readers.append(reader)

@@ -5,7 +5,7 @@ import io
 from PIL import Image
 from typing_extensions import override
 
-from adapters.inference.slots import Slots
+from adapters.scheduling.slots import Slots
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
 

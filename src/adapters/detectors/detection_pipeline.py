@@ -1,13 +1,19 @@
 """From rasters to detected objects, whatever the runtime."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from typing_extensions import override
 
 from adapters.detectors.postprocessing import LabelNames, RawDetections, Selection, detected_objects
 from adapters.detectors.preprocessing import ModelInput, Pixels
-from adapters.inference.slots import Slots, SlotsClosedError
+from adapters.inference.loaded_once import LoadedOnce, failures_named
+from adapters.scheduling.slots import Slots
+from application.begun_work import all_of
 from domain.errors import DetectorUnavailableError
 from domain.images import DetectedObject
+from domain.models import ModelDescription
+from domain.ports.object_detector import ObjectDetector
 from domain.raster import RasterImage
 
 Infer = Callable[[Pixels], RawDetections]
@@ -33,16 +39,12 @@ class DetectionPipeline:
         self._under_way = WAITING_PER_SLOT * calls_at_once
 
     async def detect(self, images: Sequence[RasterImage], selection: Selection) -> list[list[DetectedObject]]:
-        """See the port. Raises DetectorUnavailableError, BusyError, DeadlinePassedError."""
+        """The objects of each picture, in order. Raises DetectorUnavailableError, BusyError, DeadlinePassedError."""
         found: list[list[DetectedObject]] = []
-        try:
+        with failures_named(DetectorUnavailableError, "detector"):
             for start in range(0, len(images), self._under_way):
                 part = images[start : start + self._under_way]
-                found += await asyncio.gather(*(self._slots.run(self.detect_now, image, selection) for image in part))
-        except SlotsClosedError as error:
-            raise DetectorUnavailableError("The detector was closed meanwhile.") from error
-        except (RuntimeError, MemoryError) as error:
-            raise DetectorUnavailableError(f"The detector's runtime failed: {error}") from error
+                found += await all_of(self._slots.run(self.detect_now, image, selection) for image in part)
         return found
 
     def detect_now(self, image: RasterImage, selection: Selection) -> list[DetectedObject]:
@@ -59,3 +61,35 @@ class DetectionPipeline:
     async def close(self) -> None:
         """Wait for the pictures that run, drop those that wait."""
         await self._slots.close()
+
+
+class LoadedDetector(NamedTuple):
+    """A detector's model that has found what it should."""
+
+    description: ModelDescription
+    labels: tuple[str, ...]
+    pipeline: DetectionPipeline
+
+
+class PipelineObjectDetector(LoadedOnce[LoadedDetector], ObjectDetector):
+    """What the detectors of all runtimes share: only loading differs."""
+
+    _role = "detector"
+    _unavailable = DetectorUnavailableError
+
+    @property
+    @override
+    def labels(self) -> Sequence[str]:
+        return self._ready().labels
+
+    @override
+    async def detect(
+        self,
+        images: Sequence[RasterImage],
+        *,
+        score_threshold: float,
+        labels: Collection[str] | None = None,
+        max_detections: int = 100,
+    ) -> Sequence[Sequence[DetectedObject]]:
+        selection = Selection(score_threshold=score_threshold, labels=labels, max_detections=max_detections)
+        return await self._ready().pipeline.detect(images, selection)

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from typing_extensions import override
+
 from domain.errors import DetectorUnavailableError
 from domain.images import DetectedObject
 from domain.ports.object_detector import ObjectDetector
@@ -11,22 +13,23 @@ from domain.raster import RasterImage
 class NullObjectDetector(ObjectDetector):
     """Says that there is no detector."""
 
-    async def open(self) -> None:
-        """Nothing to open."""
+    @override
+    async def open(self) -> None: ...
 
-    async def close(self) -> None:
-        """Nothing to close."""
+    @override
+    async def close(self) -> None: ...
 
     @property
+    @override
     def description(self) -> None:
-        """None."""
         return
 
     @property
+    @override
     def labels(self) -> Sequence[str]:
-        """None at all."""
         return ()
 
+    @override
     async def detect(
         self,
         images: Sequence[RasterImage],
@@ -35,5 +38,4 @@ class NullObjectDetector(ObjectDetector):
         labels: Collection[str] | None = None,
         max_detections: int = 100,
     ) -> Sequence[Sequence[DetectedObject]]:
-        """Raises DetectorUnavailableError, whatever is asked."""
         raise DetectorUnavailableError.none_here()

@@ -1,16 +1,21 @@
 """From rasters to checked embeddings, whatever the runtime."""
 
-import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from typing_extensions import override
 
 from adapters.encoders.preprocessing import Pixels, Preprocessing
-from adapters.inference.batch_queue import BatchQueue
 from adapters.inference.cores import available_cores
-from adapters.inference.slots import Slots, SlotsClosedError
-from domain.embeddings import Embedding, Embeddings
+from adapters.inference.loaded_once import LoadedOnce, failures_named
+from adapters.scheduling.batch_queue import BatchQueue
+from adapters.scheduling.slots import Slots
+from application.begun_work import all_of
+from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import EncoderUnavailableError
+from domain.models import ModelDescription
+from domain.ports.image_encoder import ImageEncoder
 from domain.raster import RasterImage
 
 WINDOW = 32
@@ -37,14 +42,10 @@ class EncodingPipeline:
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
         """Embeddings in the order given. Raises EncoderUnavailableError, BusyError, DeadlinePassedError."""
         embeddings = np.empty((len(images), self._dimension), dtype=np.float32)
-        try:
+        with failures_named(EncoderUnavailableError, "encoder"):
             for start in range(0, len(images), WINDOW):
                 part = images[start : start + WINDOW]
-                embeddings[start : start + len(part)] = await asyncio.gather(*map(self._encode_one, part))
-        except SlotsClosedError as error:
-            raise EncoderUnavailableError("The encoder was closed meanwhile.") from error
-        except (RuntimeError, MemoryError) as error:
-            raise EncoderUnavailableError(f"The encoder's runtime failed: {error}") from error
+                embeddings[start : start + len(part)] = await all_of(map(self._encode_one, part))
         return embeddings
 
     async def _encode_one(self, image: RasterImage) -> Embedding:
@@ -67,3 +68,27 @@ class EncodingPipeline:
             else EncoderUnavailableError("The encoder computed no direction: its output is not finite, or is zero.")
             for vector, is_direction in zip(vectors, directions, strict=True)
         ]
+
+
+class LoadedEncoder(NamedTuple):
+    """An encoder's model that has computed what it should."""
+
+    space: EmbeddingSpace
+    description: ModelDescription
+    pipeline: EncodingPipeline
+
+
+class PipelineImageEncoder(LoadedOnce[LoadedEncoder], ImageEncoder):
+    """What the encoders of all runtimes share: only loading differs."""
+
+    _role = "encoder"
+    _unavailable = EncoderUnavailableError
+
+    @property
+    @override
+    def space(self) -> EmbeddingSpace:
+        return self._ready().space
+
+    @override
+    async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
+        return await self._ready().pipeline.encode(images)

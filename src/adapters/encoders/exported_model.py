@@ -1,48 +1,41 @@
-"""A directory that holds a model for OpenVINO, and the manifest that says what is in it."""
+"""A directory that holds an encoder for OpenVINO."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from typing_extensions import override
 
 from adapters.encoders.preprocessing import Preprocessing
-from adapters.inference.weight_files import sha256_of, verified_sha256
+from adapters.inference.model_directory import MANIFEST, ModelDirectory
 from domain.embeddings import Embeddings, EmbeddingSpace
 from domain.errors import ModelError
 from domain.ports.image_decoder import DECODE_VERSION
 
-MANIFEST = "manifest.json"
-GRAPH = "openvino_model.xml"
-WEIGHTS = "openvino_model.bin"
 GOLDEN = "golden.npy"
-FILES = (GRAPH, WEIGHTS, GOLDEN)
-
-FORMAT = 1
-"""Of the manifest."""
 
 PACKAGED = Path(__file__).parent / "models"
 """The models that ship with Lookalike, one directory each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportedModel:
-    """What the manifest of an exported model says. The files themselves are read by the methods."""
+class ExportedModel(ModelDirectory):
+    """What the manifest of an exported encoder says. `model` is timm's name of it."""
 
-    directory: Path
-    model: str
-    """timm's name of it."""
-    weights_digest: str
-    """SHA-256 (hex) of the checkpoint that it was exported from."""
+    FILES: ClassVar = (*ModelDirectory.FILES, GOLDEN)
+
     dimension: int
     preprocessing: Preprocessing
-    licence: str
-    made_with: Mapping[str, str]
-    """Versions of the libraries that exported it."""
-    sha256: Mapping[str, str]
-    """Of each of `FILES`, hex."""
+
+    @staticmethod
+    @override
+    def _own_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "dimension": int(stored["dimension"]),
+            "preprocessing": Preprocessing.from_mapping(stored["preprocessing"]),
+        }
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -55,16 +48,6 @@ class ExportedModel:
             decode_version=DECODE_VERSION,
         )
 
-    @property
-    def size_bytes(self) -> int:
-        """Of all files on disk."""
-        return sum(path.stat().st_size for path in self.directory.iterdir() if path.is_file())
-
-    def verify(self) -> None:
-        """Raise ModelError, naming the file, if one is missing or not what was exported."""
-        for name in FILES:
-            verified_sha256(self.directory / name, self.sha256[name])
-
     def golden_embeddings(self) -> Embeddings:
         """The golden pictures' embeddings by torch in f32, shape (pictures, dimension). Raises ModelError."""
         try:
@@ -72,55 +55,6 @@ class ExportedModel:
         except (OSError, ValueError) as error:
             raise ModelError(f"The golden embeddings {self.directory / GOLDEN} cannot be read: {error}") from error
         return stored
-
-    @classmethod
-    def write(
-        cls,
-        directory: Path,
-        *,
-        model: str,
-        weights_digest: str,
-        dimension: int,
-        preprocessing: Preprocessing,
-        licence: str,
-        made_with: Mapping[str, str],
-    ) -> "ExportedModel":
-        """Write the manifest of the files that are in `directory`, with their digests."""
-        content = {
-            "format": FORMAT,
-            "model": model,
-            "weights_digest": weights_digest,
-            "dimension": dimension,
-            "preprocessing": preprocessing.as_mapping(),
-            "licence": licence,
-            "made_with": dict(made_with),
-            "sha256": {name: sha256_of(directory / name) for name in FILES},
-        }
-        (directory / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        return cls.read(directory)
-
-    @classmethod
-    def read(cls, directory: Path) -> "ExportedModel":
-        """What the manifest in `directory` says. Raises ModelError; does not read the other files."""
-        path = directory / MANIFEST
-        try:
-            stored: Any = json.loads(path.read_text(encoding="utf-8"))
-            if stored["format"] != FORMAT:
-                raise ModelError(f"{path} has format {stored['format']}, not {FORMAT}: export the model again.")
-            return cls(
-                directory=directory,
-                model=str(stored["model"]),
-                weights_digest=str(stored["weights_digest"]),
-                dimension=int(stored["dimension"]),
-                preprocessing=Preprocessing.from_mapping(stored["preprocessing"]),
-                licence=str(stored["licence"]),
-                made_with=dict(stored["made_with"]),
-                sha256={name: str(stored["sha256"][name]) for name in FILES},
-            )
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path} is damaged ({error!r}): export the model again.") from error
 
     @classmethod
     def find(cls, name: str) -> "ExportedModel":

@@ -1,36 +1,22 @@
 """Encoding by OpenVINO: an exported timm model, without torch."""
 
-import asyncio
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
 import openvino
 from typing_extensions import override
 
-from adapters.encoders.encoding_pipeline import EncodingPipeline
-from adapters.encoders.exported_model import GRAPH, WEIGHTS, ExportedModel
+from adapters.encoders.encoding_pipeline import EncodingPipeline, LoadedEncoder, PipelineImageEncoder
+from adapters.encoders.exported_model import ExportedModel
 from adapters.encoders.golden_pictures import check_parity, golden_pictures
 from adapters.encoders.preprocessing import Pixels
-from adapters.inference.openvino_graph import Precision, checked_precision, compile_graph
-from domain.embeddings import Embeddings, EmbeddingSpace
-from domain.errors import EncoderUnavailableError, ModelError
+from adapters.inference.openvino_graph import Precision, checked_precision, compile_graph, read_graph
+from domain.embeddings import Embeddings
 from domain.models import ModelDescription
-from domain.ports.image_encoder import ImageEncoder
-from domain.raster import RasterImage
 
 LEAST_BATCH = 8
 """Larger batches gained nothing: 229 pictures a second at 4, 231 at 8, 240 at 32 (two cores, bf16)."""
 
 
-class _Opened(NamedTuple):
-    exported: ExportedModel
-    runner: "OpenVinoRunner"
-    pipeline: EncodingPipeline
-
-
-class OpenVinoImageEncoder(ImageEncoder):
+class OpenVinoImageEncoder(PipelineImageEncoder):
     """Runs what `lookalike models export` wrote.
 
     `model` is the name of a packaged model, or the path of an exported directory. `precision` auto is bf16 where the
@@ -38,52 +24,14 @@ class OpenVinoImageEncoder(ImageEncoder):
     """
 
     def __init__(self, *, model: str, device: str = "cpu", precision: Precision = "auto", threads: int = 0) -> None:
+        super().__init__()
         self._model = model
         self._device = device
         self._precision = checked_precision(precision)
         self._threads = threads
-        self._opened: _Opened | None = None
 
     @override
-    async def open(self) -> None:
-        if self._opened is None:
-            self._opened = await asyncio.to_thread(self._load)
-
-    @override
-    async def close(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.pipeline.close()
-
-    @property
-    @override
-    def space(self) -> EmbeddingSpace:
-        return self._ready().exported.space
-
-    @property
-    @override
-    def description(self) -> ModelDescription:
-        exported, runner, _ = self._ready()
-        return ModelDescription(
-            model=exported.model,
-            weights_digest=exported.weights_digest,
-            runtime="openvino",
-            device=runner.device,
-            precision=runner.precision,
-            input_width=exported.preprocessing.size,
-            input_height=exported.preprocessing.size,
-        )
-
-    @override
-    async def encode(self, images: Sequence[RasterImage]) -> Embeddings:
-        return await self._ready().pipeline.encode(images)
-
-    def _ready(self) -> _Opened:
-        if self._opened is None:
-            raise EncoderUnavailableError("The encoder is not open.")
-        return self._opened
-
-    def _load(self) -> _Opened:
+    def _load(self) -> LoadedEncoder:
         exported = ExportedModel.find(self._model)
         exported.verify()
         runner = OpenVinoRunner(exported, device=self._device, precision=self._precision, threads=self._threads)
@@ -103,7 +51,16 @@ class OpenVinoImageEncoder(ImageEncoder):
             batch=max(LEAST_BATCH, 2 * runner.streams),
             name="openvino-encoder",
         )
-        return _Opened(exported, runner, pipeline)
+        description = ModelDescription(
+            model=exported.model,
+            weights_digest=exported.weights_digest,
+            runtime="openvino",
+            device=runner.device,
+            precision=runner.precision,
+            input_width=exported.preprocessing.size,
+            input_height=exported.preprocessing.size,
+        )
+        return LoadedEncoder(exported.space, description, pipeline)
 
 
 class OpenVinoRunner:
@@ -115,7 +72,8 @@ class OpenVinoRunner:
     """
 
     def __init__(self, exported: ExportedModel, *, device: str, precision: Precision, threads: int) -> None:
-        graph = _read(exported.directory)
+        graph = read_graph(exported)
+        graph.reshape([1, *(dimension.get_length() for dimension in graph.input().partial_shape[1:])])
         whole = compile_graph(graph, device=device, precision=precision, threads=threads)
         streams = compile_graph(graph, device=device, precision=precision, threads=threads, hint="THROUGHPUT").model
         self._one = whole.model.create_infer_request()
@@ -141,13 +99,3 @@ class OpenVinoRunner:
 
 def _keep(request: openvino.InferRequest, target: Embeddings) -> None:
     target[...] = request.get_output_tensor(0).data[0]
-
-
-def _read(directory: Path) -> openvino.Model:
-    """The graph for one picture at a time. Raises ModelError."""
-    try:
-        graph = openvino.Core().read_model(directory / GRAPH, directory / WEIGHTS)
-        graph.reshape([1, *(dimension.get_length() for dimension in graph.input().partial_shape[1:])])
-    except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot read the model in {directory}: {error}") from error
-    return graph

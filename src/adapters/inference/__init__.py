@@ -1,1 +1,1 @@
-"""What adapters that compute share: bounded threads, verified weights, compiled graphs."""
+"""What runtimes compute on: devices, compiled graphs, cores, memory."""

@@ -4,6 +4,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import openvino
 
+from adapters.inference.model_directory import GRAPH, WEIGHTS, ModelDirectory
 from domain.errors import ModelError
 
 Precision = Literal["auto", "f32", "bf16"]
@@ -33,6 +34,14 @@ def available_precisions(device: str) -> tuple[Literal["f32", "bf16"], ...]:
     """What a device computes in, `f32` first. Raises ModelError if it is absent."""
     core = openvino.Core()
     return ("f32", "bf16") if _has_bf16(core, _device_name(core, device)) else ("f32",)
+
+
+def read_graph(exported: ModelDirectory) -> openvino.Model:
+    """The graph of an exported model. Raises ModelError."""
+    try:
+        return openvino.Core().read_model(exported.directory / GRAPH, exported.directory / WEIGHTS)
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO cannot read the model in {exported.directory}: {error}") from error
 
 
 def compile_graph(

@@ -1,7 +1,8 @@
 """Ports, measured: each wrapper has all methods of its port, made from the port itself."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 from typing_extensions import override
@@ -18,19 +19,24 @@ from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 
 
-def measuring(port: type, stages: Mapping[str, StageName]) -> Any:  # noqa: ANN401 - a class that implements the port
+def measuring(
+    port: type, stages: Mapping[str, StageName], *, entered: Mapping[str, StageName] = MappingProxyType({})
+) -> Any:  # noqa: ANN401 - a class that implements the port
     """A class of the port that wraps another of it, and measures calls of the named methods as calls of these stages.
 
-    Everything else is what the wrapped one has. Opening and closing are no stage of a request.
+    Of the methods in `entered`, which return an async context manager, entering it is the call. Everything else is
+    what the wrapped one has. Opening and closing are no stage of a request.
     """
 
     def init(self: Any, plain: object, stages: Stages) -> None:  # noqa: ANN401
         self.plain, self.stages = plain, stages
 
     abstract: frozenset[str] = port.__abstractmethods__  # type: ignore[attr-defined]
-    if unknown := stages.keys() - abstract:
+    if unknown := (stages.keys() | entered.keys()) - abstract:
         raise ValueError(f"{port.__name__} has no methods {', '.join(unknown)}.")
-    members = {name: _measured(name, stages[name]) if name in stages else _plain(name) for name in abstract}
+    members: dict[str, object] = {name: _plain(name) for name in abstract}
+    members |= {name: _measured(name, stage) for name, stage in stages.items()}
+    members |= {name: _measured_entry(name, stage) for name, stage in entered.items()}
     return type(f"Measured{port.__name__}", (port,), {"__init__": init, **members})
 
 
@@ -42,12 +48,23 @@ def _measured(name: str, stage: StageName) -> Callable[..., Coroutine[Any, Any, 
     return call
 
 
+def _measured_entry(name: str, stage: StageName) -> Callable[..., AbstractAsyncContextManager[Any]]:
+    @asynccontextmanager
+    async def call(self: Any, /, *args: object, **kwargs: object) -> AsyncIterator[Any]:  # noqa: ANN401
+        async with AsyncExitStack() as entered:
+            with self.stages.measure(stage):
+                value = await entered.enter_async_context(getattr(self.plain, name)(*args, **kwargs))
+            yield value
+
+    return call
+
+
 def _plain(name: str) -> property:
     return property(lambda self: getattr(self.plain, name))
 
 
 MeasuredImageDecoder: Callable[[ImageDecoder, Stages], ImageDecoder] = measuring(
-    ImageDecoder, {"decode": StageName.DECODE}
+    ImageDecoder, {}, entered={"decoded": StageName.DECODE}
 )
 MeasuredThumbnailRenderer: Callable[[ThumbnailRenderer, Stages], ThumbnailRenderer] = measuring(
     ThumbnailRenderer, {"render": StageName.THUMBNAIL}
@@ -72,15 +89,15 @@ _INDEX |= dict.fromkeys(
 )
 
 
-class MeasuredImageStore(measuring(ImageStore, _STORE)):  # type: ignore[misc]
+class MeasuredImageStore(
+    measuring(ImageStore, _STORE, entered={"opened_original": StageName.STORE_READ})  # type: ignore[misc]
+):
     """Tells how long reading and writing files takes."""
 
     @override
     @asynccontextmanager
     async def opened_original(self, id_: ImageId) -> AsyncIterator["MeasuredOriginal"]:
-        async with AsyncExitStack() as opened:
-            with self.stages.measure(StageName.STORE_READ):
-                original = await opened.enter_async_context(self.plain.opened_original(id_))
+        async with super().opened_original(id_) as original:
             yield MeasuredOriginal(original, self.stages)
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from opentelemetry.trace import Span, StatusCode, Tracer
 from typing_extensions import override
 
-from adapters.inference.stage import Stage, present_stage
+from adapters.scheduling.stage import Stage, present_stage
 from adapters.telemetry.metrics import Metrics, StageName, StageSeries, reason_of
 
 

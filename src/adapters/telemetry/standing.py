@@ -1,6 +1,7 @@
 """What is running and how it stands, as metrics: asked of the service at each scrape."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -99,21 +100,9 @@ def _info(name: str, *labels: str, values: dict[str, str] | None = None) -> Info
 
 
 def _of_model(model: ModelDescription) -> dict[str, str]:
-    return {
-        "model": model.model,
-        "weights_digest": model.weights_digest,
-        "runtime": model.runtime,
-        "device": model.device,
-        "precision": model.precision,
-        "input": f"{model.input_width}x{model.input_height}",
-    }
+    facts = {name: str(value) for name, value in asdict(model).items()}
+    return facts | {"input": f"{facts.pop('input_width')}x{facts.pop('input_height')}"}
 
 
 def _of_space(space: EmbeddingSpace) -> dict[str, str]:
-    return {
-        "model": space.model,
-        "weights_digest": space.weights_digest,
-        "dimension": str(space.dimension),
-        "preprocessing": space.preprocessing,
-        "decode_version": str(space.decode_version),
-    }
+    return {name: str(value) for name, value in space.as_mapping().items()}

@@ -1,6 +1,7 @@
 """Bytes to pixels."""
 
 from abc import abstractmethod
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,17 +28,19 @@ class ImageDecoder(Protocol):
         """Get ready, so that the first picture need not wait for it. Without it, the first picture waits."""
 
     @abstractmethod
-    async def decode(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None) -> DecodedImage:
-        """Decode all of a picture, perhaps scaled down where the format makes that cheap.
+    def decoded(
+        self, content: bytes, *, sufficient_side: int, region: BoundingBox | None = None
+    ) -> AbstractAsyncContextManager[DecodedImage]:
+        """All of a picture for the block, perhaps scaled down where the format makes that cheap.
 
         The shorter side of the picture (of `region`, if given: pixels of the full upright picture) keeps at least
         `sufficient_side` pixels if it has them. The raster always shows the whole picture.
 
-        An adapter may bound the memory that rasters take, and wait until others are gone: whoever keeps many rasters
-        must not decode one more.
+        An adapter may bound the memory that pictures take: entering waits until blocks of others end. So a block must
+        not decode a second picture, and nothing may use the raster, or a crop of it, after the block.
 
-        Raises BodyTooLargeError, UnsupportedImageError (zero bytes too), ImageTooLargeError (from the header, before
-        any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError (region outside),
+        Entering raises BodyTooLargeError, UnsupportedImageError (zero bytes too), ImageTooLargeError (from the header,
+        before any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError (region outside),
         BusyError, DeadlinePassedError.
         """
 

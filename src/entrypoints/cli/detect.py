@@ -68,10 +68,10 @@ async def _save(path: Path, content: bytes, found: "Detections") -> None:
 
     async with open_decoder() as container:
         all_pixels = max(found.image.width, found.image.height)
-        decoded = await container.decoder().decode(content, sufficient_side=all_pixels)
         # The most confident is drawn last, on top.
         objects = [(each.box, f"{each.label} {each.score:.2f}") for each in reversed(found.detections)]
-        try:
-            save_annotated(path, decoded.raster, objects)
-        except (OSError, ValueError) as error:
-            raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error
+        async with container.decoder().decoded(content, sufficient_side=all_pixels) as picture:
+            try:
+                save_annotated(path, picture.raster, objects)
+            except (OSError, ValueError) as error:
+                raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error

@@ -38,7 +38,7 @@ class Tile(NamedTuple):
 
     @classmethod
     def of(cls, raster: RasterImage, caption: str, full_width: int, boxes: Sequence[Box] = ()) -> "Tile":
-        """Keeps nothing of `raster`: a decoder may wait for it to go before it takes the next picture."""
+        """Keeps nothing of `raster`, which its decoder bounds."""
         return cls(ImageOps.contain(Image.fromarray(raster.pixels), (TILE, TILE)), caption, full_width, boxes)
 
 

@@ -84,15 +84,16 @@ def pull(
     """
     from entrypoints.container import pull_model
 
-    pulled = pull_model(name, revision=revision, sha256=sha256)
-    print(f"{pulled.model}: {pulled.dimension} dimensions, input {pulled.input_size} px, licence {pulled.licence}")
+    pulled, commit = pull_model(name, revision=revision, sha256=sha256)
+    size = f"{pulled.features.dimension} dimensions, input {pulled.preprocessing.size} px"
+    print(f"{pulled.name}: {size}, licence {pulled.licence}")
     print(f"Weights: {pulled.checkpoint}")
     print("To run exactly these:")
     print("  LOOKALIKE_ENCODER__RUNTIME=torch")
     print(f"  LOOKALIKE_ENCODER__MODEL={name}")
     print(f"  LOOKALIKE_ENCODER__CHECKPOINT_SHA256={pulled.weights_digest}")
-    if pulled.revision is not None:
-        print(f"  LOOKALIKE_ENCODER__REVISION={pulled.revision}")
+    if commit is not None:
+        print(f"  LOOKALIKE_ENCODER__REVISION={commit}")
 
 
 def export(
@@ -132,9 +133,8 @@ def export(
         input_size=input_size,
         pooling=pooling.value,
     )
-    written = export_model(chosen, directory)
-    exported = written.exported
-    parity = ", ".join(f"{precision} {cosine:.5f}" for precision, cosine in written.cosines.items())
+    exported, cosines = export_model(chosen, directory)
+    parity = ", ".join(f"{precision} {cosine:.5f}" for precision, cosine in cosines.items())
     print(
         f"{exported.model}: {exported.dimension} dimensions, {exported.size_bytes / 1e6:.1f} MB in {exported.directory}"
     )
@@ -177,9 +177,9 @@ def export_detector(
         labels_file=labels_file,
     )
     written = export_detector(chosen, out or load_settings().data_dir / MODELS / model)
-    print(f"{model}: in {written.exported.directory}")
+    print(f"{model}: in {written.directory}")
     print("To run it:")
-    print(f"  LOOKALIKE_DETECTOR__MODEL={written.exported.directory}")
+    print(f"  LOOKALIKE_DETECTOR__MODEL={written.directory}")
 
 
 def prepare() -> None:

@@ -129,8 +129,8 @@ def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[byte
             decoder = container.decoder()
 
             async def tile(content: bytes, caption: str, full_width: int, boxes: "list[Box]") -> Tile:
-                decoded = await decoder.decode(content, sufficient_side=TILE)
-                return Tile.of(decoded.raster, caption, full_width, boxes)
+                async with decoder.decoded(content, sufficient_side=TILE) as picture:
+                    return Tile.of(picture.raster, caption, full_width, boxes)
 
             drawn = [await tile(content, "query", result.query.width, result.query.regions)]
             for shown, match in zip(thumbnails, result.matches, strict=True):

@@ -16,9 +16,9 @@ CUP = DetectedObject(label="cup", score=0.7, box=BoundingBox(x_min=20, y_min=10,
 FAINT = DetectedObject(label="dog", score=0.2, box=BoundingBox(x_min=0, y_min=0, x_max=32, y_max=24))
 
 
-def pictures(count: int) -> list[RasterImage]:
-    pixels = np.random.default_rng(1).integers(0, 256, (count, 24, 32, 3), dtype=np.uint8)
-    return [RasterImage(pixels=each, width=32, height=24) for each in pixels]
+def a_raster() -> RasterImage:
+    pixels = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    return RasterImage(pixels=pixels, width=32, height=24)
 
 
 @pytest.fixture
@@ -30,32 +30,32 @@ async def describe() -> DescribePictures:
     return DescribePictures(detector=detector, encoder=encoder, policy=ObjectPolicy(padding=0.1))
 
 
-async def test_pictures_and_their_objects_are_encoded_as_one_batch(describe: DescribePictures) -> None:
-    rasters = pictures(3)
-    described = await describe(rasters)
+async def test_a_picture_and_its_objects_are_encoded_together(describe: DescribePictures) -> None:
+    raster = a_raster()
+    description = await describe(raster)
 
-    assert describe.encoder.journal == ["encode 9"]  # type: ignore[attr-defined]
-    for raster, description in zip(rasters, described, strict=True):
-        assert description.objects == (CAT, CUP)
-        crops = [raster.crop(describe.policy.crop_box(each.box, width=32, height=24)) for each in (CAT, CUP)]
-        expected = await describe.encoder.encode([raster, *crops])
-        assert np.array_equal(description.embedding, expected[0])
-        assert np.array_equal(description.object_embeddings, expected[1:])
+    assert describe.encoder.journal == ["encode 3"]  # type: ignore[attr-defined]
+    assert description.objects == (CAT, CUP)
+    crops = [raster.crop(describe.policy.crop_box(each.box, width=32, height=24)) for each in (CAT, CUP)]
+    expected = await describe.encoder.encode([raster, *crops])
+    assert np.array_equal(description.embedding, expected[0])
+    assert np.array_equal(description.object_embeddings, expected[1:])
 
 
-async def test_each_picture_keeps_its_own_objects(describe: DescribePictures) -> None:
-    rasters = pictures(3)
-    described = await describe.encode(rasters, [(CUP,), (), (CAT, CUP)])
-
-    assert [description.object_embeddings.shape for description in described] == [(1, 16), (0, 16), (2, 16)]
-    [cat] = await describe.encoder.encode([rasters[2].crop(describe.policy.crop_box(CAT.box, width=32, height=24))])
-    assert np.array_equal(described[2].object_embeddings[0], cat)
+async def test_objects_that_are_known_are_not_looked_for(describe: DescribePictures) -> None:
+    raster = a_raster()
+    for objects in ((CUP,), (), (CUP, CAT)):
+        description = await describe(raster, objects=objects)
+        assert description.objects == objects
+        assert description.object_embeddings.shape == (len(objects), 16)
+    [cat] = await describe.encoder.encode([raster.crop(describe.policy.crop_box(CAT.box, width=32, height=24))])
+    assert np.array_equal(description.object_embeddings[1], cat)
     assert describe.detector.journal == []  # type: ignore[attr-defined]
 
 
 async def test_where_objects_are_not_wanted_nothing_looks_for_them(describe: DescribePictures) -> None:
     without = replace(describe, policy=replace(describe.policy, enabled=False))
-    [description] = await without(pictures(1))
+    description = await without(a_raster())
     assert (description.objects, description.object_embeddings.shape) == ((), (0, 16))
     assert without.detection == ""
     assert without.detector.journal == []  # type: ignore[attr-defined]
@@ -63,14 +63,10 @@ async def test_where_objects_are_not_wanted_nothing_looks_for_them(describe: Des
 
 async def test_without_a_detector_pictures_are_described_whole(describe: DescribePictures) -> None:
     without = replace(describe, detector=NullObjectDetector())
-    [description] = await without(pictures(1))
+    description = await without(a_raster())
     assert (description.objects, description.object_embeddings.shape) == ((), (0, 16))
     assert without.detection == ""
 
 
 async def test_what_found_the_objects_is_told(describe: DescribePictures) -> None:
     assert describe.detection == describe.policy.fingerprint(describe.detector.description) != ""
-
-
-async def test_no_picture_has_no_description(describe: DescribePictures) -> None:
-    assert await describe([]) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from domain.callers import Caller, acting_for, raise_if_over
+from domain.callers import Deadline, raise_if_over, within
 from domain.errors import DeadlinePassedError, ImageNotFoundError, InvalidFilterError, InvalidMetadataError
 from domain.filters import AnyOf, Field, Filter
 from tests.fakes import records_of
@@ -90,11 +90,11 @@ async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await workshop.index(b"hat")
-    caller = Caller()
+    deadline = Deadline()
 
     def deadline_passing_before(write: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         async def late(*arguments: object) -> None:
-            caller.deadline = 0.0
+            deadline.at = 0.0
             raise_if_over()
             await write(*arguments)
 
@@ -102,11 +102,11 @@ async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
 
     for name in ("set_metadata", "delete"):
         monkeypatch.setattr(workshop.repository, name, deadline_passing_before(getattr(workshop.repository, name)))
-    with acting_for(caller):
+    with within(deadline):
         assert (await workshop.edit(id_of(b"hat"), {"new": True})).metadata == {"new": True}
         with pytest.raises(DeadlinePassedError):
             await workshop.delete.one(id_of(b"hat"))
-        caller.deadline = None
+        deadline.at = None
         await workshop.delete.one(id_of(b"hat"))
     assert workshop.store.files == {}
 
@@ -117,6 +117,6 @@ async def test_nothing_is_deleted_for_who_waits_no_more_when_a_pause_ends(worksh
     await store.open()
     delete = replace(workshop.delete, store=store)
     async with store.paused(), asyncio.timeout(10):
-        with acting_for(Caller(deadline=time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
+        with within(Deadline(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
             await delete.one(id_of(b"hat"))
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]

@@ -1,15 +1,15 @@
 import asyncio
 import time
-import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from adapters.stores.file_system_image_store import FileSystemImageStore
 from application.index_images import GROUP_SIZE, GROUPS_IN_HAND, Upload
-from domain.callers import Caller, acting_for, is_bulk, raise_if_over, set_deadline
+from domain.callers import Deadline, is_bulk, raise_if_over, set_deadline, within
 from domain.embeddings import Embeddings
 from domain.errors import (
     BodyTooLargeError,
@@ -20,12 +20,12 @@ from domain.errors import (
     RepositoryUnavailableError,
     StorageFullError,
 )
-from domain.images import ImageId, ImageRecord
+from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
 from domain.ports.image_store import FileSizes
 from domain.raster import RasterImage
-from tests.eventually import eventually
-from tests.fakes import UNREADABLE, FakeThumbnails, records_of
+from tests.fakes import UNREADABLE, records_of
+from tests.pictures import a_picture
 from tests.unit.application.workshop import Workshop, an_upload, id_of
 
 
@@ -145,28 +145,44 @@ async def test_one_raises_an_error_without_a_name_as_it_is(workshop: Workshop, m
         await workshop.index_images.one(an_upload(b"hat"))
 
 
-@pytest.mark.usefixtures("no_garbage_collection")
-async def test_of_a_picture_that_meets_an_error_without_a_name_nothing_is_kept(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failure", ["encoder away", "without a name", "cancelled"])
+async def test_of_a_picture_that_fails_no_memory_counts_any_more(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
-    """It would count as in hand until the next full collection."""
-    pixels: list[weakref.ref] = []
+    decoder = PillowImageDecoder(threads=1)
+    index_images = replace(workshop.index_images, decoder=decoder)
+    counted: list[int] = []
+    encode = workshop.encoder.encode
 
-    async def render(_: FakeThumbnails, raster: RasterImage) -> bytes:
-        pixels.append(weakref.ref(raster.pixels))
-        raise PermissionError
+    async def fail(images: Sequence[RasterImage]) -> Embeddings:
+        counted.append(decoder.budget.decoded.in_use)
+        if failure == "without a name":
+            raise PermissionError
+        if failure == "cancelled":
+            raise asyncio.CancelledError
+        return await encode(images)
 
-    monkeypatch.setattr(FakeThumbnails, "render", render)
-    with pytest.raises(PermissionError):
-        await workshop.index_images.one(an_upload(b"hat"))
-    assert await eventually(lambda: [kept() is None for kept in pixels] == [True], seconds=1.0)
+    monkeypatch.setattr(workshop.encoder, "encode", fail)
+    workshop.encoder.failure = EncoderUnavailableError("away")
+    with pytest.raises((EncoderUnavailableError, PermissionError, asyncio.CancelledError)):
+        await index_images.one(an_upload(a_picture(1)))
+    assert counted[0] > 0
+    assert (decoder.budget.admitted, decoder.budget.decoded.in_use) == (0, 0)
+    await decoder.close()
+
+
+async def test_an_outcome_that_is_kept_keeps_no_picture(workshop: Workshop) -> None:
+    workshop.encoder.failure = EncoderUnavailableError("away")
+    [outcome] = await workshop.index(b"hat")
+    assert outcome.error is not None
+    assert outcome.error.__traceback__ is None, "its frames hold what was decoded"
 
 
 async def test_pictures_that_others_change_are_waited_for_until_the_deadline(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with workshop.index_images.locks.hold([id_of(b"hat")]):
-        with acting_for(Caller(time.monotonic() + 0.05)):
+        with within(Deadline(time.monotonic() + 0.05)):
             outcomes = await workshop.index(b"shoe", b"hat")
     assert [type(outcome.error) for outcome in outcomes] == [DeadlinePassedError] * 2
     assert caplog.records == []
@@ -254,16 +270,35 @@ async def test_a_passed_deadline_drops_the_work(workshop: Workshop) -> None:
 
 
 async def test_who_goes_once_it_is_being_stored_leaves_it_whole(workshop: Workshop) -> None:
-    caller, put = Caller(), workshop.store.put
+    deadline, put = Deadline(), workshop.store.put
 
     async def put_and_go(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
         await put(id_, original=original, thumbnail=thumbnail)
-        caller.gone = True
+        deadline.gone = True
 
     workshop.store.put = put_and_go  # type: ignore[method-assign]
-    with acting_for(caller):
+    with within(deadline):
         outcome = await workshop.index_images.one(an_upload(b"hat"))
     assert outcome.status == "created"
+    assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
+
+
+async def test_what_is_being_stored_is_stored_whole_though_its_caller_is_cancelled(workshop: Workshop) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    upsert = workshop.repository.upsert
+
+    async def upsert_late(images: Sequence[IndexedImage]) -> None:
+        begun.set()
+        await may_end.wait()
+        await upsert(images)
+
+    workshop.repository.upsert = upsert_late  # type: ignore[method-assign]
+    caller = asyncio.create_task(workshop.index_images.one(an_upload(b"hat")))
+    await begun.wait()
+    caller.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
 
 
@@ -272,7 +307,7 @@ async def test_nothing_is_stored_for_who_waits_no_more_when_a_pause_ends(worksho
     await store.open()
     index_images = replace(workshop.index_images, store=store)
     async with store.paused(), asyncio.timeout(10):
-        with acting_for(Caller(deadline=time.monotonic() + 0.2)), pytest.raises(DeadlinePassedError):
+        with within(Deadline(time.monotonic() + 0.2)), pytest.raises(DeadlinePassedError):
             await index_images.one(an_upload(b"hat"))
     assert [id_ async for ids in store.ids() for id_ in ids] == []
     assert await records_of(workshop.repository) == []
@@ -282,15 +317,15 @@ async def test_metadata_that_is_being_written_is_written_though_the_deadline_pas
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await workshop.index(b"hat")
-    caller, set_metadata = Caller(), workshop.repository.set_metadata
+    deadline, set_metadata = Deadline(), workshop.repository.set_metadata
 
     async def late(id_: ImageId, metadata: Metadata) -> None:
-        caller.deadline = 0.0
+        deadline.at = 0.0
         raise_if_over()
         await set_metadata(id_, metadata)
 
     monkeypatch.setattr(workshop.repository, "set_metadata", late)
-    with acting_for(caller):
+    with within(deadline):
         outcome = await workshop.index_images.one(an_upload(b"hat", metadata={"new": True}))
     assert outcome.image is not None
     assert outcome.image.metadata == {"new": True}

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from application.keyed_locks import KeyedLocks
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.errors import DeadlinePassedError
 from tests.builders import an_id
 
@@ -66,7 +66,7 @@ async def test_one_that_gives_up_waiting_leaves_the_lock_to_others() -> None:
 async def test_nobody_waits_longer_than_their_deadline() -> None:
     locks = KeyedLocks()
     async with locks.hold([an_id(1)]):
-        with acting_for(Caller(time.monotonic() + 0.05)), pytest.raises(DeadlinePassedError):
+        with within(Deadline(time.monotonic() + 0.05)), pytest.raises(DeadlinePassedError):
             async with asyncio.timeout(30):
                 await _hold_for_a_moment(locks, 1)
     await _hold_for_a_moment(locks, 1)

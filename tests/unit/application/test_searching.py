@@ -17,7 +17,7 @@ from domain.geometry import BoundingBox
 from domain.images import Match
 from domain.search import MAX_WINDOW
 from tests.builders import a_record
-from tests.eventually import eventually
+from tests.decoding import decode
 from tests.pictures import a_picture
 from tests.unit.application.workshop import Workshop, id_of
 
@@ -64,7 +64,7 @@ async def test_the_picture_is_not_held_while_the_index_is_asked(workshop: Worksh
     nearest = workshop.repository.nearest
 
     async def noted(*args: Any, **kwargs: Any) -> Sequence[Match]:
-        given_back.append(await eventually(lambda: decoder._budget.in_use == 0))
+        given_back.append((decoder.budget.admitted, decoder.budget.decoded.in_use) == (0, 0))
         return await nearest(*args, **kwargs)
 
     workshop.repository.nearest = noted  # type: ignore[method-assign]
@@ -87,7 +87,7 @@ async def test_a_region_is_cut_out_before_it_is_encoded(workshop: Workshop) -> N
 
     assert (result.width, result.height) == (32, 24)
     assert result.regions == (BoundingBox(x_min=0, y_min=2, x_max=20, y_max=24),)
-    raster = (await workshop.decoder.decode(b"hat", sufficient_side=16)).raster
+    raster = (await decode(workshop.decoder, b"hat", sufficient_side=16)).raster
     [expected] = await workshop.encoder.encode([raster.crop(region)])
     assert np.array_equal((await extract(b"hat", region=region)).embedding, expected)
     for use_case in (

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.run_service import RunService
-from domain.callers import Caller, acting_for, present_caller, seconds_left
+from domain.callers import Deadline, present_deadline, seconds_left, within
 from domain.errors import BodyTooLargeError, BusyError
 from entrypoints.http.routes.bodies import BatchRoute, BodyPolicy, BoundedRoute, BytesInFlight
 from entrypoints.http.routes.uploads import (
@@ -91,11 +91,11 @@ def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:
 
 async def test_callers_without_a_deadline_wait_for_the_servers() -> None:
     async def seconds(policy: BodyPolicy, given: float | None) -> float | None:
-        with acting_for(Caller(None if given is None else time.monotonic() + given)):
+        with within(Deadline(None if given is None else time.monotonic() + given)):
             policy.start_deadline(HttpSettings(deadline_seconds=60))
-            caller = present_caller()
-            assert caller is not None
-            return None if caller.deadline is None else caller.deadline - time.monotonic()
+            deadline = present_deadline()
+            assert deadline is not None
+            return None if deadline.at is None else deadline.at - time.monotonic()
 
     assert await seconds(BoundedRoute.policy, None) == pytest.approx(60, abs=5)
     assert await seconds(BoundedRoute.policy, 1000) == pytest.approx(1000, abs=5)

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Message
 
-from domain.callers import present_caller, set_deadline
+from domain.callers import seconds_left, set_deadline
 from domain.errors import BodyTooLargeError, BusyError, LookalikeError
 from entrypoints.http.access.roles import RequiredRole
 from entrypoints.http.routes.forms import FormRequest
@@ -61,8 +61,7 @@ class BodyPolicy:
 
     def start_deadline(self, http: HttpSettings) -> None:
         """Start the server's deadline, for callers who set none of their own."""
-        caller = present_caller()
-        if http.deadline_seconds and not self.is_patient and (caller is None or caller.deadline is None):
+        if http.deadline_seconds and not self.is_patient and seconds_left() is None:
             set_deadline(http.deadline_seconds)
 
 

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.callers import Caller, acting_for, set_deadline
+from domain.callers import Deadline, set_deadline, within
 from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, REQUEST_ID_HEADER
 from entrypoints.http.contract.problems import problem_response
 from entrypoints.http.server.paths import is_health, own_path
@@ -46,7 +46,7 @@ class RequestObserver(Protocol):
 
 
 class RequestContext:
-    """Gives the request its id and its caller, logs and counts how it went, and turns a crash into a problem.
+    """Gives the request its id and its deadline, logs and counts how it went, and turns a crash into a problem.
 
     Around everything but `SecurityHeaders`, whose headers its answers have too.
     """
@@ -67,11 +67,11 @@ class RequestContext:
             request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         trace.get_current_span().set_attribute("lookalike.request_id", request_id)
-        caller = Caller()
-        exchange = _Exchange(receive, send, request_id, caller)
+        deadline = Deadline()
+        exchange = _Exchange(receive, send, request_id, deadline)
         started = time.perf_counter()
         self._observer.request_began()
-        with structlog.contextvars.bound_contextvars(request_id=request_id), acting_for(caller):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), within(deadline):
             try:
                 app = _with_deadline(headers.get(DEADLINE_HEADER), self.app, scope)
                 await app(scope, exchange.receive, exchange.send)
@@ -128,11 +128,11 @@ def _with_deadline(deadline: str | None, app: ASGIApp, scope: Scope) -> ASGIApp:
 class _Exchange:
     """A request and its answer on their way: counts bytes, and notes when the caller hangs up before the answer."""
 
-    def __init__(self, receive: Receive, send: Send, request_id: str, caller: Caller) -> None:
+    def __init__(self, receive: Receive, send: Send, request_id: str, deadline: Deadline) -> None:
         self._receive = receive
         self._send = send
         self._request_id = request_id
-        self._caller = caller
+        self._deadline = deadline
         self._watch: asyncio.Task[Message] | None = None
         self.status: int | None = None
         self.received = self.sent = 0
@@ -158,7 +158,7 @@ class _Exchange:
 
     async def _until_gone(self) -> Message:
         message = await self._receive()  # after all of the body, only a disconnect can come
-        self._caller.gone = True
+        self._deadline.gone = True
         return message
 
     def stop(self) -> None:

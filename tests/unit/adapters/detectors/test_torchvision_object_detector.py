@@ -1,5 +1,6 @@
 import inspect
 import json
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import torchvision
 from safetensors.torch import save_file
 
 from adapters.detectors.coco_labels import COCO_LABELS
-from adapters.detectors.torchvision_model import (
+from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
+from adapters.inference.model_directory import sha256_of
+from adapters.toolchain.torchvision_model import (
     TRAINED_WITHOUT_EPSILON,
     detector_names,
     load_torchvision_model,
     untrained,
 )
-from adapters.detectors.torchvision_object_detector import TorchvisionObjectDetector
-from adapters.inference.weight_files import sha256_of
 from domain.errors import ModelError
 from tests.contracts.object_detector import ObjectDetectorContract, UnopenedObjectDetectorContract
 from tests.torchvision_checkpoints import save_torch, seeded_detector
@@ -39,12 +40,12 @@ def rcnn_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ssd(ssd_checkpoint: Path) -> TorchvisionObjectDetector:
-    return TorchvisionObjectDetector(model=SSD, checkpoint=ssd_checkpoint)
+    return TorchvisionObjectDetector(partial(load_torchvision_model, SSD, checkpoint=ssd_checkpoint))
 
 
 @pytest.fixture(scope="module")
 def rcnn(rcnn_checkpoint: Path) -> TorchvisionObjectDetector:
-    return TorchvisionObjectDetector(model=RCNN, checkpoint=rcnn_checkpoint)
+    return TorchvisionObjectDetector(partial(load_torchvision_model, RCNN, checkpoint=rcnn_checkpoint))
 
 
 class TestSsd(ObjectDetectorContract, UnopenedObjectDetectorContract):
@@ -57,7 +58,7 @@ class TestSsd(ObjectDetectorContract, UnopenedObjectDetectorContract):
 
     @pytest.fixture
     def unopened(self) -> TorchvisionObjectDetector:
-        return TorchvisionObjectDetector(model=SSD)
+        return TorchvisionObjectDetector(partial(load_torchvision_model, SSD))
 
     async def test_what_runs(self, detector: TorchvisionObjectDetector, ssd_checkpoint: Path) -> None:
         description = detector.description
@@ -210,4 +211,6 @@ def test_labels_that_cannot_be_read_are_refused(ssd_checkpoint: Path, tmp_path: 
 async def test_an_absent_device_is_an_error(device: str, ssd_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match=device):
-        await TorchvisionObjectDetector(model=SSD, checkpoint=ssd_checkpoint, device=device).open()
+        await TorchvisionObjectDetector(
+            partial(load_torchvision_model, SSD, checkpoint=ssd_checkpoint), device=device
+        ).open()

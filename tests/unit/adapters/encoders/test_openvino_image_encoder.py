@@ -9,9 +9,10 @@ import numpy as np
 import openvino
 import pytest
 
-from adapters.encoders.exported_model import FILES, GRAPH, MANIFEST, PACKAGED, ExportedModel, packaged_names
+from adapters.encoders.exported_model import PACKAGED, ExportedModel, packaged_names
 from adapters.encoders.golden_pictures import golden_pictures
 from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
+from adapters.inference.model_directory import GRAPH, MANIFEST
 from adapters.inference.openvino_graph import Hint, compile_graph
 from domain.callers import set_deadline
 from domain.errors import DeadlinePassedError, ModelError
@@ -98,7 +99,7 @@ async def test_a_copied_directory_runs_in_the_same_space(copy: Path) -> None:
     await encoder.close()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ExportedModel.FILES)
 async def test_an_altered_file_is_named(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -107,7 +108,7 @@ async def test_an_altered_file_is_named(copy: Path, name: str) -> None:
         await OpenVinoImageEncoder(model=str(copy)).open()
 
 
-@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+@pytest.mark.parametrize("name", [*ExportedModel.FILES, MANIFEST])
 async def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(ModelError, match=name):
@@ -124,12 +125,12 @@ async def test_other_embeddings_of_the_golden_pictures_are_refused(copy: Path) -
     golden = np.load(copy / "golden.npy")
     np.save(copy / "golden.npy", golden[::-1])
     exported = ExportedModel.read(copy)
-    ExportedModel.write(
+    ExportedModel.write_manifest(
         copy,
         model=exported.model,
         weights_digest=exported.weights_digest,
         dimension=exported.dimension,
-        preprocessing=exported.preprocessing,
+        preprocessing=exported.preprocessing.as_mapping(),
         licence=exported.licence,
         made_with=exported.made_with,
     )
@@ -173,6 +174,7 @@ async def main():
     await encoder.open()
     print((await encoder.encode(golden_pictures()[:1])).shape)
     await encoder.close()
+    assert not any(name.startswith("adapters.toolchain") for name in sys.modules)
 
 asyncio.run(main())
 """

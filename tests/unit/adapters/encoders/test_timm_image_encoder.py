@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from safetensors.torch import save_file
 
 from adapters.encoders.golden_pictures import golden_pictures
 from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
-from adapters.encoders.timm_image_encoder import TimmImageEncoder
-from adapters.encoders.timm_model import load_timm_model
-from adapters.inference.weight_files import sha256_of
+from adapters.encoders.timm_image_encoder import Precision, TimmImageEncoder
+from adapters.inference.model_directory import sha256_of
+from adapters.toolchain.timm_model import load_timm_model
 from domain.errors import EncoderUnavailableError, ModelError
 from domain.geometry import BoundingBox
 from domain.raster import RasterImage
@@ -27,7 +28,7 @@ VISION_TRANSFORMER = "test_vit"
 @pytest.fixture(scope="module")
 def default_encoder() -> Iterator[TimmImageEncoder]:
     """Opened once, since reading the checkpoint takes seconds; it is bound to no event loop."""
-    encoder = TimmImageEncoder(model=DEFAULT)
+    encoder = TimmImageEncoder(partial(load_timm_model, DEFAULT))
     asyncio.run(encoder.open())
     yield encoder
     asyncio.run(encoder.close())
@@ -48,8 +49,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-async def opened(**options: Any) -> TimmImageEncoder:
-    encoder = TimmImageEncoder(**options)
+async def opened(model: str, *, precision: Precision = "auto", device: str = "cpu", **options: Any) -> TimmImageEncoder:
+    encoder = TimmImageEncoder(partial(load_timm_model, model, **options), precision=precision, device=device)
     await encoder.open()
     return encoder
 
@@ -61,7 +62,7 @@ class TestTimmOnTheCpu(ImageEncoderContract, UnopenedImageEncoderContract):
 
     @pytest.fixture
     def unopened(self) -> TimmImageEncoder:
-        return TimmImageEncoder(model=DEFAULT)
+        return TimmImageEncoder(partial(load_timm_model, DEFAULT))
 
 
 @pytest.mark.parametrize(("precision", "least"), [("f32", 0.9999), ("auto", 0.99)])
@@ -83,7 +84,7 @@ def _half(photo: RasterImage) -> BoundingBox:
 
 
 async def test_bf16_is_near_f32(default_encoder: TimmImageEncoder) -> None:
-    encoder = await opened(model=DEFAULT, precision="bf16")
+    encoder = await opened(DEFAULT, precision="bf16")
     assert encoder.description.precision == "bf16"
     photos = golden_pictures()
     assert np.sum(await encoder.encode(photos) * await default_encoder.encode(photos), axis=1).min() > 0.99
@@ -99,13 +100,13 @@ async def test_the_description_names_torch(default_encoder: TimmImageEncoder) ->
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 async def test_an_absent_gpu_is_an_error() -> None:
     with pytest.raises(ModelError, match="cuda is absent: torch sees 0 CUDA devices"):
-        await TimmImageEncoder(model=DEFAULT, device="cuda").open()
+        await TimmImageEncoder(partial(load_timm_model, DEFAULT), device="cuda").open()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 async def test_a_gpu_gives_the_same_embeddings(default_encoder: TimmImageEncoder, precision: str) -> None:
-    encoder = await opened(model=DEFAULT, device="cuda", precision=precision)
+    encoder = await opened(DEFAULT, device="cuda", precision=precision)
     assert encoder.description.device == "cuda:0"
     photos = golden_pictures()
     assert np.sum(await encoder.encode(photos) * await default_encoder.encode(photos), axis=1).min() > 0.99
@@ -115,13 +116,13 @@ async def test_a_gpu_gives_the_same_embeddings(default_encoder: TimmImageEncoder
 @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:-1", "tpu:0"])
 async def test_a_device_that_torch_does_not_know_is_an_error(device: str) -> None:
     with pytest.raises(ModelError, match=device):
-        await TimmImageEncoder(model=DEFAULT, device=device).open()
+        await TimmImageEncoder(partial(load_timm_model, DEFAULT), device=device).open()
 
 
 @pytest.mark.parametrize("name", [SMALL, VISION_TRANSFORMER])
 async def test_a_local_checkpoint_is_identified_by_its_digest(checkpoints: dict[str, Path], name: str) -> None:
     path = checkpoints[name]
-    encoder = await opened(model=name, checkpoint=path, checkpoint_sha256=sha256_of(path)[:12])
+    encoder = await opened(name, checkpoint=path, checkpoint_sha256=sha256_of(path)[:12])
     assert encoder.space.weights_digest == sha256_of(path)
     assert encoder.space.model == name
     assert "model pooling" in encoder.space.preprocessing
@@ -139,8 +140,8 @@ async def test_a_local_checkpoint_is_identified_by_its_digest(checkpoints: dict[
 
 
 async def test_both_formats_of_checkpoint_load_the_same(checkpoints: dict[str, Path]) -> None:
-    one = await opened(model=SMALL, checkpoint=checkpoints[SMALL])
-    other = await opened(model=SMALL, checkpoint=checkpoints[f"{SMALL}.pth"])
+    one = await opened(SMALL, checkpoint=checkpoints[SMALL])
+    other = await opened(SMALL, checkpoint=checkpoints[f"{SMALL}.pth"])
     np.testing.assert_allclose(await one.encode([a_photo()]), await other.encode([a_photo()]), atol=1e-5)
     assert one.space != other.space, "other files are other weights, until proved equal"
     await one.close()
@@ -148,8 +149,8 @@ async def test_both_formats_of_checkpoint_load_the_same(checkpoints: dict[str, P
 
 
 async def test_size_and_pooling_can_be_chosen_and_are_part_of_the_space(checkpoints: dict[str, Path]) -> None:
-    own = await opened(model=SMALL, checkpoint=checkpoints[SMALL])
-    chosen = await opened(model=SMALL, checkpoint=checkpoints[SMALL], input_size=96, pooling="gem")
+    own = await opened(SMALL, checkpoint=checkpoints[SMALL])
+    chosen = await opened(SMALL, checkpoint=checkpoints[SMALL], input_size=96, pooling="gem")
     assert (chosen.description.input_width, chosen.description.input_height) == (96, 96)
     assert "gem" in chosen.space.preprocessing
     assert "96x96" in chosen.space.preprocessing
@@ -159,29 +160,29 @@ async def test_size_and_pooling_can_be_chosen_and_are_part_of_the_space(checkpoi
 
 
 async def test_a_vision_transformer_takes_another_size(checkpoints: dict[str, Path]) -> None:
-    encoder = await opened(model=VISION_TRANSFORMER, checkpoint=checkpoints[VISION_TRANSFORMER], input_size=96)
+    encoder = await opened(VISION_TRANSFORMER, checkpoint=checkpoints[VISION_TRANSFORMER], input_size=96)
     assert (await encoder.encode([a_photo()])).shape == (1, encoder.space.dimension)
     await encoder.close()
 
 
 async def test_a_vision_transformer_has_no_feature_map_for_gem(checkpoints: dict[str, Path]) -> None:
     with pytest.raises(ModelError, match="choose `model`"):
-        await opened(model=VISION_TRANSFORMER, checkpoint=checkpoints[VISION_TRANSFORMER], pooling="gem")
+        await opened(VISION_TRANSFORMER, checkpoint=checkpoints[VISION_TRANSFORMER], pooling="gem")
 
 
 async def test_another_digest_than_expected_is_refused_by_name(checkpoints: dict[str, Path]) -> None:
     with pytest.raises(ModelError, match=rf"{SMALL}\.safetensors is not the expected one"):
-        await opened(model=SMALL, checkpoint=checkpoints[SMALL], checkpoint_sha256="0" * 64)
+        await opened(SMALL, checkpoint=checkpoints[SMALL], checkpoint_sha256="0" * 64)
 
 
 async def test_a_checkpoint_of_another_model_is_refused(checkpoints: dict[str, Path]) -> None:
     with pytest.raises(ModelError, match="does not fit the model"):
-        await opened(model=VISION_TRANSFORMER, checkpoint=checkpoints[SMALL])
+        await opened(VISION_TRANSFORMER, checkpoint=checkpoints[SMALL])
 
 
 async def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"gone\.pth cannot be read"):
-        await opened(model=SMALL, checkpoint=tmp_path / "gone.pth")
+        await opened(SMALL, checkpoint=tmp_path / "gone.pth")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -189,14 +190,14 @@ async def test_a_damaged_checkpoint_is_named(tmp_path: Path, suffix: str) -> Non
     path = tmp_path / f"damaged{suffix}"
     path.write_bytes(b"no weights at all" * 100)
     with pytest.raises(ModelError, match=f"damaged{suffix} cannot be read"):
-        await opened(model=SMALL, checkpoint=path)
+        await opened(SMALL, checkpoint=path)
 
 
 async def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hostile.pth"
     torch.save({"conv.weight": Path("anything but weights")}, path)
     with pytest.raises(ModelError, match=r"hostile\.pth cannot be read as weights alone"):
-        await opened(model=SMALL, checkpoint=path)
+        await opened(SMALL, checkpoint=path)
 
 
 async def test_weights_that_compute_nan_are_refused(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
@@ -204,14 +205,15 @@ async def test_weights_that_compute_nan_are_refused(tmp_path: Path, checkpoints:
     weights["module.conv1.0.weight"].fill_(float("nan"))
     torch.save(weights, tmp_path / "nan.pth")
     with pytest.raises(ModelError, match="not finite"):
-        await opened(model=SMALL, checkpoint=tmp_path / "nan.pth")
+        await opened(SMALL, checkpoint=tmp_path / "nan.pth")
 
 
 async def test_a_runtime_that_turns_to_nan_is_reported_rather_than_stored(checkpoints: dict[str, Path]) -> None:
-    encoder = await opened(model=SMALL, checkpoint=checkpoints[SMALL])
-    assert encoder._opened is not None
+    model = load_timm_model(SMALL, checkpoint=checkpoints[SMALL])
+    encoder = TimmImageEncoder(lambda: model)
+    await encoder.open()
     with torch.no_grad():
-        next(encoder._opened.model.features.parameters()).fill_(float("nan"))
+        next(model.features.parameters()).fill_(float("nan"))
     with pytest.raises(EncoderUnavailableError, match="not finite"):
         await encoder.encode([a_photo()])
     await encoder.close()
@@ -219,9 +221,9 @@ async def test_a_runtime_that_turns_to_nan_is_reported_rather_than_stored(checkp
 
 async def test_an_unknown_model_gets_a_hint() -> None:
     with pytest.raises(ModelError, match=r"timm cannot build a model 'resnet_50'.*resnet50"):
-        await opened(model="resnet_50")
+        await opened("resnet_50")
 
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ModelError, match="not 'int8'"):
-        TimmImageEncoder(model=DEFAULT, precision="int8")  # type: ignore[arg-type]
+        TimmImageEncoder(partial(load_timm_model, DEFAULT), precision="int8")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from adapters.repositories.qdrant import ranking
 from adapters.repositories.qdrant.layout import FORMAT, image_vector, object_vector
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from adapters.repositories.qdrant.server import signs_of_life
-from domain.callers import Caller, acting_for, begin_bulk
+from domain.callers import Deadline, begin_bulk, within
 from domain.errors import (
     ConfigurationError,
     DeadlinePassedError,
@@ -317,10 +317,10 @@ async def test_the_callers_deadline_ends_the_wait(server: QdrantStandIn) -> None
     server.delays["Count"] = 600.0
     deadline = stretched(0.2)
     began = time.monotonic()
-    with acting_for(Caller(began + deadline)), pytest.raises(DeadlinePassedError, match="before the Qdrant server"):
+    with within(Deadline(began + deadline)), pytest.raises(DeadlinePassedError, match="before the Qdrant server"):
         await repository.count()
     assert time.monotonic() - began < 30.0
-    with acting_for(Caller(began)), pytest.raises(DeadlinePassedError):
+    with within(Deadline(began)), pytest.raises(DeadlinePassedError):
         await repository.count()
     await repository.close()
 

@@ -6,7 +6,7 @@ import pytest
 from adapters.repositories.qdrant.embedded.requests import Write
 from adapters.repositories.qdrant.embedded.write_queue import POINTS_PER_COMMIT, WriteQueue
 from adapters.repositories.qdrant.points import ANY_POINT, Delete, Point, SetPayload, Upsert
-from domain.callers import Caller, acting_for, present_caller
+from domain.callers import Deadline, present_deadline, within
 from domain.errors import LookalikeError, StorageFullError
 from tests.builders import an_embedding, an_id
 
@@ -120,10 +120,10 @@ async def test_no_callers_deadline_bounds_a_commit_that_is_everybodys() -> None:
     deadlines = []
 
     async def commit(writes: Sequence[Write]) -> list[LookalikeError | None]:
-        caller = present_caller()
-        deadlines.append(caller and caller.deadline)
+        deadline = present_deadline()
+        deadlines.append(deadline and deadline.at)
         return [None] * len(writes)
 
-    with acting_for(Caller(0.0)):  # long passed
+    with within(Deadline(0.0)):  # long passed
         await WriteQueue(commit).put(a_deletion())
     assert deadlines == [None]

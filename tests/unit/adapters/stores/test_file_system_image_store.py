@@ -19,7 +19,7 @@ import pytest
 from adapters.stores import change_notes
 from adapters.stores.data_format import FORMAT
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.errors import (
     BusyError,
     ConfigurationError,
@@ -160,7 +160,7 @@ async def test_who_never_lets_go_is_told_of(
 
 async def test_who_waits_for_a_pause_to_end_waits_no_longer_than_the_caller(store: FileSystemImageStore) -> None:
     async with store.paused(), asyncio.timeout(10):
-        with acting_for(Caller(deadline=time.monotonic() + 0.05)), pytest.raises(DeadlinePassedError):
+        with within(Deadline(time.monotonic() + 0.05)), pytest.raises(DeadlinePassedError):
             async with store.changing([an_id(1)]):
                 pytest.fail("it has begun")
         assert set(await store.noted()) == set()
@@ -433,7 +433,7 @@ async def test_one_process_at_a_time_changes_an_image(store: FileSystemImageStor
 
     with a_process_changing(root, an_id(1), an_id(2)) as other:
         await change(3)
-        with acting_for(Caller(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
+        with within(Deadline(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
             await change(3, 2)
         waiting = asyncio.create_task(change(0, 1, 2))
         await asyncio.sleep(0.1)

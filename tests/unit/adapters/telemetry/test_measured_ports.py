@@ -19,7 +19,7 @@ from adapters.telemetry.measured_ports import (
 )
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.errors import (
     DeadlinePassedError,
     EncoderUnavailableError,
@@ -32,6 +32,7 @@ from domain.raster import RasterImage
 from tests.builders import a_query, an_embedding, an_id, an_image, an_object
 from tests.contracts.image_store import ImageStoreContract
 from tests.contracts.similarity_repository import SPACE, SimilarityRepositoryContract
+from tests.decoding import decode
 from tests.fakes import UNREADABLE, FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails
 from tests.unit.adapters.telemetry.readings import by, read, value
 
@@ -85,8 +86,8 @@ async def test_models_answer_as_they_do_unmeasured_and_each_call_is_counted(metr
     assert (encoder.space, encoder.description) == (plain_encoder.space, plain_encoder.description)
     assert (detector.labels, detector.description) == (["cat", "dog"], plain_detector.description)
 
-    raster = (await decoder.decode(b"hat", sufficient_side=8)).raster
-    assert np.array_equal(raster.pixels, (await FakeDecoder().decode(b"hat", sufficient_side=8)).raster.pixels)
+    raster = (await decode(decoder, b"hat", sufficient_side=8)).raster
+    assert np.array_equal(raster.pixels, (await decode(FakeDecoder(), b"hat", sufficient_side=8)).raster.pixels)
     assert np.array_equal(await encoder.encode([raster, RASTER]), await plain_encoder.encode([raster, RASTER]))
     [found] = await detector.detect([raster], score_threshold=0.5, labels={"dog", "cat"}, max_detections=1)
     assert [item.label for item in found] == ["dog"]
@@ -149,12 +150,12 @@ async def test_failures_are_counted_by_their_code(metrics: Metrics, stages: Stag
     decoder, plain = MeasuredImageDecoder(FakeDecoder(), stages), FakeEncoder()
     encoder = MeasuredImageEncoder(plain, stages)
     with pytest.raises(ImageUnreadableError):
-        await decoder.decode(UNREADABLE, sufficient_side=8)
+        await decode(decoder, UNREADABLE, sufficient_side=8)
     for _ in range(2):
         with pytest.raises(UnsupportedImageError):
-            await decoder.decode(b"", sufficient_side=8)
-    with acting_for(Caller(deadline=0.0)), pytest.raises(DeadlinePassedError):
-        await decoder.decode(b"late", sufficient_side=8)
+            await decode(decoder, b"", sufficient_side=8)
+    with within(Deadline(0.0)), pytest.raises(DeadlinePassedError):
+        await decode(decoder, b"late", sufficient_side=8)
     plain.failure = EncoderUnavailableError("away")
     with pytest.raises(EncoderUnavailableError):
         await encoder.encode([RASTER])

@@ -10,9 +10,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from adapters.inference.batch_queue import BatchQueue
-from adapters.inference.slots import Slots, SlotsClosedError
-from adapters.inference.stage import present_stage
+from adapters.scheduling.batch_queue import BatchQueue
+from adapters.scheduling.slots import Slots, SlotsClosedError
+from adapters.scheduling.stage import present_stage
 from adapters.telemetry.metrics import Metrics, StageName
 from adapters.telemetry.stages import Stages
 from domain.callers import set_deadline

@@ -13,7 +13,7 @@ def test_without_torch_the_extra_to_install_is_named(
 ) -> None:
     monkeypatch.setenv("LOOKALIKE_DATA_DIR", str(tmp_path))
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails, as where it is not installed
-    for module in [name for name in sys.modules if name.startswith("adapters.encoders")]:
+    for module in [name for name in sys.modules if name.startswith(("adapters.encoders", "adapters.toolchain"))]:
         monkeypatch.delitem(sys.modules, module)
 
     with pytest.raises(SystemExit) as ended:

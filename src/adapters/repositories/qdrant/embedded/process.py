@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.inference.cores import ONE_THREAD
-from adapters.inference.slots import started_threads
 from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened
 from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
+from adapters.scheduling.slots import started_threads
 from domain.callers import raise_if_over, seconds_left
 from domain.errors import DeadlinePassedError, IndexDamagedError, LookalikeError, RepositoryUnavailableError
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.repositories.qdrant.embedded.requests import Write
 from adapters.repositories.qdrant.points import POINTS_PER_COMMIT, Upsert
-from domain.callers import Caller, acting_for
+from domain.callers import Deadline, within
 from domain.errors import LookalikeError
 
 GATHER_SECONDS = 0.002
@@ -39,7 +39,7 @@ class WriteQueue:
         outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged as unseen
         self._waiting.append((write, outcome))
         if self._committing is None:
-            with acting_for(Caller()):  # the commits are everybody's: no caller's deadline ends them
+            with within(Deadline()):  # the commits are everybody's: no caller's deadline ends them
                 self._committing = asyncio.create_task(self._commit_all())
         return outcome
 

@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_bef
 
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault, fault_of
 from adapters.repositories.qdrant.server.signs_of_life import SignsOfLife
+from application.begun_work import finished
 from domain.callers import is_bulk, raise_if_over, seconds_left
 from domain.errors import ConfigurationError, DeadlinePassedError, LookalikeError, RepositoryUnavailableError
 
@@ -67,7 +68,7 @@ class QdrantConnection:
         self._users -= 1
         if self._users == 0 and self._client is not None:
             client, self._client = self._client, None
-            await asyncio.shield(self._close(client))  # whatever becomes of the caller
+            await finished(self._close(client))
 
     async def _close(self, client: AsyncQdrantClient) -> None:
         await self._signs_of_life.forget()

@@ -1,6 +1,7 @@
 import asyncio
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from adapters.encoders.catalogue import runnable_models
-from adapters.encoders.export import LEAST_COSINE, export_model
-from adapters.encoders.exported_model import FILES, MANIFEST, PACKAGED, ExportedModel
+from adapters.encoders.exported_model import PACKAGED, ExportedModel
 from adapters.encoders.golden_pictures import golden_pictures
 from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
 from adapters.encoders.timm_image_encoder import TimmImageEncoder
+from adapters.inference.model_directory import MANIFEST
+from adapters.toolchain.catalogue import runnable_models
+from adapters.toolchain.encoder_export import LEAST_COSINE, export_model
+from adapters.toolchain.timm_model import load_timm_model
 from domain.errors import ModelError
 from domain.ports.image_encoder import ImageEncoder
 from tests.contracts.image_encoder import noise
@@ -25,8 +28,9 @@ DEFAULT = "tf_efficientnet_lite2"
 EXPORT = """
 import sys
 from pathlib import Path
-from adapters.encoders.export import export_model
-export_model(sys.argv[1], Path(sys.argv[2]))
+from adapters.toolchain.encoder_export import export_model
+from adapters.toolchain.timm_model import load_timm_model
+export_model(Path(sys.argv[2]), lambda: load_timm_model(sys.argv[1]))
 """
 
 
@@ -64,7 +68,7 @@ def test_the_export_reproduces_the_packaged_default(default_export: Path) -> Non
 
 
 def test_nothing_but_the_model_is_left(default_export: Path) -> None:
-    assert {path.name for path in default_export.iterdir()} == {*FILES, MANIFEST, "NOTICE"}
+    assert {path.name for path in default_export.iterdir()} == {*ExportedModel.FILES, MANIFEST, "NOTICE"}
     assert [path.name for path in default_export.parent.iterdir()] == [DEFAULT]
 
 
@@ -78,9 +82,10 @@ def test_nothing_but_the_model_is_left(default_export: Path) -> None:
 )
 def test_any_timm_model_makes_the_round_trip(tmp_path: Path, model: str, options: dict[str, Any]) -> None:
     checkpoint = a_checkpoint(tmp_path, model)
-    written = export_model(model, tmp_path / "out", checkpoint=checkpoint, **options)
-    assert written.cosines["f32"] >= LEAST_COSINE["f32"]
-    torch_encoder = TimmImageEncoder(model=model, checkpoint=checkpoint, **options)
+    load = partial(load_timm_model, model, checkpoint=checkpoint, **options)
+    _, cosines = export_model(tmp_path / "out", load)
+    assert cosines["f32"] >= LEAST_COSINE["f32"]
+    torch_encoder = TimmImageEncoder(load)
     openvino_encoder = OpenVinoImageEncoder(model=str(tmp_path / "out"), precision="f32")
     by_torch, by_openvino = (asyncio.run(embeddings(encoder)) for encoder in (torch_encoder, openvino_encoder))
     assert np.sum(by_torch * by_openvino, axis=1).min() > 0.9999
@@ -100,14 +105,17 @@ def test_an_existing_directory_is_kept(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").touch()
     with pytest.raises(ModelError, match="out exists: remove it first"):
-        export_model("test_vit", tmp_path / "out", checkpoint=checkpoint)
+        export_model(tmp_path / "out", partial(load_timm_model, "test_vit", checkpoint=checkpoint))
     assert (tmp_path / "out" / "precious").exists()
 
 
 def test_a_loss_of_parity_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LEAST_COSINE, "f32", 1.01)
     with pytest.raises(ModelError, match="Nothing is written: in f32"):
-        export_model("test_vit", tmp_path / "models" / "out", checkpoint=a_checkpoint(tmp_path, "test_vit"))
+        export_model(
+            tmp_path / "models" / "out",
+            partial(load_timm_model, "test_vit", checkpoint=a_checkpoint(tmp_path, "test_vit")),
+        )
     assert list((tmp_path / "models").iterdir()) == []
 
 

@@ -16,9 +16,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from adapters.encoders.catalogue import pull_model
-from adapters.encoders.timm_model import load_timm_model
-from adapters.inference.weight_files import sha256_of
+from adapters.inference.model_directory import sha256_of
+from adapters.toolchain.catalogue import pull_model
+from adapters.toolchain.timm_model import load_timm_model
 from domain.errors import ModelError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -27,12 +27,13 @@ REPOSITORY = "someone/small"
 PULL = """
 import json, sys
 from pathlib import Path
-from adapters.encoders.catalogue import pull_model
+from adapters.toolchain.catalogue import pull_model
 from domain.errors import ModelError
 for arguments in json.loads(sys.argv[1]):
     try:
-        model = pull_model(**arguments)
-        print(json.dumps([model.model, model.weights_digest, model.revision, model.dimension, model.input_size]))
+        model, commit = pull_model(**arguments)
+        size = model.preprocessing.size
+        print(json.dumps([model.name, model.weights_digest, commit, model.features.dimension, size]))
     except ModelError as error:
         print(json.dumps(str(error)))
 """
@@ -152,7 +153,8 @@ def test_a_directory_in_the_hubs_layout_needs_no_hub(repository: Path) -> None:
     assert model.preprocessing.size == 64
     assert model.licence == "cc0-1.0"
     assert model.weights_digest == sha256_of(repository / "model.safetensors")
-    assert pull_model(f"local-dir:{repository}").revision is None
+    _, commit = pull_model(f"local-dir:{repository}")
+    assert commit is None
 
 
 def test_a_directory_without_weights_is_named(repository: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from adapters.inference.slots import Slots, SlotsClosedError
-from adapters.inference.waiting_line import Waiting, WaitingLine
+from adapters.scheduling.slots import Slots, SlotsClosedError
+from adapters.scheduling.waiting_line import Waiting, WaitingLine
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,10 +54,7 @@ class BatchQueue(Generic[T, R]):
         if self._gathering is None:
             # In a context of its own: what it runs is not for the one caller who happened to start it.
             self._gathering = asyncio.create_task(self._work(), context=contextvars.Context())
-        try:
-            return await waiting.result
-        finally:
-            del waiting  # see Slots.run
+        return await waiting.result
 
     async def close(self) -> None:
         """Wait for the batch that runs, drop what waits."""
@@ -86,9 +83,8 @@ class BatchQueue(Generic[T, R]):
             outcomes = await self._thread.run(self._outcomes, [waiting.work for waiting in batch])
         except Exception as error:  # whatever it is, it is the callers'
             outcomes = [error] * len(batch)
-        # Both lists are emptied: an error holds the frames it came through, and they the lists, with it and pictures.
-        while batch:
-            _tell(batch.pop(0), outcomes.pop(0))
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            waiting.settle(outcome)
 
     def _outcomes(self, items: Sequence[T]) -> list[R | Exception]:
         try:
@@ -100,12 +96,3 @@ class BatchQueue(Generic[T, R]):
         for item in items:
             outcomes += self._outcomes([item])
         return outcomes
-
-
-def _tell(waiting: Waiting[T, R], outcome: R | Exception) -> None:
-    if waiting.result.done():
-        return
-    if isinstance(outcome, Exception):
-        waiting.result.set_exception(outcome)
-    else:
-        waiting.result.set_result(outcome)

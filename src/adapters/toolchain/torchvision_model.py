@@ -1,10 +1,9 @@
-"""A torchvision detector with verified weights. The only module that talks to torchvision."""
+"""Building torchvision detectors with verified weights."""
 
 import json
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from torchvision.models import WeightsEnum, detection
 from adapters.detectors.coco_labels import COCO_LABELS
 from adapters.detectors.postprocessing import SCORE_FLOOR, LabelNames
 from adapters.detectors.preprocessing import ModelInput
-from adapters.inference.weight_files import require_digest, verified_sha256
+from adapters.detectors.torchvision_object_detector import TorchvisionModel
+from adapters.inference.model_directory import require_digest, verified_sha256
 from domain.errors import ModelError
 
 NO_LABEL = ("__background__", "no person", "N/A", "")
@@ -39,20 +39,6 @@ TRAINED_WITHOUT_EPSILON = {
 
 BESIDES_BOXES = ("mask_roi_pool", "mask_head", "mask_predictor", "keypoint_roi_pool", "keypoint_head")
 """Parts of a model that compute masks or keypoints for every box, which nobody here asks for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TorchvisionModel:
-    """A detector on the CPU in f32, with its weights, in evaluation mode."""
-
-    name: str
-    module: nn.Module
-    """Takes a list of float pictures, shape (3, height, width), values 0..1; gives boxes, scores and labels for each.
-    It resizes and normalises by itself; it drops confidences below SCORE_FLOOR."""
-    names: LabelNames
-    model_input: ModelInput
-    weights_digest: str
-    """SHA-256 (hex) of the checkpoint."""
 
 
 def load_torchvision_model(
@@ -78,6 +64,7 @@ def load_torchvision_model(
     """
     require_digest(checkpoint_sha256)
     published = _published_weights(name)
+    licence = "unknown" if checkpoint else "bsd-3-clause"
     if checkpoint is None:
         checkpoint, prefix = _fetch(name, published, weights, cache)
         verified_sha256(checkpoint, prefix)
@@ -100,6 +87,7 @@ def load_torchvision_model(
         names=labels,
         model_input=_model_input(module),
         weights_digest=digest,
+        licence=licence,
     )
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.inference.new_directory import new_directory
+from adapters.inference.model_directory import new_directory
 from domain.errors import ModelError
 
 

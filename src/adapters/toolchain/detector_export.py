@@ -2,9 +2,8 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,9 @@ from adapters.detectors.exported_detector import OUTPUTS, PIXELS, ExportedDetect
 from adapters.detectors.golden_picture import agreement, golden_picture
 from adapters.detectors.openvino_object_detector import OpenVinoRunner
 from adapters.detectors.postprocessing import EVERYTHING
-from adapters.detectors.torchvision_model import TorchvisionModel, load_torchvision_model
-from adapters.detectors.torchvision_object_detector import torch_pipeline
-from adapters.inference.new_directory import new_directory
-from adapters.inference.openvino_graph import Precision, available_precisions, compile_graph
+from adapters.detectors.torchvision_object_detector import TorchvisionModel, torch_pipeline
+from adapters.inference.model_directory import new_directory
+from adapters.inference.openvino_graph import compile_graph, read_graph
 from domain.errors import ModelError
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject
@@ -44,43 +42,16 @@ ABOVE_ROUNDING = 1 + 5e-7
 LIBRARIES = ("onnx", "openvino", "torch", "torchvision")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportedDetectorWithParity:
-    """What an export wrote, and how near it is to torch."""
-
-    exported: ExportedDetector
-    shares: Mapping[str, float]
-    """Of the best objects that torch and OpenVINO find, the part that both do, by OpenVINO's precision."""
-
-
-def export_detector(
-    model: str,
-    directory: Path,
-    *,
-    weights: str = "DEFAULT",
-    checkpoint: Path | None = None,
-    checkpoint_sha256: str | None = None,
-    labels_file: Path | None = None,
-    cache: Path | None = None,
-) -> ExportedDetectorWithParity:
+def export_detector(directory: Path, load: Callable[[], TorchvisionModel]) -> ExportedDetector:
     """Write `directory`: graph, weights (fp16), golden detections and manifest. All of it, or nothing.
 
-    The parameters are those of `load_torchvision_model`. Nothing is written unless OpenVINO in f32 finds what torch
-    does, in the golden picture and in parts of it.
+    Nothing is written unless OpenVINO in f32 finds what torch does, in the golden picture and in parts of it.
 
-    Raises ModelError: as `load_torchvision_model`; a model that cannot be converted or loses too much; a directory
-    that exists.
+    Raises ModelError: as `load`; a model that cannot be converted or loses too much; a directory that exists.
     """
     if directory.exists():
         raise ModelError(f"{directory} exists: remove it first, or choose another place.")
-    source = load_torchvision_model(
-        model,
-        weights=weights,
-        checkpoint=checkpoint,
-        checkpoint_sha256=checkpoint_sha256,
-        labels_file=labels_file,
-        cache=cache,
-    )
+    source = load()
     pipeline = torch_pipeline(source, torch.device("cpu"))
     expected = [pipeline.detect_now(picture, EVERYTHING) for picture in _test_pictures()]
     with new_directory(directory) as new:
@@ -92,18 +63,16 @@ def export_detector(
             weights_digest=source.weights_digest,
             names=source.names,
             model_input=source.model_input,
-            licence="unknown" if checkpoint else "bsd-3-clause",
+            licence=source.licence,
             made_with={name: version(name) for name in LIBRARIES},
         )
-        shares: dict[str, float] = {
-            precision: _share(written, expected, precision) for precision in available_precisions("cpu")
-        }
-        if shares["f32"] < LEAST_SHARE:
+        share = _share(written, expected)
+        if share < LEAST_SHARE:
             raise ModelError(
-                f"Nothing is written: the exported model and torch agree on {shares['f32']:.0%} of the objects that "
-                f"they find, and must on {LEAST_SHARE:.0%}."
+                f"Nothing is written: the exported model and torch agree on {share:.0%} of the objects that they find, "
+                f"and must on {LEAST_SHARE:.0%}."
             )
-    return ExportedDetectorWithParity(exported=ExportedDetector.read(directory), shares=shares)
+    return ExportedDetector.read(directory)
 
 
 class _Graph(nn.Module):
@@ -184,9 +153,9 @@ def _resize(
     return interpolate(image[None], **options, mode="bilinear", align_corners=False)[0], target
 
 
-def _share(written: ExportedDetector, expected: list[list[DetectedObject]], precision: Precision) -> float:
-    """The mean agreement with torch over the test pictures."""
-    compiled = compile_graph(written.graph(), device="cpu", precision=precision)
+def _share(written: ExportedDetector, expected: list[list[DetectedObject]]) -> float:
+    """The mean agreement with torch over the test pictures, in f32."""
+    compiled = compile_graph(read_graph(written), device="cpu", precision="f32")
     pipeline = DetectionPipeline(
         model_input=written.model_input,
         names=written.names,

@@ -5,9 +5,14 @@ Nothing here imports torch or timm but `pull_model`, when it is called.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adapters.encoders.exported_model import MANIFEST, PACKAGED, ExportedModel
+from adapters.encoders.exported_model import PACKAGED, ExportedModel
+from adapters.inference.model_directory import MANIFEST
 from domain.errors import ModelError
+
+if TYPE_CHECKING:
+    from adapters.encoders.image_features import TimmModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,22 +23,6 @@ class RunnableModel:
     """What to give as the encoder's `model`: a packaged name, or a path."""
     packaged: bool
     exported: ExportedModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PulledModel:
-    """A model whose weights are on this machine now, and fit."""
-
-    model: str
-    checkpoint: Path
-    weights_digest: str
-    """SHA-256 (hex), to pin it by."""
-    revision: str | None
-    """The hub's commit, to pin it by; None for weights that are not the hub's."""
-    dimension: int
-    input_size: int
-    """Pixels."""
-    licence: str
 
 
 def runnable_models(directory: Path | None = None) -> list[RunnableModel]:
@@ -57,8 +46,10 @@ def runnable_models(directory: Path | None = None) -> list[RunnableModel]:
 
 def pull_model(
     name: str, *, revision: str | None = None, sha256: str | None = None, cache: Path | None = None
-) -> PulledModel:
+) -> "tuple[TimmModel, str | None]":
     """Fetch a timm model's weights into the cache (None: the hub client's own), verify them, and load them once.
+
+    Also the hub's commit, to pin the model by; None for weights that are not the hub's.
 
     From then on `TimmImageEncoder` and `export_model` find them without a network, given the same name and revision.
     `revision` is a commit, tag or branch; `sha256` the digest that the weights must have, or its beginning (8 digits).
@@ -67,17 +58,9 @@ def pull_model(
     model, a hub out of reach, weights that are others.
     """
     try:
-        from adapters.encoders.hub import commit_of  # noqa: PLC0415 - the extra [torch]
-        from adapters.encoders.timm_model import load_timm_model  # noqa: PLC0415
+        from adapters.toolchain.hub import commit_of  # noqa: PLC0415 - the extra [torch]
+        from adapters.toolchain.timm_model import load_timm_model  # noqa: PLC0415
     except ImportError as error:
         raise ModelError(f"Pulling needs torch and timm ({error}): pip install '.[torch]' in the clone.") from error
     model = load_timm_model(name, revision=revision, checkpoint_sha256=sha256, cache=cache)
-    return PulledModel(
-        model=model.name,
-        checkpoint=model.checkpoint,
-        weights_digest=model.weights_digest,
-        revision=commit_of(model.checkpoint),
-        dimension=model.features.dimension,
-        input_size=model.preprocessing.size,
-        licence=model.licence,
-    )
+    return model, commit_of(model.checkpoint)

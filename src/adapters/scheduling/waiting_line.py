@@ -1,14 +1,13 @@
 """Who is served next."""
 
 import asyncio
-import contextvars
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from adapters.inference.stage import Stage, present_stage
-from domain.callers import Caller, is_bulk, present_caller
+from adapters.scheduling.stage import Stage, present_stage
+from domain.callers import Deadline, is_bulk, present_deadline
 from domain.errors import BusyError, DeadlinePassedError
 
 T = TypeVar("T")
@@ -20,40 +19,48 @@ BULK_TURN = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiting(Generic[T, R]):
-    """Work that waits for its turn, and what becomes of it. `context` is that of whoever asked for it."""
+    """Work that waits for its turn, and what becomes of it."""
 
     work: T
     result: asyncio.Future[R]
-    caller: Caller | None
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    deadline: Deadline | None
     stage: Stage | None = field(default_factory=present_stage.get)
     since: float = field(default_factory=time.monotonic)
 
     def leave_line(self) -> None:
-        """Tell whoever measures how long it waited."""
+        """Tell the stage how long it waited."""
         if self.stage is not None:
             self.stage.left_line(time.monotonic() - self.since)
 
+    def settle(self, outcome: R | Exception) -> None:
+        """Give the caller a result, or raise an error there, unless they were cancelled."""
+        if self.result.done():
+            return
+        if isinstance(outcome, Exception):
+            self.result.set_exception(outcome)
+        else:
+            self.result.set_result(outcome)
+
     def still_wanted(self) -> bool:
         """Whether somebody waits for the result. Tells them if their wait is over."""
-        if self.result.done():
-            return False
         try:
-            if self.caller is not None:
-                self.caller.raise_if_over()
+            if self.deadline is not None:
+                self.deadline.raise_if_over()
         except DeadlinePassedError as error:
-            # Its traceback holds this frame, hence the work, and would be held by it: in a ring that keeps the picture
-            # until the next full collection of garbage, which an idle service does not come to.
-            self.result.set_exception(error.with_traceback(None))
-            return False
-        return True
+            self.settle(error)
+        return not self.result.done()
+
+    @property
+    def had_turn(self) -> bool:
+        """Whether a result was set, even if the caller was cancelled before it saw that."""
+        return self.result.done() and not self.result.cancelled() and self.result.exception() is None
 
 
 class WaitingLine(Generic[T, R]):
     """Callers who wait for one answer go before bulk work; each kind in the order in which it came.
 
     Work whose caller was cancelled, went away or ran out of time never gets a turn. At most `capacity` callers wait:
-    more are refused at once. Bulk work is not counted, since whoever submits it bounds it. Belongs to one event loop.
+    more are refused at once. Bulk work is not counted: it is bounded where it is submitted. Belongs to one event loop.
     """
 
     def __init__(self, *, capacity: int) -> None:
@@ -66,10 +73,10 @@ class WaitingLine(Generic[T, R]):
         return len(self._first) + len(self._bulk)
 
     def join(self, work: T) -> Waiting[T, R]:
-        """Wait from now on; `result` is set by whoever takes the work. Raises BusyError."""
+        """Wait from now on; whatever takes the work sets `result`. Raises BusyError."""
         loop = asyncio.get_running_loop()
-        caller = present_caller()
-        waiting: Waiting[T, R] = Waiting(work, loop.create_future(), caller)
+        deadline = present_deadline()
+        waiting: Waiting[T, R] = Waiting(work, loop.create_future(), deadline)
         if is_bulk():
             self._bulk.append(waiting)
         elif len(self._first) >= self._capacity:
@@ -78,14 +85,14 @@ class WaitingLine(Generic[T, R]):
             self._first.append(waiting)
         if waiting.stage is not None:
             waiting.stage.joined_line()
-        if caller is not None and caller.deadline is not None:
+        if deadline is not None and deadline.at is not None:
             # An answer in time that there is none, however long the line. What has begun by then goes on.
-            timer = loop.call_later(max(0.0, caller.deadline - time.monotonic()), self._expire, waiting)
+            timer = loop.call_later(max(0.0, deadline.at - time.monotonic()), self._expire, waiting)
             waiting.result.add_done_callback(lambda _: timer.cancel())
         return waiting
 
     def take(self) -> Waiting[T, R] | None:
-        """Whose turn it is; None where nobody waits."""
+        """The work whose turn it is; None where none waits."""
         while self._first or self._bulk:
             bulk = bool(self._bulk) and (not self._first or self._turns_without_bulk >= BULK_TURN - 1)
             waiting = (self._bulk if bulk else self._first).popleft()
@@ -96,7 +103,7 @@ class WaitingLine(Generic[T, R]):
         return None
 
     def take_many(self, most: int) -> "list[Waiting[T, R]]":
-        """Whose turn it is, up to `most`. Callers who go first need not share their batch with all the bulk work."""
+        """The work whose turn it is, up to `most`. Callers who go first do not share their batch with all bulk work."""
         batch: list[Waiting[T, R]] = []
         urgent = bool(self._first)
         while len(batch) < most and (waiting := self.take()):
@@ -106,13 +113,12 @@ class WaitingLine(Generic[T, R]):
         return batch
 
     def refuse_all(self, reason: Exception) -> None:
-        """Nobody who waits gets a turn any more."""
+        """Raise `reason` in all callers that wait."""
         for line in (self._first, self._bulk):
             while line:
                 waiting = line.popleft()
                 waiting.leave_line()
-                if not waiting.result.done():
-                    waiting.result.set_exception(reason)
+                waiting.settle(reason)
 
     def _expire(self, waiting: Waiting[T, R]) -> None:
         # Without another look at the clock: a loop's timer may come a moment before the deadline.
@@ -120,5 +126,4 @@ class WaitingLine(Generic[T, R]):
             if waiting in line:
                 line.remove(waiting)
                 waiting.leave_line()
-                if not waiting.result.done():
-                    waiting.result.set_exception(DeadlinePassedError("The deadline passed while the call waited."))
+                waiting.settle(DeadlinePassedError("The deadline passed while the call waited."))

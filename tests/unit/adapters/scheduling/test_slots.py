@@ -1,18 +1,13 @@
 import asyncio
 import threading
 import time
-import weakref
 
 import pytest
 
-from adapters.inference.slots import Slots, SlotsClosedError
-from domain.callers import Caller, acting_for
+from adapters.scheduling.slots import Room, Slots, SlotsClosedError
+from domain.callers import Deadline, within
 from domain.errors import DeadlinePassedError
 from tests.eventually import until
-
-
-class Picture:
-    """Something large."""
 
 
 async def test_calls_that_wait_when_the_slots_close_say_so_and_never_run() -> None:
@@ -58,32 +53,89 @@ async def test_a_cancelled_caller_is_cancelled() -> None:
     await slots.close()
 
 
-@pytest.mark.usefixtures("no_garbage_collection")
-@pytest.mark.parametrize("why", ["the caller went away", "the deadline passed", "the call failed"])
-async def test_of_a_call_without_a_result_nothing_is_kept(why: str) -> None:
+async def test_a_call_that_runs_is_waited_for_by_its_cancelled_caller() -> None:
     slots = Slots(1, name="test")
-    picture, finish, caller = Picture(), threading.Event(), Caller()
-    kept = weakref.ref(picture)
+    begun, finish = threading.Event(), threading.Event()
 
-    def fail(_: Picture) -> None:
-        raise RuntimeError
+    def hold() -> None:
+        begun.set()
+        finish.wait(10)
 
+    running = asyncio.create_task(slots.run(hold))
+    await asyncio.to_thread(begun.wait, 10)
+    for _ in range(3):
+        running.cancel()
+        await asyncio.wait([running], timeout=0.02)
+        assert not running.done(), "what the call works on is still in use"
+    finish.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await slots.run(list) == []
+    await slots.close()
+
+
+@pytest.mark.parametrize("why", ["the caller went away", "the deadline passed"])
+async def test_a_call_that_is_not_wanted_any_more_never_runs(why: str) -> None:
+    slots = Slots(1, name="test")
+    finish, deadline = threading.Event(), Deadline()
+    ran: list[str] = []
     running = asyncio.create_task(slots.run(finish.wait, 10))
     await asyncio.sleep(0)
     if why == "the deadline passed":
-        caller.deadline = time.monotonic() + 0.01
-    with acting_for(caller):
-        waiting = asyncio.create_task(slots.run(fail, picture))
-    del picture
+        deadline.at = time.monotonic() + 0.01
+    with within(deadline):
+        waiting = asyncio.create_task(slots.run(ran.append, "waited"))
     await asyncio.wait([waiting], timeout=0.1)
-    caller.gone = why == "the caller went away"
+    deadline.gone = why == "the caller went away"
     finish.set()
     await running
-    with pytest.raises((DeadlinePassedError, RuntimeError)):
+    with pytest.raises(DeadlinePassedError):
         await waiting
-    del waiting
     await slots.close()
-    assert kept() is None
+    assert ran == []
+
+
+async def test_of_room_no_more_is_in_use_and_a_cancelled_turn_is_passed_on() -> None:
+    room = Room(10)
+    order: list[str] = []
+
+    async def take(name: str) -> None:
+        async with room.taken(10):
+            assert room.in_use == 10
+            order.append(name)
+
+    with room.taken_now(10):
+        tasks = {name: asyncio.create_task(take(name)) for name in ("waits", "has its turn", "second")}
+        await asyncio.sleep(0)
+        tasks["waits"].cancel()
+        await asyncio.sleep(0)
+        assert (room.in_use, order) == (10, [])
+    tasks["has its turn"].cancel()  # its turn has come, and it has not run since
+    await asyncio.wait_for(tasks["second"], 10)
+    assert (order, room.in_use) == (["second"], 0)
+
+
+async def test_however_large_one_is_let_in_and_a_failure_gives_its_room_back() -> None:
+    room = Room(10)
+
+    async def fail(error: type[BaseException]) -> None:
+        async with room.taken(500):
+            assert not room.is_free
+            raise error
+
+    for error in (ValueError, asyncio.CancelledError):
+        with pytest.raises(error):
+            await fail(error)
+        assert room.is_free
+
+
+async def test_nobody_overtakes_those_who_wait() -> None:
+    room = Room(10)
+    with room.taken_now(10):
+        taking = asyncio.create_task(room.taken(10).__aenter__())
+        await asyncio.sleep(0)
+    assert not room.is_free
+    await asyncio.wait_for(taking, 10)
 
 
 def no_thread(_: threading.Thread) -> None:

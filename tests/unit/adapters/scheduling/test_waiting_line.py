@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 
-from adapters.inference.waiting_line import BULK_TURN, WaitingLine
-from domain.callers import Caller, acting_for, begin_bulk, set_deadline
+from adapters.scheduling.waiting_line import BULK_TURN, WaitingLine
+from domain.callers import Deadline, begin_bulk, set_deadline, within
 from domain.errors import BusyError, DeadlinePassedError
 
 Line = WaitingLine[str, str]
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 async def join(
-    line: Line, *names: str, bulk: bool = False, caller: Caller | None = None
+    line: Line, *names: str, bulk: bool = False, deadline: Deadline | None = None
 ) -> "list[asyncio.Future[str]]":
     async def joined() -> list[asyncio.Future[str]]:
         if bulk:
             begin_bulk()
-        with nullcontext() if caller is None else acting_for(caller):
+        with nullcontext() if deadline is None else within(deadline):
             return [line.join(name).result for name in names]
 
     return await in_its_own_context(joined())
@@ -70,14 +70,14 @@ async def test_more_than_its_capacity_are_refused_but_not_bulk_work() -> None:
 
 async def test_who_waits_no_more_gets_no_turn() -> None:
     line = Line(capacity=10)
-    gone, late = Caller(), Caller()
+    gone, late = Deadline(), Deadline()
     [cancelled] = await join(line, "cancelled")
-    [left] = await join(line, "left", caller=gone)
-    [too_late] = await join(line, "late", caller=late)
+    [left] = await join(line, "left", deadline=gone)
+    [too_late] = await join(line, "late", deadline=late)
     await join(line, "served")
     cancelled.cancel()
     gone.gone = True
-    late.deadline = 0.0
+    late.at = 0.0
     assert turns(line) == ["served"]
     for result in (left, too_late):
         with pytest.raises(DeadlinePassedError):

@@ -1,8 +1,7 @@
 """Turning a timm model into what `OpenVinoImageEncoder` runs. Needs torch."""
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import openvino
 import torch
 from torch.jit._trace import TracerWarning
 
-from adapters.encoders.exported_model import GOLDEN, GRAPH, ExportedModel
+from adapters.encoders.exported_model import GOLDEN, ExportedModel
 from adapters.encoders.golden_pictures import golden_pictures, least_cosine
+from adapters.encoders.image_features import ImageFeatures, TimmModel
 from adapters.encoders.openvino_image_encoder import OpenVinoRunner
 from adapters.encoders.preprocessing import Pixels
-from adapters.encoders.timm_model import ImageFeatures, PoolingChoice, TimmModel, load_timm_model
-from adapters.inference.new_directory import new_directory
+from adapters.inference.model_directory import GRAPH, new_directory
 from adapters.inference.openvino_graph import available_precisions
 from domain.embeddings import Embeddings
 from domain.errors import ModelError
@@ -31,61 +30,35 @@ CROPS_PER_PICTURE = 4
 LIBRARIES = ("openvino", "timm", "torch")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportedWithParity:
-    """What an export wrote, and how near it is to torch."""
-
-    exported: ExportedModel
-    cosines: Mapping[str, float]
-    """The least cosine to torch in f32, for each precision that this machine computes in."""
-
-
-def export_model(
-    model: str,
-    directory: Path,
-    *,
-    checkpoint: Path | None = None,
-    checkpoint_sha256: str | None = None,
-    revision: str | None = None,
-    input_size: int | None = None,
-    pooling: PoolingChoice = "auto",
-    cache: Path | None = None,
-) -> ExportedWithParity:
+def export_model(directory: Path, load: Callable[[], TimmModel]) -> tuple[ExportedModel, Mapping[str, float]]:
     """Write `directory`: graph, weights (fp16), golden embeddings, manifest and notice. All of it, or nothing.
 
-    The parameters are those of `load_timm_model`. Nothing is written unless OpenVINO's embeddings of the golden
-    pictures and of random crops of them agree with torch's.
+    Also the least cosine to torch in f32, for each precision that this machine computes in.
 
-    Raises ModelError: as `load_timm_model`; a model that cannot be converted or loses too much; a directory that
-    exists.
+    Nothing is written unless OpenVINO's embeddings of the golden pictures, and of random crops of them, agree with
+    torch's.
+
+    Raises ModelError: as `load`; a model that cannot be converted or loses too much; a directory that exists.
     """
     if directory.exists():
         raise ModelError(f"{directory} exists: remove it first, or choose another place.")
-    timm_model = load_timm_model(
-        model,
-        checkpoint=checkpoint,
-        checkpoint_sha256=checkpoint_sha256,
-        revision=revision,
-        input_size=input_size,
-        pooling=pooling,
-        cache=cache,
-    )
+    timm_model = load()
     with new_directory(directory) as new:
         golden = timm_model.preprocessing.prepared(golden_pictures())
         np.save(new / GOLDEN, embed(timm_model.features, golden))
         openvino.save_model(_converted(timm_model.features, golden), new / GRAPH, compress_to_fp16=True)
         (new / NOTICE).write_text(_notice(timm_model), encoding="utf-8")
-        written = ExportedModel.write(
+        written = ExportedModel.write_manifest(
             new,
             model=timm_model.name,
             weights_digest=timm_model.weights_digest,
             dimension=timm_model.features.dimension,
-            preprocessing=timm_model.preprocessing,
+            preprocessing=timm_model.preprocessing.as_mapping(),
             licence=timm_model.licence,
             made_with={name: version(name) for name in LIBRARIES},
         )
         cosines = _cosines(written, timm_model)
-    return ExportedWithParity(exported=ExportedModel.read(directory), cosines=cosines)
+    return ExportedModel.read(directory), cosines
 
 
 def embed(features: ImageFeatures, pixels: Pixels) -> Embeddings:

@@ -1,7 +1,7 @@
-"""The stage that a call has reached, for whoever measures it.
+"""The stage that a call has reached, as telemetry measures it.
 
 A context variable, as in `domain.callers`: what waits for its turn deep inside an adapter tells the stage of its call,
-and nobody in between passes anything on.
+and nothing in between passes it on.
 """
 
 from abc import abstractmethod
@@ -26,4 +26,4 @@ class Stage(Protocol):
 
 
 present_stage: ContextVar[Stage | None] = ContextVar("stage", default=None)
-"""The stage of the present call; None where nobody measures."""
+"""The stage of the present call; None where it is not measured."""

@@ -1,13 +1,12 @@
 import asyncio
 import threading
-import weakref
 from collections.abc import Sequence
 
 import pytest
 
-from adapters.inference import batch_queue
-from adapters.inference.batch_queue import BatchQueue
-from adapters.inference.slots import SlotsClosedError
+from adapters.scheduling import batch_queue
+from adapters.scheduling.batch_queue import BatchQueue
+from adapters.scheduling.slots import SlotsClosedError
 from domain.callers import set_deadline
 from domain.errors import DeadlinePassedError
 
@@ -81,31 +80,15 @@ async def test_only_those_fail_that_cannot_be_run() -> None:
     await queue.close()
 
 
-class Picture:
-    """Something large."""
-
-
-@pytest.mark.usefixtures("no_garbage_collection")
-@pytest.mark.parametrize("closed", [False, True], ids=["the model fails", "there is no model any more"])
-async def test_of_a_batch_that_fails_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
-    def run(pictures: Sequence[Picture]) -> Sequence[int]:
-        raise ValueError(f"{len(pictures)} pictures")
-
+async def test_a_thread_that_is_closed_fails_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(*_: object) -> None:
         raise SlotsClosedError
 
-    queue = BatchQueue[Picture, int](run, most=8, name="test")
-    if closed:
-        monkeypatch.setattr(queue._thread, "run", refuse)
-    pictures = [Picture() for _ in range(3)]
-    kept = [weakref.ref(picture) for picture in pictures]
-    waiting = [asyncio.create_task(queue.submit(picture)) for picture in pictures]
-    del pictures
-    failures = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {type(failure) for failure in failures} == {SlotsClosedError if closed else ValueError}
-    del waiting, failures
+    queue = BatchQueue[int, int](Model(), most=8, name="test")
+    monkeypatch.setattr(queue._thread, "run", refuse)
+    failures = await asyncio.gather(*(queue.submit(item) for item in range(3)), return_exceptions=True)
+    assert {type(failure) for failure in failures} == {SlotsClosedError}
     await queue.close()
-    assert [picture() for picture in kept] == [None, None, None]
 
 
 async def test_an_item_is_dropped_once_nobody_waits_for_it() -> None:

@@ -1,0 +1,1 @@
+"""Whose work goes next, and how much goes at once: waiting lines, slots, batches."""

@@ -1,0 +1,1 @@
+"""Finding, fetching, verifying and exporting models. What serves pictures imports nothing of it."""
