@@ -526,7 +526,7 @@ class TestEngine:
         [match] = await here.repository.nearest(a_query(an_embedding(1), limit=10))
         [(verb, _, [point])] = here.process.asked
         assert (verb, point.payload.keys()) == ("query", set(RECORD_FIELDS))
-        assert record_of(point.id, point.payload) == match.image == stored.record
+        assert record_of(point) == match.image == stored.record
 
     async def test_without_room_images_go_with_their_objects_and_none_come(self, here: Here) -> None:
         stored = [with_objects(1, count=3), with_objects(2, count=1)]

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from domain.embeddings import Embedding
+from domain.search import NearestQuery
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -86,20 +87,13 @@ class Point(NamedTuple):
     payload: Payload
 
 
-class StoredPoint(NamedTuple):
-    """A stored point, with the fields of its payload or the vector that were asked for."""
+class FoundPoint(NamedTuple):
+    """A stored point, with the fields of its payload or the vector that were asked for; of a query, with its score."""
 
     id: PointId
     payload: Payload
+    score: float = 0.0
     vector: Embedding | None = None
-
-
-class RankedPoint(NamedTuple):
-    """A point that a query found."""
-
-    id: PointId
-    score: float
-    payload: Payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,6 +109,19 @@ class VectorQuery:
     """Compare with every vector instead of asking the approximate index."""
     fields: Sequence[str] = ()
     """Which of their payloads to answer."""
+
+    @classmethod
+    def of(cls, query: NearestQuery, *, using: str, where: Where, fields: Sequence[str] = ()) -> "VectorQuery":
+        """For the part of the ranking from its start to the end of what is asked for."""
+        return cls(
+            vector=query.vector,
+            using=using,
+            limit=query.end,
+            where=where,
+            score_threshold=query.score_threshold,
+            exact=query.exact,
+            fields=fields,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,21 +216,21 @@ class Points(Protocol):
         """How many of the points that pass have each value at a path that has a payload index, exactly."""
 
     @abstractmethod
-    async def query(self, query: VectorQuery) -> Sequence[RankedPoint]:
+    async def query(self, query: VectorQuery) -> Sequence[FoundPoint]:
         """Best first, equal scores in an order of the backend's own."""
 
     @abstractmethod
-    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
+    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[FoundPoint]:
         """Like `query`, but of all points with one value at `by` only the best, so that `limit` counts values."""
 
     @abstractmethod
     async def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
-    ) -> Sequence[StoredPoint]:
+    ) -> Sequence[FoundPoint]:
         """Those of the points that are there; with a vector's name, those that have one of that name."""
 
     @abstractmethod
-    async def scroll(self, scroll: Scroll) -> tuple[Sequence[StoredPoint], PointId | None]:
+    async def scroll(self, scroll: Scroll) -> tuple[Sequence[FoundPoint], PointId | None]:
         """A part of the points that pass, and where to go on: None at the end."""
 
     @abstractmethod

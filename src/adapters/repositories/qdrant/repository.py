@@ -9,25 +9,11 @@ from uuid import UUID
 from typing_extensions import override
 
 from adapters.repositories.qdrant import layout
+from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.filters import image_filter, nearest_filter
 from adapters.repositories.qdrant.listing import keyset_page
 from adapters.repositories.qdrant.objects import Objects
-from adapters.repositories.qdrant.points import (
-    MOST_ATTEMPTS,
-    POINTS_PER_COMMIT,
-    VECTORS_AT_ONCE,
-    Delete,
-    Discard,
-    Point,
-    PointId,
-    Points,
-    RankedPoint,
-    Scroll,
-    Upsert,
-    VectorQuery,
-    chunks,
-    read_each,
-)
+from adapters.repositories.qdrant.points import Delete, Discard, FoundPoint, Point, PointId, Points, Upsert, VectorQuery
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.errors import ImageNotFoundError
@@ -74,12 +60,9 @@ class QdrantSimilarityRepository(SimilarityRepository):
     @override
     async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
         fields = (*layout.RECORD_FIELDS, *layout.GENERATION_FIELDS)
-        while points := await self.points.retrieve([str(id_)], fields=fields):
-            [(point, payload, _)] = points
-            if payload[layout.KIND] != layout.KIND_IMAGE:
-                break
-            record = replace(layout.record_of(point, payload), metadata=metadata)
-            if await self._objects.set_metadata(record, layout.Generation.of(point, payload)):
+        while points := await self._objects.images([str(id_)], fields):
+            record = replace(layout.record_of(points[0]), metadata=metadata)
+            if await self._objects.set_metadata(record, layout.Generation.of(points[0])):
                 return
         raise ImageNotFoundError([id_])
 
@@ -95,24 +78,22 @@ class QdrantSimilarityRepository(SimilarityRepository):
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         records: dict[ImageId, ImageRecord] = {}
         for some in _parts(ids, IDS_AT_ONCE):
-            points = await self.points.retrieve(some, fields=layout.RECORD_FIELDS)
-            images = [point for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE]
-            read = await read_each(lambda point: layout.record_of(point.id, point.payload), images)
-            records |= {record.id: record for record in read}
+            images = await self._objects.images(some, layout.RECORD_FIELDS)
+            records |= {record.id: record for record in await words.read_each(layout.record_of, images)}
         return records
 
     @override
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
         found: dict[ImageId, Embedding] = {}
-        for some in _parts(ids, VECTORS_AT_ONCE):
+        for some in _parts(ids, words.VECTORS_AT_ONCE):
             points = await self.points.retrieve(some, vector=layout.image_vector(self.space))
-            found |= {UUID(id_): normalised(vector) for id_, _, vector in points if vector is not None}
+            found |= {UUID(point.id): normalised(point.vector) for point in points if point.vector is not None}
         return found
 
     @override
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
         found: dict[ImageId, Embeddings | None] = {}
-        for some in _parts(ids, VECTORS_AT_ONCE):
+        for some in _parts(ids, words.VECTORS_AT_ONCE):
             found |= {UUID(id_): vectors for id_, vectors in (await self._objects.embeddings(some)).items()}
         return found
 
@@ -120,12 +101,10 @@ class QdrantSimilarityRepository(SimilarityRepository):
     async def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
 
         async def newest(where: Filter, limit: int) -> Sequence[ImageRecord]:
-            points, _ = await self.points.scroll(
-                Scroll(
-                    where=image_filter(where), limit=limit, fields=layout.RECORD_FIELDS, descending=layout.CREATED_AT
-                )
-            )
-            return await read_each(lambda point: layout.record_of(point.id, point.payload), points)
+            which, by = image_filter(where), layout.CREATED_AT
+            scroll = words.Scroll(where=which, limit=limit, fields=layout.RECORD_FIELDS, descending=by)
+            points, _ = await self.points.scroll(scroll)
+            return await words.read_each(layout.record_of, points)
 
         (items, next_cursor), total = await asyncio.gather(
             keyset_page(newest, limit=limit, after=after, where=where), self.count(where)
@@ -134,26 +113,20 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
     @override
     async def nearest(self, query: NearestQuery) -> Sequence[Match]:
-        asked = VectorQuery(
-            vector=query.checked(self.space).vector,
-            using=layout.image_vector(self.space),
-            limit=query.end,
-            where=nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out]),
-            score_threshold=query.score_threshold,
-            exact=query.exact,
-        )
+        where = nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out])
+        asked = VectorQuery.of(query.checked(self.space), using=layout.image_vector(self.space), where=where)
 
-        async def best(asked: VectorQuery) -> Sequence[RankedPoint]:
+        async def best(asked: VectorQuery) -> Sequence[FoundPoint]:
             """With the records of a first page at once. Of a wider answer most would be thrown away."""
             is_page = asked.limit == query.limit + 1
             return await self.points.query(replace(asked, fields=layout.RECORD_FIELDS) if is_page else asked)
 
-        for _ in range(MOST_ATTEMPTS):
+        for _ in range(words.MOST_ATTEMPTS):
             page = await ranked(self.points, best, asked, slice(query.offset, query.end), lambda point: point.id)
+            stored = [point for point in page if point.payload]
             bare = [point.id for point in page if not point.payload]
-            stored = await self.points.retrieve(bare, fields=layout.RECORD_FIELDS) if bare else ()
-            payloads = {point.id: point.payload for point in page} | {point.id: point.payload for point in stored}
-            read = await read_each(lambda each: layout.record_of(*each), [each for each in payloads.items() if each[1]])
+            stored += await self._objects.images(bare, layout.RECORD_FIELDS)
+            read = await words.read_each(layout.record_of, stored)
             records = {str(record.id): record for record in read if query.where.matches(record)}
             matches = [Match(score=each.score, image=records[each.id]) for each in page if each.id in records]
             if len(matches) == len(page):  # else some were changed between the two requests, and others come next
@@ -195,7 +168,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
 def _parts(ids: Collection[ImageId], size: int) -> Iterator[list[PointId]]:
     """The ids of points, each once, in lists of at most `size`."""
-    return chunks(dict.fromkeys(map(str, ids)), size)
+    return words.chunks(dict.fromkeys(map(str, ids)), size)
 
 
 def _commits(images: Sequence[IndexedImage], space: EmbeddingSpace) -> list[tuple[list[Point], list[Point]]]:
@@ -210,7 +183,7 @@ def _commits(images: Sequence[IndexedImage], space: EmbeddingSpace) -> list[tupl
         size = 1 + len(image.record.objects)
         if not commits or size > room:
             commits.append(([], []))
-            room = POINTS_PER_COMMIT
+            room = words.POINTS_PER_COMMIT
         room -= size
         generation = layout.Generation.new(image.record)
         commits[-1][0].append(layout.image_point(image.record, generation, image.embedding, space))

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import qdrant_edge as edge
 
 from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.embedded.requests import ShardLayout, Write
-from adapters.repositories.qdrant.layout import IndexKind
-from adapters.repositories.qdrant.points import Delete, PointId, RankedPoint, StoredPoint, VectorQuery, Where
+from adapters.repositories.qdrant.points import Delete, FoundPoint, PointId, VectorQuery, Where
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 
 HNSW_EF = 256
@@ -42,10 +42,7 @@ _GROWTH = 4
 
 _FIRST_FACETS = 4096
 
-_SCHEMAS = {
-    IndexKind.KEYWORD: edge.PayloadSchemaType.Keyword,
-    IndexKind.INTEGER: edge.PayloadSchemaType.Integer,
-}
+_SCHEMAS = {"keyword": edge.PayloadSchemaType.Keyword, "integer": edge.PayloadSchemaType.Integer}
 
 
 class Engine:
@@ -100,59 +97,49 @@ class Engine:
                 return {hit.value: hit.count for hit in hits if hit.count}  # values of before come with 0
             limit *= 8
 
-    def query(self, query: VectorQuery) -> list[RankedPoint]:
+    def query(self, query: VectorQuery) -> list[FoundPoint]:
         """See `Points`. Scores are cosines of the original vectors, though int8 copies find the candidates."""
-        return [
-            RankedPoint(str(hit.id), hit.score, (query.fields and hit.payload) or {})
-            for hit in self._hits(query, query.limit, query.fields)
-        ]
-
-    def query_groups(self, query: VectorQuery, *, by: str) -> list[RankedPoint]:
-        """See `Points`: the engine has no groups of its own."""
-        limit, fields = _HITS_PER_GROUP * query.limit, (*query.fields, by)
-        while True:
-            hits = self._hits(query, limit, fields)
-            best: dict[str, RankedPoint] = {}
-            for hit in hits:
-                payload = hit.payload or {}
-                if payload[by] not in best:
-                    best[payload[by]] = RankedPoint(str(hit.id), hit.score, payload)
-                    if len(best) == query.limit:
-                        break
-            if len(best) == query.limit or len(hits) < limit:
-                return list(best.values())
-            limit *= _GROWTH
-
-    def _hits(self, query: VectorQuery, limit: int, fields: Sequence[str]) -> list[edge.ScoredPoint]:
         exact = query.exact
         quantization = edge.QuantizationSearchParams(
             ignore=exact, rescore=True, oversampling=None if exact else OVERSAMPLING
         )
-        return self._shard.query(
+        hits = self._shard.query(
             edge.QueryRequest(
-                limit=limit,
+                limit=query.limit,
                 query=edge.Query.Nearest(query.vector.tolist(), using=query.using),
                 filter=_filter(query.where),
                 score_threshold=query.score_threshold,
-                with_payload=_only(fields),
+                with_payload=_only(query.fields),
                 params=edge.SearchParams(hnsw_ef=HNSW_EF, exact=exact, quantization=quantization),
             )
         )
+        return [FoundPoint(str(hit.id), hit.payload or {}, hit.score) for hit in hits]
+
+    def query_groups(self, query: VectorQuery, *, by: str) -> list[FoundPoint]:
+        """See `Points`: the engine has no groups of its own."""
+        asked = replace(query, limit=_HITS_PER_GROUP * query.limit, fields=(*query.fields, by))
+        while True:
+            hits = self.query(asked)
+            best = {hit.payload[by]: hit for hit in reversed(hits)}  # the last one set is the best
+            if len(best) >= query.limit or len(hits) < asked.limit:
+                return sorted(best.values(), key=lambda hit: -hit.score)[: query.limit]
+            asked = replace(asked, limit=_GROWTH * asked.limit)
 
     def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
-    ) -> list[StoredPoint]:
+    ) -> list[FoundPoint]:
         """See `Points`."""
         points = self._shard.retrieve(list(ids), _only(fields), [vector] if vector else False)
+        if vector is None:
+            return [FoundPoint(str(point.id), point.payload or {}) for point in points]
         return [
-            StoredPoint(str(point.id), (fields and point.payload) or {}, _vector(point, vector))
+            FoundPoint(str(point.id), {}, vector=np.asarray(point.vector[vector], dtype=np.float32))  # type: ignore[index,call-overload]
             for point in points
-            if vector is None or vector in point.vector  # type: ignore[operator]
+            if vector in point.vector  # type: ignore[operator]
         ]
 
-    def scroll(self, scroll: words.Scroll) -> tuple[list[StoredPoint], PointId | None]:
+    def scroll(self, scroll: words.Scroll) -> tuple[list[FoundPoint], PointId | None]:
         """See `Points`."""
-        by_value = edge.OrderBy(scroll.descending, edge.Direction.Desc) if scroll.descending else None
         points, rest = self._shard.scroll(
             edge.ScrollRequest(
                 limit=scroll.limit,
@@ -160,58 +147,43 @@ class Engine:
                 filter=_filter(scroll.where),
                 with_payload=_only(scroll.fields),
                 with_vector=False,
-                order_by=by_value,
+                order_by=edge.OrderBy(scroll.descending, edge.Direction.Desc) if scroll.descending else None,
             )
         )
-        found = [StoredPoint(str(point.id), point.payload or {}) for point in points]
+        found = [FoundPoint(str(point.id), point.payload or {}) for point in points]
         return found, None if rest is None else str(rest)
 
     # Writing
 
     def write(self, writes: Sequence[Write]) -> list[LookalikeError | None]:
-        """Apply writes in order, then flush once, so that they survive a kill. The failure of each write, or None."""
+        """Apply writes in order, then flush once, so that they survive a kill. The failure of each write, or None.
+
+        Where that fails they are applied one by one, so that only those fail which cannot be done.
+        """
+        try:
+            self._apply([operation for write in writes for operation in write])
+        except Exception as error:  # the engine raises nothing more specific
+            if len(writes) > 1:
+                return [outcome for write in writes for outcome in self.write([write])]
+            refused = RepositoryUnavailableError(f"The index refused a change: {error}")
+            return [error if isinstance(error, LookalikeError) else refused]
+        return [None] * len(writes)
+
+    def _apply(self, operations: Sequence[words.Operation]) -> None:
         # The engine dies of a full disk (SIGBUS in its mapped files): refuse before. Deleting must stay possible.
         is_full = shutil.disk_usage(self._directory).free < self._reserve_bytes
-        outcomes: list[LookalikeError | None] = [None] * len(writes)
-        for operation, places in _merged(writes):
-            # A write ends where it fails: it must not delete what it was to replace.
-            failure = next((outcomes[place] for place in places if outcomes[place] is not None), None)
-            if failure is None and is_full and not isinstance(operation, Delete):
-                failure = self._full()
-            try:
-                if failure is None:
-                    self._update(operation)
-            except Exception as error:  # the engine raises nothing more specific
-                failure = RepositoryUnavailableError(f"The index refused a change: {error}")
-            for place in places:
-                outcomes[place] = failure
-        self._discard(
-            [
-                id_
-                for write, outcome in zip(writes, outcomes, strict=True)
-                if outcome is None
-                for operation in write
-                if isinstance(operation, words.Discard)
-                for id_ in operation.ids
-            ]
-        )
+        for operation in _merged(operations):
+            if is_full and not isinstance(operation, Delete):
+                raise StorageFullError(
+                    f"No room is left to store images: {self._directory} has less than the reserve of "
+                    f"{self._reserve_bytes / 1e6:.0f} MB free. Delete images or make room."
+                )
+            self._update(operation)
         try:
-            self._shard.flush()
-        except Exception as error:  # the engine raises nothing more specific
-            return [RepositoryUnavailableError(f"The index could not be flushed: {error}")] * len(writes)
-        return outcomes
-
-    def _discard(self, ids: Sequence[PointId]) -> None:
-        try:
-            self._update(Delete(ids))
+            self._update(Delete([id_ for each in operations if isinstance(each, words.Discard) for id_ in each.ids]))
         except Exception as error:  # the engine raises nothing more specific
             print(f"lookalike: objects that were replaced are left in the index: {error}", file=sys.stderr)  # noqa: T201
-
-    def _full(self) -> StorageFullError:
-        return StorageFullError(
-            f"No room is left to store images: {self._directory} has less than the reserve of "
-            f"{self._reserve_bytes / 1e6:.0f} MB free. Delete images or make room."
-        )
+        self._shard.flush()
 
     def _update(self, operation: words.Operation) -> None:
         match operation:
@@ -268,20 +240,19 @@ class Engine:
         self._shard.close()
 
 
-def _merged(writes: Sequence[Write]) -> list[tuple[words.Operation, list[int]]]:
-    """The operations of all writes in their order, but for what they discard, each with the places of its writes.
+def _merged(operations: Sequence[words.Operation]) -> list[words.Operation]:
+    """All but what is discarded, in order.
 
     Upserts that follow each other are one, hence one entry of the engine's log: many times as fast as one by one, and
     no crash comes in between.
     """
-    merged: list[tuple[words.Operation, list[int]]] = []
-    for place, write in enumerate(writes):
-        for operation in write:
-            before = merged[-1][0] if merged else None
-            if isinstance(operation, words.Upsert) and isinstance(before, words.Upsert):
-                merged[-1] = (words.Upsert([*before.points, *operation.points]), [*merged[-1][1], place])
-            elif not isinstance(operation, words.Discard):
-                merged.append((operation, [place]))
+    merged: list[words.Operation] = []
+    for operation in operations:
+        before = merged[-1] if merged else None
+        if isinstance(operation, words.Upsert) and isinstance(before, words.Upsert):
+            merged[-1] = words.Upsert([*before.points, *operation.points])
+        elif not isinstance(operation, words.Discard):
+            merged.append(operation)
     return merged
 
 
@@ -352,7 +323,3 @@ def _condition(condition: words.Condition) -> Any:  # noqa: ANN401 - the engine'
 
 def _only(fields: Sequence[str]) -> edge.PayloadSelector | bool:
     return edge.PayloadSelector.Include(list(fields)) if fields else False
-
-
-def _vector(point: edge.Record, name: str | None) -> np.ndarray[Any, Any] | None:
-    return None if name is None else np.asarray(point.vector[name], dtype=np.float32)  # type: ignore[index,call-overload]

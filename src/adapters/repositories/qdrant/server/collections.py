@@ -171,7 +171,7 @@ class QdrantCollections:
         for path, kind in layout.payload_indexes(self._layout.indexed_metadata).items():
             if _plain(path) in present:
                 continue
-            schema = models.PayloadSchemaType(kind.value)
+            schema = models.PayloadSchemaType(kind)
             await self._connection.call(AsyncQdrantClient.create_payload_index, name, path, schema, wait=is_empty)
             if not is_empty:
                 _log.info("Filters on %s are slower until the Qdrant server has built an index of it.", _plain(path))

@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,15 +13,13 @@ from typing_extensions import override
 
 from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.layout import KIND
-from adapters.repositories.qdrant.points import PointId, Points, RankedPoint, StoredPoint, VectorQuery, Where
+from adapters.repositories.qdrant.points import FoundPoint, PointId, Points, VectorQuery, Where
 from adapters.repositories.qdrant.server.collections import QdrantCollection, QdrantCollections
 from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.errors import ConfigurationError, EmbeddingSpaceError, LookalikeError, RepositoryUnavailableError
 
 R = TypeVar("R")
-T = TypeVar("T")
-F = TypeVar("F", models.Record, models.ScoredPoint)
 
 POINTS_PER_REQUEST = 64
 """Half of the 32 MB that a server takes in one request by default, where each has vectors of 4,096, all the metadata
@@ -80,82 +77,91 @@ class ServerPoints(Points):
             limit *= 10  # there may be more values than were asked for
 
     @override
-    async def query(self, query: VectorQuery) -> Sequence[RankedPoint]:
-        async def ask() -> Sequence[models.ScoredPoint]:
-            answer = await self._ask(
-                AsyncQdrantClient.query_points,
-                with_payload=_with_kind(query.fields) if query.fields else False,
-                **_nearest(query),
-            )
-            return answer.points
-
-        return _ranked_points(await _undisturbed(ask, drop=True) if query.fields else await ask())
+    async def query(self, query: VectorQuery) -> Sequence[FoundPoint]:
+        request, asked = AsyncQdrantClient.query_points, _nearest(query)
+        if not query.fields:
+            return _found((await self._ask(request, with_payload=False, **asked)).points)
+        found, _ = await self._undisturbed(
+            request, lambda answer: answer.points, fields=query.fields, drop=True, **asked
+        )
+        return found
 
     @override
-    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
+    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[FoundPoint]:
         """The server may answer with fewer groups than it has, where a few have many of the nearest points.
 
         It is asked for more until it has none.
         """
-        best: list[RankedPoint] = []
+        best: list[FoundPoint] = []
         while len(best) < query.limit:
             have = words.OneOf(by, [str(point.payload[by]) for point in best])
             where = Where(must=[query.where], must_not=[have]) if best else query.where
-            more = await self._groups(replace(query, where=where, limit=query.limit - len(best)), by)
+            more, _ = await self._undisturbed(
+                AsyncQdrantClient.query_points_groups,
+                lambda answer: [group.hits[0] for group in answer.groups],
+                fields=(*query.fields, by),
+                drop=True,
+                group_by=by,
+                group_size=1,
+                **_nearest(replace(query, where=where, limit=query.limit - len(best))),
+            )
             if not more:
                 break
             best += more
         return sorted(best, key=lambda point: -point.score)
 
-    async def _groups(self, query: VectorQuery, by: str) -> Sequence[RankedPoint]:
-        async def ask() -> Sequence[models.ScoredPoint]:
-            answer = await self._ask(
-                AsyncQdrantClient.query_points_groups,
-                group_by=by,
-                group_size=1,
-                with_payload=_with_kind((*query.fields, by)),
-                **_nearest(query),
-            )
-            return [group.hits[0] for group in answer.groups]
-
-        return _ranked_points(await _undisturbed(ask, drop=True))
-
     @override
     async def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
-    ) -> Sequence[StoredPoint]:
-        wanted = {"with_payload": _with_kind(fields), "with_vectors": [vector] if vector else False}
-        found: list[models.Record] = []
+    ) -> Sequence[FoundPoint]:
+        found: list[FoundPoint] = []
         for some in words.chunks(ids, IDS_PER_REQUEST):
-            found += await _undisturbed(partial(self._ask, AsyncQdrantClient.retrieve, some, **wanted))
-        if vector is None:
-            return _stored_points(found)
-        return [
-            StoredPoint(str(point.id), {}, np.asarray(point.vector[vector], dtype=np.float32))
-            for point in found
-            if isinstance(point.vector, dict) and vector in point.vector
-        ]
+            more, _ = await self._undisturbed(
+                AsyncQdrantClient.retrieve,
+                lambda answer: answer,
+                fields=fields,
+                ids=some,
+                with_vectors=[vector] if vector else False,
+            )
+            found += more
+        return [point for point in found if vector is None or point.vector is not None]
 
     @override
-    async def scroll(self, scroll: words.Scroll) -> tuple[Sequence[StoredPoint], PointId | None]:
+    async def scroll(self, scroll: words.Scroll) -> tuple[Sequence[FoundPoint], PointId | None]:
         path, descending = scroll.descending, models.Direction.DESC
-        by_value = models.OrderBy(key=path, direction=descending) if path else None
-        rest: models.ExtendedPointId | None = None
-
-        async def ask() -> Sequence[models.Record]:
-            nonlocal rest
-            found, rest = await self._ask(
-                AsyncQdrantClient.scroll,
-                scroll_filter=_filter(scroll.where),
-                limit=scroll.limit,
-                offset=scroll.after,
-                order_by=by_value,
-                with_payload=_with_kind(scroll.fields),
-            )
-            return found
-
-        found = _stored_points(await _undisturbed(ask))
+        found, (_, rest) = await self._undisturbed(
+            AsyncQdrantClient.scroll,
+            lambda answer: answer[0],
+            fields=scroll.fields,
+            scroll_filter=_filter(scroll.where),
+            limit=scroll.limit,
+            offset=scroll.after,
+            order_by=models.OrderBy(key=path, direction=descending) if path else None,
+        )
         return found, None if rest is None else str(rest)
+
+    async def _undisturbed(
+        self,
+        request: Callable[..., Awaitable[R]],
+        points_in: Callable[[R], Sequence[models.Record | models.ScoredPoint]],
+        *,
+        fields: Sequence[str],
+        drop: bool = False,
+        **kwargs: object,
+    ) -> tuple[list[FoundPoint], R]:
+        """What a request finds while no point of it is deleted; at last, of a ranking, what is left of it (`drop`).
+
+        A scroll or a retrieval must not lack a point that is there: it raises RepositoryUnavailableError at last.
+        """
+        for attempt in range(words.MOST_ATTEMPTS):
+            await asyncio.sleep(attempt * _PAUSE_SECONDS)
+            answer = await self._ask(request, with_payload=list({*fields, KIND}), **kwargs)
+            found = _found(points_in(answer))
+            # Every point of ours has a kind: these were still there when their payloads were read.
+            whole = [point for point in found if KIND in point.payload]
+            if len(whole) == len(found) or (drop and attempt == words.MOST_ATTEMPTS - 1):
+                return whole, answer
+        raise RepositoryUnavailableError("The index changes faster than it can be read.")
 
     @override
     async def write(self, operations: Sequence[words.Operation]) -> None:
@@ -252,46 +258,21 @@ def _require_same_space(now: QdrantCollection, before: QdrantCollection) -> None
         )
 
 
-# Answers
+# Our words in the server's
 
 
-def _is_whole(point: models.Record | models.ScoredPoint) -> bool:
-    """Whether the point was still there when its payload was read: every point of ours has a kind."""
-    return KIND in (point.payload or {})
-
-
-async def _undisturbed(ask: Callable[[], Awaitable[Sequence[F]]], *, drop: bool = False) -> Sequence[F]:
-    """What `ask` finds while no point of it is deleted; at last, of a ranking, what is left of it (`drop`).
-
-    A scroll or a retrieval must not lack a point that is there: it raises RepositoryUnavailableError at last.
-    """
-    for attempt in range(words.MOST_ATTEMPTS):
-        await asyncio.sleep(attempt * _PAUSE_SECONDS)
-        found = await ask()
-        whole = [point for point in found if _is_whole(point)]
-        if len(whole) == len(found) or (drop and attempt == words.MOST_ATTEMPTS - 1):
-            return whole
-    raise RepositoryUnavailableError("The index changes faster than it can be read.")
-
-
-def _stored_points(points: Iterable[models.Record]) -> list[StoredPoint]:
-    return [StoredPoint(str(point.id), point.payload or {}) for point in points]
-
-
-def _ranked_points(points: Iterable[models.ScoredPoint]) -> list[RankedPoint]:
-    return [RankedPoint(str(point.id), point.score, point.payload or {}) for point in points]
-
-
-# Requests
+def _found(points: Sequence[models.Record | models.ScoredPoint]) -> list[FoundPoint]:
+    found: list[FoundPoint] = []
+    for point in points:
+        vectors = [*point.vector.values()] if isinstance(point.vector, dict) else []  # one, where one was asked for
+        vector = np.asarray(vectors[0], dtype=np.float32) if vectors else None
+        score = point.score if isinstance(point, models.ScoredPoint) else 0.0
+        found.append(FoundPoint(str(point.id), point.payload or {}, score, vector))
+    return found
 
 
 def _point_struct(point: words.Point) -> models.PointStruct:
     return models.PointStruct(id=point.id, vector={point.vector_name: point.vector.tolist()}, payload=point.payload)
-
-
-def _with_kind(fields: Iterable[str]) -> list[str]:
-    """These fields of the payload, and the one by which `_is_whole` judges."""
-    return list({*fields, KIND})
 
 
 def _nearest(query: VectorQuery) -> dict[str, Any]:
