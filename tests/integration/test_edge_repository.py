@@ -24,7 +24,7 @@ import pytest
 from adapters.repositories.qdrant.embedded import process
 from adapters.repositories.qdrant.embedded.manifest import Manifest
 from adapters.repositories.qdrant.embedded.process import START_ATTEMPTS, EngineProcess
-from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
+from adapters.repositories.qdrant.embedded.requests import ShardLayout
 from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
 from adapters.repositories.qdrant.layout import FORMAT
 from domain.callers import Caller, acting_for
@@ -116,7 +116,7 @@ def let_start(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, *, times:
             child.send_signal(number)
         return child
 
-    monkeypatch.setattr(process.subprocess, "Popen", start_and_signal)
+    monkeypatch.setattr(subprocess, "Popen", start_and_signal)
     return started
 
 
@@ -801,7 +801,7 @@ def test_an_owner_whose_parent_is_gone_before_its_reply_ends_without_a_word(tmp_
         ) as owner,
     ):
         theirs.close()
-        pipe.send(Request("open", (tmp_path / "shard", layout, True), {}, others_wait=True))
+        pipe.send((tmp_path / "shard", layout, True))
         pipe.close()
         assert owner.communicate(timeout=60) == (b"", b"")
         assert owner.returncode == 0

@@ -55,7 +55,8 @@ def parent(engine: FakeEngine, tmp_path: Path) -> Iterator[Connection]:
     parent, theirs = Pipe()
     serving = threading.Thread(target=worker.serve, args=[theirs])
     serving.start()
-    assert ask(parent, "open", tmp_path, LAYOUT, False) is None
+    parent.send((tmp_path, LAYOUT, False))
+    assert parent.recv() is None
     yield parent
     parent.close()
     serving.join()

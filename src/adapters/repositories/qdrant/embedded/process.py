@@ -5,16 +5,13 @@ import logging
 import os
 import socket
 import struct
-import subprocess
-import sys
 import time
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from adapters.inference.cores import ONE_THREAD
 from adapters.inference.slots import started_threads
+from adapters.processes.child import ChildProcess
 from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened
 from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
 from domain.callers import raise_if_over, seconds_left
@@ -53,7 +50,7 @@ class EngineProcess:
             self._thread = started_threads(1, name="index")
         except RuntimeError as error:
             raise _not_started(error) from error
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
         self._pipe: Connection | None = None
         """To a process that has the shard open; None while none has."""
         self._asking = 0
@@ -154,26 +151,13 @@ class EngineProcess:
         return pipe
 
     def _start(self, create: bool) -> Connection:
-        """A fresh interpreter, which has inherited nothing of this one: neither locks, nor threads, nor `__main__`.
-
-        It is in a session of its own, since a terminal's interrupts are for the parent to handle.
-        """
         try:
-            pipe, theirs = Pipe()
-            with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    # -P keeps the working directory's modules from being taken for ours
-                    [sys.executable, "-P", "-m", "adapters.repositories.qdrant.embedded.worker", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=2,  # whatever a library prints is no answer
-                    env=os.environ | ONE_THREAD,
-                    start_new_session=True,
-                )
+            self._process = ChildProcess("adapters.repositories.qdrant.embedded.worker")
         except OSError as error:
             raise _not_started(error) from error
+        pipe = Connection(self._process.socket.detach())
         try:
-            pipe.send(Request("open", (self._directory, self._layout, create)))
+            pipe.send((self._directory, self._layout, create))
             failure = pipe.recv()
         except (EOFError, OSError) as error:
             failure = IndexDamagedError(
@@ -189,18 +173,14 @@ class EngineProcess:
 
     def _close(self) -> None:
         if self._pipe is not None and self._process is not None:
-            try:
-                self._pipe.send(Request("close"))
-                self._process.wait()
-            except OSError:
-                pass
+            self._pipe.close()
+            self._process.wait()
         self._kill()
 
     def _kill(self) -> None:
         """End the process at once, if there is one. What it has acknowledged is durable."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None

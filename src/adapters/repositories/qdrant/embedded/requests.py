@@ -12,7 +12,7 @@ Write = Sequence[Operation]
 
 
 class Request(NamedTuple):
-    """A method of the engine to call, or `open` or `close`. The answer is what it returns, or a LookalikeError."""
+    """A method of the engine to call. The answer is what it returns, or a LookalikeError."""
 
     verb: str
     args: tuple[Any, ...] = ()

@@ -5,15 +5,13 @@ The process ends when the pipe closes, and on Linux is killed with its parent ev
 orphan keeps the shard's lock. A kill loses nothing that was acknowledged: every write is flushed first.
 """
 
-import ctypes
 import shutil
-import signal
 import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from adapters.inference.heaps import bound_heaps
+from adapters.processes.beginning import begin
 from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, Engine, is_lock_error
 from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened, in_use
 from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
@@ -28,20 +26,24 @@ BUSY_CHANGES = 4_000
 NEVER_IDLE_SECONDS = 300.0
 """A service that is asked something every second has no idle moment: it optimizes so often between two requests."""
 
-PR_SET_PDEATHSIG = 1
-
 
 def serve(pipe: Connection) -> None:
-    """Answer requests one after the other, and optimize when idle, until the parent closes or is gone."""
+    """Open a shard and answer requests one after the other, until the parent closes the pipe or is gone.
+
+    Optimizes when idle, and between two requests where changes pile up.
+    """
     engine: Engine | None = None
     try:
-        while (request := _next(pipe, engine)).verb != "close":
-            if request.verb == "open":
-                engine, failure = _opened(*request.args)
-                pipe.send(failure)
-            else:
-                pipe.send(_answer(engine, request))
-            if engine is not None and _is_time(engine, others_wait=request.others_wait):
+        engine, failure = _opened(*pipe.recv())
+        pipe.send(failure)
+        while engine is not None:
+            if engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
+                _optimize(engine)
+            request: Request = pipe.recv()
+            pipe.send(_answer(engine, request))
+            never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
+            enough = IDLE_CHANGES if never_idle else BUSY_CHANGES
+            if engine.unoptimized >= (2 * BUSY_CHANGES if request.others_wait else enough):
                 _optimize(engine)
     except (EOFError, OSError):
         pass
@@ -49,15 +51,7 @@ def serve(pipe: Connection) -> None:
         engine.close()
 
 
-def _next(pipe: Connection, engine: Engine | None) -> Request:
-    """The next request, after an optimization if it is a while in coming."""
-    if engine is not None and engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
-        _optimize(engine)
-    request: Request = pipe.recv()
-    return request
-
-
-def _answer(engine: Engine | None, request: Request) -> object:
+def _answer(engine: Engine, request: Request) -> object:
     try:
         return getattr(engine, request.verb)(*request.args, **request.kwargs)
     except Exception as error:  # the engine raises nothing more specific
@@ -78,14 +72,6 @@ def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine 
         return None, IndexDamagedError(cannot_be_opened(directory, str(error)))
 
 
-def _is_time(engine: Engine, *, others_wait: bool) -> bool:
-    """Whether to optimize between two requests."""
-    if others_wait:
-        return engine.unoptimized >= 2 * BUSY_CHANGES
-    never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
-    return engine.unoptimized >= (IDLE_CHANGES if never_idle else BUSY_CHANGES)
-
-
 def _optimize(engine: Engine) -> None:
     try:
         engine.optimize()
@@ -94,17 +80,6 @@ def _optimize(engine: Engine) -> None:
         print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
 
 
-def main() -> None:
-    """Serve the pipe until it closes."""
-    bound_heaps()
-    # An interrupt of the terminal or a stop of the service goes to the parent, which finishes its work and then
-    # closes the pipe.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    serve(Connection(int(sys.argv[1])))
-
-
 if __name__ == "__main__":
-    main()
+    begin(end_with_parents_thread=True)
+    serve(Connection(int(sys.argv[1])))
