@@ -47,9 +47,9 @@ async def test_writes_gather_while_a_batch_is_committed() -> None:
     engine = FakeEngine()
     queue = WriteQueue(engine.commit)
     engine.gate.clear()
-    first = asyncio.create_task(queue.put(a_deletion(0)))
+    first = queue.put(a_deletion(0))
     await engine.began.wait()
-    others = [asyncio.create_task(queue.put(a_deletion(number))) for number in range(1, 20)]
+    others = [queue.put(a_deletion(number)) for number in range(1, 20)]
     await asyncio.sleep(0)
     assert not first.done()
     engine.gate.set()
@@ -101,7 +101,7 @@ async def test_a_cancelled_caller_disturbs_nobody_and_finish_waits_for_its_write
     queue = WriteQueue(engine.commit)
     engine.gate.clear()
     writes = [an_upsert(1), an_upsert(2)]
-    cancelled, patient = (asyncio.create_task(queue.put(write)) for write in writes)
+    cancelled, patient = (queue.put(write) for write in writes)
     await engine.began.wait()
     cancelled.cancel()
     finishing = asyncio.create_task(queue.finish())

@@ -42,10 +42,9 @@ class EmbeddedPoints(Points):
     async def write(self, operations: Sequence[Operation]) -> None:
         """A write that has begun is finished, whatever becomes of its caller."""
         raise_if_over()
-        if all(isinstance(operation, Discard) for operation in operations):
-            self._writes.put_unattended(operations)
-        else:
-            await self._writes.put(operations)
+        written = self._writes.put(operations)
+        if not all(isinstance(operation, Discard) for operation in operations):
+            await written
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[LookalikeError | None]:
         outcomes: Sequence[LookalikeError | None] = await self.process.ask("write", writes)

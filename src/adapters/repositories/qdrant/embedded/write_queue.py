@@ -22,20 +22,15 @@ class WriteQueue:
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
-        self._waiting: deque[tuple[Write, asyncio.Future[LookalikeError | None]]] = deque()
+        self._waiting: deque[tuple[Write, asyncio.Future[None]]] = deque()
         self._committing: asyncio.Task[None] | None = None
 
-    async def put(self, write: Write) -> None:
-        """Return once the write is durable. Raises the write's failure, and what `commit` raises.
+    def put(self, write: Write) -> asyncio.Future[None]:
+        """Let the write be made durable with the next ones. The future ends then, or raises what failed.
 
-        A caller that is cancelled leaves its write in the queue.
+        A caller that is cancelled, or does not wait, leaves its write in the queue.
         """
-        if (failure := await self.put_unattended(write)) is not None:
-            raise failure
-
-    def put_unattended(self, write: Write) -> asyncio.Future[LookalikeError | None]:
-        """Let the write be made durable with the next ones; its failure, or None, for who waits."""
-        outcome: asyncio.Future[LookalikeError | None] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged as unseen
         self._waiting.append((write, outcome))
         if self._committing is None:
@@ -53,27 +48,24 @@ class WriteQueue:
             while self._waiting:
                 await asyncio.sleep(GATHER_SECONDS)
                 batch = self._next_batch()
+                failures: Sequence[Exception | None]
                 try:
-                    outcomes = await self._commit([write for write, _ in batch])
+                    failures = await self._commit([write for write, _ in batch])
                 except Exception as error:  # whatever it is, it is the callers'
-                    for _, waiting in batch:
-                        if not waiting.done():
-                            waiting.set_exception(error)
-                    continue
-                for (_, waiting), outcome in zip(batch, outcomes, strict=True):
+                    failures = [error] * len(batch)
+                for (_, waiting), failure in zip(batch, failures, strict=True):
                     if not waiting.done():
-                        waiting.set_result(outcome)
+                        waiting.set_result(None) if failure is None else waiting.set_exception(failure)
         finally:
             self._committing = None
 
-    def _next_batch(self) -> list[tuple[Write, asyncio.Future[LookalikeError | None]]]:
-        batch = [self._waiting.popleft()]
-        points = _points(batch[0][0])
-        while self._waiting and points + _points(self._waiting[0][0]) <= POINTS_PER_COMMIT:
-            points += _points(self._waiting[0][0])
+    def _next_batch(self) -> list[tuple[Write, asyncio.Future[None]]]:
+        batch: list[tuple[Write, asyncio.Future[None]]] = []
+        points = 0
+        while self._waiting:
+            upserts = [operation for operation in self._waiting[0][0] if isinstance(operation, Upsert)]
+            points += max(1, sum(len(upsert.points) for upsert in upserts))
+            if batch and points > POINTS_PER_COMMIT:
+                break
             batch.append(self._waiting.popleft())
         return batch
-
-
-def _points(write: Write) -> int:
-    return max(1, sum(len(operation.points) for operation in write if isinstance(operation, Upsert)))
