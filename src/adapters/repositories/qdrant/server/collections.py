@@ -7,7 +7,7 @@ leaves either the old index or the new one, and at most an orphan that the next 
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qdrant_client import AsyncQdrantClient, models
@@ -71,13 +71,19 @@ class QdrantCollections:
 
         Raises EmbeddingSpaceError, ConfigurationError, IndexDamagedError.
         """
-        live = await self._live_name()
+        live = await self._target(self._index)
         if live is None:
             if space is None:
                 raise ConfigurationError(
                     f"There is no index {self._index!r} on the Qdrant server at {self._connection.url} yet."
                 )
-            live = await self._first(space)
+            if await self._connection.call(AsyncQdrantClient.collection_exists, self._index):
+                raise ConfigurationError(
+                    f"The Qdrant server at {self._connection.url} has a collection named {self._index!r} that is not "
+                    "ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
+                )
+            name = await self._create(space, alias=self._index)
+            live = await self._target(self._index) or name  # several processes may be at it: all arrive at the same
         collection = await self._describe(live)
         if space is not None and collection.space != space:
             raise EmbeddingSpaceError(
@@ -90,26 +96,21 @@ class QdrantCollections:
 
     async def live(self) -> QdrantCollection | None:
         """The live collection as it is now."""
-        live = await self._live_name()
+        live = await self._target(self._index)
         return None if live is None else await self._describe(live)
 
     async def replacement(self, space: EmbeddingSpace) -> QdrantCollection:
         """The collection under construction for `space`, made if there is none. One for another space is given up."""
-        building = (await self._aliases()).get(self._building)
+        building = await self._target(self._building)
         if building is not None:
             collection = await self._describe(building)
             if collection.space == space:
                 await self._add_missing_indexes(building)
                 return collection
-            await self._change_aliases(
-                models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._building))
-            )
+            given_up = models.DeleteAlias(alias_name=self._building)
+            await self._change_alias(models.DeleteAliasOperation(delete_alias=given_up))
         await self._sweep()
-        live = await self._live_name()
-        name = next(name for name in self._names(space) if name != live)
-        await self._create(name, space)
-        await self._set_alias(self._building, name)
-        return await self._describe(name)
+        return await self._describe(await self._create(space, alias=self._building))
 
     async def promote(self, replacement: QdrantCollection) -> None:
         """Point the index to `replacement`, in one atomic step, then delete what it pointed to before.
@@ -120,29 +121,20 @@ class QdrantCollections:
         """
         renaming = models.RenameAlias(old_alias_name=self._building, new_alias_name=self._index)
         try:
-            await self._change_aliases(models.RenameAliasOperation(rename_alias=renaming))
+            await self._change_alias(models.RenameAliasOperation(rename_alias=renaming))
         except QdrantFault:
-            if await self._live_name() != replacement.name:  # else an attempt whose answer was lost did it
+            if await self._target(self._index) != replacement.name:  # else an attempt whose answer was lost did it
                 raise
         try:
             await self._sweep()
         except QdrantFault as fault:
             _log.warning("What the index %r was before is left for the next reindex to delete: %s", self._index, fault)
 
-    async def _first(self, space: EmbeddingSpace) -> str:
-        """Make the first collection. Several processes may be at it: all arrive at the same name."""
-        if await self._connection.call(AsyncQdrantClient.collection_exists, self._index):
-            raise ConfigurationError(
-                f"The Qdrant server at {self._connection.url} has a collection named {self._index!r} that is not ours: "
-                "choose another LOOKALIKE_REPOSITORY__COLLECTION."
-            )
-        name = next(self._names(space))
-        await self._create(name, space)
-        await self._set_alias(self._index, name)
-        return await self._live_name() or name
-
-    async def _create(self, name: str, space: EmbeddingSpace) -> None:
-        wanted = self._layout
+    async def _create(self, space: EmbeddingSpace, *, alias: str) -> str:
+        """Make a collection, and let the alias point to it; its name."""
+        name, wanted = f"{self._index}-{space.fingerprint}", self._layout
+        if alias == self._building and name == await self._target(self._index):  # it replaces one of the same space
+            name += "-2"
         vectors = models.VectorParams(
             size=space.dimension, distance=models.Distance.COSINE, on_disk=wanted.on_disk_vectors
         )
@@ -162,6 +154,9 @@ class QdrantCollections:
             if fault.kind is not FaultKind.EXISTS:  # by another process, or by an attempt whose answer was lost
                 raise
         await self._add_missing_indexes(name)
+        creation = models.CreateAlias(alias_name=alias, collection_name=name)
+        await self._change_alias(models.CreateAliasOperation(create_alias=creation))
+        return name
 
     async def _add_missing_indexes(self, name: str) -> None:
         """Payload indexes come before data. Those for newly configured metadata are built while the index serves."""
@@ -209,14 +204,10 @@ class QdrantCollections:
         answer = await self._connection.call(AsyncQdrantClient.get_aliases)
         return {alias.alias_name: alias.collection_name for alias in answer.aliases}
 
-    async def _live_name(self) -> str | None:
-        return (await self._aliases()).get(self._index)
+    async def _target(self, alias: str) -> str | None:
+        return (await self._aliases()).get(alias)
 
-    async def _set_alias(self, alias: str, target: str) -> None:
-        creation = models.CreateAlias(alias_name=alias, collection_name=target)
-        await self._change_aliases(models.CreateAliasOperation(create_alias=creation))
-
-    async def _change_aliases(self, operation: models.AliasOperations) -> None:
+    async def _change_alias(self, operation: models.AliasOperations) -> None:
         await self._connection.call(AsyncQdrantClient.update_collection_aliases, [operation])
 
     async def _sweep(self) -> None:
@@ -225,17 +216,10 @@ class QdrantCollections:
         answer = await self._connection.call(AsyncQdrantClient.get_collections)
         ours = re.compile(rf"{re.escape(self._index)}-[0-9a-f]{{16}}(-2)?")
         for name in (collection.name for collection in answer.collections):
-            if name not in named and ours.fullmatch(name) and await self._is_ours(name):
-                await self._connection.call(AsyncQdrantClient.delete_collection, name)
-
-    async def _is_ours(self, name: str) -> bool:
-        info = await self._connection.call(AsyncQdrantClient.get_collection, name)
-        return bool((info.config.metadata or {}).get(METADATA_KEY, {}).get("index") == self._index)
-
-    def _names(self, space: EmbeddingSpace) -> Iterator[str]:
-        """Names for a collection of `space`: the second is for one that replaces another of the same space."""
-        yield f"{self._index}-{space.fingerprint}"
-        yield f"{self._index}-{space.fingerprint}-2"
+            if name not in named and ours.fullmatch(name):
+                info = await self._connection.call(AsyncQdrantClient.get_collection, name)
+                if (info.config.metadata or {}).get(METADATA_KEY, {}).get("index") == self._index:
+                    await self._connection.call(AsyncQdrantClient.delete_collection, name)
 
 
 def _vector_names(space: EmbeddingSpace) -> tuple[str, str]:

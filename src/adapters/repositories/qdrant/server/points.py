@@ -209,7 +209,7 @@ class ServerPoints(Points):
         EmbeddingSpaceError if what took its place holds other embeddings.
         """
         bound = self.collection
-        try:
+        with self._connection.faults_translated():
             try:
                 return await self._connection.call(request, bound.name, *args, **kwargs)
             except QdrantFault as fault:
@@ -220,9 +220,7 @@ class ServerPoints(Points):
                 current = await self._follow(bound)
                 if suspect and current == bound:
                     raise
-                return await self._connection.call(request, current.name, *args, **kwargs)
-        except QdrantFault as fault:
-            raise fault.translated(self._connection.url) from fault
+            return await self._connection.call(request, current.name, *args, **kwargs)
 
     async def _follow(self, before: QdrantCollection) -> QdrantCollection:
         """Bind to what the index is now."""

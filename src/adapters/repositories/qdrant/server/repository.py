@@ -82,10 +82,8 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
     @override
     async def replacement(self, space: EmbeddingSpace) -> "ServerSimilarityRepository":
         _ = self.points
-        try:
+        with self._connection.faults_translated():
             collection = await self._collections.replacement(space)
-        except QdrantFault as fault:
-            raise fault.translated(self._connection.url) from fault
         replacement = copy.copy(self)
         replacement._points = ServerPoints(self._connection, self._collections, collection, is_live=False)
         self._connection.acquire()
@@ -95,9 +93,7 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
     async def promote(self, replacement: SimilarityRepository) -> None:
         if not isinstance(replacement, ServerSimilarityRepository) or replacement._collections is not self._collections:
             raise ValueError("Only what `replacement` of this repository returned can take its place.")
-        try:
+        with self._connection.faults_translated():
             await self._collections.promote(replacement.points.collection)
-        except QdrantFault as fault:
-            raise fault.translated(self._connection.url) from fault
         await replacement.close()
         await self.close()
