@@ -13,15 +13,7 @@ from datetime import datetime
 from typing import assert_never
 
 from adapters.repositories.qdrant import layout
-from adapters.repositories.qdrant.points import (
-    Between,
-    Condition,
-    Empty,
-    HasId,
-    OneOf,
-    PointId,
-    Where,
-)
+from adapters.repositories.qdrant.points import Between, Condition, Empty, HasId, OneOf, PointId, Where
 from domain import filters as domain
 from domain.filters import NUMBER_FIELDS, TEXT_FIELDS, TIME_FIELDS, AnyOf, Exists, Field, Filter, InRange
 
@@ -176,11 +168,17 @@ def _in_range(bounds: InRange) -> Condition:
 
 def _inclusive(gt: float | None, gte: float | None, lt: float | None, lte: float | None) -> tuple[float, float]:
     """The least and the greatest double within all bounds; infinite where nothing bounds."""
-    least = [_double_at_least(gte)] if gte is not None else []
-    least += [math.nextafter(_double_at_most(gt), math.inf)] if gt is not None else []
-    greatest = [_double_at_most(lte)] if lte is not None else []
-    greatest += [math.nextafter(_double_at_least(lt), -math.inf)] if lt is not None else []
-    return max(least, default=-math.inf), min(greatest, default=math.inf)
+    least = max(_first_within(gt, math.inf, strict=True), _first_within(gte, math.inf))
+    return least, min(_first_within(lt, -math.inf, strict=True), _first_within(lte, -math.inf))
+
+
+def _first_within(bound: float | None, towards: float, *, strict: bool = False) -> float:
+    """The double nearest to a bound on its inner side; the bound itself, if it is one and not `strict`."""
+    if bound is None:
+        return -towards
+    nearest = _nearest_double(bound)
+    is_outside = nearest < bound if towards > 0 else nearest > bound
+    return math.nextafter(nearest, towards) if is_outside or (strict and nearest == bound) else nearest
 
 
 def _number_between(key: str, low: float, high: float) -> Condition:
@@ -201,16 +199,6 @@ def _number_between(key: str, low: float, high: float) -> Condition:
         if before < layout.FINEST:
             alternatives.append(Where(must=[OneOf(coarse, [last]), Between(fine, None, before)]))
     return _of_key(key, _some(alternatives))
-
-
-def _double_at_least(number: float) -> float:
-    nearest = _nearest_double(number)
-    return nearest if nearest >= number else math.nextafter(nearest, math.inf)
-
-
-def _double_at_most(number: float) -> float:
-    nearest = _nearest_double(number)
-    return nearest if nearest <= number else math.nextafter(nearest, -math.inf)
 
 
 def _nearest_double(number: float) -> float:
