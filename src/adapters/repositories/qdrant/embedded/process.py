@@ -15,7 +15,7 @@ from adapters.processes.child import ChildProcess
 from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened
 from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
 from domain.callers import raise_if_over, seconds_left
-from domain.errors import DeadlinePassedError, IndexDamagedError, LookalikeError, RepositoryUnavailableError
+from domain.errors import DeadlinePassedError, LookalikeError, RepositoryUnavailableError
 
 REQUEST_ATTEMPTS = 8
 START_ATTEMPTS = 3
@@ -160,9 +160,7 @@ class EngineProcess:
             pipe.send((self._directory, self._layout, create))
             failure = pipe.recv()
         except (EOFError, OSError) as error:
-            failure = IndexDamagedError(
-                cannot_be_opened(self._directory, f"its process ended with status {self._process.wait()}")
-            )
+            failure = cannot_be_opened(self._directory, f"its process ended with status {self._process.wait()}")
             failure.__cause__ = error
         self._pipe = pipe
         if failure is not None:

@@ -3,20 +3,13 @@
 import asyncio
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from typing_extensions import override
 
-from adapters.repositories.qdrant.embedded.manifest import (
-    DirectoryLock,
-    Manifest,
-    ShardEntry,
-    free_shard_name,
-    no_index,
-    unusable,
-    way_out,
-)
+from adapters.repositories.qdrant.embedded import manifest as directories
+from adapters.repositories.qdrant.embedded.manifest import Manifest, ShardEntry
 from adapters.repositories.qdrant.embedded.points import EmbeddedPoints
 from adapters.repositories.qdrant.embedded.process import EngineProcess
 from adapters.repositories.qdrant.embedded.requests import ShardLayout
@@ -56,7 +49,7 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository):
         self._indexed_metadata = dict(indexed_metadata or {})
         self._reserve_bytes = reserve_bytes
         self._timeout_seconds = timeout_seconds
-        self._lock: DirectoryLock | None = None
+        self._lock: BinaryIO | None = None
         self._entry: ShardEntry | None = None
         self._points: EmbeddedPoints | None = None
 
@@ -69,33 +62,31 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository):
         except BaseException as error:
             await self.close()
             if isinstance(error, OSError):
-                raise ConfigurationError(unusable(self._directory, error)) from error
+                raise directories.unusable(self._directory, error) from error
             raise
 
     async def _open(self, space: EmbeddingSpace | None) -> None:
         if space is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
         elif not self._directory.is_dir():
-            raise no_index(self._directory)
-        self._lock = DirectoryLock(self._directory)
+            raise directories.no_index(self._directory)
+        self._lock = directories.locked(self._directory)
         manifest = await asyncio.to_thread(Manifest.read, self._directory)
         if manifest is not None:
             await asyncio.to_thread(manifest.remove_leftovers, self._directory)
-        if manifest is not None and manifest.current is not None:
-            if space is not None and manifest.current.space != space:
+        current = None if manifest is None else manifest.current
+        if current is None and space is None:
+            raise directories.no_index(self._directory)
+        if current is None and space is not None:
+            await self._create(space)
+        elif current is not None:
+            if space is not None and current.space != space:
                 raise EmbeddingSpaceError(
                     f"The index in {self._directory} was built with another encoder: "
-                    f"{manifest.current.space.differences(space)}. Run `lookalike reindex --embeddings` to encode the "
+                    f"{current.space.differences(space)}. Run `lookalike reindex --embeddings` to encode the "
                     "stored originals anew, or set the encoder back."
                 )
-            await self._start(manifest.current)
-        elif space is not None:
-            # Shards beside a manifest that does not name them are leftovers; without a manifest they are a damage.
-            await asyncio.to_thread(Manifest().write, self._directory)
-            await self._create(space)
-            await asyncio.to_thread(Manifest(current=self._entry).write, self._directory)
-        else:
-            raise no_index(self._directory)
+            await self._start(current)
 
     @override
     async def close(self) -> None:
@@ -103,7 +94,7 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository):
         if points is not None:
             await points.close()
         if self._lock is not None:
-            self._lock.release()
+            self._lock.close()
             self._lock = None
 
     @property
@@ -140,38 +131,37 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository):
         new._lock = new._points = None
         if under_construction is not None and under_construction.space == space:
             await new._start(under_construction)
-            return new
-        given_up = Manifest(current=self._entry)
-        await asyncio.to_thread(given_up.write, self._directory)
-        await asyncio.to_thread(given_up.remove_leftovers, self._directory)
-        await new._create(space)
-        await asyncio.to_thread(replace(given_up, replacement=new._entry).write, self._directory)
+        else:
+            await new._create(space, to_replace=self._entry)
         return new
 
     @override
     async def promote(self, replacement: SimilarityRepository) -> None:
         if not isinstance(replacement, EmbeddedSimilarityRepository) or replacement._directory != self._directory:
             raise ValueError("Only what `replacement` of this repository returned can take its place.")
-        _ = self.points  # which has to be open
+        points = self.points  # which has to be open
         await replacement.close()
-        lock, self._lock = self._lock, None  # held until the directory is in order
-        await self.close()
-        promoted = Manifest(current=replacement._entry)
+        self._points = None
+        await points.close()
         try:
-            await asyncio.to_thread(promoted.write, self._directory)
-            await asyncio.to_thread(promoted.remove_leftovers, self._directory)
+            await asyncio.to_thread(Manifest(current=replacement._entry).write, self._directory)
         finally:
-            if lock is not None:
-                lock.release()
+            await self.close()  # it lets the next one in when the directory is in order
 
-    async def _create(self, space: EmbeddingSpace) -> None:
-        entry = ShardEntry(free_shard_name(self._directory, space), space)
+    async def _create(self, space: EmbeddingSpace, *, to_replace: ShardEntry | None = None) -> None:
+        """Begin a shard that is the index, or is to replace the one that is."""
+        # Shards beside a manifest that does not name them are leftovers; without a manifest they are a damage.
+        await asyncio.to_thread(Manifest(current=to_replace).write, self._directory)
+        entry = ShardEntry(directories.free_shard_name(self._directory, space), space)
         await self._start(entry, create=True)
+        manifest = Manifest(current=entry) if to_replace is None else Manifest(to_replace, replacement=entry)
+        await asyncio.to_thread(manifest.write, self._directory)
 
     async def _start(self, entry: ShardEntry, *, create: bool = False) -> None:
         directory = self._directory / entry.directory
         if not create and not directory.is_dir():
-            raise IndexDamagedError(f"The index's shard {directory} is missing. {way_out(self._directory)}")
+            way_out = directories.way_out(self._directory)
+            raise IndexDamagedError(f"The index's shard {directory} is missing. {way_out}")
         layout = ShardLayout(
             vectors=(image_vector(entry.space), object_vector(entry.space)),
             dimension=entry.space.dimension,

@@ -15,7 +15,7 @@ from adapters.processes.beginning import begin
 from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, Engine, is_lock_error
 from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened, in_use
 from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
-from domain.errors import IndexDamagedError, IndexInUseError, LookalikeError, RepositoryUnavailableError
+from domain.errors import LookalikeError, RepositoryUnavailableError
 
 IDLE_SECONDS = 1.0
 """After so long without a request no caller is likely to wait for an optimization."""
@@ -63,13 +63,13 @@ def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine 
         return (Engine.create if create else Engine.load)(directory, layout), None
     except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
         if is_lock_error(error):
-            return None, IndexInUseError(in_use(directory.parent))
+            return None, in_use(directory.parent)
         if shutil.disk_usage(directory.parent).free < layout.reserve_bytes:  # opening may be for reading only
             return None, RepositoryUnavailableError(
                 f"The index in {directory} cannot be opened while less than the reserve of "
                 f"{layout.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room."
             )
-        return None, IndexDamagedError(cannot_be_opened(directory, str(error)))
+        return None, cannot_be_opened(directory, str(error))
 
 
 def _optimize(engine: Engine) -> None:
