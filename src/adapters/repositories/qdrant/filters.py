@@ -75,9 +75,11 @@ def _condition(condition: domain.Condition) -> Condition:
             return _some(_equalities(condition))
         case InRange():
             return _in_range(condition)
-        case Exists():
-            missing = _missing(condition.field)
-            return Where(must_not=[missing]) if condition.expected else missing
+        case Exists(field=field, expected=expected):
+            if key is not None:
+                return _present(key) if expected else Where(must_not=[_present(key)])
+            missing = Empty(field.name) if field.name == layout.LABELS else NEVER  # the other fields are always there
+            return Where(must_not=[missing]) if expected else missing
         case _:
             assert_never(condition)
 
@@ -113,23 +115,20 @@ def _equalities(any_of: AnyOf) -> list[Condition]:
         for value in any_of.values
         if isinstance(value, int | float) and not isinstance(value, bool) and _nearest_double(value) == value
     ]
-    conditions: list[Condition] = []
     if key is not None:
         flags = {value for value in any_of.values if isinstance(value, bool)}
-        conditions += [OneOf(layout.METADATA_TRUE if flag else layout.METADATA_FALSE, [key]) for flag in sorted(flags)]
-        if texts:
-            conditions.append(_of_key(key, OneOf(layout.metadata_path(key), texts)))
-        if numbers:
-            conditions.append(_of_key(key, OneOf(layout.number_paths(key)[2], list(map(layout.number_text, numbers)))))
-    elif field.name in TEXT_FIELDS and texts:
-        conditions.append(OneOf(field.name, texts))
-    elif field.name in NUMBER_FIELDS:
-        whole = [int(number) for number in numbers if abs(number) <= LARGEST_INTEGER and number == int(number)]
-        conditions += [OneOf(field.name, whole)] if whole else []
+        number_texts = [layout.number_text(number) for number in numbers]
+        stored = ((layout.metadata_path(key), texts), (layout.number_paths(key)[2], number_texts))
+        return [
+            *(OneOf(layout.METADATA_TRUE if flag else layout.METADATA_FALSE, [key]) for flag in sorted(flags)),
+            *(_of_key(key, OneOf(path, values)) for path, values in stored if values),
+        ]
+    values: Sequence[str] | Sequence[int] = texts if field.name in TEXT_FIELDS else ()
+    if field.name in NUMBER_FIELDS:
+        values = [int(number) for number in numbers if abs(number) <= LARGEST_INTEGER and number == int(number)]
     elif field.name in TIME_FIELDS:
-        times = [layout.microseconds(value) for value in any_of.values if isinstance(value, datetime)]
-        conditions += [OneOf(field.name, times)] if times else []
-    return conditions
+        values = [layout.microseconds(value) for value in any_of.values if isinstance(value, datetime)]
+    return [OneOf(field.name, values)] if values else []
 
 
 def _of_key(key: str, condition: Condition) -> Condition:
@@ -140,12 +139,6 @@ def _present(key: str) -> Condition:
     return OneOf(layout.METADATA_KEYS, [key])
 
 
-def _missing(field: Field) -> Condition:
-    if (key := field.metadata_key) is not None:
-        return Where(must_not=[_present(key)])
-    return Empty(field.name) if field.name == layout.LABELS else NEVER  # the other fields are always there
-
-
 # Ranges
 
 
@@ -154,7 +147,10 @@ def _in_range(bounds: InRange) -> Condition:
     given = (bounds.gt, bounds.gte, bounds.lt, bounds.lte)
     if any(isinstance(bound, float) and math.isnan(bound) for bound in given):
         return NEVER
-    low, high = _inclusive(*(layout.microseconds(each) if isinstance(each, datetime) else each for each in given))
+    gt, gte, lt, lte = (layout.microseconds(each) if isinstance(each, datetime) else each for each in given)
+    # The least and the greatest double within all bounds; infinite where nothing bounds.
+    low = max(_first_within(gt, math.inf, strict=True), _first_within(gte, math.inf))
+    high = min(_first_within(lt, -math.inf, strict=True), _first_within(lte, -math.inf))
     if low == math.inf or high == -math.inf or (key is None and name in TEXT_FIELDS):
         return NEVER  # text lies within no bounds
     if key is not None:
@@ -164,12 +160,6 @@ def _in_range(bounds: InRange) -> Condition:
         low=None if low == -math.inf else float(math.ceil(low)),
         high=None if high == math.inf else float(math.floor(high)),
     )
-
-
-def _inclusive(gt: float | None, gte: float | None, lt: float | None, lte: float | None) -> tuple[float, float]:
-    """The least and the greatest double within all bounds; infinite where nothing bounds."""
-    least = max(_first_within(gt, math.inf, strict=True), _first_within(gte, math.inf))
-    return least, min(_first_within(lt, -math.inf, strict=True), _first_within(lte, -math.inf))
 
 
 def _first_within(bound: float | None, towards: float, *, strict: bool = False) -> float:
