@@ -22,9 +22,8 @@ from typing import Any
 import pytest
 
 from adapters.repositories.qdrant.embedded import process
-from adapters.repositories.qdrant.embedded.manifest import Manifest
+from adapters.repositories.qdrant.embedded.manifest import Manifest, ShardLayout
 from adapters.repositories.qdrant.embedded.process import START_ATTEMPTS, EngineProcess
-from adapters.repositories.qdrant.embedded.requests import ShardLayout
 from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
 from adapters.repositories.qdrant.layout import FORMAT
 from domain.callers import Caller, acting_for

@@ -87,7 +87,7 @@ class ReaderProcess:
             process = ChildProcess(MODULE, json.dumps(asdict(self._limits)), str(self._max_seconds), environment=known)
         except OSError as error:
             raise BusyError(f"A process to decode pictures in cannot be started: {error}") from error
-        process.socket.settimeout(WALL_CLOCK_FACTOR * self._max_seconds)
+        process.limit_waits(WALL_CLOCK_FACTOR * self._max_seconds)
         self._process, self._has_begun = process, False
 
     def open(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None) -> int:
@@ -153,7 +153,7 @@ class ReaderProcess:
                 raise ValueError(f"{length:,} bytes of pixels")
             body = np.empty(length, dtype=np.uint8)
             receive_into(connection, body.data)
-        except TimeoutError:
+        except BlockingIOError:
             self._end()
             raise _ReaderDiedError("takes too long", too_long=True) from None
         except (DisconnectedError, OSError, ValueError) as error:
@@ -178,10 +178,8 @@ class ReaderProcess:
     def _end(self) -> int:
         """End the process, whatever it does; what it ended with: an exit code, or a signal's number, negative."""
         assert self._process is not None  # noqa: S101 - there is a process
-        self._process.socket.close()
-        status = self._process.wait(EXIT_PATIENCE_SECONDS)
-        self._process = None
-        return status
+        process, self._process = self._process, None
+        return process.end(patience=EXIT_PATIENCE_SECONDS)
 
 
 def _named(status: int) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,14 +37,27 @@ class ChildProcess:
             raise
         self.pid = self._process.pid
 
-    def wait(self, seconds: float | None = None) -> int:
-        """What it ended with: an exit code, or a signal's number, negative. After so many seconds it is killed."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return self.kill()
+    def limit_waits(self, seconds: float) -> None:
+        """Let sending and receiving raise BlockingIOError where the process takes or gives nothing for so long.
 
-    def kill(self) -> int:
-        """End it at once, whatever it does; what it ended with."""
+        A socket holds less than a large message, which a process that hangs does not even take.
+        """
+        timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            self.socket.setsockopt(socket.SOL_SOCKET, option, timeval)
+
+    def end(self, *, patience: float | None = None) -> int:
+        """Close our end, and kill the process where it does not end within so many seconds.
+
+        What it ended with: an exit code, or a signal's number, negative.
+        """
+        self.socket.close()
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.wait()
+
+    def kill(self) -> None:
+        """Let it end at once, whatever it does."""
         self._process.kill()
-        return self._process.wait()

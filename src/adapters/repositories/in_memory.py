@@ -15,12 +15,12 @@ from typing_extensions import override
 
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError
+from domain.errors import ConfigurationError, ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, DetectedObject, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
 from domain.metadata import Metadata
 from domain.models import RepositoryStatus
-from domain.ports.similarity_repository import SimilarityRepository
+from domain.ports.similarity_repository import SimilarityRepository, check_space
 from domain.search import NearestQuery
 
 P = ParamSpec("P")
@@ -66,11 +66,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
             if space is None:
                 raise ConfigurationError("There is no index: one kept in memory is empty after each start.")
             self._space = space
-        elif space is not None and space != self._space:
-            raise EmbeddingSpaceError(
-                f"The index holds embeddings of another space: {self._space.differences(space)}. "
-                "Run `lookalike reindex --embeddings`, or configure the encoder that the index was built with."
-            )
+        check_space("The index", self._space, space)
         self.is_open = True
 
     @override

@@ -81,6 +81,11 @@ def object_vector(space: EmbeddingSpace) -> str:
     return f"object-{space.fingerprint}"
 
 
+def vector_names(space: EmbeddingSpace) -> tuple[str, str]:
+    """Those of all vectors of an index."""
+    return image_vector(space), object_vector(space)
+
+
 def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str, IndexKind]:
     """The payload indexes that an index of images needs, by JSON path; to be created before there is any data."""
     keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, "filename", "media_type")
@@ -105,10 +110,8 @@ def image_point(record: ImageRecord, generation: "Generation", embedding: Embedd
         KIND: KIND_IMAGE,
         GENERATION: generation.name,
         OBJECT_COUNT: len(record.objects),
-        "size_bytes": record.size_bytes,
-        "sha256": record.sha256,
         "objects_json": _json([asdict(found) for found in record.objects]),
-        "detection": record.detection,
+        **{field: getattr(record, field) for field in _PLAIN_FIELDS},
         **_filtered_payload(record),
         **metadata_payload(record.metadata),
     }
@@ -174,6 +177,8 @@ def record_of(point: Point | FoundPoint) -> ImageRecord:
 
 GENERATION_FIELDS = (KIND, OBJECT_IMAGE, GENERATION, OBJECT_COUNT)
 """What `Generation.of` reads. The points of images have no OBJECT_IMAGE."""
+IMAGE_FIELDS = (*RECORD_FIELDS, *GENERATION_FIELDS)
+"""What both read of an image's point."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the repository asks of Qdrant: nine verbs over points, in words of our own.
+"""What the repository asks of Qdrant: eight verbs over points, in words of our own.
 
 A server answers them (server/points.py), or its engine embedded on this machine (embedded/points.py). The words are
 ours since importing the server's client takes 1.4 s and 80 MB, which the embedded index must not pay, and since they
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from domain.embeddings import Embedding
+from domain.embeddings import Embedding, EmbeddingSpace
 from domain.search import NearestQuery
 
 S = TypeVar("S")
@@ -109,9 +109,13 @@ class VectorQuery:
     """Compare with every vector instead of asking the approximate index."""
     fields: Sequence[str] = ()
     """Which of their payloads to answer."""
+    group_by: str | None = None
+    """A path: of all points with one value there only the best, so that `limit` counts values. It is answered too."""
 
     @classmethod
-    def of(cls, query: NearestQuery, *, using: str, where: Where, fields: Sequence[str] = ()) -> "VectorQuery":
+    def of(
+        cls, query: NearestQuery, *, using: str, where: Where, fields: Sequence[str] = (), group_by: str | None = None
+    ) -> "VectorQuery":
         """For the part of the ranking from its start to the end of what is asked for."""
         return cls(
             vector=query.vector,
@@ -121,6 +125,7 @@ class VectorQuery:
             score_threshold=query.score_threshold,
             exact=query.exact,
             fields=fields,
+            group_by=group_by,
         )
 
 
@@ -165,6 +170,8 @@ class Discard(NamedTuple):
 
 
 Operation = Upsert | Delete | SetPayload | Discard
+Write = Sequence[Operation]
+"""Operations that are applied one after the other."""
 
 MOST_ATTEMPTS = 10
 """So often at most something is asked anew, each time because others changed what it had found."""
@@ -203,6 +210,8 @@ class Points(Protocol):
     of another space.
     """
 
+    space: EmbeddingSpace
+    """That of the vectors."""
     is_serial: bool
     """Whether requests are answered one after the other, a write whole before the next one, and no crash leaves half an
     operation. Else others may meet a write that is under way, or be writing themselves."""
@@ -220,10 +229,6 @@ class Points(Protocol):
         """Best first, equal scores in an order of the backend's own."""
 
     @abstractmethod
-    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[FoundPoint]:
-        """Like `query`, but of all points with one value at `by` only the best, so that `limit` counts values."""
-
-    @abstractmethod
     async def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
     ) -> Sequence[FoundPoint]:
@@ -234,7 +239,7 @@ class Points(Protocol):
         """A part of the points that pass, and where to go on: None at the end."""
 
     @abstractmethod
-    async def write(self, operations: Sequence[Operation]) -> None:
+    async def write(self, operations: Write) -> None:
         """Upsert, delete, set payloads and discard, in this order and durably.
 
         Cut short, the first of them have happened; when this returns, all have. Each may be repeated without harm.

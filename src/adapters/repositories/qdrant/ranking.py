@@ -9,7 +9,6 @@ Its graph does not reach all of many equal vectors: among 10,000, one of some gr
 index is small, all vectors are compared instead. In a large one, copies that the graph misses stay unfound.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,21 +26,22 @@ _FEW_COPIES = 64
 COMPARED_UP_TO = 50_000
 """Points of an index, objects counted too, in which all are compared where the first answer has equal scores."""
 
-Search = Callable[[VectorQuery], Awaitable[Sequence[FoundPoint]]]
 
+async def ranked(points: Points, query: VectorQuery, window: slice) -> list[FoundPoint]:
+    """The window of the ranking by score, within [-1, 1], and then id: the point's own, or what the query groups by.
 
-async def ranked(
-    points: Points, search: Search, query: VectorQuery, window: slice, id_of: Callable[[FoundPoint], str]
-) -> list[FoundPoint]:
-    """The window of the ranking by score, within [-1, 1], and then `id_of`.
-
-    `search` is one of the two queries of `points`. It is asked few times, since each may be a look at every vector,
-    with all of a filter's conditions.
+    It asks few times, since each may be a look at every vector, with all of a filter's conditions. Where it asks for
+    more, ungrouped points come without their payloads, most of which would be thrown away.
     """
+
+    def id_of(point: FoundPoint) -> str:
+        return point.id if query.group_by is None else str(point.payload[query.group_by])
+
     exact, end = query.exact, window.stop
     threshold = None if query.score_threshold is None or query.score_threshold <= -1.0 else query.score_threshold
     for width in (end + 1, end + _FEW_COPIES, WIDEST):
-        found = await search(replace(query, limit=width, exact=exact, score_threshold=threshold))
+        fields = query.fields if query.group_by or width == end + 1 else ()
+        found = await points.query(replace(query, limit=width, exact=exact, score_threshold=threshold, fields=fields))
         # As callers see them: what rounding has put beyond 1 or -1 is equal there.
         scores = np.fromiter((cosine_of(each.score) for each in found), dtype=np.float64)
         has_copies = width == end + 1 and bool((scores[1:] == scores[:-1]).any())

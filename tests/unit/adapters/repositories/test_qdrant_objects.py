@@ -9,7 +9,7 @@ import grpc as transport
 import pytest
 from qdrant_client import models
 
-from adapters.repositories.qdrant import objects
+from adapters.repositories.qdrant import repository as qdrant
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
 from domain.images import ImageId, ImageRecord, IndexedImage
@@ -139,7 +139,7 @@ async def object_points(server: QdrantStandIn) -> int:
 
 def let_orphans_be_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what was written before now be old enough to be deleted."""
-    monkeypatch.setattr(objects, "ORPHANED_AFTER", timedelta())
+    monkeypatch.setattr(qdrant, "ORPHANED_AFTER", timedelta())
 
 
 async def leave_orphans(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
@@ -208,7 +208,7 @@ async def test_orphans_are_deleted_once_no_write_can_be_under_way(
 async def test_orphans_are_told_and_swept_once_no_write_can_be_under_way(
     server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "SCROLLED_AT_ONCE", 4)  # so that it takes several requests
+    monkeypatch.setattr(qdrant, "SCROLLED_AT_ONCE", 4)  # so that it takes several requests
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
     assert dict(await repository.orphaned_objects()) == {}

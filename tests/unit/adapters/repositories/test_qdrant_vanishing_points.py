@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
-from adapters.repositories.qdrant import objects
+from adapters.repositories.qdrant import repository as qdrant
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.errors import RepositoryUnavailableError
 from domain.images import ImageId
@@ -43,7 +43,7 @@ async def points(
     """The ids of the points of five images with two objects each, and of two old objects of no image."""
     await repository.upsert([*IMAGES, holding(9, 0.95, 0.94)])
     await server.client.delete("lookalike", models.PointIdsList(points=[str(an_id(9))]))
-    monkeypatch.setattr(objects, "ORPHANED_AFTER", timedelta())
+    monkeypatch.setattr(qdrant, "ORPHANED_AFTER", timedelta())
     return {str(point.id) for point in (await server.client.scroll("lookalike", limit=100))[0]}
 
 

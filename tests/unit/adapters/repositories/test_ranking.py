@@ -49,7 +49,7 @@ class Engine:
             score_threshold=score_threshold,
         )
         points: Points = self  # type: ignore[assignment] # of whose verbs this needs two
-        found = await ranked(points, self.query, query, slice(offset, offset + limit), lambda point: point.id)
+        found = await ranked(points, query, slice(offset, offset + limit))
         assert all(point.score == pytest.approx(self.scores[point.id]) for point in found)
         return [point.id for point in found]
 

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.repositories.qdrant.embedded import worker
 from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES
-from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout
 from adapters.repositories.qdrant.embedded.worker import BUSY_CHANGES
 
 LAYOUT = ShardLayout(vectors=(), dimension=4, indexes={}, reserve_bytes=0)
@@ -65,7 +65,7 @@ def parent(engine: FakeEngine, tmp_path: Path) -> Iterator[Connection]:
 
 
 def ask(parent: Connection, verb: str, *args: object, others_wait: bool = False) -> object:
-    parent.send(Request(verb, args, {}, others_wait))
+    parent.send((verb, args, {}, others_wait))
     return parent.recv()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from adapters.repositories.qdrant import points as words
-from adapters.repositories.qdrant.embedded.requests import ShardLayout, Write
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout
 from adapters.repositories.qdrant.points import Delete, FoundPoint, PointId, VectorQuery, Where
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 
@@ -78,7 +78,14 @@ class Engine:
         # A killed optimization leaves half-built segments, which the engine would keep for ever.
         for leftover in (directory / "temp_segments").glob("*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        return cls(_load_patiently(directory, _config(layout)), directory, layout)
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            try:
+                return cls(edge.EdgeShard.load(str(directory), _config(layout)), directory, layout)
+            except Exception as error:
+                if not is_lock_error(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     # Reading
 
@@ -99,6 +106,8 @@ class Engine:
 
     def query(self, query: VectorQuery) -> list[FoundPoint]:
         """See `Points`. Scores are cosines of the original vectors, though int8 copies find the candidates."""
+        if query.group_by is not None:
+            return self._query_groups(query, query.group_by)
         exact = query.exact
         quantization = edge.QuantizationSearchParams(
             ignore=exact, rescore=True, oversampling=None if exact else OVERSAMPLING
@@ -115,9 +124,9 @@ class Engine:
         )
         return [FoundPoint(str(hit.id), hit.payload or {}, hit.score) for hit in hits]
 
-    def query_groups(self, query: VectorQuery, *, by: str) -> list[FoundPoint]:
-        """See `Points`: the engine has no groups of its own."""
-        asked = replace(query, limit=_HITS_PER_GROUP * query.limit, fields=(*query.fields, by))
+    def _query_groups(self, query: VectorQuery, by: str) -> list[FoundPoint]:
+        """The engine has no groups of its own."""
+        asked = replace(query, limit=_HITS_PER_GROUP * query.limit, fields=(*query.fields, by), group_by=None)
         while True:
             hits = self.query(asked)
             best = {hit.payload[by]: hit for hit in reversed(hits)}  # the last one set is the best
@@ -155,7 +164,7 @@ class Engine:
 
     # Writing
 
-    def write(self, writes: Sequence[Write]) -> list[LookalikeError | None]:
+    def write(self, writes: Sequence[words.Write]) -> list[LookalikeError | None]:
         """Apply writes in order, then flush once, so that they survive a kill. The failure of each write, or None.
 
         Where that fails they are applied one by one, so that only those fail which cannot be done.
@@ -169,7 +178,7 @@ class Engine:
             return [error if isinstance(error, LookalikeError) else refused]
         return [None] * len(writes)
 
-    def _apply(self, operations: Sequence[words.Operation]) -> None:
+    def _apply(self, operations: words.Write) -> None:
         # The engine dies of a full disk (SIGBUS in its mapped files): refuse before. Deleting must stay possible.
         is_full = shutil.disk_usage(self._directory).free < self._reserve_bytes
         for operation in _merged(operations):
@@ -240,7 +249,7 @@ class Engine:
         self._shard.close()
 
 
-def _merged(operations: Sequence[words.Operation]) -> list[words.Operation]:
+def _merged(operations: words.Write) -> list[words.Operation]:
     """All but what is discarded, in order.
 
     Upserts that follow each other are one, hence one entry of the engine's log: many times as fast as one by one, and
@@ -287,17 +296,6 @@ def _config(layout: ShardLayout) -> edge.EdgeConfig:
             default_segment_number=2,
         ),
     )
-
-
-def _load_patiently(directory: Path, config: edge.EdgeConfig) -> edge.EdgeShard:
-    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-    while True:
-        try:
-            return edge.EdgeShard.load(str(directory), config)
-        except Exception as error:
-            if not is_lock_error(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.05)
 
 
 # Our words in the engine's

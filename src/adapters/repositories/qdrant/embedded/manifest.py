@@ -3,13 +3,14 @@
 import fcntl
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from adapters.durability import replace_durably
-from adapters.repositories.qdrant.layout import FORMAT, check_format
+from adapters.repositories.qdrant.layout import FORMAT, IndexKind, check_format
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, IndexDamagedError, IndexInUseError
 
@@ -23,6 +24,16 @@ class ShardEntry:
 
     directory: str
     space: EmbeddingSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLayout:
+    """What a shard holds, and how much of the disk it leaves free."""
+
+    vectors: Sequence[str]
+    dimension: int
+    indexes: Mapping[str, IndexKind]
+    reserve_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class Manifest:
 
         After a crash at any point, it is the old one whole or this one whole.
         """
-        stored = {"format": FORMAT, "current": _stored(self.current), "replacement": _stored(self.replacement)}
+        stored = {"format": FORMAT, **asdict(self)}
         content = json.dumps(stored, indent=2, ensure_ascii=False).encode()
         replace_durably(directory / _FILE, content, draft=directory / f"{_FILE}.tmp")
         self.remove_leftovers(directory)
@@ -142,7 +153,3 @@ def _entry(stored: Any) -> ShardEntry | None:  # noqa: ANN401 - JSON
     if stored is None:
         return None
     return ShardEntry(directory=str(stored["directory"]), space=EmbeddingSpace.from_mapping(stored["space"]))
-
-
-def _stored(entry: ShardEntry | None) -> dict[str, Any] | None:
-    return None if entry is None else {"directory": entry.directory, "space": entry.space.as_mapping()}

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import os
-import socket
-import struct
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -12,8 +10,7 @@ from typing import Any
 
 from adapters.inference.slots import started_threads
 from adapters.processes.child import ChildProcess
-from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened
-from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout, cannot_be_opened
 from domain.callers import raise_if_over, seconds_left
 from domain.errors import DeadlinePassedError, LookalikeError, RepositoryUnavailableError
 
@@ -114,7 +111,7 @@ class EngineProcess:
         for _ in range(REQUEST_ATTEMPTS):
             pipe = self._pipe or self._restart()
             try:
-                pipe.send(Request(verb, args, kwargs, self._asking > 1))
+                pipe.send((verb, args, kwargs, self._asking > 1))
                 answer = pipe.recv()
             except (EOFError, OSError) as error:
                 if isinstance(error, BlockingIOError):
@@ -153,46 +150,37 @@ class EngineProcess:
     def _start(self, create: bool) -> Connection:
         try:
             self._process = ChildProcess("adapters.repositories.qdrant.embedded.worker")
+            pipe = Connection(os.dup(self._process.socket.fileno()))
         except OSError as error:
+            self._kill()
             raise _not_started(error) from error
-        pipe = Connection(self._process.socket.detach())
         try:
             pipe.send((self._directory, self._layout, create))
             failure = pipe.recv()
         except (EOFError, OSError) as error:
-            failure = cannot_be_opened(self._directory, f"its process ended with status {self._process.wait()}")
+            pipe.close()
+            failure = cannot_be_opened(self._directory, f"its process ended with status {self._process.end()}")
             failure.__cause__ = error
         self._pipe = pipe
         if failure is not None:
             self._kill()
             raise failure
-        _limit_waits(pipe, HANG_TIMEOUTS * self._timeout_seconds)
+        self._process.limit_waits(HANG_TIMEOUTS * self._timeout_seconds)
         return pipe
 
     def _close(self) -> None:
-        if self._pipe is not None and self._process is not None:
+        """End the process, if there is one, when it has made everything durable."""
+        if self._pipe is not None:
             self._pipe.close()
-            self._process.wait()
-        self._kill()
+            self._pipe = None
+        if self._process is not None:
+            self._process.end()
 
     def _kill(self) -> None:
         """End the process at once, if there is one. What it has acknowledged is durable."""
         if self._process is not None:
             self._process.kill()
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-
-
-def _limit_waits(pipe: Connection, seconds: float) -> None:
-    """Let a send or a receive raise BlockingIOError where the process takes or gives nothing for so long.
-
-    A pipe holds less than a write, which a process that hangs does not even take; nor need it give an answer whole.
-    """
-    timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
-        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
-            end.setsockopt(socket.SOL_SOCKET, option, timeval)
+        self._close()
 
 
 def _not_started(error: Exception) -> RepositoryUnavailableError:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from adapters.processes.beginning import begin
 from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, Engine, is_lock_error
-from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened, in_use
-from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout, cannot_be_opened, in_use
 from domain.errors import LookalikeError, RepositoryUnavailableError
 
 IDLE_SECONDS = 1.0
@@ -30,7 +29,9 @@ NEVER_IDLE_SECONDS = 300.0
 def serve(pipe: Connection) -> None:
     """Open a shard and answer requests one after the other, until the parent closes the pipe or is gone.
 
-    Optimizes when idle, and between two requests where changes pile up.
+    Optimizes when idle, and between two requests where changes pile up. The first message is what to open; each other
+    names a method of the engine, what it takes, and whether more requests come right after. The answer is what it
+    returns, or a LookalikeError.
     """
     engine: Engine | None = None
     try:
@@ -39,23 +40,20 @@ def serve(pipe: Connection) -> None:
         while engine is not None:
             if engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
                 _optimize(engine)
-            request: Request = pipe.recv()
-            pipe.send(_answer(engine, request))
+            verb, args, kwargs, others_wait = pipe.recv()
+            try:
+                answer = getattr(engine, verb)(*args, **kwargs)
+            except Exception as error:  # the engine raises nothing more specific
+                answer = RepositoryUnavailableError(f"The index failed: {error}")
+            pipe.send(answer)
             never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
             enough = IDLE_CHANGES if never_idle else BUSY_CHANGES
-            if engine.unoptimized >= (2 * BUSY_CHANGES if request.others_wait else enough):
+            if engine.unoptimized >= (2 * BUSY_CHANGES if others_wait else enough):
                 _optimize(engine)
     except (EOFError, OSError):
         pass
     if engine is not None:
         engine.close()
-
-
-def _answer(engine: Engine, request: Request) -> object:
-    try:
-        return getattr(engine, request.verb)(*request.args, **request.kwargs)
-    except Exception as error:  # the engine raises nothing more specific
-        return RepositoryUnavailableError(f"The index failed: {error}")
 
 
 def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine | None, LookalikeError | None]:

@@ -13,16 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import tenacity
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.version_check import is_compatible
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_before_delay,
-    wait_fixed,
-    wait_random_exponential,
-)
 
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault, fault_of
 from domain.callers import Caller, acting_for, is_bulk, raise_if_over, seconds_left
@@ -45,7 +38,7 @@ _CHECK_PAUSE_SECONDS = 0.05
 """Between two attempts of a health check. One refusal says little: gRPC refuses without asking for a while after a
 connection failed."""
 
-_BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
+_BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=2.0)
 """Seconds, growing and random, so that replicas that lost the same server do not come back in step."""
 
 _log = logging.getLogger(__name__)
@@ -126,13 +119,13 @@ class QdrantConnection:
         bound = seconds if left is None else min(left, seconds)
         began = time.monotonic()
         last: QdrantFault | None = None
-        attempts = AsyncRetrying(
-            retry=retry_if_exception(
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(
                 # any answer is enough of a check
                 lambda error: isinstance(error, QdrantFault) and error.may_pass and not (is_check and not self._silence)
             ),
-            wait=wait_fixed(_CHECK_PAUSE_SECONDS) if is_check else _wait,
-            stop=stop_before_delay(bound),
+            wait=tenacity.wait_fixed(_CHECK_PAUSE_SECONDS) if is_check else _wait,
+            stop=tenacity.stop_before_delay(bound),
             reraise=True,
         )
 
@@ -289,7 +282,7 @@ def _grpc_patience(timeout: float) -> dict[str, Any]:
     }
 
 
-def _wait(state: RetryCallState) -> float:
+def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     named = error.retry_after if isinstance(error, QdrantFault) and error.retry_after is not None else 0.0
     return max(named, _BACKOFF(state))

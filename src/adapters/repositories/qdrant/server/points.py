@@ -15,7 +15,6 @@ from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.layout import KIND
 from adapters.repositories.qdrant.points import FoundPoint, PointId, Points, VectorQuery, Where
 from adapters.repositories.qdrant.server.collections import QdrantCollection, QdrantCollections
-from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.errors import ConfigurationError, EmbeddingSpaceError, LookalikeError, RepositoryUnavailableError
 
@@ -48,18 +47,12 @@ class ServerPoints(Points):
 
     is_serial = False
 
-    def __init__(
-        self,
-        connection: QdrantConnection,
-        collections: QdrantCollections,
-        collection: QdrantCollection,
-        *,
-        is_live: bool = True,
-    ) -> None:
-        self._connection = connection
+    def __init__(self, collections: QdrantCollections, collection: QdrantCollection, *, is_live: bool = True) -> None:
+        self._connection = collections.connection
         self._collections = collections
         self.collection = collection
         """What is asked."""
+        self.space = collection.space
         self._is_live = is_live
 
     @override
@@ -78,6 +71,8 @@ class ServerPoints(Points):
 
     @override
     async def query(self, query: VectorQuery) -> Sequence[FoundPoint]:
+        if query.group_by is not None:
+            return await self._query_groups(query, query.group_by)
         request, asked = AsyncQdrantClient.query_points, _nearest(query)
         if not query.fields:
             return _found((await self._ask(request, with_payload=False, **asked)).points)
@@ -86,8 +81,7 @@ class ServerPoints(Points):
         )
         return found
 
-    @override
-    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[FoundPoint]:
+    async def _query_groups(self, query: VectorQuery, by: str) -> Sequence[FoundPoint]:
         """The server may answer with fewer groups than it has, where a few have many of the nearest points.
 
         It is asked for more until it has none.
@@ -164,7 +158,7 @@ class ServerPoints(Points):
         raise RepositoryUnavailableError("The index changes faster than it can be read.")
 
     @override
-    async def write(self, operations: Sequence[words.Operation]) -> None:
+    async def write(self, operations: words.Write) -> None:
         """Each operation is one request or more."""
         for operation in operations:
             await self._apply(operation)
@@ -173,7 +167,13 @@ class ServerPoints(Points):
         match operation:
             case words.Upsert(points):
                 for batch in words.chunks(points, POINTS_PER_REQUEST):
-                    await self._write(AsyncQdrantClient.upsert, [_point_struct(point) for point in batch])
+                    structs = [
+                        models.PointStruct(
+                            id=each.id, vector={each.vector_name: each.vector.tolist()}, payload=each.payload
+                        )
+                        for each in batch
+                    ]
+                    await self._write(AsyncQdrantClient.upsert, structs)
             case words.Delete(ids):
                 for some in words.chunks(ids, IDS_PER_REQUEST):
                     await self._write(AsyncQdrantClient.delete, models.PointIdsList(points=[*some]))
@@ -267,10 +267,6 @@ def _found(points: Sequence[models.Record | models.ScoredPoint]) -> list[FoundPo
         score = point.score if isinstance(point, models.ScoredPoint) else 0.0
         found.append(FoundPoint(str(point.id), point.payload or {}, score, vector))
     return found
-
-
-def _point_struct(point: words.Point) -> models.PointStruct:
-    return models.PointStruct(id=point.id, vector={point.vector_name: point.vector.tolist()}, payload=point.payload)
 
 
 def _nearest(query: VectorQuery) -> dict[str, Any]:
