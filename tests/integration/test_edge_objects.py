@@ -17,9 +17,8 @@ import pytest
 from adapters.repositories.qdrant import ranking
 from adapters.repositories.qdrant import repository as qdrant
 from adapters.repositories.qdrant.embedded import repository as embedded
-from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, Engine
+from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, IDLE_SECONDS, Engine
 from adapters.repositories.qdrant.embedded.manifest import ShardLayout
-from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
 from adapters.repositories.qdrant.layout import (
     RECORD_FIELDS,
     Generation,

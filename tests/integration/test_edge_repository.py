@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 from adapters.repositories.qdrant.embedded import process
+from adapters.repositories.qdrant.embedded.engine import IDLE_SECONDS
 from adapters.repositories.qdrant.embedded.manifest import Manifest, ShardLayout
 from adapters.repositories.qdrant.embedded.process import START_ATTEMPTS, EngineProcess
-from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
 from adapters.repositories.qdrant.layout import FORMAT
 from domain.callers import Caller, acting_for
 from domain.embeddings import EmbeddingSpace
@@ -793,7 +793,7 @@ def test_an_owner_whose_parent_is_gone_before_its_reply_ends_without_a_word(tmp_
     with (
         theirs,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "adapters.repositories.qdrant.embedded.worker", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "adapters.repositories.qdrant.embedded.engine", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,18 +1,26 @@
-"""The embedded engine: the verbs of `Points` on its shard, in the process that owns it. Every call holds the GIL."""
+"""The embedded engine: the verbs of `Points` on its shard, in the process that owns it.
+
+Run as `python -m adapters.repositories.qdrant.embedded.engine FD`, with a socket's number. The engine holds the GIL in
+every call, seconds long when it optimizes, so it must not live where an event loop runs. The process ends when the
+socket closes, and on Linux is killed with its parent even amid an engine call, so that no orphan keeps the shard's
+lock. A kill loses nothing that was acknowledged: every write is flushed first.
+"""
 
 import shutil
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 
+from adapters.processes.beginning import begin
 from adapters.repositories.qdrant import points as words
-from adapters.repositories.qdrant.embedded.manifest import ShardLayout
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout, cannot_be_opened, in_use
 from adapters.repositories.qdrant.points import Delete, FoundPoint, PointId, VectorQuery, Where
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 
@@ -31,6 +39,15 @@ INDEXING_THRESHOLD_KILOBYTES = 10_000
 
 IDLE_CHANGES = 1_000
 """Optimizing fewer changes than this is not worth the wait it may cause."""
+
+IDLE_SECONDS = 1.0
+"""After so long without a request no caller is likely to wait for an optimization."""
+
+BUSY_CHANGES = 4_000
+"""So many changes are optimized between two requests of a burst, before searches slow down and the work piles up."""
+
+NEVER_IDLE_SECONDS = 300.0
+"""A service that is asked something every second has no idle moment: it optimizes so often between two requests."""
 
 LOCK_PATIENCE_SECONDS = 10.0
 """How long to wait for a predecessor that is still dying to let go of the shard."""
@@ -108,6 +125,9 @@ class Engine:
         """See `Points`. Scores are cosines of the original vectors, though int8 copies find the candidates."""
         if query.group_by is not None:
             return self._query_groups(query, query.group_by)
+        return list(self._hits(query))
+
+    def _hits(self, query: VectorQuery) -> Iterator[FoundPoint]:
         exact = query.exact
         quantization = edge.QuantizationSearchParams(
             ignore=exact, rescore=True, oversampling=None if exact else OVERSAMPLING
@@ -122,16 +142,20 @@ class Engine:
                 params=edge.SearchParams(hnsw_ef=HNSW_EF, exact=exact, quantization=quantization),
             )
         )
-        return [FoundPoint(str(hit.id), hit.payload or {}, hit.score) for hit in hits]
+        return (FoundPoint(str(hit.id), hit.payload or {}, hit.score) for hit in hits)
 
     def _query_groups(self, query: VectorQuery, by: str) -> list[FoundPoint]:
         """The engine has no groups of its own."""
         asked = replace(query, limit=_HITS_PER_GROUP * query.limit, fields=(*query.fields, by), group_by=None)
         while True:
-            hits = self.query(asked)
-            best = {hit.payload[by]: hit for hit in reversed(hits)}  # the last one set is the best
-            if len(best) >= query.limit or len(hits) < asked.limit:
-                return sorted(best.values(), key=lambda hit: -hit.score)[: query.limit]
+            best: dict[str, FoundPoint] = {}
+            seen = 0
+            for seen, hit in enumerate(self._hits(asked), start=1):  # noqa: B007 - it is how many there were
+                best.setdefault(hit.payload[by], hit)
+                if len(best) == query.limit:
+                    break
+            if len(best) == query.limit or seen < asked.limit:
+                return list(best.values())
             asked = replace(asked, limit=_GROWTH * asked.limit)
 
     def retrieve(
@@ -321,3 +345,63 @@ def _condition(condition: words.Condition) -> Any:  # noqa: ANN401 - the engine'
 
 def _only(fields: Sequence[str]) -> edge.PayloadSelector | bool:
     return edge.PayloadSelector.Include(list(fields)) if fields else False
+
+
+# The process
+
+
+def serve(pipe: Connection) -> None:
+    """Open a shard and answer requests one after the other, until the parent closes the pipe or is gone.
+
+    Optimizes when idle, and between two requests where changes pile up. The first message is what to open; each other
+    names a method of the engine, what it takes, and whether more requests come right after. The answer is what it
+    returns, or a LookalikeError.
+    """
+    engine: Engine | None = None
+    try:
+        engine, failure = _opened(*pipe.recv())
+        pipe.send(failure)
+        while engine is not None:
+            if engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
+                _optimize(engine)
+            verb, args, kwargs, others_wait = pipe.recv()
+            try:
+                answer = getattr(engine, verb)(*args, **kwargs)
+            except Exception as error:  # the engine raises nothing more specific
+                answer = RepositoryUnavailableError(f"The index failed: {error}")
+            pipe.send(answer)
+            never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
+            enough = IDLE_CHANGES if never_idle else BUSY_CHANGES
+            if engine.unoptimized >= (2 * BUSY_CHANGES if others_wait else enough):
+                _optimize(engine)
+    except (EOFError, OSError):
+        pass
+    if engine is not None:
+        engine.close()
+
+
+def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine | None, LookalikeError | None]:
+    try:
+        return (Engine.create if create else Engine.load)(directory, layout), None
+    except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
+        if is_lock_error(error):
+            return None, in_use(directory.parent)
+        if shutil.disk_usage(directory.parent).free < layout.reserve_bytes:  # opening may be for reading only
+            return None, RepositoryUnavailableError(
+                f"The index in {directory} cannot be opened while less than the reserve of "
+                f"{layout.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room."
+            )
+        return None, cannot_be_opened(directory, str(error))
+
+
+def _optimize(engine: Engine) -> None:
+    try:
+        engine.optimize()
+    except Exception as error:  # the engine raises nothing more specific
+        # The index stays whole and serves, slower; the next round of changes tries again.
+        print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    begin(end_with_parents_thread=True)
+    serve(Connection(int(sys.argv[1])))

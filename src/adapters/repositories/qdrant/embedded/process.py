@@ -149,7 +149,7 @@ class EngineProcess:
 
     def _start(self, create: bool) -> Connection:
         try:
-            self._process = ChildProcess("adapters.repositories.qdrant.embedded.worker")
+            self._process = ChildProcess("adapters.repositories.qdrant.embedded.engine")
             pipe = Connection(os.dup(self._process.socket.fileno()))
         except OSError as error:
             self._kill()

@@ -16,7 +16,7 @@ from adapters.repositories.qdrant import layout
 from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, IndexDamagedError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import check_space
 
@@ -70,7 +70,7 @@ class QdrantCollections:
 
         Raises EmbeddingSpaceError, ConfigurationError, IndexDamagedError.
         """
-        live = await self._target(self.index)
+        live = await self.live_name()
         if live is None:
             if space is None:
                 raise ConfigurationError(
@@ -82,16 +82,15 @@ class QdrantCollections:
                     "ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
                 )
             name = await self._create(space, alias=self.index)
-            live = await self._target(self.index) or name  # several processes may be at it: all arrive at the same
+            live = await self.live_name() or name  # several processes may be at it: all arrive at the same
         collection = await self._describe(live)
         check_space(f"The index {self.index!r} on the Qdrant server at {self.connection.url}", collection.space, space)
         await self._add_missing_indexes(live)
         return collection
 
-    async def live(self) -> QdrantCollection | None:
-        """The live collection as it is now."""
-        live = await self._target(self.index)
-        return None if live is None else await self._describe(live)
+    async def live_name(self) -> str | None:
+        """The name of the live collection, if there is one."""
+        return await self._target(self.index)
 
     async def replacement(self, space: EmbeddingSpace) -> QdrantCollection:
         """The collection under construction for `space`, made if there is none. One for another space is given up."""
@@ -117,7 +116,7 @@ class QdrantCollections:
         try:
             await self._change_alias(models.RenameAliasOperation(rename_alias=renaming))
         except QdrantFault:
-            if await self._target(self.index) != replacement.name:  # else an attempt whose answer was lost did it
+            if await self.live_name() != replacement.name:  # else an attempt whose answer was lost did it
                 raise
         try:
             await self._sweep()
@@ -127,7 +126,7 @@ class QdrantCollections:
     async def _create(self, space: EmbeddingSpace, *, alias: str) -> str:
         """Make a collection, and let the alias point to it; its name."""
         name = f"{self.index}-{space.fingerprint}"
-        if alias == self._building and name == await self._target(self.index):  # it replaces one of the same space
+        if alias == self._building and name == await self.live_name():  # it replaces one of the same space
             name += "-2"
         vectors = models.VectorParams(
             size=space.dimension, distance=models.Distance.COSINE, on_disk=self.on_disk_vectors
@@ -166,9 +165,9 @@ class QdrantCollections:
                 _log.info("Filters on %s are slower until the Qdrant server has built an index of it.", _plain(path))
 
     async def _describe(self, name: str) -> QdrantCollection:
-        return self.described(name, await self.connection.call(AsyncQdrantClient.get_collection, name))
+        return self._described(name, await self.connection.call(AsyncQdrantClient.get_collection, name))
 
-    def described(self, name: str, info: models.CollectionInfo) -> QdrantCollection:
+    def _described(self, name: str, info: models.CollectionInfo) -> QdrantCollection:
         """The collection of which the server says this. Raises ConfigurationError, IndexDamagedError."""
         ours = (info.config.metadata or {}).get(METADATA_KEY)
         if not ours:
@@ -193,6 +192,23 @@ class QdrantCollections:
             )
         replicas = info.config.params.replication_factor or 1
         return QdrantCollection(name=name, space=space, ordering=models.WriteOrdering.MEDIUM if replicas > 1 else None)
+
+    def successor(self, before: QdrantCollection, name: str, info: models.CollectionInfo) -> QdrantCollection:
+        """The collection of which the server says this, in the place of the one that was live, or that one still.
+
+        Raises EmbeddingSpaceError where it is none of ours or holds other embeddings, IndexDamagedError.
+        """
+        try:
+            now = self._described(name, info)
+        except ConfigurationError as error:  # no mistake of the deployment, since it was right at the start
+            raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
+        if now.space != before.space:
+            differences = now.space.differences(before.space, ("now", "before"))
+            raise EmbeddingSpaceError(
+                f"The index was replaced by one of another space while this process served it: {differences}. Start "
+                "again with the encoder that it was rebuilt for."
+            )
+        return now
 
     async def _aliases(self) -> dict[str, str]:
         answer = await self.connection.call(AsyncQdrantClient.get_aliases)

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from adapters.repositories.qdrant.layout import KIND
 from adapters.repositories.qdrant.points import FoundPoint, PointId, Points, VectorQuery, Where
 from adapters.repositories.qdrant.server.collections import QdrantCollection, QdrantCollections
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
-from domain.errors import ConfigurationError, EmbeddingSpaceError, LookalikeError, RepositoryUnavailableError
+from domain.errors import LookalikeError, RepositoryUnavailableError
 
 R = TypeVar("R")
 
@@ -198,8 +197,7 @@ class ServerPoints(Points):
     async def info(self) -> models.CollectionInfo:
         """What the server says of the collection. Raises EmbeddingSpaceError if another one has its name by now."""
         info = await self._ask(AsyncQdrantClient.get_collection)
-        with _misfit_means_replaced():
-            _require_same_space(self._collections.described(self.collection.name, info), self.collection)
+        self._collections.successor(self.collection, self.collection.name, info)
         return info
 
     async def _ask(self, request: Callable[..., Awaitable[R]], *args: object, **kwargs: object) -> R:
@@ -224,36 +222,18 @@ class ServerPoints(Points):
 
     async def _follow(self, before: QdrantCollection) -> QdrantCollection:
         """Bind to what the index is now."""
-        with _misfit_means_replaced():
-            live = await self._collections.live()
-        if live is None:
+        name = await self._collections.live_name()
+        if name is None:
             raise RepositoryUnavailableError(
                 f"The collection {before.name!r} was deleted from the Qdrant server. Restore it from a snapshot; or "
                 "start again, with an empty index, and index the pictures anew."
             )
-        _require_same_space(live, before)
+        info = await self._connection.call(AsyncQdrantClient.get_collection, name)
+        live = self._collections.successor(before, name, info)
         if live != before:
             _log.info("The index was replaced by %s; following.", live.name)
             self.collection = live
         return live
-
-
-@contextmanager
-def _misfit_means_replaced() -> Iterator[None]:
-    """What would be a mistake of the deployment at a start was right at the start, so it has come since."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
-
-
-def _require_same_space(now: QdrantCollection, before: QdrantCollection) -> None:
-    if now.space != before.space:
-        differences = now.space.differences(before.space, ("now", "before"))
-        raise EmbeddingSpaceError(
-            f"The index was replaced by one of another space while this process served it: {differences}. Start again "
-            "with the encoder that it was rebuilt for."
-        )
 
 
 # Our words in the server's
