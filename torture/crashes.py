@@ -33,7 +33,7 @@ SEARCHED = 4
 
 SETTINGS = {"REPOSITORY__BACKEND": "edge", "STORAGE__RESERVE_BYTES": "0"}
 WITHOUT_DETECTOR = {"DETECTOR__RUNTIME": "none"}  # starts in half the time
-OWNER = "adapters.repositories.qdrant.embedded.worker"
+OWNER = "adapters.repositories.qdrant.embedded.engine"
 
 State = Mapping[str, Any] | None
 """A picture's metadata; None where it is not indexed."""

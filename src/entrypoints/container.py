@@ -302,7 +302,7 @@ def check_index(settings: Settings, *, must_exist: bool = False) -> None:
 
 def qdrant_repository(settings: Settings) -> SimilarityRepository:
     """A Qdrant server or cluster."""
-    from adapters.repositories.qdrant.server.collections import CollectionLayout
+    from adapters.repositories.qdrant.server.collections import QdrantCollections
     from adapters.repositories.qdrant.server.connection import QdrantConnection
     from adapters.repositories.qdrant.server.repository import ServerSimilarityRepository
 
@@ -315,7 +315,9 @@ def qdrant_repository(settings: Settings) -> SimilarityRepository:
         grpc_port=repository.grpc_port,
         ca_certificate=repository.ca_certificate,
     )
-    layout = CollectionLayout(
+    collections = QdrantCollections(
+        connection=connection,
+        index=repository.collection,
         indexed_metadata=repository.indexed_metadata,
         shard_number=repository.shard_number,
         replication_factor=repository.replication_factor,
@@ -323,7 +325,7 @@ def qdrant_repository(settings: Settings) -> SimilarityRepository:
         on_disk_vectors=repository.on_disk_vectors,
         quantization=repository.quantization,
     )
-    return ServerSimilarityRepository(connection, layout, name=repository.collection)
+    return ServerSimilarityRepository(collections)
 
 
 def directory_backup_archive(directory: Path) -> BackupArchive:

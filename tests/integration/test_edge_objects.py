@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.repositories.qdrant import objects, ranking
+from adapters.repositories.qdrant import ranking
+from adapters.repositories.qdrant import repository as qdrant
 from adapters.repositories.qdrant.embedded import repository as embedded
-from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, Engine
-from adapters.repositories.qdrant.embedded.requests import ShardLayout
-from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
+from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES, IDLE_SECONDS, Engine
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout
 from adapters.repositories.qdrant.layout import (
     RECORD_FIELDS,
     Generation,
@@ -26,7 +26,6 @@ from adapters.repositories.qdrant.layout import (
     object_points,
     record_of,
 )
-from adapters.repositories.qdrant.objects import Objects
 from adapters.repositories.qdrant.points import ANY_POINT, Delete, Point, PointId, SetPayload, Upsert
 from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from adapters.stores.file_system_image_store import FileSystemImageStore
@@ -278,8 +277,7 @@ class Here:
 
     async def ids_of_objects(self, number: int) -> Sequence[PointId]:
         """The ids of the points of an image's objects."""
-        objects_ = Objects(self.repository.points, self.space)
-        [generation] = (await objects_.generations([str(an_id(number))])).values()
+        [generation] = (await self.repository._generations([str(an_id(number))])).values()
         return generation.point_ids
 
     async def found(self, query: Embedding, *, limit: int = 100, offset: int = 0) -> Sequence[Match]:
@@ -289,7 +287,7 @@ class Here:
         return matches
 
     async def swept(self) -> None:
-        await self.repository.points._writes.finish()
+        await self.repository.points.finish()
 
 
 @pytest.fixture
@@ -351,7 +349,7 @@ class TestCrashAmidAWrite:
     async def test_it_has_happened_or_not_wherever_it_is_cut_short(
         self, here: Here, monkeypatch: pytest.MonkeyPatch, name: str, afterwards: str
     ) -> None:
-        monkeypatch.setattr(objects, "SCROLLED_AT_ONCE", 2)  # of which no step may miss any
+        monkeypatch.setattr(qdrant, "SCROLLED_AT_ONCE", 2)  # of which no step may miss any
         write, after = WRITES[name]
         for operations in itertools.count():
             await here.repository.delete([record.id for record in (await here.repository.list(limit=100)).items])
@@ -402,7 +400,7 @@ class TestCrashAmidAWrite:
         assert here.point_count == 1 + 2
 
     async def test_orphans_are_counted_by_image_and_swept(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(objects, "SCROLLED_AT_ONCE", 2)
+        monkeypatch.setattr(qdrant, "SCROLLED_AT_ONCE", 2)
         await here.repository.upsert([with_objects(1, count=3), with_objects(2, count=1)])
         await here.leave_orphans(with_objects(1, 1, count=2))
         await here.leave_orphans(with_objects(4, 1, count=3))
@@ -526,7 +524,7 @@ class TestEngine:
         [match] = await here.repository.nearest(a_query(an_embedding(1), limit=10))
         [(verb, _, [point])] = here.process.asked
         assert (verb, point.payload.keys()) == ("query", set(RECORD_FIELDS))
-        assert record_of(point.id, point.payload) == match.image == stored.record
+        assert record_of(point) == match.image == stored.record
 
     async def test_without_room_images_go_with_their_objects_and_none_come(self, here: Here) -> None:
         stored = [with_objects(1, count=3), with_objects(2, count=1)]

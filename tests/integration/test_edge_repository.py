@@ -22,10 +22,9 @@ from typing import Any
 import pytest
 
 from adapters.repositories.qdrant.embedded import process
-from adapters.repositories.qdrant.embedded.manifest import Manifest
+from adapters.repositories.qdrant.embedded.engine import IDLE_SECONDS
+from adapters.repositories.qdrant.embedded.manifest import Manifest, ShardLayout
 from adapters.repositories.qdrant.embedded.process import START_ATTEMPTS, EngineProcess
-from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
-from adapters.repositories.qdrant.embedded.worker import IDLE_SECONDS
 from adapters.repositories.qdrant.layout import FORMAT
 from domain.callers import Deadline, within
 from domain.embeddings import EmbeddingSpace
@@ -116,7 +115,7 @@ def let_start(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, *, times:
             child.send_signal(number)
         return child
 
-    monkeypatch.setattr(process.subprocess, "Popen", start_and_signal)
+    monkeypatch.setattr(subprocess, "Popen", start_and_signal)
     return started
 
 
@@ -794,14 +793,14 @@ def test_an_owner_whose_parent_is_gone_before_its_reply_ends_without_a_word(tmp_
     with (
         theirs,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "adapters.repositories.qdrant.embedded.worker", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "adapters.repositories.qdrant.embedded.engine", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as owner,
     ):
         theirs.close()
-        pipe.send(Request("open", (tmp_path / "shard", layout, True), {}, others_wait=True))
+        pipe.send((tmp_path / "shard", layout, True))
         pipe.close()
         assert owner.communicate(timeout=60) == (b"", b"")
         assert owner.returncode == 0

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from adapters.encoders.exported_model import PACKAGED, ExportedModel
-from adapters.repositories.qdrant.embedded.manifest import DirectoryLock
+from adapters.repositories.qdrant.embedded.manifest import locked
 from domain.embeddings import EmbeddingSpace
 from entrypoints.cli.main import main
 from tests.repositories import embedded_repository
@@ -191,9 +191,9 @@ def test_a_damaged_index(refused: Run, data: Path, damage: Callable[[Path], obje
 
 @pytest.fixture
 def open_elsewhere(data: Path) -> Iterator[None]:
-    lock = DirectoryLock(data / "index")
+    lock = locked(data / "index")
     yield
-    lock.release()
+    lock.close()
 
 
 @pytest.mark.usefixtures("open_elsewhere")

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.repositories.qdrant.embedded import engine as embedded
 from adapters.repositories.qdrant.embedded.engine import Engine
-from adapters.repositories.qdrant.embedded.requests import ShardLayout
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout
 from adapters.repositories.qdrant.filters import image_filter
 from adapters.repositories.qdrant.layout import (
     Generation,

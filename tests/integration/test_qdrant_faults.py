@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from adapters.repositories.qdrant.server.signs_of_life import MOST_SECONDS
+from adapters.repositories.qdrant.server.connection import CHECK_SECONDS
 from application import run_service
 from tests.disturbed_qdrant import (
     BY_GRPC_ONLY,
@@ -285,7 +285,7 @@ async def test_the_callers_deadline_ends_the_wait(qdrant: Qdrant, tmp_path: Path
 async def test_many_callers_of_a_silent_server_get_prompt_answers(qdrant: Qdrant, service: Service) -> None:
     before, memory = held(), psutil.Process().memory_info().rss
     qdrant.proxy.stall()
-    for prompt in (qdrant.timeout, MOST_SECONDS):
+    for prompt in (qdrant.timeout, CHECK_SECONDS):
         picture = os.urandom(100_000)
         answers = await asyncio.gather(*(service.index(picture + bytes([number])) for number in range(128)))
         assert {(answer.status, answer.code) for answer in answers} == {(503, "repository_unavailable")}

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.decoding.picture_reader import HeaderLimits, PictureReader
 from adapters.decoding.reader_messages import DisconnectedError, receive_head, receive_into, send
-from adapters.inference.heaps import bound_heaps
+from adapters.processes.beginning import begin
 from domain.errors import LookalikeError
 from domain.geometry import BoundingBox
 
@@ -28,9 +28,7 @@ SMALLEST_SHARE = 0.2
 def main() -> None:
     """Answer until the socket closes."""
     number, limits, max_seconds = int(sys.argv[1]), HeaderLimits(**json.loads(sys.argv[2])), float(sys.argv[3])
-    for interrupt in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(interrupt, signal.SIG_IGN)  # it ends when its parent has finished its work
-    bound_heaps()
+    begin()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_AS, SPARE_BYTES + BYTES_PER_PIXEL * limits.max_pixels)

@@ -5,8 +5,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from adapters.decoding.formats import ImageFormat, identify
 from adapters.decoding.picture_reader import HeaderLimits
 from adapters.decoding.reader_messages import DisconnectedError, receive_head, receive_into, send
-from adapters.inference.cores import ONE_THREAD
+from adapters.processes.child import ChildProcess
 from domain.errors import (
     BusyError,
     ImageTooLargeError,
@@ -69,8 +67,7 @@ class ReaderProcess:
     def __init__(self, limits: HeaderLimits, *, max_seconds: float) -> None:
         self._limits = limits
         self._max_seconds = max_seconds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: socket.socket | None = None
+        self._process: ChildProcess | None = None
         self._has_begun = False
         self._request: dict[str, Any] = {}
         self._content = b""
@@ -83,25 +80,15 @@ class ReaderProcess:
 
     def start(self) -> None:
         """Start the process, if none runs, without waiting for it. Raises BusyError where the system has no room."""
-        if self._connection is not None:
+        if self._process is not None:
             return
-        ours, theirs = socket.socketpair()
-        arguments = [str(theirs.fileno()), json.dumps(asdict(self._limits)), str(self._max_seconds)]
+        known = {name: value for name, value in os.environ.items() if name.startswith(_KNOWN)}
         try:
-            with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    [sys.executable, "-P", "-m", MODULE, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    env={name: value for name, value in os.environ.items() if name.startswith(_KNOWN)} | ONE_THREAD,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,  # a terminal's interrupts are for the parent to handle
-                )
+            process = ChildProcess(MODULE, json.dumps(asdict(self._limits)), str(self._max_seconds), environment=known)
         except OSError as error:
-            ours.close()
             raise BusyError(f"A process to decode pictures in cannot be started: {error}") from error
-        ours.settimeout(WALL_CLOCK_FACTOR * self._max_seconds)
-        self._connection, self._has_begun = ours, False
+        process.limit_waits(WALL_CLOCK_FACTOR * self._max_seconds)
+        self._process, self._has_begun = process, False
 
     def open(self, content: bytes, *, sufficient_side: int, region: BoundingBox | None) -> int:
         """See PictureReader. Raises BusyError where there is no process, ImageUnreadableError where it ends over it."""
@@ -123,7 +110,7 @@ class ReaderProcess:
 
     def close(self) -> None:
         """End the process, if one runs."""
-        if self._connection is not None:
+        if self._process is not None:
             self._end()
 
     def _once_more(self, died: _ReaderDiedError, ask: Callable[[], R]) -> R:
@@ -155,8 +142,8 @@ class ReaderProcess:
 
     def _ask(self, request: dict[str, Any], content: bytes = b"") -> tuple[Any, NDArray[np.uint8]]:
         self.start()
-        connection = self._connection
-        assert connection is not None  # noqa: S101 - start sets it, or raises
+        assert self._process is not None  # noqa: S101 - start sets it, or raises
+        connection = self._process.socket
         try:
             if not self._has_begun:
                 self._await_beginning(connection)
@@ -166,7 +153,7 @@ class ReaderProcess:
                 raise ValueError(f"{length:,} bytes of pixels")
             body = np.empty(length, dtype=np.uint8)
             receive_into(connection, body.data)
-        except TimeoutError:
+        except BlockingIOError:
             self._end()
             raise _ReaderDiedError("takes too long", too_long=True) from None
         except (DisconnectedError, OSError, ValueError) as error:
@@ -190,15 +177,9 @@ class ReaderProcess:
 
     def _end(self) -> int:
         """End the process, whatever it does; what it ended with: an exit code, or a signal's number, negative."""
-        assert self._connection is not None and self._process is not None  # noqa: S101, PT018 - there is a process
-        self._connection.close()
-        try:
-            status = self._process.wait(EXIT_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
-        self._connection = self._process = None
-        return status
+        assert self._process is not None  # noqa: S101 - there is a process
+        process, self._process = self._process, None
+        return process.end(patience=EXIT_PATIENCE_SECONDS)
 
 
 def _named(status: int) -> str:

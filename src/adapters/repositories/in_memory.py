@@ -7,25 +7,28 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from itertools import repeat
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError
+from domain.errors import ConfigurationError, ImageNotFoundError
 from domain.filters import EVERYTHING, Filter
-from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
+from domain.images import Cursor, DetectedObject, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
 from domain.metadata import Metadata
 from domain.models import RepositoryStatus
-from domain.ports.similarity_repository import SimilarityRepository
+from domain.ports.similarity_repository import SimilarityRepository, check_space
 from domain.search import NearestQuery
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Method = Callable[Concatenate["InMemorySimilarityRepository", P], R]
+
+Found = tuple[float, ImageRecord, DetectedObject | None]
+"""A score, the image that has it, and by which of its objects, if by one."""
 
 
 def _in_turn(method: Method[P, R]) -> Method[P, Coroutine[Any, Any, R]]:
@@ -63,11 +66,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
             if space is None:
                 raise ConfigurationError("There is no index: one kept in memory is empty after each start.")
             self._space = space
-        elif space is not None and space != self._space:
-            raise EmbeddingSpaceError(
-                f"The index holds embeddings of another space: {self._space.differences(space)}. "
-                "Run `lookalike reindex --embeddings`, or configure the encoder that the index was built with."
-            )
+        check_space("The index", self._space, space)
         self.is_open = True
 
     @override
@@ -125,42 +124,26 @@ class InMemorySimilarityRepository(SimilarityRepository):
     @_in_turn
     def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
         matching = self._matching(where)
-        rest = (record for record in matching if after is None or Cursor.after(record) < after)
-        newest = heapq.nlargest(limit + 1, rest, key=Cursor.after)  # one more than asked: there is a next page
-        items = tuple(newest[:limit])
-        next_cursor = Cursor.after(items[-1]) if len(newest) > limit else None
+        rest = [record for record in matching if after is None or Cursor.after(record) < after]
+        items = tuple(heapq.nlargest(limit, rest, key=Cursor.after))
+        next_cursor = Cursor.after(items[-1]) if len(rest) > limit else None
         return ImagePage(items=items, next_cursor=next_cursor, total=len(matching))
 
     @override
     @_in_turn
     def nearest(self, query: NearestQuery) -> Sequence[Match]:
-        asked, stacked = query.checked(self.space), self._all()
-        scores = _cosines(stacked.embeddings, asked.vector).tolist()
-        return [Match(score=score, image=stacked.records[row]) for row, score in self._best(enumerate(scores), asked)]
+        asked, all_ = query.checked(self.space), self._all()
+        return _best(zip(_cosines(all_.embeddings, asked.vector), all_.records, repeat(None)), asked)
 
     @override
     @_in_turn
     def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
-        asked, stacked = query.checked(self.space), self._all()
-        scores = _cosines(stacked.object_embeddings, asked.vector).tolist()
-        best: dict[int, tuple[float, int]] = {}  # of each image: its best object's score, and that object's place
-        for row, place, score in zip(stacked.rows_of_objects, stacked.places_of_objects, scores, strict=True):
+        asked, all_ = query.checked(self.space), self._all()
+        best: dict[int, Found] = {}
+        for score, (row, found) in zip(_cosines(all_.object_embeddings, asked.vector), all_.objects, strict=True):
             if row not in best or score > best[row][0]:
-                best[row] = score, place
-        ranking = self._best(((row, score) for row, (score, _) in best.items()), asked)
-        matched = ((score, stacked.records[row], best[row][1]) for row, score in ranking)
-        return [Match(score=score, image=image, region=image.objects[place]) for score, image, place in matched]
-
-    def _best(self, scores: Iterable[tuple[int, float]], query: NearestQuery) -> Sequence[tuple[int, float]]:
-        """Rows and scores of that part of the ranking by score and then id."""
-        records, left_out = self._all().records, frozenset(query.leave_out)
-        threshold = -1.0 if query.score_threshold is None else query.score_threshold
-        kept = [
-            (row, score)
-            for row, score in scores
-            if score >= threshold and records[row].id not in left_out and query.where.matches(records[row])
-        ]
-        return sorted(kept, key=lambda each: (-each[1], records[each[0]].id))[query.offset : query.end]
+                best[row] = score, all_.records[row], found
+        return _best(best.values(), asked)
 
     @override
     @_in_turn
@@ -212,17 +195,30 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
 
 class _Stacked:
-    """All images in rows, and all objects with the rows of their images and their places in them."""
+    """All images in rows, and all objects with the rows of their images."""
 
     def __init__(self, images: Sequence[IndexedImage], dimension: int) -> None:
         none = np.empty((0, dimension), dtype=np.float32)
         self.records = [image.record for image in images]
         self.embeddings = np.stack([image.embedding for image in images]) if images else none
         self.object_embeddings = np.concatenate([none, *(image.object_embeddings for image in images)])
-        self.rows_of_objects = [row for row, record in enumerate(self.records) for _ in record.objects]
-        self.places_of_objects = [place for record in self.records for place in range(len(record.objects))]
+        self.objects = [(row, found) for row, record in enumerate(self.records) for found in record.objects]
 
 
-def _cosines(vectors: Embeddings, query: Embedding) -> NDArray[np.float64]:
+def _cosines(vectors: Embeddings, query: Embedding) -> list[float]:
     """In doubles, so that a score threshold is compared as it was given."""
-    return np.clip((vectors @ query).astype(np.float64), -1.0, 1.0)
+    scores: list[float] = np.clip((vectors @ query).astype(np.float64), -1.0, 1.0).tolist()
+    return scores
+
+
+def _best(found: Iterable[Found], query: NearestQuery) -> Sequence[Match]:
+    """The part of the ranking by score and then id that is asked for."""
+    left_out = frozenset(query.leave_out)
+    threshold = -1.0 if query.score_threshold is None else query.score_threshold
+    kept = [
+        (score, image, region)
+        for score, image, region in found
+        if score >= threshold and image.id not in left_out and query.where.matches(image)
+    ]
+    page = sorted(kept, key=lambda each: (-each[0], each[1].id))[query.offset : query.end]
+    return [Match(score=score, image=image, region=region) for score, image, region in page]

@@ -1,1 +1,1 @@
-"""Qdrant: one repository on nine verbs, which a server or the embedded engine answers."""
+"""Qdrant: one repository on eight verbs, which a server or the embedded engine answers."""

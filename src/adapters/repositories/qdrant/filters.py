@@ -13,15 +13,7 @@ from datetime import datetime
 from typing import assert_never
 
 from adapters.repositories.qdrant import layout
-from adapters.repositories.qdrant.points import (
-    Between,
-    Condition,
-    Empty,
-    HasId,
-    OneOf,
-    PointId,
-    Where,
-)
+from adapters.repositories.qdrant.points import Between, Condition, Empty, HasId, OneOf, PointId, Where
 from domain import filters as domain
 from domain.filters import NUMBER_FIELDS, TEXT_FIELDS, TIME_FIELDS, AnyOf, Exists, Field, Filter, InRange
 
@@ -83,9 +75,11 @@ def _condition(condition: domain.Condition) -> Condition:
             return _some(_equalities(condition))
         case InRange():
             return _in_range(condition)
-        case Exists():
-            missing = _missing(condition.field)
-            return Where(must_not=[missing]) if condition.expected else missing
+        case Exists(field=field, expected=expected):
+            if key is not None:
+                return _present(key) if expected else Where(must_not=[_present(key)])
+            missing = Empty(field.name) if field.name == layout.LABELS else NEVER  # the other fields are always there
+            return Where(must_not=[missing]) if expected else missing
         case _:
             assert_never(condition)
 
@@ -121,23 +115,20 @@ def _equalities(any_of: AnyOf) -> list[Condition]:
         for value in any_of.values
         if isinstance(value, int | float) and not isinstance(value, bool) and _nearest_double(value) == value
     ]
-    conditions: list[Condition] = []
     if key is not None:
         flags = {value for value in any_of.values if isinstance(value, bool)}
-        conditions += [OneOf(layout.METADATA_TRUE if flag else layout.METADATA_FALSE, [key]) for flag in sorted(flags)]
-        if texts:
-            conditions.append(_of_key(key, OneOf(layout.metadata_path(key), texts)))
-        if numbers:
-            conditions.append(_of_key(key, OneOf(layout.number_paths(key)[2], list(map(layout.number_text, numbers)))))
-    elif field.name in TEXT_FIELDS and texts:
-        conditions.append(OneOf(field.name, texts))
-    elif field.name in NUMBER_FIELDS:
-        whole = [int(number) for number in numbers if abs(number) <= LARGEST_INTEGER and number == int(number)]
-        conditions += [OneOf(field.name, whole)] if whole else []
+        number_texts = [layout.number_text(number) for number in numbers]
+        stored = ((layout.metadata_path(key), texts), (layout.number_paths(key)[2], number_texts))
+        return [
+            *(OneOf(layout.METADATA_TRUE if flag else layout.METADATA_FALSE, [key]) for flag in sorted(flags)),
+            *(_of_key(key, OneOf(path, values)) for path, values in stored if values),
+        ]
+    values: Sequence[str] | Sequence[int] = texts if field.name in TEXT_FIELDS else ()
+    if field.name in NUMBER_FIELDS:
+        values = [int(number) for number in numbers if abs(number) <= LARGEST_INTEGER and number == int(number)]
     elif field.name in TIME_FIELDS:
-        times = [layout.microseconds(value) for value in any_of.values if isinstance(value, datetime)]
-        conditions += [OneOf(field.name, times)] if times else []
-    return conditions
+        values = [layout.microseconds(value) for value in any_of.values if isinstance(value, datetime)]
+    return [OneOf(field.name, values)] if values else []
 
 
 def _of_key(key: str, condition: Condition) -> Condition:
@@ -148,12 +139,6 @@ def _present(key: str) -> Condition:
     return OneOf(layout.METADATA_KEYS, [key])
 
 
-def _missing(field: Field) -> Condition:
-    if (key := field.metadata_key) is not None:
-        return Where(must_not=[_present(key)])
-    return Empty(field.name) if field.name == layout.LABELS else NEVER  # the other fields are always there
-
-
 # Ranges
 
 
@@ -162,7 +147,10 @@ def _in_range(bounds: InRange) -> Condition:
     given = (bounds.gt, bounds.gte, bounds.lt, bounds.lte)
     if any(isinstance(bound, float) and math.isnan(bound) for bound in given):
         return NEVER
-    low, high = _inclusive(*(layout.microseconds(each) if isinstance(each, datetime) else each for each in given))
+    gt, gte, lt, lte = (layout.microseconds(each) if isinstance(each, datetime) else each for each in given)
+    # The least and the greatest double within all bounds; infinite where nothing bounds.
+    low = max(_first_within(gt, math.inf, strict=True), _first_within(gte, math.inf))
+    high = min(_first_within(lt, -math.inf, strict=True), _first_within(lte, -math.inf))
     if low == math.inf or high == -math.inf or (key is None and name in TEXT_FIELDS):
         return NEVER  # text lies within no bounds
     if key is not None:
@@ -174,13 +162,13 @@ def _in_range(bounds: InRange) -> Condition:
     )
 
 
-def _inclusive(gt: float | None, gte: float | None, lt: float | None, lte: float | None) -> tuple[float, float]:
-    """The least and the greatest double within all bounds; infinite where nothing bounds."""
-    least = [_double_at_least(gte)] if gte is not None else []
-    least += [math.nextafter(_double_at_most(gt), math.inf)] if gt is not None else []
-    greatest = [_double_at_most(lte)] if lte is not None else []
-    greatest += [math.nextafter(_double_at_least(lt), -math.inf)] if lt is not None else []
-    return max(least, default=-math.inf), min(greatest, default=math.inf)
+def _first_within(bound: float | None, towards: float, *, strict: bool = False) -> float:
+    """The double nearest to a bound on its inner side; the bound itself, if it is one and not `strict`."""
+    if bound is None:
+        return -towards
+    nearest = _nearest_double(bound)
+    is_outside = nearest < bound if towards > 0 else nearest > bound
+    return math.nextafter(nearest, towards) if is_outside or (strict and nearest == bound) else nearest
 
 
 def _number_between(key: str, low: float, high: float) -> Condition:
@@ -201,16 +189,6 @@ def _number_between(key: str, low: float, high: float) -> Condition:
         if before < layout.FINEST:
             alternatives.append(Where(must=[OneOf(coarse, [last]), Between(fine, None, before)]))
     return _of_key(key, _some(alternatives))
-
-
-def _double_at_least(number: float) -> float:
-    nearest = _nearest_double(number)
-    return nearest if nearest >= number else math.nextafter(nearest, math.inf)
-
-
-def _double_at_most(number: float) -> float:
-    nearest = _nearest_double(number)
-    return nearest if nearest <= number else math.nextafter(nearest, -math.inf)
 
 
 def _nearest_double(number: float) -> float:

@@ -18,10 +18,10 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from typing import Literal
 from uuid import UUID, uuid4, uuid5
 
-from adapters.repositories.qdrant.points import Payload, Point, PointId
+from adapters.repositories.qdrant.points import FoundPoint, Payload, Point, PointId
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError
 from domain.geometry import BoundingBox
@@ -57,12 +57,15 @@ OBJECT_COUNT = "object_count"
 OBJECT_IMAGE = "image"
 """Of an object's point: the image that it belongs to."""
 OBJECT_INDEX = "index"
-WRITTEN_AT = "written_at"
+"""Its place among the record's objects."""
 CREATED_AT = "created_at"
 LABELS = "labels"
 METADATA_KEYS = "metadata_keys"
 METADATA_TRUE = "metadata_true"
 METADATA_FALSE = "metadata_false"
+
+IndexKind = Literal["keyword", "integer"]
+"""The kinds of payload index in use. One of integers serves ranges and look-ups."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -78,27 +81,23 @@ def object_vector(space: EmbeddingSpace) -> str:
     return f"object-{space.fingerprint}"
 
 
-class IndexKind(StrEnum):
-    """The kinds of payload index in use. One of integers serves ranges and look-ups."""
-
-    KEYWORD = "keyword"
-    INTEGER = "integer"
+def vector_names(space: EmbeddingSpace) -> tuple[str, str]:
+    """Those of all vectors of an index."""
+    return image_vector(space), object_vector(space)
 
 
 def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str, IndexKind]:
     """The payload indexes that an index of images needs, by JSON path; to be created before there is any data."""
     keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, "filename", "media_type")
-    indexes = dict.fromkeys((*keywords, METADATA_KEYS, METADATA_TRUE, METADATA_FALSE), IndexKind.KEYWORD)
-    indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, "width", "height"), IndexKind.INTEGER)
+    indexes = dict[str, IndexKind]()
+    indexes |= dict.fromkeys((*keywords, METADATA_KEYS, METADATA_TRUE, METADATA_FALSE), "keyword")
+    indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, "width", "height"), "integer")
     for key, type_ in indexed_metadata.items():
         coarse, _, text = number_paths(key)
-        match type_:
-            case MetadataType.KEYWORD:
-                indexes[metadata_path(key)] = IndexKind.KEYWORD
-            case MetadataType.INTEGER | MetadataType.FLOAT:
-                indexes |= {coarse: IndexKind.INTEGER, text: IndexKind.KEYWORD}
-            case MetadataType.BOOL:
-                pass  # metadata_true and metadata_false are indexed already
+        if type_ is MetadataType.KEYWORD:
+            indexes[metadata_path(key)] = "keyword"
+        elif type_ is not MetadataType.BOOL:  # whose lists of keys are indexed already
+            indexes |= {coarse: "integer", text: "keyword"}
     return indexes
 
 
@@ -111,10 +110,8 @@ def image_point(record: ImageRecord, generation: "Generation", embedding: Embedd
         KIND: KIND_IMAGE,
         GENERATION: generation.name,
         OBJECT_COUNT: len(record.objects),
-        "size_bytes": record.size_bytes,
-        "sha256": record.sha256,
         "objects_json": _json([asdict(found) for found in record.objects]),
-        "detection": record.detection,
+        **{field: getattr(record, field) for field in _PLAIN_FIELDS},
         **_filtered_payload(record),
         **metadata_payload(record.metadata),
     }
@@ -161,10 +158,11 @@ RECORD_FIELDS = (KIND, *_PLAIN_FIELDS, CREATED_AT, "metadata_json", "objects_jso
 """What `record_of` reads."""
 
 
-def record_of(id_: PointId, payload: Payload) -> ImageRecord:
+def record_of(point: Point | FoundPoint) -> ImageRecord:
     """The record of an image's point, from its payload or from RECORD_FIELDS of it."""
+    payload = point.payload
     return ImageRecord(
-        id=UUID(id_),
+        id=UUID(point.id),
         **{field: payload[field] for field in _PLAIN_FIELDS},
         created_at=_EPOCH + payload[CREATED_AT] * _MICROSECOND,
         metadata=json.loads(payload["metadata_json"]),
@@ -177,10 +175,10 @@ def record_of(id_: PointId, payload: Payload) -> ImageRecord:
 
 # Objects
 
-FOUND_OBJECT_FIELDS = (KIND, OBJECT_IMAGE, GENERATION, OBJECT_COUNT, OBJECT_INDEX, WRITTEN_AT)
-"""What `FoundObject.of` reads of an object's payload."""
-GENERATION_FIELDS = (KIND, GENERATION, OBJECT_COUNT)
-"""What `Generation.of` reads of an image's payload."""
+GENERATION_FIELDS = (KIND, OBJECT_IMAGE, GENERATION, OBJECT_COUNT)
+"""What `Generation.of` reads. The points of images have no OBJECT_IMAGE."""
+IMAGE_FIELDS = (*RECORD_FIELDS, *GENERATION_FIELDS)
+"""What both read of an image's point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +187,25 @@ class Generation:
 
     image: PointId
     name: str
+    """Begins with the time of the write."""
     object_count: int
 
     @classmethod
     def new(cls, record: ImageRecord) -> "Generation":
         """One for the objects of `record` that no write has used."""
-        return cls(image=str(record.id), name=uuid4().hex, object_count=len(record.objects))
+        name = f"{microseconds(datetime.now(UTC)):x}-{uuid4().hex}"
+        return cls(image=str(record.id), name=name, object_count=len(record.objects))
 
     @classmethod
-    def of(cls, image: PointId, payload: Payload) -> "Generation":
-        """The one that a payload names: of the image's point the one that counts, of an object's its own."""
-        return cls(image=image, name=payload[GENERATION], object_count=payload[OBJECT_COUNT])
+    def of(cls, point: Point | FoundPoint) -> "Generation":
+        """The one that a point names: an image's point the one that counts, an object's its own."""
+        payload = point.payload
+        return cls(payload.get(OBJECT_IMAGE, point.id), payload[GENERATION], payload[OBJECT_COUNT])
+
+    def is_older_than(self, age: timedelta) -> bool:
+        """Whether it was written longer than `age` ago."""
+        written_at, _, _ = self.name.partition("-")
+        return int(written_at, 16) < microseconds(datetime.now(UTC) - age)
 
     @property
     def point_ids(self) -> Sequence[PointId]:
@@ -212,27 +218,6 @@ def point_ids(generations: Iterable[Generation]) -> list[PointId]:
     return [id_ for generation in generations for id_ in generation.point_ids]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundObject:
-    """An object's point, as a search meets it."""
-
-    generation: Generation
-    index: int
-    """Its place among the record's objects."""
-    written_at: int
-    """Microseconds from the epoch."""
-
-    @classmethod
-    def of(cls, payload: Payload) -> "FoundObject":
-        """From the payload of an object's point, or of no more than FOUND_OBJECT_FIELDS of it."""
-        generation = Generation.of(payload[OBJECT_IMAGE], payload)
-        return cls(generation=generation, index=payload[OBJECT_INDEX], written_at=payload[WRITTEN_AT])
-
-    def is_older_than(self, age: timedelta) -> bool:
-        """Whether it was written longer than `age` ago."""
-        return self.written_at < microseconds(datetime.now(UTC) - age)
-
-
 def object_points(
     record: ImageRecord, generation: Generation, embeddings: Embeddings, space: EmbeddingSpace
 ) -> list[Point]:
@@ -242,7 +227,6 @@ def object_points(
         OBJECT_IMAGE: str(record.id),
         GENERATION: generation.name,
         OBJECT_COUNT: len(record.objects),
-        WRITTEN_AT: microseconds(datetime.now(UTC)),
         **_filtered_payload(record),
     }
     vector_name = object_vector(space)

@@ -1,4 +1,4 @@
-"""What the repository asks of Qdrant: nine verbs over points, in words of our own.
+"""What the repository asks of Qdrant: eight verbs over points, in words of our own.
 
 A server answers them (server/points.py), or its engine embedded on this machine (embedded/points.py). The words are
 ours since importing the server's client takes 1.4 s and 80 MB, which the embedded index must not pay, and since they
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from domain.embeddings import Embedding
+from domain.embeddings import Embedding, EmbeddingSpace
+from domain.search import NearestQuery
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -86,20 +87,13 @@ class Point(NamedTuple):
     payload: Payload
 
 
-class StoredPoint(NamedTuple):
-    """A stored point, with the fields of its payload or the vector that were asked for."""
+class FoundPoint(NamedTuple):
+    """A stored point, with the fields of its payload or the vector that were asked for; of a query, with its score."""
 
     id: PointId
     payload: Payload
+    score: float = 0.0
     vector: Embedding | None = None
-
-
-class RankedPoint(NamedTuple):
-    """A point that a query found."""
-
-    id: PointId
-    score: float
-    payload: Payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,6 +109,24 @@ class VectorQuery:
     """Compare with every vector instead of asking the approximate index."""
     fields: Sequence[str] = ()
     """Which of their payloads to answer."""
+    group_by: str | None = None
+    """A path: of all points with one value there only the best, so that `limit` counts values. It is answered too."""
+
+    @classmethod
+    def of(
+        cls, query: NearestQuery, *, using: str, where: Where, fields: Sequence[str] = (), group_by: str | None = None
+    ) -> "VectorQuery":
+        """For the part of the ranking from its start to the end of what is asked for."""
+        return cls(
+            vector=query.vector,
+            using=using,
+            limit=query.end,
+            where=where,
+            score_threshold=query.score_threshold,
+            exact=query.exact,
+            fields=fields,
+            group_by=group_by,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +170,8 @@ class Discard(NamedTuple):
 
 
 Operation = Upsert | Delete | SetPayload | Discard
+Write = Sequence[Operation]
+"""Operations that are applied one after the other."""
 
 MOST_ATTEMPTS = 10
 """So often at most something is asked anew, each time because others changed what it had found."""
@@ -196,6 +210,8 @@ class Points(Protocol):
     of another space.
     """
 
+    space: EmbeddingSpace
+    """That of the vectors."""
     is_serial: bool
     """Whether requests are answered one after the other, a write whole before the next one, and no crash leaves half an
     operation. Else others may meet a write that is under way, or be writing themselves."""
@@ -209,25 +225,21 @@ class Points(Protocol):
         """How many of the points that pass have each value at a path that has a payload index, exactly."""
 
     @abstractmethod
-    async def query(self, query: VectorQuery) -> Sequence[RankedPoint]:
+    async def query(self, query: VectorQuery) -> Sequence[FoundPoint]:
         """Best first, equal scores in an order of the backend's own."""
-
-    @abstractmethod
-    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
-        """Like `query`, but of all points with one value at `by` only the best, so that `limit` counts values."""
 
     @abstractmethod
     async def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
-    ) -> Sequence[StoredPoint]:
+    ) -> Sequence[FoundPoint]:
         """Those of the points that are there; with a vector's name, those that have one of that name."""
 
     @abstractmethod
-    async def scroll(self, scroll: Scroll) -> tuple[Sequence[StoredPoint], PointId | None]:
+    async def scroll(self, scroll: Scroll) -> tuple[Sequence[FoundPoint], PointId | None]:
         """A part of the points that pass, and where to go on: None at the end."""
 
     @abstractmethod
-    async def write(self, operations: Sequence[Operation]) -> None:
+    async def write(self, operations: Write) -> None:
         """Upsert, delete, set payloads and discard, in this order and durably.
 
         Cut short, the first of them have happened; when this returns, all have. Each may be repeated without harm.

@@ -1,36 +1,40 @@
-"""Records and vectors in Qdrant, embedded or on a server."""
+"""Records and vectors in Qdrant, embedded or on a server.
+
+No write of a server spans points atomically, so that every write is built around the one point of an image:
+
+* An upsert writes the new generation of objects, then the image, then deletes the generation that it replaced.
+* New metadata makes a new generation too, and the image takes it up only if it still has the old one: objects and image
+  never differ in what filters compare, whatever else is written at the same time. (An embedded engine sets the payloads
+  of all of them at once.)
+* A delete removes the image, then its objects.
+
+Cut short anywhere, this leaves the image with its objects as before or as after, and orphans, which searches pass over.
+A writer deletes no generation but those that it has seen replaced, since another may be about to be committed. What a
+crash left is deleted when a search meets it; where others may be writing, an hour after it was written: no write takes
+as long.
+"""
 
 import asyncio
+import logging
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import Generic, TypeVar
 from uuid import UUID
 
+import numpy as np
 from typing_extensions import override
 
-from adapters.repositories.qdrant import layout
-from adapters.repositories.qdrant.filters import image_filter, nearest_filter
+from adapters.repositories.qdrant import filters, layout
+from adapters.repositories.qdrant import points as words
+from adapters.repositories.qdrant.layout import Generation
 from adapters.repositories.qdrant.listing import keyset_page
-from adapters.repositories.qdrant.objects import Objects
-from adapters.repositories.qdrant.points import (
-    MOST_ATTEMPTS,
-    POINTS_PER_COMMIT,
-    VECTORS_AT_ONCE,
-    Delete,
-    Discard,
-    Point,
-    PointId,
-    Points,
-    RankedPoint,
-    Scroll,
-    Upsert,
-    VectorQuery,
-    chunks,
-    read_each,
-)
+from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, PointId, Points, VectorQuery
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
-from domain.errors import ImageNotFoundError
+from domain.errors import ImageNotFoundError, IndexDamagedError, RepositoryUnavailableError
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
 from domain.metadata import Metadata
@@ -38,94 +42,146 @@ from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import NearestQuery
 
-IDS_AT_ONCE = 1_000
+P = TypeVar("P", bound=Points)
+
+ORPHANED_AFTER = timedelta(hours=1)
+IDS_AT_ONCE = SCROLLED_AT_ONCE = 1_000
+
+_log = logging.getLogger(__name__)
 
 
-class QdrantSimilarityRepository(SimilarityRepository):
-    """Images, and their objects beside them (see layout.py), in points that answer nine verbs (see points.py).
+class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
+    """Images, and their objects beside them (see layout.py), in points that answer eight verbs (see points.py).
 
-    What is said of crashes and of other writers holds by the order of writes (see objects.py). Each backend adds where
-    its points are: how an index is opened, closed and replaced.
+    Each backend adds where its points are: how an index is opened, closed and replaced.
     """
 
     backend: str
     """What `RepositoryStatus` calls it."""
 
+    _points: P | None = None
+
     @property
-    @abstractmethod
-    def points(self) -> Points:
-        """Those of the open index. Raises RuntimeError or RepositoryUnavailableError where none is open."""
+    def points(self) -> P:
+        """Those of the open index. Raises RepositoryUnavailableError where none is open."""
+        if self._points is None:
+            raise RepositoryUnavailableError("The index is not open.")
+        return self._points
+
+    @property
+    @override
+    def space(self) -> EmbeddingSpace:
+        return self.points.space
 
     @abstractmethod
     async def details(self) -> Mapping[str, str | int | float | bool]:
         """What there is to say of the backend, for `RepositoryStatus`."""
 
-    @property
-    def _objects(self) -> Objects:
-        return Objects(self.points, self.space)
-
     @override
     async def upsert(self, images: Sequence[IndexedImage]) -> None:
         for images_, objects in await asyncio.to_thread(_commits, images, self.space):
-            replaced = await self._objects.generations([point.id for point in images_])
+            replaced = await self._generations([point.id for point in images_])
             replaced_objects = layout.point_ids(replaced.values())
-            await self.points.write([Upsert(objects), Upsert(images_), Discard(replaced_objects)])
+            await self.points.write([words.Upsert(objects), words.Upsert(images_), Discard(replaced_objects)])
 
     @override
     async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
-        fields = (*layout.RECORD_FIELDS, *layout.GENERATION_FIELDS)
-        while points := await self.points.retrieve([str(id_)], fields=fields):
-            [(point, payload, _)] = points
-            if payload[layout.KIND] != layout.KIND_IMAGE:
-                break
-            record = replace(layout.record_of(point, payload), metadata=metadata)
-            if await self._objects.set_metadata(record, layout.Generation.of(point, payload)):
+        fields = layout.metadata_payload(metadata)
+        while images := await self._images([str(id_)], layout.IMAGE_FIELDS):
+            [image] = images
+            if self.points.is_serial:
+                await self.points.write([words.SetPayload(fields, filters.image_with_objects(image.id))])
+                return
+            before = Generation.of(image)
+            vectors = await self._vectors(before.point_ids, layout.object_vector(self.space))
+            objects = self._stacked(vectors, before)
+            if objects is None:
+                if (await self._generations([image.id])).get(image.id) == before:
+                    raise IndexDamagedError(f"Objects of image {id_} are missing. Delete it and index it again.")
+                continue
+            record = replace(layout.record_of(image), metadata=metadata)
+            after = Generation.new(record)
+            copies = layout.object_points(record, after, objects, self.space)
+            unchanged = words.Where(must=[words.HasId([image.id]), words.OneOf(layout.GENERATION, [before.name])])
+            committing = words.SetPayload({**fields, layout.GENERATION: after.name}, unchanged)
+            await self.points.write([words.Upsert(copies), committing])
+            current = (await self._generations([image.id])).get(image.id)
+            await self.points.write([Discard(layout.point_ids({before, after} - {current}))])
+            if current == after:
                 return
         raise ImageNotFoundError([id_])
 
     @override
     async def delete(self, ids: Collection[ImageId]) -> None:
         for some in _parts(ids, IDS_AT_ONCE):
-            generations = await self._objects.generations(some)
+            generations = await self._generations(some)
             if generations:
                 objects = layout.point_ids(generations.values())
-                await self.points.write([Delete(list(generations)), Discard(objects)])
+                await self.points.write([words.Delete(list(generations)), Discard(objects)])
 
     @override
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         records: dict[ImageId, ImageRecord] = {}
         for some in _parts(ids, IDS_AT_ONCE):
-            points = await self.points.retrieve(some, fields=layout.RECORD_FIELDS)
-            images = [point for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE]
-            read = await read_each(lambda point: layout.record_of(point.id, point.payload), images)
-            records |= {record.id: record for record in read}
+            images = await self._images(some, layout.RECORD_FIELDS)
+            records |= {record.id: record for record in await words.read_each(layout.record_of, images)}
         return records
 
     @override
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
-        found: dict[ImageId, Embedding] = {}
-        for some in _parts(ids, VECTORS_AT_ONCE):
-            points = await self.points.retrieve(some, vector=layout.image_vector(self.space))
-            found |= {UUID(id_): normalised(vector) for id_, _, vector in points if vector is not None}
-        return found
+        vectors = await self._vectors([*dict.fromkeys(map(str, ids))], layout.image_vector(self.space))
+        return {UUID(id_): normalised(vector) for id_, vector in vectors.items()}
 
     @override
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
         found: dict[ImageId, Embeddings | None] = {}
-        for some in _parts(ids, VECTORS_AT_ONCE):
-            found |= {UUID(id_): vectors for id_, vectors in (await self._objects.embeddings(some)).items()}
+        for some in _parts(ids, words.VECTORS_AT_ONCE):
+            incomplete: dict[PointId, Generation] = {}
+            generations = await self._generations(some)
+            while generations:
+                ids_of_objects = layout.point_ids(generations.values())
+                vectors = await self._vectors(ids_of_objects, layout.object_vector(self.space))
+                before, incomplete = incomplete, {}
+                for image, generation in generations.items():
+                    embeddings = self._stacked(vectors, generation)
+                    if embeddings is not None or before.get(image) == generation:
+                        found[UUID(image)] = embeddings
+                    else:  # perhaps replaced between the two requests
+                        incomplete[image] = generation
+                generations = await self._generations(incomplete)
         return found
+
+    async def _images(self, ids: Collection[PointId], fields: Sequence[str]) -> Sequence[FoundPoint]:
+        """Those of the points that are there and are images'; KIND must be among the fields."""
+        points = await self.points.retrieve(ids, fields=fields) if ids else ()
+        return [point for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE]
+
+    async def _generations(self, images: Collection[PointId]) -> dict[PointId, Generation]:
+        """Which generation counts, of those images that are there."""
+        return {point.id: Generation.of(point) for point in await self._images(images, layout.GENERATION_FIELDS)}
+
+    async def _vectors(self, ids: Collection[PointId], name: str) -> dict[PointId, Embedding]:
+        vectors: dict[PointId, Embedding] = {}
+        for some in words.chunks(ids, words.VECTORS_AT_ONCE):
+            points = await self.points.retrieve(some, vector=name)
+            vectors |= {point.id: point.vector for point in points if point.vector is not None}
+        return vectors
+
+    def _stacked(self, vectors: Mapping[PointId, Embedding], generation: Generation) -> Embeddings | None:
+        """The embeddings of the generation's objects, in their order; None where some are missing."""
+        of_objects = [vectors[id_] for id_ in generation.point_ids if id_ in vectors]
+        if len(of_objects) < generation.object_count:
+            return None
+        return normalised(np.array(of_objects, dtype=np.float32).reshape(len(of_objects), self.space.dimension))
 
     @override
     async def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
 
         async def newest(where: Filter, limit: int) -> Sequence[ImageRecord]:
-            points, _ = await self.points.scroll(
-                Scroll(
-                    where=image_filter(where), limit=limit, fields=layout.RECORD_FIELDS, descending=layout.CREATED_AT
-                )
-            )
-            return await read_each(lambda point: layout.record_of(point.id, point.payload), points)
+            which, by = filters.image_filter(where), layout.CREATED_AT
+            scroll = words.Scroll(where=which, limit=limit, fields=layout.RECORD_FIELDS, descending=by)
+            points, _ = await self.points.scroll(scroll)
+            return await words.read_each(layout.record_of, points)
 
         (items, next_cursor), total = await asyncio.gather(
             keyset_page(newest, limit=limit, after=after, where=where), self.count(where)
@@ -134,26 +190,17 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
     @override
     async def nearest(self, query: NearestQuery) -> Sequence[Match]:
-        asked = VectorQuery(
-            vector=query.checked(self.space).vector,
-            using=layout.image_vector(self.space),
-            limit=query.end,
-            where=nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out]),
-            score_threshold=query.score_threshold,
-            exact=query.exact,
-        )
-
-        async def best(asked: VectorQuery) -> Sequence[RankedPoint]:
-            """With the records of a first page at once. Of a wider answer most would be thrown away."""
-            is_page = asked.limit == query.limit + 1
-            return await self.points.query(replace(asked, fields=layout.RECORD_FIELDS) if is_page else asked)
-
-        for _ in range(MOST_ATTEMPTS):
-            page = await ranked(self.points, best, asked, slice(query.offset, query.end), lambda point: point.id)
+        where = filters.nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out])
+        # With the records of a first page at once. Of a later one most would be thrown away.
+        fields = () if query.offset else layout.RECORD_FIELDS
+        using = layout.image_vector(self.space)
+        asked = VectorQuery.of(query.checked(self.space), using=using, where=where, fields=fields)
+        for _ in range(words.MOST_ATTEMPTS):
+            page = await ranked(self.points, asked, slice(query.offset, query.end))
+            stored = [point for point in page if point.payload]
             bare = [point.id for point in page if not point.payload]
-            stored = await self.points.retrieve(bare, fields=layout.RECORD_FIELDS) if bare else ()
-            payloads = {point.id: point.payload for point in page} | {point.id: point.payload for point in stored}
-            read = await read_each(lambda each: layout.record_of(*each), [each for each in payloads.items() if each[1]])
+            stored += await self._images(bare, layout.RECORD_FIELDS)
+            read = await words.read_each(layout.record_of, stored)
             records = {str(record.id): record for record in read if query.where.matches(record)}
             matches = [Match(score=each.score, image=records[each.id]) for each in page if each.id in records]
             if len(matches) == len(page):  # else some were changed between the two requests, and others come next
@@ -162,29 +209,87 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
     @override
     async def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
-        return await self._objects.nearest(query.checked(self.space))
+        """Compares what is found with its images, and looks again without the orphans until there are none.
+
+        So they take no other's place in the ranking. It also looks again while images change between the two requests.
+        """
+        query, using = query.checked(self.space), layout.object_vector(self.space)
+        leave_out, fields = [str(id_) for id_ in query.leave_out], (*layout.GENERATION_FIELDS, layout.OBJECT_INDEX)
+        orphans: set[Generation] = set()
+        for _ in range(words.MOST_ATTEMPTS):
+            where = filters.object_filter(query.where, leave_out=leave_out, without=layout.point_ids(orphans))
+            asked = VectorQuery.of(query, using=using, where=where, fields=fields, group_by=layout.OBJECT_IMAGE)
+            hits = await ranked(self.points, asked, slice(0, query.end))
+            found = await words.read_each(Generation.of, hits)
+            page = found[query.offset :]
+            images = await self._images({each.image for each in page}, layout.IMAGE_FIELDS)
+            current = {point.id: Generation.of(point) for point in images}
+            others = {each.image for each in (*orphans, *found[: query.offset])} - current.keys()
+            current |= await self._generations(others)
+            read = await words.read_each(layout.record_of, images)
+            records = {str(record.id): record for record in read if query.where.matches(record)}
+            committed = {orphan for orphan in orphans if current.get(orphan.image) == orphan}
+            met = {each for each in found if current.get(each.image) != each}
+            if not met and not committed and len(records) == len(images):
+                break
+            orphans = (orphans | met) - committed
+        if old := list(filter(self._is_old, orphans)):
+            _log.info("Deleting the objects that %d interrupted writes left.", len(old))
+            await self.points.write([Discard(layout.point_ids(old))])
+        return [
+            Match(score=hit.score, image=record, region=record.objects[hit.payload[layout.OBJECT_INDEX]])
+            for hit, each in zip(hits[query.offset :], page, strict=True)
+            if (record := records.get(each.image)) is not None and current[each.image] == each
+        ]
 
     @override
     async def count(self, where: Filter = EVERYTHING) -> int:
-        return await self.points.count(image_filter(where))
+        return await self.points.count(filters.image_filter(where))
 
     @override
     async def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
-        counts = await self.points.facet(layout.LABELS, image_filter(where))
+        counts = await self.points.facet(layout.LABELS, filters.image_filter(where))
         return {str(label): images for label, images in counts.items()}
 
     @override
     async def orphaned_objects(self) -> Mapping[ImageId, int]:
-        return await self._objects.orphans()
+        orphans: Counter[ImageId] = Counter()
+        async for some in self._orphaned(None):
+            orphans.update(ImageId(point.payload[layout.OBJECT_IMAGE]) for point in some)
+        return orphans
 
     @override
     async def sweep_objects(self, ids: Collection[ImageId]) -> int:
-        return sum([await self._objects.sweep(some) for some in _parts(ids, IDS_AT_ONCE)])
+        swept = 0
+        for some in _parts(ids, IDS_AT_ONCE):
+            async for orphans in self._orphaned(some):
+                await self.points.write([words.Delete([point.id for point in orphans])])
+                swept += len(orphans)
+        return swept
+
+    async def _orphaned(self, images: Collection[PointId] | None) -> AsyncIterator[Sequence[FoundPoint]]:
+        """Old points of objects that are of no image as it is now, in groups; only of these images, if given."""
+        scroll = words.Scroll(where=filters.objects_of(images), limit=SCROLLED_AT_ONCE, fields=layout.GENERATION_FIELDS)
+        while True:
+            points, after = await self.points.scroll(scroll)
+            generations = {point.id: Generation.of(point) for point in points}
+            old = {id_: each for id_, each in generations.items() if self._is_old(each)}
+            current = await self._generations({each.image for each in old.values()})
+            orphans = [id_ for id_, each in old.items() if current.get(each.image) != each]
+            if orphans:  # but for those that a write has replaced between the requests
+                yield await self.points.retrieve(orphans, fields=(layout.OBJECT_IMAGE,))
+            if after is None:
+                return
+            scroll = replace(scroll, after=after)
+
+    def _is_old(self, orphan: Generation) -> bool:
+        """Whether no write can be about to commit it."""
+        return self.points.is_serial or orphan.is_older_than(ORPHANED_AFTER)
 
     @override
     async def status(self) -> RepositoryStatus:
         details = await self.details()
-        images_having = await self.points.facet(layout.OBJECT_COUNT, image_filter(EVERYTHING))
+        images_having = await self.points.facet(layout.OBJECT_COUNT, filters.image_filter(EVERYTHING))
         return RepositoryStatus(
             backend=self.backend,
             images=sum(images_having.values()),
@@ -195,7 +300,7 @@ class QdrantSimilarityRepository(SimilarityRepository):
 
 def _parts(ids: Collection[ImageId], size: int) -> Iterator[list[PointId]]:
     """The ids of points, each once, in lists of at most `size`."""
-    return chunks(dict.fromkeys(map(str, ids)), size)
+    return words.chunks(dict.fromkeys(map(str, ids)), size)
 
 
 def _commits(images: Sequence[IndexedImage], space: EmbeddingSpace) -> list[tuple[list[Point], list[Point]]]:
@@ -205,14 +310,11 @@ def _commits(images: Sequence[IndexedImage], space: EmbeddingSpace) -> list[tupl
     """
     last_of_each = {image.record.id: image.checked(space) for image in images}
     commits: list[tuple[list[Point], list[Point]]] = []
-    room = 0
     for image in last_of_each.values():
-        size = 1 + len(image.record.objects)
-        if not commits or size > room:
+        generation = Generation.new(image.record)
+        points = layout.object_points(image.record, generation, image.object_embeddings, space)
+        if not commits or sum(map(len, commits[-1])) + 1 + len(points) > words.POINTS_PER_COMMIT:
             commits.append(([], []))
-            room = POINTS_PER_COMMIT
-        room -= size
-        generation = layout.Generation.new(image.record)
         commits[-1][0].append(layout.image_point(image.record, generation, image.embedding, space))
-        commits[-1][1].extend(layout.object_points(image.record, generation, image.object_embeddings, space))
+        commits[-1][1].extend(points)
     return commits

@@ -96,7 +96,9 @@ async def test_one_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) 
     picture = encoded(textured(33, 21), "PNG")
     [process] = decoder._processes
     assert process.pid is not None
-    assert await eventually(lambda: bool(select.select([process._connection], [], [], 0)[0])), "it has begun"
+    assert process._process is not None
+    connection = process._process.socket
+    assert await eventually(lambda: bool(select.select([connection], [], [], 0)[0])), "it has begun"
     os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(ImageUnreadableError, match="takes too long"):
         await decode(decoder, picture, sufficient_side=FULL)

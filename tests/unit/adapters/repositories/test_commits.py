@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from adapters.repositories.qdrant.layout import Generation, image_vector, object_vector, record_of
-from adapters.repositories.qdrant.points import Point
-from adapters.repositories.qdrant.repository import POINTS_PER_COMMIT, _commits
+from adapters.repositories.qdrant.points import POINTS_PER_COMMIT, Point
+from adapters.repositories.qdrant.repository import _commits
 from domain.images import IndexedImage
 from tests.builders import a_space, an_id, an_image, an_object
 
@@ -18,7 +18,7 @@ def with_objects(number: int, count: int) -> IndexedImage:
 
 
 def generations_of(points: list[Point]) -> list[Generation]:
-    return [Generation.of(point.id, point.payload) for point in points]
+    return [Generation.of(point) for point in points]
 
 
 @pytest.mark.parametrize("counts", [[], [0], [MOST - 1], [MOST + 5], [0] * 1_200, [10] * 120, [3, 600, 0, 7, 499, 0]])
@@ -28,7 +28,7 @@ def test_every_image_is_in_one_write_of_bounded_size(counts: list[int]) -> None:
     commits = _commits(images, SPACE)
 
     stored = [point for points, _ in commits for point in points]
-    assert [record_of(point.id, point.payload) for point in stored] == [image.record for image in images]
+    assert [record_of(point) for point in stored] == [image.record for image in images]
     assert {point.vector_name for point in stored} <= {image_vector(SPACE)}
     assert all((point.vector == image.embedding).all() for point, image in zip(stored, images, strict=True))
     stored_objects = [point for _, points in commits for point in points]

@@ -17,7 +17,7 @@ from qdrant_client import QdrantClient, models
 
 from adapters.repositories.qdrant.embedded import engine
 from adapters.repositories.qdrant.embedded.engine import Engine
-from adapters.repositories.qdrant.embedded.requests import ShardLayout
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout
 from adapters.repositories.qdrant.filters import image_filter, nearest_filter, object_filter
 from adapters.repositories.qdrant.layout import (
     Generation,

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from adapters.repositories.qdrant.layout import (
     FINEST,
     RECORD_FIELDS,
-    FoundObject,
     Generation,
     IndexKind,
     image_point,
@@ -28,7 +27,7 @@ from adapters.repositories.qdrant.layout import (
     point_ids,
     record_of,
 )
-from adapters.repositories.qdrant.points import Payload
+from adapters.repositories.qdrant.points import FoundPoint, Payload
 from domain.images import ImageRecord
 from domain.metadata import MetadataType
 from tests.builders import a_record, a_space, an_embedding, an_object, some_embeddings
@@ -52,7 +51,7 @@ def object_payloads(record: ImageRecord, generation: Generation) -> list[Payload
 def test_a_record_reads_back_exactly(record: ImageRecord) -> None:
     stored = json.loads(json.dumps(payload_of(record)))
 
-    restored = record_of(str(ID), {field: stored[field] for field in RECORD_FIELDS})
+    restored = record_of(FoundPoint(str(ID), {field: stored[field] for field in RECORD_FIELDS}))
 
     assert restored == record
     assert repr(dict(restored.metadata)) == repr(dict(record.metadata))  # 10 stays 10, 10.0 stays 10.0, in order
@@ -121,15 +120,15 @@ def test_different_keys_have_different_paths() -> None:
 
 
 NUMBER_INDEXES = {
-    'metadata_numbers."k".coarse': IndexKind.INTEGER,
-    'metadata_numbers."k".text': IndexKind.KEYWORD,
+    'metadata_numbers."k".coarse': "integer",
+    'metadata_numbers."k".text': "keyword",
 }
 
 
 @pytest.mark.parametrize(
     ("type_", "added"),
     [
-        (MetadataType.KEYWORD, {'metadata."k"': IndexKind.KEYWORD}),
+        (MetadataType.KEYWORD, {'metadata."k"': "keyword"}),
         (MetadataType.INTEGER, NUMBER_INDEXES),
         (MetadataType.FLOAT, NUMBER_INDEXES),
         (MetadataType.BOOL, {}),
@@ -146,12 +145,11 @@ def test_objects_hold_what_filters_compare_of_their_image(record: ImageRecord) -
 
     payloads = object_payloads(record, generation)
 
-    assert Generation.of(str(record.id), image) == generation
+    assert Generation.of(FoundPoint(str(record.id), image)) == generation
     assert len(set(generation.point_ids)) == len(payloads) == len(record.objects)
     for index, payload in enumerate(payloads):
-        found = FoundObject.of(json.loads(json.dumps(payload)))
-        assert (found.generation, found.index) == (generation, index)
-        assert not found.is_older_than(timedelta(hours=1))
+        assert Generation.of(FoundPoint("its own id", json.loads(json.dumps(payload)))) == generation
+        assert payload["index"] == index
         filtered = image.keys() - {"kind", "size_bytes", "sha256", "objects_json", "metadata_json", "detection"}
         assert {key: payload[key] for key in filtered} == {key: image[key] for key in filtered}
         assert payload["kind"] != image["kind"]
@@ -167,6 +165,12 @@ def test_points_have_the_vector_of_their_kind_and_space() -> None:
     assert all((point.vector == embedding).all() for point, embedding in zip(objects, embeddings, strict=True))
     other = a_space(16, model="other-model")
     assert len({image_vector(SPACE), object_vector(SPACE), image_vector(other), object_vector(other)}) == 4
+
+
+def test_a_generation_knows_when_it_was_written() -> None:
+    generation = Generation.new(a_record())
+    assert not generation.is_older_than(timedelta(hours=1))
+    assert generation.is_older_than(timedelta(microseconds=-1))
 
 
 def test_no_two_generations_share_a_point() -> None:

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import grpc as transport
 import pytest
 from qdrant_client import models
 
-from adapters.repositories.qdrant import objects
-from adapters.repositories.qdrant.layout import microseconds
+from adapters.repositories.qdrant import repository as qdrant
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
 from domain.images import ImageId, ImageRecord, IndexedImage
@@ -74,7 +73,7 @@ async def repository(server: QdrantStandIn) -> AsyncIterator[QdrantSimilarityRep
 
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_write_that_is_cut_short_anywhere_has_happened_or_not(
-    server: QdrantStandIn, repository: QdrantSimilarityRepository, name: str
+    server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     write, after = WRITES[name]
     cut_short, seen_before, seen_after = 0, 0, 0
@@ -96,9 +95,10 @@ async def test_a_write_that_is_cut_short_anywhere_has_happened_or_not(
 
         await write(repository)
         await assert_consistent(repository, after)
-        await grow_old(server)
-        await assert_consistent(repository, after)  # whose searches sweep
-        await assert_consistent(repository, after)
+        with monkeypatch.context() as later:
+            let_orphans_be_old(later)
+            await assert_consistent(repository, after)  # whose searches sweep
+            await assert_consistent(repository, after)
     await assert_consistent(repository, after)
     assert seen_before >= 2, "the first requests commit nothing"
     assert name in {"a new image", "objects where there were none"} or seen_after >= 1, "the last ones only clean up"
@@ -137,10 +137,9 @@ async def object_points(server: QdrantStandIn) -> int:
     return (await server.client.count("lookalike", count_filter=OBJECT_POINTS)).count
 
 
-async def grow_old(server: QdrantStandIn) -> None:
-    """Let all object points be written two hours ago."""
-    moment = microseconds(datetime.now(UTC) - timedelta(hours=2))
-    await server.client.set_payload("lookalike", {"written_at": moment}, OBJECT_POINTS)
+def let_orphans_be_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what was written before now be old enough to be deleted."""
+    monkeypatch.setattr(qdrant, "ORPHANED_AFTER", timedelta())
 
 
 async def leave_orphans(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> None:
@@ -194,13 +193,13 @@ async def objects_of(server: QdrantStandIn, image: ImageId) -> list[models.Recor
 
 
 async def test_orphans_are_deleted_once_no_write_can_be_under_way(
-    server: QdrantStandIn, repository: QdrantSimilarityRepository
+    server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
     await repository.nearest_objects(a_query(AXIS, limit=10))
     assert await object_points(server) == 6, "somebody may be about to commit them"
-    await grow_old(server)
+    let_orphans_be_old(monkeypatch)
     await repository.nearest_objects(a_query(AXIS, limit=10))
     assert await object_points(server) == 4
     await assert_consistent(repository, BEFORE)
@@ -209,12 +208,12 @@ async def test_orphans_are_deleted_once_no_write_can_be_under_way(
 async def test_orphans_are_told_and_swept_once_no_write_can_be_under_way(
     server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "SCROLLED_AT_ONCE", 4)  # so that it takes several requests
+    monkeypatch.setattr(qdrant, "SCROLLED_AT_ONCE", 4)  # so that it takes several requests
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
     assert dict(await repository.orphaned_objects()) == {}
     assert await repository.sweep_objects([an_id(1), an_id(9)]) == 0
-    await grow_old(server)
+    let_orphans_be_old(monkeypatch)
     assert dict(await repository.orphaned_objects()) == {an_id(9): 2}
     assert await repository.sweep_objects([an_id(1)]) == 0
     assert await repository.sweep_objects([an_id(1), an_id(9)]) == 2
@@ -223,11 +222,14 @@ async def test_orphans_are_told_and_swept_once_no_write_can_be_under_way(
 
 
 async def test_a_search_succeeds_though_it_may_not_delete(
-    server: QdrantStandIn, repository: QdrantSimilarityRepository, caplog: pytest.LogCaptureFixture
+    server: QdrantStandIn,
+    repository: QdrantSimilarityRepository,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     await repository.upsert(BEFORE)
     await leave_orphans(server, repository)
-    await grow_old(server)
+    let_orphans_be_old(monkeypatch)
     server.failures["Delete"] = Failure(transport.StatusCode.PERMISSION_DENIED, "a read-only key", times=1_000)
     assert ids(await repository.nearest_objects(a_query(AXIS, limit=10))) == [an_id(1), an_id(2)]
     assert "a read-only key" in caplog.text

@@ -13,7 +13,7 @@ from qdrant_client import grpc, models
 from adapters.repositories.qdrant import ranking
 from adapters.repositories.qdrant.layout import FORMAT, image_vector, object_vector
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
-from adapters.repositories.qdrant.server import signs_of_life
+from adapters.repositories.qdrant.server import connection
 from domain.callers import Deadline, begin_bulk, within
 from domain.errors import (
     ConfigurationError,
@@ -353,7 +353,7 @@ async def test_the_first_request_after_a_broken_line_was_mended_succeeds(
     server: QdrantStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though gRPC refuses requests for a moment after a connection has failed."""
-    monkeypatch.setattr(signs_of_life, "MOST_SECONDS", 60.0)
+    monkeypatch.setattr(connection, "CHECK_SECONDS", 60.0)
     async with line_to("127.0.0.1", server.port) as line:
         repository = connected(server, grpc_port=line.port, timeout=stretched(2.0))
         await repository.open(SPACE)

@@ -1,13 +1,13 @@
 """Points that a server finds, and that are deleted or replaced before it reads their payloads."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from qdrant_client import models
 
-from adapters.repositories.qdrant.layout import microseconds
+from adapters.repositories.qdrant import repository as qdrant
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.errors import RepositoryUnavailableError
 from domain.images import ImageId
@@ -37,12 +37,13 @@ async def repository(server: QdrantStandIn) -> AsyncIterator[QdrantSimilarityRep
 
 
 @pytest.fixture
-async def points(server: QdrantStandIn, repository: QdrantSimilarityRepository) -> set[str]:
+async def points(
+    server: QdrantStandIn, repository: QdrantSimilarityRepository, monkeypatch: pytest.MonkeyPatch
+) -> set[str]:
     """The ids of the points of five images with two objects each, and of two old objects of no image."""
     await repository.upsert([*IMAGES, holding(9, 0.95, 0.94)])
     await server.client.delete("lookalike", models.PointIdsList(points=[str(an_id(9))]))
-    long_ago = microseconds(datetime.now(UTC) - timedelta(hours=2))
-    await server.client.set_payload("lookalike", {"written_at": long_ago}, of_image(an_id(9)))
+    monkeypatch.setattr(qdrant, "ORPHANED_AFTER", timedelta())
     return {str(point.id) for point in (await server.client.scroll("lookalike", limit=100))[0]}
 
 
@@ -137,8 +138,8 @@ async def test_an_image_that_is_deleted_meanwhile_leaves_its_place_to_the_next(
     read: Callable[[QdrantSimilarityRepository], Awaitable[Sequence[ImageId]]],
 ) -> None:
     [first, doomed, third] = await read(repository)
-    objects, _ = await server.client.scroll("lookalike", scroll_filter=of_image(doomed))
-    server.gone[method] = Gone({str(doomed), *(str(point.id) for point in objects)}, for_good=True)
+    of_doomed, _ = await server.client.scroll("lookalike", scroll_filter=of_image(doomed))
+    server.gone[method] = Gone({str(doomed), *(str(point.id) for point in of_doomed)}, for_good=True)
     found = await read(repository)
     assert server.gone[method].times == 0
     assert (len(found), list(found[:2])) == (3, [first, third])

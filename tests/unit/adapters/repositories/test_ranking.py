@@ -4,14 +4,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.repositories.qdrant import ranking
-from adapters.repositories.qdrant.points import Points, RankedPoint, VectorQuery
-from adapters.repositories.qdrant.ranking import WIDEST, Scores, have_ties, ranked, scores_of, widths
+from adapters.repositories.qdrant.points import FoundPoint, Points, VectorQuery
+from adapters.repositories.qdrant.ranking import WIDEST, ranked
 from domain.search import MAX_WINDOW
 from tests.builders import an_embedding
 
@@ -31,12 +30,12 @@ class Engine:
         assert not exact
         return len(self.scores)
 
-    async def query(self, query: VectorQuery) -> Sequence[RankedPoint]:
+    async def query(self, query: VectorQuery) -> Sequence[FoundPoint]:
         self.asked.append(query)
         least = -2.0 if query.score_threshold is None else query.score_threshold
         ids = sorted(id_ for id_, score in self.scores.items() if score >= least)
         random.Random(query.limit).shuffle(ids)
-        found = [RankedPoint(id_, self.scores[id_], {}) for id_ in ids if query.exact or id_ not in self.unreached]
+        found = [FoundPoint(id_, {}, self.scores[id_]) for id_ in ids if query.exact or id_ not in self.unreached]
         return sorted(found, key=lambda point: -point.score)[: query.limit]
 
     async def page(
@@ -50,7 +49,7 @@ class Engine:
             score_threshold=score_threshold,
         )
         points: Points = self  # type: ignore[assignment] # of whose verbs this needs two
-        found = await ranked(points, self.query, query, slice(offset, offset + limit), lambda point: point.id)
+        found = await ranked(points, query, slice(offset, offset + limit))
         assert all(point.score == pytest.approx(self.scores[point.id]) for point in found)
         return [point.id for point in found]
 
@@ -61,10 +60,6 @@ class Engine:
 
 def an_id(number: int) -> str:
     return f"{number:08d}"
-
-
-def falling(scores: list[float]) -> Scores:
-    return np.array(scores, dtype=np.float64)
 
 
 @given(st.lists(st.integers(0, 3), max_size=150), st.integers(1, 40), st.sampled_from([0, ranking.COMPARED_UP_TO]))
@@ -98,10 +93,10 @@ async def test_without_end_of_them_pages_agree_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("end", [1, 500, MAX_WINDOW])
-def test_what_is_asked_for_grows_up_to_the_widest(end: int) -> None:
-    asked = list(widths(end))
-    assert asked == sorted(set(asked))
-    assert (asked[0], asked[-1]) == (end + 1, WIDEST)
+async def test_what_is_asked_for_grows_up_to_the_widest(end: int) -> None:
+    engine = Engine({an_id(number): 0.5 for number in range(WIDEST + 1)})
+    await engine.page(end - 1, 1, exact=True)
+    assert engine.widths == [end + 1, end + 64, WIDEST]
 
 
 @pytest.mark.parametrize(("images", "looked_for"), [(30, True), (31, False)])
@@ -130,8 +125,11 @@ async def test_a_threshold_that_everything_reaches_is_none() -> None:
 async def test_what_rounding_puts_beyond_one_is_equal() -> None:
     engine = Engine({an_id(1): 1.0000001, an_id(0): 1.0, an_id(2): 0.5})
     assert await engine.page(0, 3) == [an_id(0), an_id(1), an_id(2)]
-    scores = scores_of([RankedPoint(an_id(0), score, {}) for score in (1.0000001, 1.0, 0.5)])
-    assert scores.tolist() == [1.0, 1.0, 0.5]
-    assert have_ties(scores)
-    assert not have_ties(falling([1.0, 0.9999999, 0.5]))
-    assert not have_ties(falling([]))
+    assert [query.exact for query in engine.asked] == [False, True]
+
+
+async def test_scores_that_differ_a_little_are_not_equal() -> None:
+    engine = Engine({an_id(1): 1.0, an_id(0): 0.9999999, an_id(2): 0.5})
+    assert await engine.page(0, 3) == [an_id(1), an_id(0), an_id(2)]
+    assert [query.exact for query in engine.asked] == [False]
+    assert await Engine({}).page(0, 3) == []

@@ -1,19 +1,27 @@
-"""The embedded engine: the verbs of `Points` on its shard, in the process that owns it. Every call holds the GIL."""
+"""The embedded engine: the verbs of `Points` on its shard, in the process that owns it.
+
+Run as `python -m adapters.repositories.qdrant.embedded.engine FD`, with a socket's number. The engine holds the GIL in
+every call, seconds long when it optimizes, so it must not live where an event loop runs. The process ends when the
+socket closes, and on Linux is killed with its parent even amid an engine call, so that no orphan keeps the shard's
+lock. A kill loses nothing that was acknowledged: every write is flushed first.
+"""
 
 import shutil
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 
+from adapters.processes.beginning import begin
 from adapters.repositories.qdrant import points as words
-from adapters.repositories.qdrant.embedded.requests import ShardLayout, Write
-from adapters.repositories.qdrant.layout import IndexKind
-from adapters.repositories.qdrant.points import Delete, PointId, RankedPoint, StoredPoint, VectorQuery, Where
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout, cannot_be_opened, in_use
+from adapters.repositories.qdrant.points import Delete, FoundPoint, PointId, VectorQuery, Where
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
 
 HNSW_EF = 256
@@ -32,6 +40,15 @@ INDEXING_THRESHOLD_KILOBYTES = 10_000
 IDLE_CHANGES = 1_000
 """Optimizing fewer changes than this is not worth the wait it may cause."""
 
+IDLE_SECONDS = 1.0
+"""After so long without a request no caller is likely to wait for an optimization."""
+
+BUSY_CHANGES = 4_000
+"""So many changes are optimized between two requests of a burst, before searches slow down and the work piles up."""
+
+NEVER_IDLE_SECONDS = 300.0
+"""A service that is asked something every second has no idle moment: it optimizes so often between two requests."""
+
 LOCK_PATIENCE_SECONDS = 10.0
 """How long to wait for a predecessor that is still dying to let go of the shard."""
 
@@ -42,10 +59,7 @@ _GROWTH = 4
 
 _FIRST_FACETS = 4096
 
-_SCHEMAS = {
-    IndexKind.KEYWORD: edge.PayloadSchemaType.Keyword,
-    IndexKind.INTEGER: edge.PayloadSchemaType.Integer,
-}
+_SCHEMAS = {"keyword": edge.PayloadSchemaType.Keyword, "integer": edge.PayloadSchemaType.Integer}
 
 
 class Engine:
@@ -81,7 +95,14 @@ class Engine:
         # A killed optimization leaves half-built segments, which the engine would keep for ever.
         for leftover in (directory / "temp_segments").glob("*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        return cls(_load_patiently(directory, _config(layout)), directory, layout)
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            try:
+                return cls(edge.EdgeShard.load(str(directory), _config(layout)), directory, layout)
+            except Exception as error:
+                if not is_lock_error(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     # Reading
 
@@ -100,59 +121,58 @@ class Engine:
                 return {hit.value: hit.count for hit in hits if hit.count}  # values of before come with 0
             limit *= 8
 
-    def query(self, query: VectorQuery) -> list[RankedPoint]:
+    def query(self, query: VectorQuery) -> list[FoundPoint]:
         """See `Points`. Scores are cosines of the original vectors, though int8 copies find the candidates."""
-        return [
-            RankedPoint(str(hit.id), hit.score, (query.fields and hit.payload) or {})
-            for hit in self._hits(query, query.limit, query.fields)
-        ]
+        if query.group_by is not None:
+            return self._query_groups(query, query.group_by)
+        return list(self._hits(query))
 
-    def query_groups(self, query: VectorQuery, *, by: str) -> list[RankedPoint]:
-        """See `Points`: the engine has no groups of its own."""
-        limit, fields = _HITS_PER_GROUP * query.limit, (*query.fields, by)
-        while True:
-            hits = self._hits(query, limit, fields)
-            best: dict[str, RankedPoint] = {}
-            for hit in hits:
-                payload = hit.payload or {}
-                if payload[by] not in best:
-                    best[payload[by]] = RankedPoint(str(hit.id), hit.score, payload)
-                    if len(best) == query.limit:
-                        break
-            if len(best) == query.limit or len(hits) < limit:
-                return list(best.values())
-            limit *= _GROWTH
-
-    def _hits(self, query: VectorQuery, limit: int, fields: Sequence[str]) -> list[edge.ScoredPoint]:
+    def _hits(self, query: VectorQuery) -> Iterator[FoundPoint]:
         exact = query.exact
         quantization = edge.QuantizationSearchParams(
             ignore=exact, rescore=True, oversampling=None if exact else OVERSAMPLING
         )
-        return self._shard.query(
+        hits = self._shard.query(
             edge.QueryRequest(
-                limit=limit,
+                limit=query.limit,
                 query=edge.Query.Nearest(query.vector.tolist(), using=query.using),
                 filter=_filter(query.where),
                 score_threshold=query.score_threshold,
-                with_payload=_only(fields),
+                with_payload=_only(query.fields),
                 params=edge.SearchParams(hnsw_ef=HNSW_EF, exact=exact, quantization=quantization),
             )
         )
+        return (FoundPoint(str(hit.id), hit.payload or {}, hit.score) for hit in hits)
+
+    def _query_groups(self, query: VectorQuery, by: str) -> list[FoundPoint]:
+        """The engine has no groups of its own."""
+        asked = replace(query, limit=_HITS_PER_GROUP * query.limit, fields=(*query.fields, by), group_by=None)
+        while True:
+            best: dict[str, FoundPoint] = {}
+            seen = 0
+            for seen, hit in enumerate(self._hits(asked), start=1):  # noqa: B007 - it is how many there were
+                best.setdefault(hit.payload[by], hit)
+                if len(best) == query.limit:
+                    break
+            if len(best) == query.limit or seen < asked.limit:
+                return list(best.values())
+            asked = replace(asked, limit=_GROWTH * asked.limit)
 
     def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
-    ) -> list[StoredPoint]:
+    ) -> list[FoundPoint]:
         """See `Points`."""
         points = self._shard.retrieve(list(ids), _only(fields), [vector] if vector else False)
+        if vector is None:
+            return [FoundPoint(str(point.id), point.payload or {}) for point in points]
         return [
-            StoredPoint(str(point.id), (fields and point.payload) or {}, _vector(point, vector))
+            FoundPoint(str(point.id), {}, vector=np.asarray(point.vector[vector], dtype=np.float32))  # type: ignore[index,call-overload]
             for point in points
-            if vector is None or vector in point.vector  # type: ignore[operator]
+            if vector in point.vector  # type: ignore[operator]
         ]
 
-    def scroll(self, scroll: words.Scroll) -> tuple[list[StoredPoint], PointId | None]:
+    def scroll(self, scroll: words.Scroll) -> tuple[list[FoundPoint], PointId | None]:
         """See `Points`."""
-        by_value = edge.OrderBy(scroll.descending, edge.Direction.Desc) if scroll.descending else None
         points, rest = self._shard.scroll(
             edge.ScrollRequest(
                 limit=scroll.limit,
@@ -160,58 +180,43 @@ class Engine:
                 filter=_filter(scroll.where),
                 with_payload=_only(scroll.fields),
                 with_vector=False,
-                order_by=by_value,
+                order_by=edge.OrderBy(scroll.descending, edge.Direction.Desc) if scroll.descending else None,
             )
         )
-        found = [StoredPoint(str(point.id), point.payload or {}) for point in points]
+        found = [FoundPoint(str(point.id), point.payload or {}) for point in points]
         return found, None if rest is None else str(rest)
 
     # Writing
 
-    def write(self, writes: Sequence[Write]) -> list[LookalikeError | None]:
-        """Apply writes in order, then flush once, so that they survive a kill. The failure of each write, or None."""
+    def write(self, writes: Sequence[words.Write]) -> list[LookalikeError | None]:
+        """Apply writes in order, then flush once, so that they survive a kill. The failure of each write, or None.
+
+        Where that fails they are applied one by one, so that only those fail which cannot be done.
+        """
+        try:
+            self._apply([operation for write in writes for operation in write])
+        except Exception as error:  # the engine raises nothing more specific
+            if len(writes) > 1:
+                return [outcome for write in writes for outcome in self.write([write])]
+            refused = RepositoryUnavailableError(f"The index refused a change: {error}")
+            return [error if isinstance(error, LookalikeError) else refused]
+        return [None] * len(writes)
+
+    def _apply(self, operations: words.Write) -> None:
         # The engine dies of a full disk (SIGBUS in its mapped files): refuse before. Deleting must stay possible.
         is_full = shutil.disk_usage(self._directory).free < self._reserve_bytes
-        outcomes: list[LookalikeError | None] = [None] * len(writes)
-        for operation, places in _merged(writes):
-            # A write ends where it fails: it must not delete what it was to replace.
-            failure = next((outcomes[place] for place in places if outcomes[place] is not None), None)
-            if failure is None and is_full and not isinstance(operation, Delete):
-                failure = self._full()
-            try:
-                if failure is None:
-                    self._update(operation)
-            except Exception as error:  # the engine raises nothing more specific
-                failure = RepositoryUnavailableError(f"The index refused a change: {error}")
-            for place in places:
-                outcomes[place] = failure
-        self._discard(
-            [
-                id_
-                for write, outcome in zip(writes, outcomes, strict=True)
-                if outcome is None
-                for operation in write
-                if isinstance(operation, words.Discard)
-                for id_ in operation.ids
-            ]
-        )
+        for operation in _merged(operations):
+            if is_full and not isinstance(operation, Delete):
+                raise StorageFullError(
+                    f"No room is left to store images: {self._directory} has less than the reserve of "
+                    f"{self._reserve_bytes / 1e6:.0f} MB free. Delete images or make room."
+                )
+            self._update(operation)
         try:
-            self._shard.flush()
-        except Exception as error:  # the engine raises nothing more specific
-            return [RepositoryUnavailableError(f"The index could not be flushed: {error}")] * len(writes)
-        return outcomes
-
-    def _discard(self, ids: Sequence[PointId]) -> None:
-        try:
-            self._update(Delete(ids))
+            self._update(Delete([id_ for each in operations if isinstance(each, words.Discard) for id_ in each.ids]))
         except Exception as error:  # the engine raises nothing more specific
             print(f"lookalike: objects that were replaced are left in the index: {error}", file=sys.stderr)  # noqa: T201
-
-    def _full(self) -> StorageFullError:
-        return StorageFullError(
-            f"No room is left to store images: {self._directory} has less than the reserve of "
-            f"{self._reserve_bytes / 1e6:.0f} MB free. Delete images or make room."
-        )
+        self._shard.flush()
 
     def _update(self, operation: words.Operation) -> None:
         match operation:
@@ -268,20 +273,19 @@ class Engine:
         self._shard.close()
 
 
-def _merged(writes: Sequence[Write]) -> list[tuple[words.Operation, list[int]]]:
-    """The operations of all writes in their order, but for what they discard, each with the places of its writes.
+def _merged(operations: words.Write) -> list[words.Operation]:
+    """All but what is discarded, in order.
 
     Upserts that follow each other are one, hence one entry of the engine's log: many times as fast as one by one, and
     no crash comes in between.
     """
-    merged: list[tuple[words.Operation, list[int]]] = []
-    for place, write in enumerate(writes):
-        for operation in write:
-            before = merged[-1][0] if merged else None
-            if isinstance(operation, words.Upsert) and isinstance(before, words.Upsert):
-                merged[-1] = (words.Upsert([*before.points, *operation.points]), [*merged[-1][1], place])
-            elif not isinstance(operation, words.Discard):
-                merged.append((operation, [place]))
+    merged: list[words.Operation] = []
+    for operation in operations:
+        before = merged[-1] if merged else None
+        if isinstance(operation, words.Upsert) and isinstance(before, words.Upsert):
+            merged[-1] = words.Upsert([*before.points, *operation.points])
+        elif not isinstance(operation, words.Discard):
+            merged.append(operation)
     return merged
 
 
@@ -318,17 +322,6 @@ def _config(layout: ShardLayout) -> edge.EdgeConfig:
     )
 
 
-def _load_patiently(directory: Path, config: edge.EdgeConfig) -> edge.EdgeShard:
-    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-    while True:
-        try:
-            return edge.EdgeShard.load(str(directory), config)
-        except Exception as error:
-            if not is_lock_error(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.05)
-
-
 # Our words in the engine's
 
 
@@ -354,5 +347,61 @@ def _only(fields: Sequence[str]) -> edge.PayloadSelector | bool:
     return edge.PayloadSelector.Include(list(fields)) if fields else False
 
 
-def _vector(point: edge.Record, name: str | None) -> np.ndarray[Any, Any] | None:
-    return None if name is None else np.asarray(point.vector[name], dtype=np.float32)  # type: ignore[index,call-overload]
+# The process
+
+
+def serve(pipe: Connection) -> None:
+    """Open a shard and answer requests one after the other, until the parent closes the pipe or is gone.
+
+    Optimizes when idle, and between two requests where changes pile up. The first message is what to open; each other
+    names a method of the engine, what it takes, and whether more requests come right after. The answer is what it
+    returns, or a LookalikeError.
+    """
+    engine: Engine | None = None
+    try:
+        engine, failure = _opened(*pipe.recv())
+        pipe.send(failure)
+        while engine is not None:
+            if engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
+                _optimize(engine)
+            verb, args, kwargs, others_wait = pipe.recv()
+            try:
+                answer = getattr(engine, verb)(*args, **kwargs)
+            except Exception as error:  # the engine raises nothing more specific
+                answer = RepositoryUnavailableError(f"The index failed: {error}")
+            pipe.send(answer)
+            never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
+            enough = IDLE_CHANGES if never_idle else BUSY_CHANGES
+            if engine.unoptimized >= (2 * BUSY_CHANGES if others_wait else enough):
+                _optimize(engine)
+    except (EOFError, OSError):
+        pass
+    if engine is not None:
+        engine.close()
+
+
+def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine | None, LookalikeError | None]:
+    try:
+        return (Engine.create if create else Engine.load)(directory, layout), None
+    except BaseException as error:  # the engine raises nothing more specific, and its panics are no `Exception`s
+        if is_lock_error(error):
+            return None, in_use(directory.parent)
+        if shutil.disk_usage(directory.parent).free < layout.reserve_bytes:  # opening may be for reading only
+            return None, RepositoryUnavailableError(
+                f"The index in {directory} cannot be opened while less than the reserve of "
+                f"{layout.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room."
+            )
+        return None, cannot_be_opened(directory, str(error))
+
+
+def _optimize(engine: Engine) -> None:
+    try:
+        engine.optimize()
+    except Exception as error:  # the engine raises nothing more specific
+        # The index stays whole and serves, slower; the next round of changes tries again.
+        print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    begin(end_with_parents_thread=True)
+    serve(Connection(int(sys.argv[1])))

@@ -3,13 +3,14 @@
 import fcntl
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from adapters.durability import replace_durably
-from adapters.repositories.qdrant.layout import FORMAT, check_format
+from adapters.repositories.qdrant.layout import FORMAT, IndexKind, check_format
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, IndexDamagedError, IndexInUseError
 
@@ -23,6 +24,16 @@ class ShardEntry:
 
     directory: str
     space: EmbeddingSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLayout:
+    """What a shard holds, and how much of the disk it leaves free."""
+
+    vectors: Sequence[str]
+    dimension: int
+    indexes: Mapping[str, IndexKind]
+    reserve_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +64,14 @@ class Manifest:
             raise IndexDamagedError(f"{path} cannot be read: {error!r}. {way_out(directory)}") from error
 
     def write(self, directory: Path) -> None:
-        """Replace the directory's manifest: after a crash at any point, it is the old one whole or this one whole."""
-        stored = {"format": FORMAT, "current": _stored(self.current), "replacement": _stored(self.replacement)}
+        """Replace the directory's manifest, then remove the leftovers.
+
+        After a crash at any point, it is the old one whole or this one whole.
+        """
+        stored = {"format": FORMAT, **asdict(self)}
         content = json.dumps(stored, indent=2, ensure_ascii=False).encode()
         replace_durably(directory / _FILE, content, draft=directory / f"{_FILE}.tmp")
+        self.remove_leftovers(directory)
 
     def remove_leftovers(self, directory: Path) -> None:
         """Delete the shards that interrupted creations and promotions left: those not named here."""
@@ -66,21 +81,18 @@ class Manifest:
                 shutil.rmtree(shard)
 
 
-class DirectoryLock:
-    """One process at a time in an index directory: from construction to `release`, or until the process ends."""
+def locked(directory: Path) -> BinaryIO:
+    """Let one process at a time into an index directory, until the file is closed or the process ends.
 
-    def __init__(self, directory: Path) -> None:
-        """Raises IndexInUseError if another holds it, OSError if the directory cannot be written."""
-        self._file = (directory / "lock").open("ab")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            raise IndexInUseError(in_use(directory)) from error
-
-    def release(self) -> None:
-        """Let the next one in."""
-        self._file.close()
+    Raises IndexInUseError if another is there, OSError if the directory cannot be written.
+    """
+    file = (directory / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise in_use(directory) from error
+    return file
 
 
 def check_directory(directory: Path, *, must_exist: bool) -> None:
@@ -91,23 +103,23 @@ def check_directory(directory: Path, *, must_exist: bool) -> None:
     manifest = None
     try:
         if directory.is_dir():
-            DirectoryLock(directory).release()
+            locked(directory).close()
             manifest = Manifest.read(directory)
     except OSError as error:
-        raise ConfigurationError(unusable(directory, error)) from error
+        raise unusable(directory, error) from error
     if must_exist and (manifest is None or manifest.current is None):
         raise no_index(directory)
 
 
-def in_use(directory: Path) -> str:
+def in_use(directory: Path) -> IndexInUseError:
     """What to do about an index that another process has open."""
-    return f"The index in {directory} is open in another process. Stop that one, or ask it: --url."
+    return IndexInUseError(f"The index in {directory} is open in another process. Stop that one, or ask it: --url.")
 
 
-def cannot_be_opened(shard: Path, reason: str) -> str:
+def cannot_be_opened(shard: Path, reason: str) -> IndexDamagedError:
     """The engine's reason in one line, and the ways out."""
     first_line, *_ = [*reason.strip().splitlines(), "no reason is known"]
-    return f"The index in {shard} cannot be opened: {first_line[:300]}. {way_out(shard.parent)}"
+    return IndexDamagedError(f"The index in {shard} cannot be opened: {first_line[:300]}. {way_out(shard.parent)}")
 
 
 def no_index(directory: Path) -> ConfigurationError:
@@ -115,9 +127,9 @@ def no_index(directory: Path) -> ConfigurationError:
     return ConfigurationError(f"There is no index in {directory}. Index pictures first.")
 
 
-def unusable(directory: Path, error: OSError) -> str:
+def unusable(directory: Path, error: OSError) -> ConfigurationError:
     """What to do about a directory that the file system refuses."""
-    return (
+    return ConfigurationError(
         f"The index directory {directory} cannot be used: {error.strerror or error} ({error.filename or directory}). "
         "Name a data directory that this process may write to, or move what is in the way."
     )
@@ -139,7 +151,3 @@ def _entry(stored: Any) -> ShardEntry | None:  # noqa: ANN401 - JSON
     if stored is None:
         return None
     return ShardEntry(directory=str(stored["directory"]), space=EmbeddingSpace.from_mapping(stored["space"]))
-
-
-def _stored(entry: ShardEntry | None) -> dict[str, Any] | None:
-    return None if entry is None else {"directory": entry.directory, "space": entry.space.as_mapping()}

@@ -3,22 +3,16 @@
 import asyncio
 import logging
 import os
-import socket
-import struct
-import subprocess
-import sys
 import time
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from adapters.inference.cores import ONE_THREAD
-from adapters.repositories.qdrant.embedded.manifest import cannot_be_opened
-from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
+from adapters.processes.child import ChildProcess
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout, cannot_be_opened
 from adapters.scheduling.slots import started_threads
 from domain.callers import raise_if_over, seconds_left
-from domain.errors import DeadlinePassedError, IndexDamagedError, LookalikeError, RepositoryUnavailableError
+from domain.errors import DeadlinePassedError, LookalikeError, RepositoryUnavailableError
 
 REQUEST_ATTEMPTS = 8
 START_ATTEMPTS = 3
@@ -53,7 +47,7 @@ class EngineProcess:
             self._thread = started_threads(1, name="index")
         except RuntimeError as error:
             raise _not_started(error) from error
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ChildProcess | None = None
         self._pipe: Connection | None = None
         """To a process that has the shard open; None while none has."""
         self._asking = 0
@@ -117,7 +111,7 @@ class EngineProcess:
         for _ in range(REQUEST_ATTEMPTS):
             pipe = self._pipe or self._restart()
             try:
-                pipe.send(Request(verb, args, kwargs, self._asking > 1))
+                pipe.send((verb, args, kwargs, self._asking > 1))
                 answer = pipe.recv()
             except (EOFError, OSError) as error:
                 if isinstance(error, BlockingIOError):
@@ -154,67 +148,39 @@ class EngineProcess:
         return pipe
 
     def _start(self, create: bool) -> Connection:
-        """A fresh interpreter, which has inherited nothing of this one: neither locks, nor threads, nor `__main__`.
-
-        It is in a session of its own, since a terminal's interrupts are for the parent to handle.
-        """
         try:
-            pipe, theirs = Pipe()
-            with theirs:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    # -P keeps the working directory's modules from being taken for ours
-                    [sys.executable, "-P", "-m", "adapters.repositories.qdrant.embedded.worker", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=2,  # whatever a library prints is no answer
-                    env=os.environ | ONE_THREAD,
-                    start_new_session=True,
-                )
+            self._process = ChildProcess("adapters.repositories.qdrant.embedded.engine")
+            pipe = Connection(os.dup(self._process.socket.fileno()))
         except OSError as error:
+            self._kill()
             raise _not_started(error) from error
         try:
-            pipe.send(Request("open", (self._directory, self._layout, create)))
+            pipe.send((self._directory, self._layout, create))
             failure = pipe.recv()
         except (EOFError, OSError) as error:
-            failure = IndexDamagedError(
-                cannot_be_opened(self._directory, f"its process ended with status {self._process.wait()}")
-            )
+            pipe.close()
+            failure = cannot_be_opened(self._directory, f"its process ended with status {self._process.end()}")
             failure.__cause__ = error
         self._pipe = pipe
         if failure is not None:
             self._kill()
             raise failure
-        _limit_waits(pipe, HANG_TIMEOUTS * self._timeout_seconds)
+        self._process.limit_waits(HANG_TIMEOUTS * self._timeout_seconds)
         return pipe
 
     def _close(self) -> None:
-        if self._pipe is not None and self._process is not None:
-            try:
-                self._pipe.send(Request("close"))
-                self._process.wait()
-            except OSError:
-                pass
-        self._kill()
+        """End the process, if there is one, when it has made everything durable."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.end()
 
     def _kill(self) -> None:
         """End the process at once, if there is one. What it has acknowledged is durable."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-
-
-def _limit_waits(pipe: Connection, seconds: float) -> None:
-    """Let a send or a receive raise BlockingIOError where the process takes or gives nothing for so long.
-
-    A pipe holds less than a write, which a process that hangs does not even take; nor need it give an answer whole.
-    """
-    timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
-        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
-            end.setsockopt(socket.SOL_SOCKET, option, timeval)
+        self._close()
 
 
 def _not_started(error: Exception) -> RepositoryUnavailableError:

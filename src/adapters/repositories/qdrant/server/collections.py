@@ -7,7 +7,7 @@ leaves either the old index or the new one, and at most an orphan that the next 
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qdrant_client import AsyncQdrantClient, models
@@ -18,6 +18,7 @@ from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.embeddings import EmbeddingSpace
 from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError
 from domain.metadata import MetadataType
+from domain.ports.similarity_repository import check_space
 
 METADATA_KEY = "lookalike"
 """Where a collection's metadata has what we say about it."""
@@ -34,20 +35,6 @@ _UNNEEDED_QUOTES = re.compile(r'"([A-Za-z0-9_-]+)"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionLayout:
-    """How new collections are laid out. None leaves a number to the server's configuration."""
-
-    indexed_metadata: Mapping[str, MetadataType] = field(default_factory=dict)
-    shard_number: int | None = None
-    replication_factor: int | None = None
-    write_consistency_factor: int | None = None
-    """How many replicas must take a write; those that are down count too. The server's own is 1, which suffices."""
-    on_disk_vectors: bool = True
-    quantization: str = "int8"
-    """`none` or `int8`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class QdrantCollection:
     """A collection as the server has it."""
 
@@ -57,59 +44,66 @@ class QdrantCollection:
     """With replicas, writes go through one of them, so that all replicas apply them in the same order."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QdrantCollections:
     """The collections of one index on one server. Methods raise QdrantFault unless they say otherwise."""
 
-    def __init__(self, connection: QdrantConnection, index: str, layout: CollectionLayout) -> None:
-        self._connection = connection
-        self._index = index
-        self._building = f"{index}.building"
-        self._layout = layout
+    connection: QdrantConnection
+    index: str = "lookalike"
+
+    # How new collections are laid out. None leaves a number to the server's configuration.
+    indexed_metadata: Mapping[str, MetadataType] = field(default_factory=dict)
+    shard_number: int | None = None
+    replication_factor: int | None = None
+    write_consistency_factor: int | None = None
+    """How many replicas must take a write; those that are down count too. The server's own is 1, which suffices."""
+    on_disk_vectors: bool = True
+    quantization: str = "int8"
+    """`none` or `int8`."""
+
+    @property
+    def _building(self) -> str:
+        return f"{self.index}.building"
 
     async def open(self, space: EmbeddingSpace | None) -> QdrantCollection:
         """The live collection, made for `space` if there is none.
 
         Raises EmbeddingSpaceError, ConfigurationError, IndexDamagedError.
         """
-        live = await self._live_name()
+        live = await self.live_name()
         if live is None:
             if space is None:
                 raise ConfigurationError(
-                    f"There is no index {self._index!r} on the Qdrant server at {self._connection.url} yet."
+                    f"There is no index {self.index!r} on the Qdrant server at {self.connection.url} yet."
                 )
-            live = await self._first(space)
+            if await self.connection.call(AsyncQdrantClient.collection_exists, self.index):
+                raise ConfigurationError(
+                    f"The Qdrant server at {self.connection.url} has a collection named {self.index!r} that is not "
+                    "ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
+                )
+            name = await self._create(space, alias=self.index)
+            live = await self.live_name() or name  # several processes may be at it: all arrive at the same
         collection = await self._describe(live)
-        if space is not None and collection.space != space:
-            raise EmbeddingSpaceError(
-                f"The index {self._index!r} on the Qdrant server at {self._connection.url} holds embeddings of another "
-                f"space: {collection.space.differences(space)}. Run `lookalike reindex --embeddings`, or configure the "
-                "encoder that the index was built with."
-            )
+        check_space(f"The index {self.index!r} on the Qdrant server at {self.connection.url}", collection.space, space)
         await self._add_missing_indexes(live)
         return collection
 
-    async def live(self) -> QdrantCollection | None:
-        """The live collection as it is now."""
-        live = await self._live_name()
-        return None if live is None else await self._describe(live)
+    async def live_name(self) -> str | None:
+        """The name of the live collection, if there is one."""
+        return await self._target(self.index)
 
     async def replacement(self, space: EmbeddingSpace) -> QdrantCollection:
         """The collection under construction for `space`, made if there is none. One for another space is given up."""
-        building = (await self._aliases()).get(self._building)
+        building = await self._target(self._building)
         if building is not None:
             collection = await self._describe(building)
             if collection.space == space:
                 await self._add_missing_indexes(building)
                 return collection
-            await self._change_aliases(
-                models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._building))
-            )
+            given_up = models.DeleteAlias(alias_name=self._building)
+            await self._change_alias(models.DeleteAliasOperation(delete_alias=given_up))
         await self._sweep()
-        live = await self._live_name()
-        name = next(name for name in self._names(space) if name != live)
-        await self._create(name, space)
-        await self._set_alias(self._building, name)
-        return await self._describe(name)
+        return await self._describe(await self._create(space, alias=self._building))
 
     async def promote(self, replacement: QdrantCollection) -> None:
         """Point the index to `replacement`, in one atomic step, then delete what it pointed to before.
@@ -118,73 +112,67 @@ class QdrantCollections:
         Renaming the one alias over the other is saved by the server at once; deleting and creating one is saved twice,
         and a crash in between leaves no index.
         """
-        renaming = models.RenameAlias(old_alias_name=self._building, new_alias_name=self._index)
+        renaming = models.RenameAlias(old_alias_name=self._building, new_alias_name=self.index)
         try:
-            await self._change_aliases(models.RenameAliasOperation(rename_alias=renaming))
+            await self._change_alias(models.RenameAliasOperation(rename_alias=renaming))
         except QdrantFault:
-            if await self._live_name() != replacement.name:  # else an attempt whose answer was lost did it
+            if await self.live_name() != replacement.name:  # else an attempt whose answer was lost did it
                 raise
         try:
             await self._sweep()
         except QdrantFault as fault:
-            _log.warning("What the index %r was before is left for the next reindex to delete: %s", self._index, fault)
+            _log.warning("What the index %r was before is left for the next reindex to delete: %s", self.index, fault)
 
-    async def _first(self, space: EmbeddingSpace) -> str:
-        """Make the first collection. Several processes may be at it: all arrive at the same name."""
-        if await self._connection.call(AsyncQdrantClient.collection_exists, self._index):
-            raise ConfigurationError(
-                f"The Qdrant server at {self._connection.url} has a collection named {self._index!r} that is not ours: "
-                "choose another LOOKALIKE_REPOSITORY__COLLECTION."
-            )
-        name = next(self._names(space))
-        await self._create(name, space)
-        await self._set_alias(self._index, name)
-        return await self._live_name() or name
-
-    async def _create(self, name: str, space: EmbeddingSpace) -> None:
-        wanted = self._layout
+    async def _create(self, space: EmbeddingSpace, *, alias: str) -> str:
+        """Make a collection, and let the alias point to it; its name."""
+        name = f"{self.index}-{space.fingerprint}"
+        if alias == self._building and name == await self.live_name():  # it replaces one of the same space
+            name += "-2"
         vectors = models.VectorParams(
-            size=space.dimension, distance=models.Distance.COSINE, on_disk=wanted.on_disk_vectors
+            size=space.dimension, distance=models.Distance.COSINE, on_disk=self.on_disk_vectors
         )
-        ours = {"format": layout.FORMAT, "index": self._index, "space": space.as_mapping()}
+        ours = {"format": layout.FORMAT, "index": self.index, "space": space.as_mapping()}
         try:
-            await self._connection.call(
+            await self.connection.call(
                 AsyncQdrantClient.create_collection,
                 name,
-                vectors_config=dict.fromkeys(_vector_names(space), vectors),
-                shard_number=wanted.shard_number,
-                replication_factor=wanted.replication_factor,
-                write_consistency_factor=wanted.write_consistency_factor,
-                quantization_config=_QUANTIZATIONS[wanted.quantization],
+                vectors_config=dict.fromkeys(layout.vector_names(space), vectors),
+                shard_number=self.shard_number,
+                replication_factor=self.replication_factor,
+                write_consistency_factor=self.write_consistency_factor,
+                quantization_config=_QUANTIZATIONS[self.quantization],
                 metadata={METADATA_KEY: ours},
             )
         except QdrantFault as fault:
             if fault.kind is not FaultKind.EXISTS:  # by another process, or by an attempt whose answer was lost
                 raise
         await self._add_missing_indexes(name)
+        creation = models.CreateAlias(alias_name=alias, collection_name=name)
+        await self._change_alias(models.CreateAliasOperation(create_alias=creation))
+        return name
 
     async def _add_missing_indexes(self, name: str) -> None:
         """Payload indexes come before data. Those for newly configured metadata are built while the index serves."""
-        info = await self._connection.call(AsyncQdrantClient.get_collection, name)
+        info = await self.connection.call(AsyncQdrantClient.get_collection, name)
         present = {_plain(path) for path in info.payload_schema}
         is_empty = not info.points_count
-        for path, kind in layout.payload_indexes(self._layout.indexed_metadata).items():
+        for path, kind in layout.payload_indexes(self.indexed_metadata).items():
             if _plain(path) in present:
                 continue
-            schema = models.PayloadSchemaType(kind.value)
-            await self._connection.call(AsyncQdrantClient.create_payload_index, name, path, schema, wait=is_empty)
+            schema = models.PayloadSchemaType(kind)
+            await self.connection.call(AsyncQdrantClient.create_payload_index, name, path, schema, wait=is_empty)
             if not is_empty:
                 _log.info("Filters on %s are slower until the Qdrant server has built an index of it.", _plain(path))
 
     async def _describe(self, name: str) -> QdrantCollection:
-        return self.described(name, await self._connection.call(AsyncQdrantClient.get_collection, name))
+        return self._described(name, await self.connection.call(AsyncQdrantClient.get_collection, name))
 
-    def described(self, name: str, info: models.CollectionInfo) -> QdrantCollection:
+    def _described(self, name: str, info: models.CollectionInfo) -> QdrantCollection:
         """The collection of which the server says this. Raises ConfigurationError, IndexDamagedError."""
         ours = (info.config.metadata or {}).get(METADATA_KEY)
         if not ours:
             raise ConfigurationError(
-                f"The alias {self._index!r} on the Qdrant server at {self._connection.url} points to the collection "
+                f"The alias {self.index!r} on the Qdrant server at {self.connection.url} points to the collection "
                 f"{name!r}, which is not ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
             )
         try:
@@ -197,7 +185,7 @@ class QdrantCollections:
         vectors = info.config.params.vectors or {}
         named = vectors if isinstance(vectors, dict) else {"": vectors}
         sizes = {vector: params.size for vector, params in named.items()}
-        if sizes != dict.fromkeys(_vector_names(space), space.dimension):
+        if sizes != dict.fromkeys(layout.vector_names(space), space.dimension):
             raise IndexDamagedError(
                 f"The metadata of the collection {name!r} tells of embeddings of dimension {space.dimension}, but its "
                 f"vectors are {sizes}. Restore it from a snapshot, or delete it and index the pictures anew."
@@ -205,41 +193,43 @@ class QdrantCollections:
         replicas = info.config.params.replication_factor or 1
         return QdrantCollection(name=name, space=space, ordering=models.WriteOrdering.MEDIUM if replicas > 1 else None)
 
+    def successor(self, before: QdrantCollection, name: str, info: models.CollectionInfo) -> QdrantCollection:
+        """The collection of which the server says this, in the place of the one that was live, or that one still.
+
+        Raises EmbeddingSpaceError where it is none of ours or holds other embeddings, IndexDamagedError.
+        """
+        try:
+            now = self._described(name, info)
+        except ConfigurationError as error:  # no mistake of the deployment, since it was right at the start
+            raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
+        if now.space != before.space:
+            differences = now.space.differences(before.space, ("now", "before"))
+            raise EmbeddingSpaceError(
+                f"The index was replaced by one of another space while this process served it: {differences}. Start "
+                "again with the encoder that it was rebuilt for."
+            )
+        return now
+
     async def _aliases(self) -> dict[str, str]:
-        answer = await self._connection.call(AsyncQdrantClient.get_aliases)
+        answer = await self.connection.call(AsyncQdrantClient.get_aliases)
         return {alias.alias_name: alias.collection_name for alias in answer.aliases}
 
-    async def _live_name(self) -> str | None:
-        return (await self._aliases()).get(self._index)
+    async def _target(self, alias: str) -> str | None:
+        return (await self._aliases()).get(alias)
 
-    async def _set_alias(self, alias: str, target: str) -> None:
-        creation = models.CreateAlias(alias_name=alias, collection_name=target)
-        await self._change_aliases(models.CreateAliasOperation(create_alias=creation))
-
-    async def _change_aliases(self, operation: models.AliasOperations) -> None:
-        await self._connection.call(AsyncQdrantClient.update_collection_aliases, [operation])
+    async def _change_alias(self, operation: models.AliasOperations) -> None:
+        await self.connection.call(AsyncQdrantClient.update_collection_aliases, [operation])
 
     async def _sweep(self) -> None:
         """Delete the collections of this index that no alias points to."""
         named = set((await self._aliases()).values())
-        answer = await self._connection.call(AsyncQdrantClient.get_collections)
-        ours = re.compile(rf"{re.escape(self._index)}-[0-9a-f]{{16}}(-2)?")
+        answer = await self.connection.call(AsyncQdrantClient.get_collections)
+        ours = re.compile(rf"{re.escape(self.index)}-[0-9a-f]{{16}}(-2)?")
         for name in (collection.name for collection in answer.collections):
-            if name not in named and ours.fullmatch(name) and await self._is_ours(name):
-                await self._connection.call(AsyncQdrantClient.delete_collection, name)
-
-    async def _is_ours(self, name: str) -> bool:
-        info = await self._connection.call(AsyncQdrantClient.get_collection, name)
-        return bool((info.config.metadata or {}).get(METADATA_KEY, {}).get("index") == self._index)
-
-    def _names(self, space: EmbeddingSpace) -> Iterator[str]:
-        """Names for a collection of `space`: the second is for one that replaces another of the same space."""
-        yield f"{self._index}-{space.fingerprint}"
-        yield f"{self._index}-{space.fingerprint}-2"
-
-
-def _vector_names(space: EmbeddingSpace) -> tuple[str, str]:
-    return layout.image_vector(space), layout.object_vector(space)
+            if name not in named and ours.fullmatch(name):
+                info = await self.connection.call(AsyncQdrantClient.get_collection, name)
+                if (info.config.metadata or {}).get(METADATA_KEY, {}).get("index") == self.index:
+                    await self.connection.call(AsyncQdrantClient.delete_collection, name)
 
 
 def _plain(path: str) -> str:

@@ -5,21 +5,21 @@ import logging
 import math
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import tenacity
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.version_check import is_compatible
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault, fault_of
-from adapters.repositories.qdrant.server.signs_of_life import SignsOfLife
 from application.begun_work import finished
-from domain.callers import is_bulk, raise_if_over, seconds_left
+from domain.callers import Deadline, is_bulk, raise_if_over, seconds_left, within
 from domain.errors import ConfigurationError, DeadlinePassedError, LookalikeError, RepositoryUnavailableError
 
 R = TypeVar("R")
@@ -32,7 +32,14 @@ _IMAGE = "Use the image qdrant/qdrant:v1.19.0."
 OPENING_SECONDS = 2.0
 """How long a server may take for its first answer, so that a start soon reports one that is away."""
 
-_BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)
+CHECK_SECONDS = 1.0
+"""How long a server that has been silent may take to answer a health check."""
+
+_CHECK_PAUSE_SECONDS = 0.05
+"""Between two attempts of a health check. One refusal says little: gRPC refuses without asking for a while after a
+connection failed."""
+
+_BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=2.0)
 """Seconds, growing and random, so that replicas that lost the same server do not come back in step."""
 
 _log = logging.getLogger(__name__)
@@ -40,7 +47,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class QdrantConnection:
-    """One client, shared by the repositories that `acquire` it and closed by the last that releases it."""
+    """One client, shared by the repositories that `acquire` it and closed by the last that releases it.
+
+    A server that let a request wait for the whole timeout, and answered no other meanwhile, is taken for silent.
+    Requests to a silent server ask for a sign of life first, all of them together, and fail soon without one: they
+    would queue up behind a dead server otherwise, each for the whole timeout. Bulk work waits, which loses more by
+    failing.
+    """
 
     url: str
     api_key: str | None = None
@@ -55,7 +68,9 @@ class QdrantConnection:
         self._users = 0
         self._limits: set[asyncio.Timeout] = set()
         """Those of the requests under way."""
-        self._signs_of_life = SignsOfLife(self.url, lambda: self._open_client().info(), timeout=self.timeout)
+        self._answered_at = -math.inf
+        self._silence: QdrantFault | None = None
+        self._health_check: asyncio.Task[None] | None = None
 
     def acquire(self) -> None:
         """Use the client, which is made if there is none yet. Raises ConfigurationError for a url that is none."""
@@ -71,34 +86,47 @@ class QdrantConnection:
             await finished(self._close(client))
 
     async def _close(self, client: AsyncQdrantClient) -> None:
-        await self._signs_of_life.forget()
         under_way = set(self._limits)
         for limit in under_way:
             if not limit.expired():
                 limit.reschedule(0.0)
         while under_way & self._limits:  # noqa: ASYNC110 - a connection that is made or used after `close` stays open
             await asyncio.sleep(0.001)
+        self._silence = None
         await client.close()
 
     async def call(self, request: Callable[..., Awaitable[R]], *args: object, **kwargs: object) -> R:
         """The answer to a method of the client, asked again while that may help.
 
-        It takes no longer than the timeout, and ends at the caller's deadline. A silent server is not waited for (see
-        SignsOfLife), except by bulk work, which loses more by failing. Raises QdrantFault, DeadlinePassedError.
+        It takes no longer than the timeout, and ends at the caller's deadline. A silent server is not waited for.
+        Raises QdrantFault, DeadlinePassedError.
         """
         return await self._within(self.timeout, lambda client: request(client, *args, **kwargs))
 
-    async def _within(self, seconds: float, request: Callable[[AsyncQdrantClient], Awaitable[R]]) -> R:
+    @contextmanager
+    def faults_translated(self) -> Iterator[None]:
+        """Raise the domain's error for a fault that nothing has handled."""
+        try:
+            yield
+        except QdrantFault as fault:
+            raise fault.translated(self.url) from fault
+
+    async def _within(
+        self, seconds: float, request: Callable[[AsyncQdrantClient], Awaitable[R]], *, is_check: bool = False
+    ) -> R:
         raise_if_over()
         client = self._open_client()
         left = seconds_left()
         bound = seconds if left is None else min(left, seconds)
         began = time.monotonic()
         last: QdrantFault | None = None
-        attempts = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, QdrantFault) and error.may_pass),
-            wait=_wait,
-            stop=stop_before_delay(bound),
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(
+                # any answer is enough of a check
+                lambda error: isinstance(error, QdrantFault) and error.may_pass and not (is_check and not self._silence)
+            ),
+            wait=tenacity.wait_fixed(_CHECK_PAUSE_SECONDS) if is_check else _wait,
+            stop=tenacity.stop_before_delay(bound),
             reraise=True,
         )
 
@@ -112,17 +140,17 @@ class QdrantConnection:
                 if last is None:
                     raise
                 if last.kind is not FaultKind.AWAY:
-                    self._signs_of_life.note_answer()
+                    self._note_answer()
                 raise last from error
-            self._signs_of_life.note_answer()
+            self._note_answer()
             return answer
 
         limit = asyncio.timeout(bound)
         try:
             async with limit:
                 self._limits.add(limit)
-                if not is_bulk():
-                    await self._signs_of_life.require()
+                if not is_check and not is_bulk():
+                    await self._require_sign_of_life()
                 return await attempts(attempt)
         except TimeoutError as error:
             if self._client is not client:
@@ -135,15 +163,45 @@ class QdrantConnection:
             if last is not None and last.kind is FaultKind.BUSY:
                 raise last from error  # it was told to come back later, and time ran out amid doing so
             silence = QdrantFault(FaultKind.AWAY, f"no answer within {seconds:g} s{so_far}")
-            if bound == self.timeout:
-                self._signs_of_life.note_silence(silence, since=began)
+            self._note_silence(silence, since=began, after=bound)
             raise silence from error
         except QdrantFault as fault:
-            if fault.kind is FaultKind.AWAY and bound == self.timeout:
-                self._signs_of_life.note_silence(fault, since=began)
+            self._note_silence(fault, since=began, after=bound)
             raise
         finally:
             self._limits.discard(limit)
+
+    def _note_answer(self) -> None:
+        """The server has answered, be it by refusing."""
+        self._answered_at = time.monotonic()
+        if self._silence is not None:
+            self._silence = None
+            _log.info("The Qdrant server at %s answers again.", self.url)
+
+    def _note_silence(self, fault: QdrantFault, *, since: float, after: float) -> None:
+        """A request has failed after so many seconds, which began then (`time.monotonic()`)."""
+        is_silence = fault.kind is FaultKind.AWAY and after == self.timeout and self._answered_at < since
+        if is_silence and self._silence is None:
+            self._silence = fault
+            _log.warning("The Qdrant server at %s is silent: %s", self.url, fault)
+
+    async def _require_sign_of_life(self) -> None:
+        """Raises QdrantFault if the server is silent still."""
+        silence = self._silence
+        if silence is None:
+            return
+        if self._health_check is None or self._health_check.done():
+            with within(Deadline()):  # it is everybody's: no caller's deadline ends it
+                self._health_check = asyncio.create_task(self._check_health())
+        check = self._health_check
+        await asyncio.wait([check])  # a caller that is cancelled leaves it to the others
+        check.result()
+        if self._silence is not None:
+            raise QdrantFault(FaultKind.AWAY, str(silence))
+
+    async def _check_health(self) -> None:
+        with suppress(QdrantFault):
+            await self._within(min(CHECK_SECONDS, self.timeout), lambda client: client.info(), is_check=True)
 
     async def check_server(self) -> None:
         """Raises ConfigurationError for a server that is too old, QdrantFault for one that is away or refuses us."""
@@ -225,7 +283,7 @@ def _grpc_patience(timeout: float) -> dict[str, Any]:
     }
 
 
-def _wait(state: RetryCallState) -> float:
+def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     named = error.retry_after if isinstance(error, QdrantFault) and error.retry_after is not None else 0.0
     return max(named, _BACKOFF(state))

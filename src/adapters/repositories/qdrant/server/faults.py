@@ -60,20 +60,14 @@ class QdrantFault(Exception):  # noqa: N818 - named for what it is; it never lea
         return RepositoryUnavailableError(message, retry_after=self.retry_after or 1.0)
 
 
+_UNFIT = (_CODES.INVALID_ARGUMENT, _CODES.UNIMPLEMENTED, _CODES.FAILED_PRECONDITION, _CODES.OUT_OF_RANGE)
 _KINDS: Mapping[grpc.StatusCode | int, FaultKind] = {
-    code: kind
-    for kind, codes in {
-        FaultKind.REFUSED: (_CODES.UNAUTHENTICATED, _CODES.PERMISSION_DENIED, 401, 403),
-        FaultKind.MISSING: (_CODES.NOT_FOUND, 404),
-        FaultKind.EXISTS: (_CODES.ALREADY_EXISTS, 409),
-        FaultKind.BUSY: (_CODES.RESOURCE_EXHAUSTED, 429),
-        FaultKind.FULL: (507,),
-        FaultKind.INVALID: (
-            *(_CODES.INVALID_ARGUMENT, _CODES.UNIMPLEMENTED, _CODES.FAILED_PRECONDITION, _CODES.OUT_OF_RANGE),
-            *(400, 413, 422),
-        ),
-    }.items()
-    for code in codes
+    **dict.fromkeys((_CODES.UNAUTHENTICATED, _CODES.PERMISSION_DENIED, 401, 403), FaultKind.REFUSED),
+    **dict.fromkeys((_CODES.NOT_FOUND, 404), FaultKind.MISSING),
+    **dict.fromkeys((_CODES.ALREADY_EXISTS, 409), FaultKind.EXISTS),
+    **dict.fromkeys((_CODES.RESOURCE_EXHAUSTED, 429), FaultKind.BUSY),
+    507: FaultKind.FULL,
+    **dict.fromkeys((*_UNFIT, 400, 413, 422), FaultKind.INVALID),
 }
 """Of gRPC's codes and REST's; AWAY is that of all others."""
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,15 +12,12 @@ from typing_extensions import override
 
 from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.layout import KIND
-from adapters.repositories.qdrant.points import PointId, Points, RankedPoint, StoredPoint, VectorQuery, Where
+from adapters.repositories.qdrant.points import FoundPoint, PointId, Points, VectorQuery, Where
 from adapters.repositories.qdrant.server.collections import QdrantCollection, QdrantCollections
-from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
-from domain.errors import ConfigurationError, EmbeddingSpaceError, LookalikeError, RepositoryUnavailableError
+from domain.errors import LookalikeError, RepositoryUnavailableError
 
 R = TypeVar("R")
-T = TypeVar("T")
-F = TypeVar("F", models.Record, models.ScoredPoint)
 
 POINTS_PER_REQUEST = 64
 """Half of the 32 MB that a server takes in one request by default, where each has vectors of 4,096, all the metadata
@@ -51,18 +46,12 @@ class ServerPoints(Points):
 
     is_serial = False
 
-    def __init__(
-        self,
-        connection: QdrantConnection,
-        collections: QdrantCollections,
-        collection: QdrantCollection,
-        *,
-        is_live: bool = True,
-    ) -> None:
-        self._connection = connection
+    def __init__(self, collections: QdrantCollections, collection: QdrantCollection, *, is_live: bool = True) -> None:
+        self._connection = collections.connection
         self._collections = collections
         self.collection = collection
         """What is asked."""
+        self.space = collection.space
         self._is_live = is_live
 
     @override
@@ -80,85 +69,95 @@ class ServerPoints(Points):
             limit *= 10  # there may be more values than were asked for
 
     @override
-    async def query(self, query: VectorQuery) -> Sequence[RankedPoint]:
-        async def ask() -> Sequence[models.ScoredPoint]:
-            answer = await self._ask(
-                AsyncQdrantClient.query_points,
-                with_payload=_with_kind(query.fields) if query.fields else False,
-                **_nearest(query),
-            )
-            return answer.points
+    async def query(self, query: VectorQuery) -> Sequence[FoundPoint]:
+        if query.group_by is not None:
+            return await self._query_groups(query, query.group_by)
+        request, asked = AsyncQdrantClient.query_points, _nearest(query)
+        if not query.fields:
+            return _found((await self._ask(request, with_payload=False, **asked)).points)
+        found, _ = await self._undisturbed(
+            request, lambda answer: answer.points, fields=query.fields, drop=True, **asked
+        )
+        return found
 
-        return _ranked_points(await _undisturbed(ask, drop=True) if query.fields else await ask())
-
-    @override
-    async def query_groups(self, query: VectorQuery, *, by: str) -> Sequence[RankedPoint]:
+    async def _query_groups(self, query: VectorQuery, by: str) -> Sequence[FoundPoint]:
         """The server may answer with fewer groups than it has, where a few have many of the nearest points.
 
         It is asked for more until it has none.
         """
-        best: list[RankedPoint] = []
+        best: list[FoundPoint] = []
         while len(best) < query.limit:
             have = words.OneOf(by, [str(point.payload[by]) for point in best])
             where = Where(must=[query.where], must_not=[have]) if best else query.where
-            more = await self._groups(replace(query, where=where, limit=query.limit - len(best)), by)
+            more, _ = await self._undisturbed(
+                AsyncQdrantClient.query_points_groups,
+                lambda answer: [group.hits[0] for group in answer.groups],
+                fields=(*query.fields, by),
+                drop=True,
+                group_by=by,
+                group_size=1,
+                **_nearest(replace(query, where=where, limit=query.limit - len(best))),
+            )
             if not more:
                 break
             best += more
         return sorted(best, key=lambda point: -point.score)
 
-    async def _groups(self, query: VectorQuery, by: str) -> Sequence[RankedPoint]:
-        async def ask() -> Sequence[models.ScoredPoint]:
-            answer = await self._ask(
-                AsyncQdrantClient.query_points_groups,
-                group_by=by,
-                group_size=1,
-                with_payload=_with_kind((*query.fields, by)),
-                **_nearest(query),
-            )
-            return [group.hits[0] for group in answer.groups]
-
-        return _ranked_points(await _undisturbed(ask, drop=True))
-
     @override
     async def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
-    ) -> Sequence[StoredPoint]:
-        wanted = {"with_payload": _with_kind(fields), "with_vectors": [vector] if vector else False}
-        found: list[models.Record] = []
+    ) -> Sequence[FoundPoint]:
+        found: list[FoundPoint] = []
         for some in words.chunks(ids, IDS_PER_REQUEST):
-            found += await _undisturbed(partial(self._ask, AsyncQdrantClient.retrieve, some, **wanted))
-        if vector is None:
-            return _stored_points(found)
-        return [
-            StoredPoint(str(point.id), {}, np.asarray(point.vector[vector], dtype=np.float32))
-            for point in found
-            if isinstance(point.vector, dict) and vector in point.vector
-        ]
+            more, _ = await self._undisturbed(
+                AsyncQdrantClient.retrieve,
+                lambda answer: answer,
+                fields=fields,
+                ids=some,
+                with_vectors=[vector] if vector else False,
+            )
+            found += more
+        return [point for point in found if vector is None or point.vector is not None]
 
     @override
-    async def scroll(self, scroll: words.Scroll) -> tuple[Sequence[StoredPoint], PointId | None]:
+    async def scroll(self, scroll: words.Scroll) -> tuple[Sequence[FoundPoint], PointId | None]:
         path, descending = scroll.descending, models.Direction.DESC
-        by_value = models.OrderBy(key=path, direction=descending) if path else None
-        rest: models.ExtendedPointId | None = None
-
-        async def ask() -> Sequence[models.Record]:
-            nonlocal rest
-            found, rest = await self._ask(
-                AsyncQdrantClient.scroll,
-                scroll_filter=_filter(scroll.where),
-                limit=scroll.limit,
-                offset=scroll.after,
-                order_by=by_value,
-                with_payload=_with_kind(scroll.fields),
-            )
-            return found
-
-        found = _stored_points(await _undisturbed(ask))
+        found, (_, rest) = await self._undisturbed(
+            AsyncQdrantClient.scroll,
+            lambda answer: answer[0],
+            fields=scroll.fields,
+            scroll_filter=_filter(scroll.where),
+            limit=scroll.limit,
+            offset=scroll.after,
+            order_by=models.OrderBy(key=path, direction=descending) if path else None,
+        )
         return found, None if rest is None else str(rest)
 
+    async def _undisturbed(
+        self,
+        request: Callable[..., Awaitable[R]],
+        points_in: Callable[[R], Sequence[models.Record | models.ScoredPoint]],
+        *,
+        fields: Sequence[str],
+        drop: bool = False,
+        **kwargs: object,
+    ) -> tuple[list[FoundPoint], R]:
+        """What a request finds while no point of it is deleted; at last, of a ranking, what is left of it (`drop`).
+
+        A scroll or a retrieval must not lack a point that is there: it raises RepositoryUnavailableError at last.
+        """
+        for attempt in range(words.MOST_ATTEMPTS):
+            await asyncio.sleep(attempt * _PAUSE_SECONDS)
+            answer = await self._ask(request, with_payload=list({*fields, KIND}), **kwargs)
+            found = _found(points_in(answer))
+            # Every point of ours has a kind: these were still there when their payloads were read.
+            whole = [point for point in found if KIND in point.payload]
+            if len(whole) == len(found) or (drop and attempt == words.MOST_ATTEMPTS - 1):
+                return whole, answer
+        raise RepositoryUnavailableError("The index changes faster than it can be read.")
+
     @override
-    async def write(self, operations: Sequence[words.Operation]) -> None:
+    async def write(self, operations: words.Write) -> None:
         """Each operation is one request or more."""
         for operation in operations:
             await self._apply(operation)
@@ -167,7 +166,13 @@ class ServerPoints(Points):
         match operation:
             case words.Upsert(points):
                 for batch in words.chunks(points, POINTS_PER_REQUEST):
-                    await self._write(AsyncQdrantClient.upsert, [_point_struct(point) for point in batch])
+                    structs = [
+                        models.PointStruct(
+                            id=each.id, vector={each.vector_name: each.vector.tolist()}, payload=each.payload
+                        )
+                        for each in batch
+                    ]
+                    await self._write(AsyncQdrantClient.upsert, structs)
             case words.Delete(ids):
                 for some in words.chunks(ids, IDS_PER_REQUEST):
                     await self._write(AsyncQdrantClient.delete, models.PointIdsList(points=[*some]))
@@ -192,8 +197,7 @@ class ServerPoints(Points):
     async def info(self) -> models.CollectionInfo:
         """What the server says of the collection. Raises EmbeddingSpaceError if another one has its name by now."""
         info = await self._ask(AsyncQdrantClient.get_collection)
-        with _misfit_means_replaced():
-            _require_same_space(self._collections.described(self.collection.name, info), self.collection)
+        self._collections.successor(self.collection, self.collection.name, info)
         return info
 
     async def _ask(self, request: Callable[..., Awaitable[R]], *args: object, **kwargs: object) -> R:
@@ -203,7 +207,7 @@ class ServerPoints(Points):
         EmbeddingSpaceError if what took its place holds other embeddings.
         """
         bound = self.collection
-        try:
+        with self._connection.faults_translated():
             try:
                 return await self._connection.call(request, bound.name, *args, **kwargs)
             except QdrantFault as fault:
@@ -214,84 +218,35 @@ class ServerPoints(Points):
                 current = await self._follow(bound)
                 if suspect and current == bound:
                     raise
-                return await self._connection.call(request, current.name, *args, **kwargs)
-        except QdrantFault as fault:
-            raise fault.translated(self._connection.url) from fault
+            return await self._connection.call(request, current.name, *args, **kwargs)
 
     async def _follow(self, before: QdrantCollection) -> QdrantCollection:
         """Bind to what the index is now."""
-        with _misfit_means_replaced():
-            live = await self._collections.live()
-        if live is None:
+        name = await self._collections.live_name()
+        if name is None:
             raise RepositoryUnavailableError(
                 f"The collection {before.name!r} was deleted from the Qdrant server. Restore it from a snapshot; or "
                 "start again, with an empty index, and index the pictures anew."
             )
-        _require_same_space(live, before)
+        info = await self._connection.call(AsyncQdrantClient.get_collection, name)
+        live = self._collections.successor(before, name, info)
         if live != before:
             _log.info("The index was replaced by %s; following.", live.name)
             self.collection = live
         return live
 
 
-@contextmanager
-def _misfit_means_replaced() -> Iterator[None]:
-    """What would be a mistake of the deployment at a start was right at the start, so it has come since."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
+# Our words in the server's
 
 
-def _require_same_space(now: QdrantCollection, before: QdrantCollection) -> None:
-    if now.space != before.space:
-        differences = now.space.differences(before.space, ("now", "before"))
-        raise EmbeddingSpaceError(
-            f"The index was replaced by one of another space while this process served it: {differences}. Start again "
-            "with the encoder that it was rebuilt for."
-        )
-
-
-# Answers
-
-
-def _is_whole(point: models.Record | models.ScoredPoint) -> bool:
-    """Whether the point was still there when its payload was read: every point of ours has a kind."""
-    return KIND in (point.payload or {})
-
-
-async def _undisturbed(ask: Callable[[], Awaitable[Sequence[F]]], *, drop: bool = False) -> Sequence[F]:
-    """What `ask` finds while no point of it is deleted; at last, of a ranking, what is left of it (`drop`).
-
-    A scroll or a retrieval must not lack a point that is there: it raises RepositoryUnavailableError at last.
-    """
-    for attempt in range(words.MOST_ATTEMPTS):
-        await asyncio.sleep(attempt * _PAUSE_SECONDS)
-        found = await ask()
-        whole = [point for point in found if _is_whole(point)]
-        if len(whole) == len(found) or (drop and attempt == words.MOST_ATTEMPTS - 1):
-            return whole
-    raise RepositoryUnavailableError("The index changes faster than it can be read.")
-
-
-def _stored_points(points: Iterable[models.Record]) -> list[StoredPoint]:
-    return [StoredPoint(str(point.id), point.payload or {}) for point in points]
-
-
-def _ranked_points(points: Iterable[models.ScoredPoint]) -> list[RankedPoint]:
-    return [RankedPoint(str(point.id), point.score, point.payload or {}) for point in points]
-
-
-# Requests
-
-
-def _point_struct(point: words.Point) -> models.PointStruct:
-    return models.PointStruct(id=point.id, vector={point.vector_name: point.vector.tolist()}, payload=point.payload)
-
-
-def _with_kind(fields: Iterable[str]) -> list[str]:
-    """These fields of the payload, and the one by which `_is_whole` judges."""
-    return list({*fields, KIND})
+def _found(points: Sequence[models.Record | models.ScoredPoint]) -> list[FoundPoint]:
+    found: list[FoundPoint] = []
+    for point in points:
+        vectors = [*point.vector.values()] if isinstance(point.vector, dict) else []  # one, where one was asked for
+        vector = np.asarray(vectors[0], dtype=np.float32) if vectors else None
+        score = point.score if isinstance(point, models.ScoredPoint) else 0.0
+        found.append(FoundPoint(str(point.id), point.payload or {}, score, vector))
+    return found
 
 
 def _nearest(query: VectorQuery) -> dict[str, Any]:

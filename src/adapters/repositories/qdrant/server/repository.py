@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing_extensions import override
 
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
-from adapters.repositories.qdrant.server.collections import CollectionLayout, QdrantCollections
-from adapters.repositories.qdrant.server.connection import QdrantConnection
+from adapters.repositories.qdrant.server.collections import QdrantCollections
 from adapters.repositories.qdrant.server.faults import QdrantFault
 from adapters.repositories.qdrant.server.points import ServerPoints
 from domain.embeddings import EmbeddingSpace
 from domain.ports.similarity_repository import SimilarityRepository
 
 
-class ServerSimilarityRepository(QdrantSimilarityRepository):
+class ServerSimilarityRepository(QdrantSimilarityRepository[ServerPoints]):
     """One index on a server.
 
     It binds to the collection that the index has when it opens. When another process replaces the index and the new one
@@ -27,10 +26,9 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
 
     backend = "qdrant"
 
-    def __init__(self, connection: QdrantConnection, layout: CollectionLayout, *, name: str = "lookalike") -> None:
-        self._connection = connection
-        self._collections = QdrantCollections(connection, name, layout)
-        self._points: ServerPoints | None = None
+    def __init__(self, collections: QdrantCollections) -> None:
+        self._connection = collections.connection
+        self._collections = collections
 
     @override
     async def open(self, space: EmbeddingSpace | None) -> None:
@@ -46,7 +44,7 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
             if isinstance(error, QdrantFault):
                 raise self._connection.why_it_cannot_open(error) from error
             raise
-        self._points = ServerPoints(self._connection, self._collections, collection)
+        self._points = ServerPoints(self._collections, collection)
 
     @override
     async def close(self) -> None:
@@ -54,18 +52,6 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
         if self._points is not None:
             self._points = None
             await self._connection.release()
-
-    @property
-    @override
-    def space(self) -> EmbeddingSpace:
-        return self.points.collection.space
-
-    @property
-    @override
-    def points(self) -> ServerPoints:
-        if self._points is None:
-            raise RuntimeError("The repository is used before it was opened, or after it was closed.")
-        return self._points
 
     @override
     async def details(self) -> Mapping[str, str | int | float | bool]:
@@ -82,12 +68,10 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
     @override
     async def replacement(self, space: EmbeddingSpace) -> "ServerSimilarityRepository":
         _ = self.points
-        try:
+        with self._connection.faults_translated():
             collection = await self._collections.replacement(space)
-        except QdrantFault as fault:
-            raise fault.translated(self._connection.url) from fault
         replacement = copy.copy(self)
-        replacement._points = ServerPoints(self._connection, self._collections, collection, is_live=False)
+        replacement._points = ServerPoints(self._collections, collection, is_live=False)
         self._connection.acquire()
         return replacement
 
@@ -95,9 +79,7 @@ class ServerSimilarityRepository(QdrantSimilarityRepository):
     async def promote(self, replacement: SimilarityRepository) -> None:
         if not isinstance(replacement, ServerSimilarityRepository) or replacement._collections is not self._collections:
             raise ValueError("Only what `replacement` of this repository returned can take its place.")
-        try:
+        with self._connection.faults_translated():
             await self._collections.promote(replacement.points.collection)
-        except QdrantFault as fault:
-            raise fault.translated(self._connection.url) from fault
         await replacement.close()
         await self.close()

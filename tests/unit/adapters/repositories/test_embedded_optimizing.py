@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.repositories.qdrant.embedded import worker
-from adapters.repositories.qdrant.embedded.engine import IDLE_CHANGES
-from adapters.repositories.qdrant.embedded.requests import Request, ShardLayout
-from adapters.repositories.qdrant.embedded.worker import BUSY_CHANGES
+from adapters.repositories.qdrant.embedded import engine as embedded
+from adapters.repositories.qdrant.embedded.engine import BUSY_CHANGES, IDLE_CHANGES
+from adapters.repositories.qdrant.embedded.manifest import ShardLayout
 
 LAYOUT = ShardLayout(vectors=(), dimension=4, indexes={}, reserve_bytes=0)
 
@@ -44,8 +43,8 @@ class FakeEngine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     engine = FakeEngine()
-    monkeypatch.setattr(worker.Engine, "load", lambda *_: engine)
-    monkeypatch.setattr(worker, "IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(embedded.Engine, "load", lambda *_: engine)
+    monkeypatch.setattr(embedded, "IDLE_SECONDS", 3600.0)
     return engine
 
 
@@ -53,9 +52,10 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 def parent(engine: FakeEngine, tmp_path: Path) -> Iterator[Connection]:
     """The parent's end of the pipe to a worker that has the engine open."""
     parent, theirs = Pipe()
-    serving = threading.Thread(target=worker.serve, args=[theirs])
+    serving = threading.Thread(target=embedded.serve, args=[theirs])
     serving.start()
-    assert ask(parent, "open", tmp_path, LAYOUT, False) is None
+    parent.send((tmp_path, LAYOUT, False))
+    assert parent.recv() is None
     yield parent
     parent.close()
     serving.join()
@@ -64,7 +64,7 @@ def parent(engine: FakeEngine, tmp_path: Path) -> Iterator[Connection]:
 
 
 def ask(parent: Connection, verb: str, *args: object, others_wait: bool = False) -> object:
-    parent.send(Request(verb, args, {}, others_wait))
+    parent.send((verb, args, {}, others_wait))
     return parent.recv()
 
 
@@ -91,14 +91,14 @@ def test_between_two_requests_it_optimizes_what_has_piled_up(  # noqa: PLR0917 -
     optimizes: bool,
 ) -> None:
     """A service that is never idle has no better moment (`patience` is how long it waits for one)."""
-    monkeypatch.setattr(worker, "NEVER_IDLE_SECONDS", patience)
+    monkeypatch.setattr(embedded, "NEVER_IDLE_SECONDS", patience)
     assert ask(parent, "write", changes, others_wait=others_wait) == "written"
     assert ask(parent, "write", 0, others_wait=True) == "written"  # after what it did between the two
     assert engine.optimized.is_set() == optimizes
 
 
 def test_it_optimizes_when_it_is_idle(engine: FakeEngine, parent: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(embedded, "IDLE_SECONDS", 0.0)
     ask(parent, "write", IDLE_CHANGES - 1)
     ask(parent, "write", 0)
     assert not engine.optimized.is_set()

@@ -1,14 +1,17 @@
+"""Group commit: while one batch of writes is made durable, the next one gathers."""
+
 import asyncio
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from adapters.repositories.qdrant.embedded.requests import Write
-from adapters.repositories.qdrant.embedded.write_queue import POINTS_PER_COMMIT, WriteQueue
-from adapters.repositories.qdrant.points import ANY_POINT, Delete, Point, SetPayload, Upsert
+from adapters.repositories.qdrant.embedded.points import EmbeddedPoints
+from adapters.repositories.qdrant.points import ANY_POINT, POINTS_PER_COMMIT, Delete, Point, SetPayload, Upsert, Write
 from domain.callers import Deadline, present_deadline, within
 from domain.errors import LookalikeError, StorageFullError
-from tests.builders import an_embedding, an_id
+from tests.builders import a_space, an_embedding, an_id
 
 
 class FakeEngine:
@@ -21,7 +24,8 @@ class FakeEngine:
         self.gate.set()
         self.error: Exception | None = None
 
-    async def commit(self, writes: Sequence[Write]) -> list[LookalikeError | None]:
+    async def ask(self, verb: str, writes: Sequence[Write]) -> list[LookalikeError | None]:
+        assert verb == "write"
         self.batches.append(list(writes))
         self.began.set()
         await self.gate.wait()
@@ -31,6 +35,11 @@ class FakeEngine:
             StorageFullError(f"no room for {operation.payload}") if isinstance(operation, SetPayload) else None
             for [operation, *_] in writes
         ]
+
+
+def over(engine: FakeEngine) -> EmbeddedPoints:
+    process: Any = engine
+    return EmbeddedPoints(process, a_space())
 
 
 def an_upsert(points: int) -> Write:
@@ -45,11 +54,11 @@ def a_deletion(number: int = 0) -> Write:
 
 async def test_writes_gather_while_a_batch_is_committed() -> None:
     engine = FakeEngine()
-    queue = WriteQueue(engine.commit)
+    points = over(engine)
     engine.gate.clear()
-    first = asyncio.create_task(queue.put(a_deletion(0)))
+    first = asyncio.create_task(points.write(a_deletion(0)))
     await engine.began.wait()
-    others = [asyncio.create_task(queue.put(a_deletion(number))) for number in range(1, 20)]
+    others = [asyncio.create_task(points.write(a_deletion(number))) for number in range(1, 20)]
     await asyncio.sleep(0)
     assert not first.done()
     engine.gate.set()
@@ -61,9 +70,9 @@ async def test_writes_gather_while_a_batch_is_committed() -> None:
 
 async def test_a_batch_holds_a_bounded_number_of_points() -> None:
     engine = FakeEngine()
-    queue = WriteQueue(engine.commit)
+    points = over(engine)
     await asyncio.gather(
-        *(queue.put(an_upsert(points)) for points in (POINTS_PER_COMMIT, 300, 200, 1, 2 * POINTS_PER_COMMIT))
+        *(points.write(an_upsert(count)) for count in (POINTS_PER_COMMIT, 300, 200, 1, 2 * POINTS_PER_COMMIT))
     )
 
     sizes = [
@@ -75,9 +84,9 @@ async def test_a_batch_holds_a_bounded_number_of_points() -> None:
 
 async def test_each_caller_hears_of_its_own_write_alone() -> None:
     engine = FakeEngine()
-    queue = WriteQueue(engine.commit)
+    points = over(engine)
     outcomes = await asyncio.gather(
-        queue.put(a_deletion()), queue.put([SetPayload({"a": 1}, ANY_POINT)]), return_exceptions=True
+        points.write(a_deletion()), points.write([SetPayload({"a": 1}, ANY_POINT)]), return_exceptions=True
     )
 
     assert outcomes[0] is None
@@ -88,23 +97,23 @@ async def test_each_caller_hears_of_its_own_write_alone() -> None:
 
 async def test_a_failed_commit_fails_its_callers_and_not_the_next() -> None:
     engine = FakeEngine()
-    queue = WriteQueue(engine.commit)
+    points = over(engine)
     engine.error = ConnectionError("gone")
     with pytest.raises(ConnectionError, match="gone"):
-        await queue.put(a_deletion())
+        await points.write(a_deletion())
     engine.error = None
-    await queue.put(a_deletion())
+    await points.write(a_deletion())
 
 
 async def test_a_cancelled_caller_disturbs_nobody_and_finish_waits_for_its_write() -> None:
     engine = FakeEngine()
-    queue = WriteQueue(engine.commit)
+    points = over(engine)
     engine.gate.clear()
     writes = [an_upsert(1), an_upsert(2)]
-    cancelled, patient = (asyncio.create_task(queue.put(write)) for write in writes)
+    cancelled, patient = (asyncio.create_task(points.write(write)) for write in writes)
     await engine.began.wait()
     cancelled.cancel()
-    finishing = asyncio.create_task(queue.finish())
+    finishing = asyncio.create_task(points.finish())
     await asyncio.sleep(0)
     assert not finishing.done()
     engine.gate.set()
@@ -119,11 +128,12 @@ async def test_a_cancelled_caller_disturbs_nobody_and_finish_waits_for_its_write
 async def test_no_callers_deadline_bounds_a_commit_that_is_everybodys() -> None:
     deadlines = []
 
-    async def commit(writes: Sequence[Write]) -> list[LookalikeError | None]:
-        deadline = present_deadline()
-        deadlines.append(deadline and deadline.at)
-        return [None] * len(writes)
+    class NotingEngine(FakeEngine):
+        async def ask(self, verb: str, writes: Sequence[Write]) -> list[LookalikeError | None]:
+            deadline = present_deadline()
+            deadlines.append(deadline and deadline.at)
+            return await super().ask(verb, writes)
 
-    with within(Deadline(0.0)):  # long passed
-        await WriteQueue(commit).put(a_deletion())
+    with within(Deadline(time.monotonic() + 60.0)):
+        await over(NotingEngine()).write(a_deletion())
     assert deadlines == [None]

@@ -1,0 +1,1 @@
+"""Processes of our own beside this one, which speak with it over a socket."""
