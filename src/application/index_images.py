@@ -251,6 +251,7 @@ class IndexImages:
     async def _commit(self, prepared: Sequence[_Prepared]) -> Sequence[ImageRecord]:
         if not prepared:
             return ()
+        raise_if_over()
         async with self.store.changing([item.record.id for item in prepared]):
             full = await committed(self._write(prepared))  # so that no file is left without a record
         if full is not None:
