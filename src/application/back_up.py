@@ -8,7 +8,7 @@ from application.index_pages import pages_of
 from application.progress import Progress
 from application.stored_files import stored_original, stored_thumbnail
 from domain.embeddings import Embeddings
-from domain.errors import EmbeddingSpaceError, IndexDamagedError
+from domain.errors import EmbeddingSpaceError, IndexDamagedError, Remedy
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.backup_archive import BackedUpImage, BackupArchive
 from domain.ports.image_store import ImageStore
@@ -93,8 +93,8 @@ class Restore:
         if space != self.repository.space:
             differences = space.differences(self.repository.space, ("backup", "index"))
             raise EmbeddingSpaceError(
-                f"The backup was made in another embedding space ({differences}). Restore it with the encoder it was "
-                "made with, then run `lookalike reindex --embeddings` with the new one."
+                f"The backup was made in another embedding space ({differences}).",
+                remedy=Remedy.RESTORE_WITH_ITS_ENCODER,
             )
         done, total = 0, await archive.count()
         async for group in archive.images():

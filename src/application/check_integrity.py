@@ -10,7 +10,7 @@ import numpy as np
 from application.index_pages import pages_of
 from application.settle_interrupted import SettleInterrupted
 from domain.embeddings import Embedding, Embeddings
-from domain.errors import ImageError, ImageNotFoundError
+from domain.errors import ImageError, ImageNotFoundError, Remedy
 from domain.images import ContentHash, ImageId, ImageRecord
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
@@ -46,27 +46,15 @@ LOST = frozenset({FindingKind.ORIGINAL_MISSING, FindingKind.ORIGINAL_ALTERED})
 RENDERED = frozenset({FindingKind.THUMBNAIL_MISSING, FindingKind.THUMBNAIL_DAMAGED})
 """These are rendered anew from the original."""
 
-_RENDER = "Render it anew with --repair."
-_REMOVE = "Remove them with --repair."
-_RESTORE = (
-    "Send the picture again or restore it with `lookalike restore`; or remove the image from the index too: --repair "
-    "--forget-lost."
-)
-_INDEX_AGAIN = "Delete the image and index it again, or restore it with `lookalike restore`."
-_WRONG_INDEX = (
-    "There are more of these than there are records: is this the right index? They stay, since it may have to be built "
-    "anew from them."
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that is wrong with an image, and a sentence that says what to do about it unless it is `mended`."""
+    """Something that is wrong with an image, and what to do about it unless it is `mended`."""
 
     kind: FindingKind
     id: ImageId
     reason: str
-    remedy: str
+    remedy: Remedy
     mended: bool = False
 
 
@@ -232,7 +220,7 @@ class CheckIntegrity:
                             kind=FindingKind.FILES_WITHOUT_RECORD,
                             id=id_,
                             reason="no record names these stored files",
-                            remedy=_WRONG_INDEX if doubtful else _REMOVE,
+                            remedy=Remedy.FIND_THE_RIGHT_INDEX if doubtful else Remedy.REMOVE_WHAT_IS_LEFT_OVER,
                             mended=repair and not doubtful,
                         )
                     )
@@ -251,7 +239,7 @@ class CheckIntegrity:
                 kind=FindingKind.OBJECTS_WITHOUT_IMAGE,
                 id=id_,
                 reason=f"{count} of its stored objects belong to no image as it is now",
-                remedy=_REMOVE,
+                remedy=Remedy.REMOVE_WHAT_IS_LEFT_OVER,
                 mended=repair,
             )
             for id_, count in orphans.items()
@@ -259,15 +247,27 @@ class CheckIntegrity:
 
 
 def _lost(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
-    return Finding(kind=kind, id=record.id, reason=f"the original of {record.filename} {what}", remedy=_RESTORE)
+    return Finding(
+        kind=kind,
+        id=record.id,
+        reason=f"the original of {record.filename} {what}",
+        remedy=Remedy.RESTORE_OR_FORGET_THE_IMAGE,
+    )
 
 
 def _unshown(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
-    return Finding(kind=kind, id=record.id, reason=f"the thumbnail of {record.filename} {what}", remedy=_RENDER)
+    return Finding(
+        kind=kind,
+        id=record.id,
+        reason=f"the thumbnail of {record.filename} {what}",
+        remedy=Remedy.RENDER_THE_THUMBNAIL_ANEW,
+    )
 
 
 def _unfit(kind: FindingKind, record: ImageRecord, vector: str, fault: str) -> Finding:
-    return Finding(kind=kind, id=record.id, reason=f"{vector} of {record.filename} {fault}", remedy=_INDEX_AGAIN)
+    return Finding(
+        kind=kind, id=record.id, reason=f"{vector} of {record.filename} {fault}", remedy=Remedy.INDEX_THE_IMAGE_AGAIN
+    )
 
 
 def _fault(vectors: Embeddings, shape: tuple[int, int]) -> str | None:

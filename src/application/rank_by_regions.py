@@ -92,7 +92,7 @@ async def _assign(  # noqa: PLR0917 - the search's parameters, then what it know
         for id_ in [id_ for id_, objects in found.items() if objects is None]:
             log.warning(
                 "Image %s is left out of a search, since objects of it are missing: delete it and index it again. "
-                "`lookalike check` finds all such images.",
+                "An integrity check finds all such images.",
                 id_,
             )
             damaged.add(id_)

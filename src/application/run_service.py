@@ -108,24 +108,28 @@ class RunService:
         """Raise RepositoryUnavailableError until the repository has been opened."""
         if not self._repository_open:
             raise RepositoryUnavailableError(
-                f"The index is not open yet: {self._failure or 'it is being opened'}", retry_after=RETRY_SECONDS
+                f"The index is not open yet: {self._failure or 'it is being opened'}",
+                retry_after=RETRY_SECONDS,
+                remedy=self._failure.remedy if isinstance(self._failure, LookalikeError) else None,
             )
 
-    async def missing(self) -> list[str]:
-        """What keeps the service from being ready, one sentence each; empty when it is ready."""
-        missing = []
+    async def missing(self) -> dict[str, LookalikeError]:
+        """What keeps the service from being ready, and why; empty when it is ready."""
+        missing: dict[str, LookalikeError] = {}
         try:
             self.encoder.description  # noqa: B018 - known only once a real inference has succeeded
         except EncoderUnavailableError as error:
-            missing.append(f"encoder: {error}")
+            missing["encoder"] = error
         try:
             self.require_open()
             async with asyncio.timeout(PROBE_SECONDS):
                 await self.repository.status()
         except TimeoutError:
-            missing.append(f"repository: The index has not answered within {PROBE_SECONDS:g} s.")
+            missing["repository"] = RepositoryUnavailableError(
+                f"The index has not answered within {PROBE_SECONDS:g} s."
+            )
         except LookalikeError as error:  # whatever it is, work on the index would fail with it too
-            missing.append(f"repository: {error}")
+            missing["repository"] = error
         return missing
 
     async def describe(self) -> ServiceDescription:

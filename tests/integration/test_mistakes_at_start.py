@@ -152,7 +152,7 @@ def edit_manifest(data: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-MOVE_AWAY = "away, and then restore a backup (lookalike restore) or index the pictures anew."
+MOVE_AWAY = "away. Then restore a backup (`lookalike restore DIR`) or index the pictures anew."
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def open_elsewhere(data: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("open_elsewhere")
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), INDEX, ("list",)])
 def test_an_index_that_another_process_has_open(refused: Run, command: tuple[str, ...]) -> None:
-    assert "is open in another process. Stop that one, or use its API" in refused(*command)
+    assert "is open in another process. Stop that one, or ask it: --url." in refused(*command)
 
 
 def test_files_in_the_way(refused: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from domain.errors import ConfigurationError, EmbeddingSpaceError, InvalidInputError, LookalikeError
 from entrypoints.cli import browse, check, detect, index, keys, maintain, models, search, serve
+from entrypoints.remedies import explained
 
 if TYPE_CHECKING:
     import lookalike_client
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments)
     except LookalikeError as error:  # this process refuses
         misused = isinstance(error, InvalidInputError | ConfigurationError | EmbeddingSpaceError)
-        _fail(str(error), MISUSED if misused else FAILED)
+        _fail(explained(error), MISUSED if misused else FAILED)
     except OSError as error:
         # What adapters name is a LookalikeError; this is the rest of what a file system may refuse.
         place = f": {error.filename}" if error.filename else ""

@@ -25,6 +25,7 @@ from entrypoints.http.server.route_templates import RouteTemplates
 from entrypoints.http.server.security_headers import SecurityHeaders
 from entrypoints.http.server.signals import drained_by_signals, ended_by_signals
 from entrypoints.logs import configure_logs
+from entrypoints.remedies import SENTENCES
 from entrypoints.settings import Settings, load_settings
 from entrypoints.web.page import serve_page
 
@@ -64,6 +65,8 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
                 await service.open(keep_trying=True)
             except LookalikeError as error:
                 app.state.start_failure = error
+                if error.remedy is not None:
+                    error.add_note(SENTENCES[error.remedy])  # the server logs the traceback
                 raise
         with drained_by_signals(draining):
             try:

@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 from starlette.types import Receive, Scope, Send
 
 from domain import errors
+from entrypoints.remedies import explained
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -107,7 +108,7 @@ def shown(text: str, most: int) -> str:
 
 def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut:
     """A named error as a problem."""
-    return problem(STATUS[type(error)], error.code, str(error), instance=instance, request_id=request_id)
+    return problem(STATUS[type(error)], error.code, explained(error), instance=instance, request_id=request_id)
 
 
 class ProblemResponse(JSONResponse):

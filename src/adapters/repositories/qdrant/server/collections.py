@@ -16,7 +16,7 @@ from adapters.repositories.qdrant import layout
 from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, Remedy
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import check_space
 
@@ -79,7 +79,8 @@ class QdrantCollections:
             if await self.connection.call(AsyncQdrantClient.collection_exists, self.index):
                 raise ConfigurationError(
                     f"The Qdrant server at {self.connection.url} has a collection named {self.index!r} that is not "
-                    "ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
+                    "ours.",
+                    remedy=Remedy.CHOOSE_ANOTHER_COLLECTION,
                 )
             name = await self._create(space, alias=self.index)
             live = await self.live_name() or name  # several processes may be at it: all arrive at the same
@@ -173,12 +174,11 @@ class QdrantCollections:
         if not ours:
             raise ConfigurationError(
                 f"The alias {self.index!r} on the Qdrant server at {self.connection.url} points to the collection "
-                f"{name!r}, which is not ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
+                f"{name!r}, which is not ours.",
+                remedy=Remedy.CHOOSE_ANOTHER_COLLECTION,
             )
         try:
-            layout.check_format(
-                f"The collection {name!r}", ours["format"], otherwise="choose another LOOKALIKE_REPOSITORY__COLLECTION"
-            )
+            layout.check_format(f"The collection {name!r}", ours["format"])
             space = EmbeddingSpace.from_mapping(ours["space"])
         except KeyError as error:
             raise IndexDamagedError(f"The metadata of the collection {name!r} lacks the field {error}.") from error
@@ -201,7 +201,9 @@ class QdrantCollections:
         try:
             now = self._described(name, info)
         except ConfigurationError as error:  # no mistake of the deployment, since it was right at the start
-            raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
+            raise EmbeddingSpaceError(
+                f"The index was replaced while this process served it. {error}", remedy=error.remedy
+            ) from error
         if now.space != before.space:
             differences = now.space.differences(before.space, ("now", "before"))
             raise EmbeddingSpaceError(

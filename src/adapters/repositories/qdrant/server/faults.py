@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from domain.errors import InvalidFilterError, LookalikeError, RepositoryUnavailableError, StorageFullError
+from domain.errors import InvalidFilterError, LookalikeError, Remedy, RepositoryUnavailableError, StorageFullError
 
 _CODES = grpc.StatusCode
 
@@ -54,8 +54,8 @@ class QdrantFault(Exception):  # noqa: N818 - named for what it is; it never lea
             return StorageFullError(message)
         if "index required" in message.lower():  # of a server in strict mode
             return InvalidFilterError(
-                "The Qdrant server takes no filter on a key without an index; name the key in "
-                f"LOOKALIKE_REPOSITORY__INDEXED_METADATA. It says: {self}"
+                f"The Qdrant server takes no filter on a key without an index. It says: {self}.",
+                remedy=Remedy.INDEX_THE_METADATA_KEY,
             )
         return RepositoryUnavailableError(message, retry_after=self.retry_after or 1.0)
 
