@@ -19,7 +19,7 @@ GROUP_SIZE = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackUp:
-    """Write every image to an archive. An archive of one backend restores into another: embedded to server, say."""
+    """Write every image to an archive, which restores into any backend: from embedded to server, say."""
 
     repository: SimilarityRepository
     store: ImageStore

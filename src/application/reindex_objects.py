@@ -53,7 +53,7 @@ class ReindexObjects:
             return
         described = await all_of(self.originals.described(record.id) for record in stale)
         descriptions = {record.id: found for record, found in zip(stale, described, strict=True) if found is not None}
-        # `changing`, though no file does: so that objects of a write that is cut short are swept at the next start.
+        # No file changes; `changing` makes the next start sweep the objects of a write that is cut short.
         async with self.locks.hold(descriptions), self.originals.store.changing(descriptions):
             current = await self.repository.get(list(descriptions))  # patched or deleted meanwhile, perhaps
             await self.repository.upsert(

@@ -21,7 +21,7 @@
     - BusyError
   + DeadlinePassedError: the caller's wait was over before the work began
   + StorageFullError: no room left to store
-  + InternalError: something failed that should not, one of many things that go on
+  + InternalError: an unexpected failure of one item in a batch
   + ConfigurationError: the deployment must be changed before it can start
     - IndexInUseError: the embedded index is open in another process
     - IndexDamagedError: what is stored cannot be opened
@@ -204,7 +204,7 @@ class StorageFullError(LookalikeError):
 
 
 class InternalError(LookalikeError):
-    """An error without a name, as the outcome of one of many things that go on. Whoever names it so has logged it."""
+    """An unexpected failure of one item in a batch. The caller has already logged it."""
 
     code = "internal_error"
 
