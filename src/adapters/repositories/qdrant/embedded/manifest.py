@@ -95,7 +95,7 @@ def locked(directory: Path) -> BinaryIO:
 
 
 def check_directory(directory: Path, *, must_exist: bool) -> None:
-    """Raise what shows of an index directory at a glance: that another process has it open, or its manifest is damaged.
+    """Raise what a glance at an index directory shows: that another process has it open, or its manifest is damaged.
 
     Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format or where no index is there.
     """
@@ -124,12 +124,12 @@ def cannot_be_opened(shard: Path, reason: str) -> IndexDamagedError:
 
 
 def no_index(directory: Path) -> ConfigurationError:
-    """What to do where there is none."""
+    """The error of a directory without an index."""
     return ConfigurationError(f"There is no index in {directory}. Index pictures first.")
 
 
 def unusable(directory: Path, error: OSError) -> ConfigurationError:
-    """What to do about a directory that the file system refuses."""
+    """The error of a directory that the file system refuses."""
     return ConfigurationError(
         f"The index directory {directory} cannot be used: {error.strerror or error} ({error.filename or directory}). "
         "Name a data directory that this process may write to, or move what is in the way."

@@ -16,15 +16,15 @@ from domain.errors import DeadlinePassedError, LookalikeError, RepositoryUnavail
 
 REQUEST_ATTEMPTS = 8
 START_ATTEMPTS = 3
-"""So many processes may die over one request, and over their own start, before the caller gets an error."""
+"""How many processes may die over one request, and over their own start, before the caller gets an error."""
 
 HANG_TIMEOUTS = 10
 """A process that does not answer for so many timeouts hangs. Far above what rebuilding all segments of a large index
 takes, each some 20 s on busy cores: a process killed during that work would begin it again."""
 
 PAUSE_SECONDS = 1.0
-"""Where processes die over their start, as on a full disk, or cannot be started, requests fail at once for so long
-instead of queueing."""
+"""If processes die over their start, as on a full disk, or cannot be started, requests fail at once for so long instead
+of queueing."""
 
 EXIT_PATIENCE_SECONDS = 30.0
 
@@ -55,7 +55,7 @@ class EngineProcess:
         self._start_failed: tuple[float, LookalikeError] | None = None
         self.restarts = 0
         self.longest_wait_seconds = 0.0
-        """What a request has waited at most for its answer: where the engine optimized, about as long as that took."""
+        """The longest wait of a request for its answer: about as long as an optimization took, where there was one."""
 
     @property
     def pid(self) -> int | None:
@@ -118,7 +118,7 @@ class EngineProcess:
                     _log.warning("The process of the index hangs, and is ended")
                 self._kill()
                 continue
-            except BaseException:  # as of no memory for an answer, of which a part would be taken for the next one
+            except BaseException:  # such as no memory for an answer, the rest of which would be taken for the next one
                 self._kill()
                 raise
             if isinstance(answer, LookalikeError):

@@ -119,7 +119,7 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         try:
             await asyncio.to_thread(Manifest(current=replacement._entry).write, self.directory)
         finally:
-            await self.close()  # it lets the next one in when the directory is in order
+            await self.close()  # only when the directory is in order may another process open it
 
     async def _create(self, space: EmbeddingSpace, *, to_replace: ShardEntry | None = None) -> None:
         """Begin a shard that is the index, or is to replace the one that is."""

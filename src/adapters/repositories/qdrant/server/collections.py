@@ -21,7 +21,7 @@ from domain.metadata import MetadataType
 from domain.ports.similarity_repository import check_space
 
 METADATA_KEY = "lookalike"
-"""Where a collection's metadata has what we say about it."""
+"""The key of a collection's metadata under which ours stands."""
 
 _QUANTIZATIONS: Mapping[str, models.ScalarQuantization | None] = {
     "none": None,
@@ -109,9 +109,9 @@ class QdrantCollections:
     async def promote(self, replacement: QdrantCollection) -> None:
         """Point the index to `replacement`, in one atomic step, then delete what it pointed to before.
 
-        The deletion comes after the promotion, hence does not fail it: what is left is swept by the next replacement.
-        Renaming the one alias over the other is saved by the server at once; deleting and creating one is saved twice,
-        and a crash in between leaves no index.
+        The deletion comes after the promotion and does not fail it: the next replacement sweeps what is left. The
+        server saves the renaming of one alias over the other at once; it would save deleting and creating one in two
+        steps, and a crash in between would leave no index.
         """
         renaming = models.RenameAlias(old_alias_name=self._building, new_alias_name=self.index)
         try:
@@ -169,7 +169,7 @@ class QdrantCollections:
         return self._described(name, await self.connection.call(AsyncQdrantClient.get_collection, name))
 
     def _described(self, name: str, info: models.CollectionInfo) -> QdrantCollection:
-        """The collection of which the server says this. Raises ConfigurationError, IndexDamagedError."""
+        """The collection that the server describes so. Raises ConfigurationError, IndexDamagedError."""
         ours = (info.config.metadata or {}).get(METADATA_KEY)
         if not ours:
             raise ConfigurationError(
@@ -194,7 +194,7 @@ class QdrantCollections:
         return QdrantCollection(name=name, space=space, ordering=models.WriteOrdering.MEDIUM if replicas > 1 else None)
 
     def successor(self, before: QdrantCollection, name: str, info: models.CollectionInfo) -> QdrantCollection:
-        """The collection of which the server says this, in the place of the one that was live, or that one still.
+        """The collection that the server describes so: the one that was live, or another in its place.
 
         Raises EmbeddingSpaceError where it is none of ours or holds other embeddings, IndexDamagedError.
         """
