@@ -75,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         if not isinstance(error, lookalike_client.LookalikeError):
             raise
-        _fail(*_told(error))
+        _fail(*_message_and_code(error))
 
 
-def _told(error: "lookalike_client.LookalikeError") -> tuple[str, int]:
+def _message_and_code(error: "lookalike_client.LookalikeError") -> tuple[str, int]:
     """What to say of an error of the service, in this process or elsewhere, and the exit code."""
     import lookalike_client
 

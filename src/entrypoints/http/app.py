@@ -42,9 +42,9 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     """The application, with its container on `app.state`. Raises ConfigurationError where the keys' file is unusable.
 
     A `container` that is given is opened and closed by the caller, and the application's lifespan is not to be run.
-    If it cannot start, startup raises the reason and leaves it on `app.state.start_failure`. If that shows later only,
-    it calls `app.state.end`. One of several workers, which would be started again at once, has None there: it stays
-    not ready, and tries again.
+    If it cannot start, startup raises the reason and leaves it on `app.state.start_failure`. If that shows only later,
+    it calls `app.state.end`. That is None in one of several workers, which would be started again at once: it stays not
+    ready, and tries again.
     """
     container = container or Container(settings=settings)
     metrics, tracing = container.metrics(), container.tracing()
@@ -85,7 +85,7 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
         openapi_url=None,  # routes/documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
-        # FastAPI makes the spans of requests. Unless told which providers to use, it takes those of the process.
+        # FastAPI makes the spans of requests. Without providers of its own, it takes those of the process.
         telemetry={
             "tracing": tracing.provider is not None,
             "tracer_provider": tracing.provider,

@@ -92,7 +92,7 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
         type=f"urn:lookalike:problem:{code}",
         title=status.phrase,
         status=status,
-        detail=shown(detail, MAX_DETAIL),
+        detail=shortened(detail, MAX_DETAIL),
         instance=instance,
         code=code,
         request_id=request_id,
@@ -100,7 +100,7 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
     )
 
 
-def shown(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
     """The text, cut to so many characters. Lone surrogates, which JSON can spell but UTF-8 cannot, are spelt out."""
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
     return cut.encode(errors="backslashreplace").decode()
