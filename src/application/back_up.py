@@ -8,7 +8,7 @@ from application.index_pages import pages_of
 from application.progress import Progress
 from application.stored_files import stored_original, stored_thumbnail
 from domain.embeddings import Embeddings
-from domain.errors import EmbeddingSpaceError, IndexDamagedError
+from domain.errors import EmbeddingSpaceError, IndexDamagedError, Remedy
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.backup_archive import BackedUpImage, BackupArchive
 from domain.ports.image_store import ImageStore
@@ -19,7 +19,7 @@ GROUP_SIZE = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackUp:
-    """Write every image to an archive. An archive of one backend restores into another: embedded to server, say."""
+    """Write every image to an archive, which restores into any backend: from embedded to server, say."""
 
     repository: SimilarityRepository
     store: ImageStore
@@ -93,8 +93,8 @@ class Restore:
         if space != self.repository.space:
             differences = space.differences(self.repository.space, ("backup", "index"))
             raise EmbeddingSpaceError(
-                f"The backup was made in another embedding space ({differences}). Restore it with the encoder it was "
-                "made with, then run `lookalike reindex --embeddings` with the new one."
+                f"The backup was made in another embedding space ({differences}).",
+                remedy=Remedy.RESTORE_WITH_ITS_ENCODER,
             )
         done, total = 0, await archive.count()
         async for group in archive.images():

@@ -12,7 +12,7 @@ B = TypeVar("B")
 
 
 async def committed(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` comes to, which neither the caller's deadline ends nor a cancellation of the caller.
+    """The result of `work`, which neither the caller's deadline nor a cancellation of the caller ends.
 
     Asks for no deadline itself: a caller whose deadline has passed should not begin.
     """
@@ -22,7 +22,7 @@ async def committed(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def finished(work: Awaitable[T]) -> T:
-    """What `work` comes to. A caller that is cancelled meanwhile, however often, is told so once the work has ended."""
+    """The result of `work`. A caller that is cancelled meanwhile, however often, is told so once the work has ended."""
     running = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
     while not running.done():
@@ -42,7 +42,7 @@ async def all_of(work: tuple[Awaitable[A], Awaitable[B]]) -> tuple[A, B]: ...
 @overload
 async def all_of(work: Iterable[Awaitable[T]]) -> tuple[T, ...]: ...
 async def all_of(work: Iterable[Awaitable[object]]) -> object:
-    """What all of it comes to, in order. Raises the first failure once all of it has ended, not before."""
+    """All results, in order. Raises the first failure once all of the work has ended, not before."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

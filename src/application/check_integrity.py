@@ -10,7 +10,7 @@ import numpy as np
 from application.index_pages import pages_of
 from application.settle_interrupted import SettleInterrupted
 from domain.embeddings import Embedding, Embeddings
-from domain.errors import ImageError, ImageNotFoundError
+from domain.errors import ImageError, ImageNotFoundError, Remedy
 from domain.images import ContentHash, ImageId, ImageRecord
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
@@ -21,7 +21,7 @@ GROUP_SIZE = 200
 """Images that are looked at together."""
 
 PAUSE = 20
-"""Images that are looked at, and mended, while everybody else waits."""
+"""Images that are looked at, and mended, while all writers wait."""
 
 LENGTH_TOLERANCE = 1e-2
 """How far from 1 the length of a stored vector may be; int8 or half precision stay well below."""
@@ -46,27 +46,15 @@ LOST = frozenset({FindingKind.ORIGINAL_MISSING, FindingKind.ORIGINAL_ALTERED})
 RENDERED = frozenset({FindingKind.THUMBNAIL_MISSING, FindingKind.THUMBNAIL_DAMAGED})
 """These are rendered anew from the original."""
 
-_RENDER = "Render it anew with --repair."
-_REMOVE = "Remove them with --repair."
-_RESTORE = (
-    "Send the picture again or restore it with `lookalike restore`; or remove the image from the index too: --repair "
-    "--forget-lost."
-)
-_INDEX_AGAIN = "Delete the image and index it again, or restore it with `lookalike restore`."
-_WRONG_INDEX = (
-    "There are more of these than there are records: is this the right index? They stay, since it may have to be built "
-    "anew from them."
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that is wrong with an image, and a sentence that says what to do about it unless it is `mended`."""
+    """Something that is wrong with an image, and what to do about it unless it is `mended`."""
 
     kind: FindingKind
     id: ImageId
     reason: str
-    remedy: str
+    remedy: Remedy
     mended: bool = False
 
 
@@ -83,8 +71,8 @@ class CheckStep:
 class CheckIntegrity:
     """Find what does not belong together: after a restored disk, a lost file, a bug.
 
-    What was merely cut short is settled first, as at every start. Others may write meanwhile: whatever looks wrong is
-    looked at once more, and mended, while nobody changes anything.
+    Settles first what was merely cut short, as every start does. Others may write meanwhile, so an image that looks
+    wrong is looked at once more, and mended, while the store is paused.
     """
 
     repository: SimilarityRepository
@@ -154,44 +142,44 @@ class CheckIntegrity:
     def _wrong_files(record: ImageRecord, sizes: FileSizes) -> list[Finding]:
         findings = []
         if sizes.original is None:
-            findings.append(_lost(FindingKind.ORIGINAL_MISSING, record, "is missing"))
+            findings.append(_original_finding(FindingKind.ORIGINAL_MISSING, record, "is missing"))
         elif sizes.original != record.size_bytes:
             what = f"has {sizes.original:,} bytes instead of {record.size_bytes:,}"
-            findings.append(_lost(FindingKind.ORIGINAL_ALTERED, record, what))
+            findings.append(_original_finding(FindingKind.ORIGINAL_ALTERED, record, what))
         if not sizes.thumbnail:
-            findings.append(_unshown(FindingKind.THUMBNAIL_MISSING, record, "is missing"))
+            findings.append(_thumbnail_finding(FindingKind.THUMBNAIL_MISSING, record, "is missing"))
         return findings
 
     async def _wrong_content(self, record: ImageRecord) -> list[Finding]:
         try:
             content = await self.store.original(record.id)
         except ImageNotFoundError:
-            return [_lost(FindingKind.ORIGINAL_MISSING, record, "is missing")]
+            return [_original_finding(FindingKind.ORIGINAL_MISSING, record, "is missing")]
         if (await asyncio.to_thread(ContentHash.of, content)).sha256 == record.sha256:
             return []
-        return [_lost(FindingKind.ORIGINAL_ALTERED, record, "has other bytes than were indexed")]
+        return [_original_finding(FindingKind.ORIGINAL_ALTERED, record, "has other bytes than were indexed")]
 
     async def _wrong_thumbnail(self, record: ImageRecord) -> list[Finding]:
         try:
             async with self.decoder.decoded(await self.store.thumbnail(record.id), sufficient_side=1):
                 return []
         except ImageNotFoundError:
-            return [_unshown(FindingKind.THUMBNAIL_MISSING, record, "is missing")]
+            return [_thumbnail_finding(FindingKind.THUMBNAIL_MISSING, record, "is missing")]
         except ImageError:
-            return [_unshown(FindingKind.THUMBNAIL_DAMAGED, record, "is damaged")]
+            return [_thumbnail_finding(FindingKind.THUMBNAIL_DAMAGED, record, "is damaged")]
 
     def _wrong_vectors(
         self, record: ImageRecord, vector: Embedding | None, objects: Embeddings | None
     ) -> list[Finding]:
         findings = []
         if vector is None:
-            findings.append(_unfit(FindingKind.VECTOR_UNFIT, record, "the vector", "is missing"))
+            findings.append(_vector_finding(FindingKind.VECTOR_UNFIT, record, "the vector", "is missing"))
         elif fault := _fault(vector[np.newaxis], (1, self.repository.space.dimension)):
-            findings.append(_unfit(FindingKind.VECTOR_UNFIT, record, "the vector", fault))
+            findings.append(_vector_finding(FindingKind.VECTOR_UNFIT, record, "the vector", fault))
         if objects is None:
-            findings.append(_unfit(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", "is missing"))
+            findings.append(_vector_finding(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", "is missing"))
         elif fault := _fault(objects, (len(record.objects), self.repository.space.dimension)):
-            findings.append(_unfit(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", fault))
+            findings.append(_vector_finding(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", fault))
         return findings
 
     async def _forget(self, ids: Collection[ImageId]) -> None:
@@ -200,7 +188,7 @@ class CheckIntegrity:
             await self.store.delete(id_)
 
     async def _render_anew(self, id_: ImageId) -> bool:
-        """Whether that was possible: not from anything but the picture that was indexed."""
+        """Whether that was possible: only from the picture that was indexed."""
         try:
             content = await self.store.original(id_)
             if (await asyncio.to_thread(ContentHash.of, content)).image_id != id_:
@@ -216,7 +204,8 @@ class CheckIntegrity:
 
     async def _files_without_record(self, *, repair: bool, records: int) -> list[Finding]:
         orphans = [id_ async for ids in self.store.ids() for id_ in await self._unrecorded(ids)]
-        # Rather the index is the wrong one, or was lost: then the originals are all that is left to build it anew.
+        # Then the index is probably the wrong one, or was lost, and the originals are all that is left to build it
+        # anew.
         doubtful = len(orphans) > records
         findings: list[Finding] = []
         for first in range(0, len(orphans), PAUSE):
@@ -232,7 +221,7 @@ class CheckIntegrity:
                             kind=FindingKind.FILES_WITHOUT_RECORD,
                             id=id_,
                             reason="no record names these stored files",
-                            remedy=_WRONG_INDEX if doubtful else _REMOVE,
+                            remedy=Remedy.FIND_THE_RIGHT_INDEX if doubtful else Remedy.REMOVE_WHAT_IS_LEFT_OVER,
                             mended=repair and not doubtful,
                         )
                     )
@@ -251,23 +240,35 @@ class CheckIntegrity:
                 kind=FindingKind.OBJECTS_WITHOUT_IMAGE,
                 id=id_,
                 reason=f"{count} of its stored objects belong to no image as it is now",
-                remedy=_REMOVE,
+                remedy=Remedy.REMOVE_WHAT_IS_LEFT_OVER,
                 mended=repair,
             )
             for id_, count in orphans.items()
         ]
 
 
-def _lost(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
-    return Finding(kind=kind, id=record.id, reason=f"the original of {record.filename} {what}", remedy=_RESTORE)
+def _original_finding(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
+    return Finding(
+        kind=kind,
+        id=record.id,
+        reason=f"the original of {record.filename} {what}",
+        remedy=Remedy.RESTORE_OR_FORGET_THE_IMAGE,
+    )
 
 
-def _unshown(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
-    return Finding(kind=kind, id=record.id, reason=f"the thumbnail of {record.filename} {what}", remedy=_RENDER)
+def _thumbnail_finding(kind: FindingKind, record: ImageRecord, what: str) -> Finding:
+    return Finding(
+        kind=kind,
+        id=record.id,
+        reason=f"the thumbnail of {record.filename} {what}",
+        remedy=Remedy.RENDER_THE_THUMBNAIL_ANEW,
+    )
 
 
-def _unfit(kind: FindingKind, record: ImageRecord, vector: str, fault: str) -> Finding:
-    return Finding(kind=kind, id=record.id, reason=f"{vector} of {record.filename} {fault}", remedy=_INDEX_AGAIN)
+def _vector_finding(kind: FindingKind, record: ImageRecord, vector: str, fault: str) -> Finding:
+    return Finding(
+        kind=kind, id=record.id, reason=f"{vector} of {record.filename} {fault}", remedy=Remedy.INDEX_THE_IMAGE_AGAIN
+    )
 
 
 def _fault(vectors: Embeddings, shape: tuple[int, int]) -> str | None:

@@ -33,7 +33,7 @@ class DeleteImages:
             raise ImageNotFoundError([id_])
 
     async def matching(self, where: Filter) -> int:
-        """Delete every image that matches; how many those were. What is indexed meanwhile stays.
+        """Delete every image that matches, and count them. Images that are indexed meanwhile stay.
 
         Raises InvalidFilterError, as `refuse_unmeant` does.
         """
@@ -57,7 +57,7 @@ class DeleteImages:
 
 
 def refuse_unmeant(where: Filter) -> None:
-    """Refuse to delete by a filter that names all images as a program's mistake would have it.
+    """Refuse to delete by a filter that probably names all images by a program's mistake.
 
     Raises InvalidFilterError if it has no condition, or compares a field with an empty list.
     """

@@ -29,7 +29,7 @@ GROUP_SIZE = 16
 GROUP_BYTES = 32 * 1024 * 1024
 """A group of large files is full sooner, since their bytes are held in memory."""
 
-GROUPS_IN_HAND = 3
+GROUPS_AT_ONCE = 3
 """While one group is stored, the next keeps the models busy, and one more is being decoded."""
 
 
@@ -109,21 +109,21 @@ class IndexImages:
         """Index pictures, and yield one outcome for each in the order given; no failure stops the rest.
 
         An error without a name fails the pictures that are committed together with InternalError, and is logged.
-        It is bulk work: callers who wait for one answer go first. Several groups are in hand at once, so that every
-        stage has work. Whoever stops early finds those groups committed or not, as after a crash.
+        It is bulk work: callers who wait for one answer go first. Several groups are under way at once, so that every
+        stage has work. A caller that stops early leaves each of them committed or not, as after a crash.
         """
-        in_hand: deque[asyncio.Task[Sequence[IndexOutcome]]] = deque()
+        under_way: deque[asyncio.Task[Sequence[IndexOutcome]]] = deque()
         try:
             async for group in self._groups(uploads):
-                in_hand.append(asyncio.create_task(self._index_in_bulk(group)))
-                if len(in_hand) == GROUPS_IN_HAND:
-                    for outcome in await in_hand.popleft():
+                under_way.append(asyncio.create_task(self._index_in_bulk(group)))
+                if len(under_way) == GROUPS_AT_ONCE:
+                    for outcome in await under_way.popleft():
                         yield outcome
-            while in_hand:
-                for outcome in await in_hand.popleft():
+            while under_way:
+                for outcome in await under_way.popleft():
                     yield outcome
         finally:
-            await asyncio.gather(*in_hand, return_exceptions=True)
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _groups(self, uploads: Iterable[Upload]) -> AsyncIterator[list[_Arrived | IndexOutcome]]:
         """Uploads as they arrive, a bounded number of pictures and bytes together; none twice in one group."""
@@ -173,11 +173,11 @@ class IndexImages:
         try:
             known = await self.repository.get([item.id for item in arrived])
         except RepositoryUnavailableError:
-            # On a full disk an embedded index may be unable to answer: then room is what whoever sends should hear of.
+            # An embedded index may be unable to answer on a full disk. Then the lack of room is what to report.
             await self.store.require_room(sum(len(item.content) for item in arrived))
             raise
         sizes = await self.store.sizes(known) if known else {}
-        settled = await all_of(  # however it ends, nobody works on without the locks
+        settled = await all_of(  # waits for all, so that none works on without the locks
             self._already_there(item, known[item.id], sizes[item.id]) if item.id in known else self._prepare(item)
             for item in arrived
         )
@@ -207,7 +207,7 @@ class IndexImages:
         return IndexOutcome(filename=item.upload.filename, status="exists", image=record)
 
     async def _put_back(self, item: _Arrived) -> None:
-        """Store the files of an image that is indexed, but whose files are not all there."""
+        """Store the files of an image that is indexed but lacks some of them."""
         async with self._decoded(item) as picture:
             thumbnail = await self.thumbnails.render(picture.raster)
 
@@ -261,7 +261,7 @@ class IndexImages:
     async def _write(self, prepared: Sequence[_Prepared]) -> StorageFullError | None:
         """Files, then records. Where there is no room, nothing is left behind and the error is returned.
 
-        What else is raised may have come before or after the records were written: that is settled at the next start.
+        Any other error may have come before or after the records were written, which is settled at the next start.
         """
         try:
             await all_of(

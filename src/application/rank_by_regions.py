@@ -55,17 +55,17 @@ async def rank_by_regions(
         await _assign(repository, regions, queries, candidates, ranked, damaged)
         best = sorted(ranked.values(), key=lambda match: match.place)
         last = best[wanted - 1] if len(best) >= wanted else None
-        if depth == MAX_WINDOW or _is_above_the_unseen(last, lists, depth):
+        if depth == MAX_WINDOW or _is_final(last, lists, depth):
             threshold = options.score_threshold
             return [match for match in best[:wanted] if threshold is None or match.score >= threshold]
         depth = min(4 * depth, MAX_WINDOW)
 
 
-def _is_above_the_unseen(last: Match | None, lists: Sequence[Sequence[Match]], depth: int) -> bool:
-    """Whether no picture in none of the lists, which are of `depth` if there are more, can rank above `last`.
+def _is_final(last: Match | None, lists: Sequence[Sequence[Match]], depth: int) -> bool:
+    """Whether no picture outside the lists can rank above `last`. Only a list of `depth` matches may go on.
 
-    It matches each region no better than that region's last in its list, and comes after it in the order of ids where
-    it matches as well.
+    Such a picture matches each region no better than the last in the region's list, and where it matches as well its id
+    comes later.
     """
     ends = [matches[-1] for matches in lists if len(matches) == depth and matches[-1].score > 0]
     if not ends or last is None:
@@ -92,7 +92,7 @@ async def _assign(  # noqa: PLR0917 - the search's parameters, then what it know
         for id_ in [id_ for id_, objects in found.items() if objects is None]:
             log.warning(
                 "Image %s is left out of a search, since objects of it are missing: delete it and index it again. "
-                "`lookalike check` finds all such images.",
+                "An integrity check finds all such images.",
                 id_,
             )
             damaged.add(id_)

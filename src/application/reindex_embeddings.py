@@ -83,7 +83,7 @@ class ReindexEmbeddings:
         )
 
     async def _changed_since(self, target: SimilarityRepository) -> bool:
-        """Whether anything is not as in `target` any more, from which what was deleted is dropped."""
+        """Whether anything differs from `target`; drops from it what was deleted."""
         changed = False
         async for page in pages_of(target):
             current = await self.repository.get([record.id for record in page.items])
@@ -92,7 +92,7 @@ class ReindexEmbeddings:
                 await target.delete(gone)
         if changed or await target.count(EVERYTHING) != await self.repository.count(EVERYTHING):
             return True
-        # As many may have come as went: those that came are among the newest.
+        # As many may have come as gone: those that came are among the newest.
         newest = (await self.repository.list(limit=PAGE_SIZE)).items
         there = await target.get([record.id for record in newest])
         return any(there.get(record.id) != record for record in newest)

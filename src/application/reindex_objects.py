@@ -9,7 +9,7 @@ from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from application.progress import Progress
 from application.stored_originals import StoredOriginals
-from domain.errors import DetectorUnavailableError
+from domain.errors import DetectorUnavailableError, Remedy
 from domain.images import ImageRecord, IndexedImage
 from domain.ports.similarity_repository import SimilarityRepository
 
@@ -37,8 +37,8 @@ class ReindexObjects:
         """
         if self.describe.policy.enabled and self.describe.detector.description is None:
             raise DetectorUnavailableError(
-                "No detector is there to look for objects anew, so those that are indexed stay. Choose one by "
-                "LOOKALIKE_DETECTOR__RUNTIME, or remove all objects with LOOKALIKE_OBJECTS__ENABLED=false."
+                "No detector is there to look for objects anew, so those that are indexed stay.",
+                remedy=Remedy.CHOOSE_A_DETECTOR_OR_REMOVE_OBJECTS,
             )
         done = 0
         async for page in pages_of(self.repository):
@@ -53,7 +53,7 @@ class ReindexObjects:
             return
         described = await all_of(self.originals.described(record.id) for record in stale)
         descriptions = {record.id: found for record, found in zip(stale, described, strict=True) if found is not None}
-        # `changing`, though no file does: so that objects of a write that is cut short are swept at the next start.
+        # No file changes; `changing` makes the next start sweep the objects of a write that is cut short.
         async with self.locks.hold(descriptions), self.originals.store.changing(descriptions):
             current = await self.repository.get(list(descriptions))  # patched or deleted meanwhile, perhaps
             await self.repository.upsert(

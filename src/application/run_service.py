@@ -28,11 +28,11 @@ RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 2.0
 """How long a start waits for the repository, so that a mistake in the deployment still stops it."""
 PROBE_SECONDS = 3.0
-"""How long readiness waits for the repository: whoever probes gives up soon after."""
+"""How long readiness waits for the repository; probes give up soon after."""
 
 SETTLE_SECONDS = 600.0
-"""How often what was cut short while the service goes on is put right: here by a repository that was away, or in other
-processes. Writers wait meanwhile, for about as long as one write takes."""
+"""How often the service settles what was cut short while it runs, by a repository that was away or in another process.
+Writers wait meanwhile, for about as long as one write takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,9 @@ class RunService:
     """Opens what the use cases work with, in the order in which each needs the other, and closes it.
 
     A mistake in the deployment (another embedding space, a missing weight) is raised by `open`. A repository that
-    does not answer is not one: the service starts, is not ready, and keeps trying. `on_hopeless` hears of what only
-    shows after that and never passes by itself; without it, that is tried again too, since somebody may mend it.
+    does not answer is not one: the service starts, is not ready, and keeps trying. `on_hopeless` is called with a
+    failure that shows only after that and never passes by itself; without it, the service tries again even then, since
+    an operator may mend it.
     """
 
     decoder: ImageDecoder
@@ -93,7 +94,7 @@ class RunService:
 
     async def close(self) -> None:
         """Let go of all, the repository first, so that what was accepted is durable."""
-        # An attempt is nobody's yet where the service is closed before it has begun to wait for it.
+        # `_opening` cancels its attempt only once it has begun to wait for it, so the attempt is listed too.
         tasks = [task for task in (self._opening, self._attempt, self._settling) if task is not None]
         for task in tasks:
             task.cancel()
@@ -108,24 +109,28 @@ class RunService:
         """Raise RepositoryUnavailableError until the repository has been opened."""
         if not self._repository_open:
             raise RepositoryUnavailableError(
-                f"The index is not open yet: {self._failure or 'it is being opened'}", retry_after=RETRY_SECONDS
+                f"The index is not open yet: {self._failure or 'it is being opened'}",
+                retry_after=RETRY_SECONDS,
+                remedy=self._failure.remedy if isinstance(self._failure, LookalikeError) else None,
             )
 
-    async def missing(self) -> list[str]:
-        """What keeps the service from being ready, one sentence each; empty when it is ready."""
-        missing = []
+    async def missing(self) -> dict[str, LookalikeError]:
+        """What keeps the service from being ready, and why; empty when it is ready."""
+        missing: dict[str, LookalikeError] = {}
         try:
             self.encoder.description  # noqa: B018 - known only once a real inference has succeeded
         except EncoderUnavailableError as error:
-            missing.append(f"encoder: {error}")
+            missing["encoder"] = error
         try:
             self.require_open()
             async with asyncio.timeout(PROBE_SECONDS):
                 await self.repository.status()
         except TimeoutError:
-            missing.append(f"repository: The index has not answered within {PROBE_SECONDS:g} s.")
-        except LookalikeError as error:  # whatever it is, work on the index would fail with it too
-            missing.append(f"repository: {error}")
+            missing["repository"] = RepositoryUnavailableError(
+                f"The index has not answered within {PROBE_SECONDS:g} s."
+            )
+        except LookalikeError as error:  # any work on the index would fail with it too
+            missing["repository"] = error
         return missing
 
     async def describe(self) -> ServiceDescription:
@@ -141,7 +146,7 @@ class RunService:
         try:
             await self.repository.open(self.encoder.space)
         except Exception as error:
-            self._failure = error  # readiness reports it until somebody mends it
+            self._failure = error  # readiness reports it until it is mended
             raise
         await self._settle()
         self._settling = asyncio.create_task(self._keep_settling())

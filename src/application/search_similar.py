@@ -23,8 +23,8 @@ OFFERED_SCORE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Seen:
-    """What was seen in a query picture: an embedding for each region, or of the whole where there is none."""
+class _EncodedQuery:
+    """A query picture: an embedding for each region, or of the whole where there is none."""
 
     width: int
     height: int
@@ -51,22 +51,22 @@ class SearchSimilar:
         """
         if len(regions) > MAX_REGIONS or (len(regions) > 1 and target is not Target.OBJECTS):
             raise InvalidRegionError(f"Give at most one region, or up to {MAX_REGIONS} with target=objects.")
-        seen = await self._look_at(picture, regions, target)
+        encoded = await self._encode_query(picture, regions, target)
         matches, next_offset = await cut_page(
-            options, lambda limit: self._find(seen.queries, seen.regions, target, replace(options, limit=limit))
+            options, lambda limit: self._find(encoded.queries, encoded.regions, target, replace(options, limit=limit))
         )
         return SearchResult(
-            width=seen.width,
-            height=seen.height,
-            regions=seen.regions,
+            width=encoded.width,
+            height=encoded.height,
+            regions=encoded.regions,
             target=target,
-            objects=seen.objects,
+            objects=encoded.objects,
             offset=options.offset,
             matches=matches,
             next_offset=next_offset,
         )
 
-    async def _look_at(self, picture: bytes, regions: Sequence[BoundingBox], target: Target) -> _Seen:
+    async def _encode_query(self, picture: bytes, regions: Sequence[BoundingBox], target: Target) -> _EncodedQuery:
         """All that the search needs of the picture, whose pixels are not held while the index is asked."""
         smallest = min(regions, key=lambda region: min(region.width, region.height), default=None)
         side = sufficient_side(self.encoder.description, self.detector.description)
@@ -79,7 +79,9 @@ class SearchSimilar:
                     self._objects_in(raster, target),
                 )
             )
-        return _Seen(width=raster.width, height=raster.height, regions=clipped, queries=queries, objects=objects)
+        return _EncodedQuery(
+            width=raster.width, height=raster.height, regions=clipped, queries=queries, objects=objects
+        )
 
     async def _objects_in(self, raster: RasterImage, target: Target) -> Sequence[DetectedObject] | None:
         if target is Target.IMAGES or self.detector.description is None:

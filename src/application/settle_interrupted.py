@@ -9,10 +9,10 @@ from domain.ports.similarity_repository import SimilarityRepository
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleInterrupted:
-    """Leave of each image whose writing or deletion was cut short all or nothing; its record decides.
+    """Leave all or nothing of each image whose writing or deletion was cut short, as its record decides.
 
-    The store knows which those are, so that this takes no longer than there are of them, however many images there
-    are. To be done whenever index and files have been opened, before anyone is served.
+    The store knows which those are, so that the time depends on their number and not on the size of the index. To be
+    done whenever index and files have been opened, before the first request.
     """
 
     repository: SimilarityRepository

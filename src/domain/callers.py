@@ -1,7 +1,7 @@
 """How long the caller of the present work waits, and whether others go first.
 
-Context variables, since this belongs to the call and not to any one layer: what is about to begin expensive work asks,
-and nothing in between passes it on.
+Context variables, since this belongs to the call and not to any one layer: code that is about to begin expensive work
+asks, and no layer in between passes it on.
 """
 
 import time
@@ -22,7 +22,7 @@ class Deadline:
         self.gone = False
 
     def raise_if_over(self) -> None:
-        """Raise DeadlinePassedError if nobody waits for the result any more."""
+        """Raise DeadlinePassedError if the caller has gone, or its wait is over."""
         if self.gone:
             raise DeadlinePassedError("The caller went away before the work began.")
         if self.at is not None and time.monotonic() >= self.at:
@@ -34,7 +34,7 @@ _bulk: ContextVar[bool] = ContextVar("bulk", default=False)
 
 
 def present_deadline() -> Deadline | None:
-    """The deadline of the present task, or None where nobody is known to wait."""
+    """The deadline of the present task, or None where no caller is known to wait."""
     return _deadline.get()
 
 

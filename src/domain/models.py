@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
-    """A model as it runs here, for `GET /v1/models`: never what was asked for, always what is."""
+    """A model as it runs here, for `GET /v1/models`: what really runs, not what was asked for."""
 
     model: str
     weights_digest: str
@@ -41,6 +41,6 @@ SUFFICIENT_SCALE = 2
 def sufficient_side(*models: ModelDescription | None) -> int:
     """How many pixels of a picture's shorter side the models that are there can make use of.
 
-    Whatever makes embeddings names encoder and detector, so that a picture gives the same one wherever it comes in.
+    Every use case that makes embeddings names encoder and detector, so that a picture always gives the same one.
     """
     return SUFFICIENT_SCALE * max(max(model.input_width, model.input_height) for model in models if model is not None)

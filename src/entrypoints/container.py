@@ -1,7 +1,7 @@
 """The composition root: the only file that knows every adapter.
 
 Adapters receive values, never settings, and are imported when they are chosen: a deployment without torch starts
-without torch. What measures them is always there.
+without torch. Metrics always measure them.
 """
 
 import logging
@@ -168,7 +168,7 @@ def timm_encoder(settings: Settings) -> ImageEncoder:
 
 
 def timm_loader(encoder: EncoderSettings) -> "Callable[[], TimmModel]":
-    """What gives the timm model that the settings describe, with verified weights."""
+    """A loader of the timm model that the settings describe, with verified weights."""
     from adapters.toolchain.timm_model import load_timm_model
 
     return partial(
@@ -209,7 +209,7 @@ def torchvision_detector(settings: Settings) -> ObjectDetector:
 
 
 def torchvision_loader(detector: DetectorSettings) -> "Callable[[], TorchvisionModel]":
-    """What gives the torchvision detector that the settings describe, with verified weights."""
+    """A loader of the torchvision detector that the settings describe, with verified weights."""
     from adapters.toolchain.torchvision_model import load_torchvision_model
 
     return partial(
@@ -232,7 +232,7 @@ def null_detector() -> ObjectDetector:
 def detector_if_installed(settings: Settings) -> ObjectDetector:
     """The model that is named, on OpenVINO; of the packaged one only where its weights are.
 
-    Without these there is no detector, which the log and `GET /v1/models` tell.
+    Without these there is no detector, which the log and `GET /v1/models` say.
     """
     from adapters.detectors.bundled_detector import MODEL, bundled_weights
 
@@ -266,7 +266,7 @@ def convert_bundled_detector() -> "openvino.Model":
 
 
 def prepare_detector(settings: Settings) -> Path | None:
-    """Convert the packaged detector once, so that starts are quick; where it is, or None without its weights."""
+    """Convert the packaged detector once, so that starts are quick; its directory, or None without its weights."""
     from adapters.detectors.bundled_detector import bundled_weights
     from adapters.toolchain.bundled_conversion import prepare_bundled_detector
 
@@ -287,7 +287,7 @@ def edge_repository(settings: Settings) -> SimilarityRepository:
 
 
 def check_index(settings: Settings, *, must_exist: bool = False) -> None:
-    """Raise at once what opening files and index would raise when all models are loaded, or something is changed.
+    """Raise at once what opening files and index would raise only after models are loaded, or something is changed.
 
     Raises IndexInUseError, IndexDamagedError, ConfigurationError, also where there is none and it `must_exist`.
     """

@@ -43,7 +43,7 @@ class ApiKey:
     digest: bytes = field(repr=False)
 
     def is_of(self, digest: bytes) -> bool:
-        """Whether the digest is this key's. In constant time, so that timing tells nothing."""
+        """Whether the digest is this key's. It compares in constant time, so that timing reveals nothing."""
         return hmac.compare_digest(self.digest, digest)
 
 
@@ -53,7 +53,7 @@ def digest_of(key: bytes) -> bytes:
 
 
 def new_key() -> str:
-    """A new random key. By its prefix people, and scanners of published secrets, recognise it as one of ours."""
+    """A new random key. People, and scanners of published secrets, recognise it by its prefix."""
     return f"lookalike_{secrets.token_urlsafe(32)}"
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
+from domain.errors import LookalikeError
+from entrypoints.remedies import explained
 from entrypoints.settings import LogSettings
 
 
@@ -39,6 +41,7 @@ def configure_logs(settings: LogSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
+    handler.addFilter(_explain_errors)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
@@ -53,6 +56,13 @@ def keep_logs_plain() -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _explain_errors(record: logging.LogRecord) -> bool:
+    """Add to each named error that a message quotes what mends it. All records are kept."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(explained(arg) if isinstance(arg, LookalikeError) else arg for arg in record.args)
+    return True
 
 
 def _add_trace(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ANN401

@@ -33,7 +33,7 @@ MEBIBYTE = 1024 * 1024
 OWN_SEGMENTS = frozenset(
     {"v1", "health", "metrics", "docs", "redoc", "openapi.json", "static-offline-docs", "session", "assets"}
 )
-"""With what the paths of our own routes begin."""
+"""The first segments of our own routes' paths."""
 
 _ORIGIN = re.compile(r"https?://[^/\s,*@?#]+")
 
@@ -45,7 +45,7 @@ def _refuse_empty(value: object) -> object:
 
 
 NotEmpty = BeforeValidator(_refuse_empty)
-"""Of what means something else empty than not set: `${VARIABLE:-}` in a compose file makes the one of the other."""
+"""For settings that mean something else when empty than when not set: `${VARIABLE:-}` in a compose file is empty."""
 
 NamedPath = Annotated[Path, NotEmpty]
 """An empty path would be the working directory."""
@@ -281,7 +281,7 @@ class LogSettings(Section):
 
 
 class TelemetrySettings(Section):
-    """What is told to other services. Where and how is said by the standard OTEL_* variables."""
+    """What is sent to other services. The standard OTEL_* variables say where and how."""
 
     traces: bool = False
 
@@ -392,7 +392,7 @@ def load_settings() -> Settings:
 
 
 def load_client_settings() -> ClientSettings:
-    """What counts for a service elsewhere, whatever the others say of one here. Raises ConfigurationError."""
+    """The settings for a service elsewhere; those of a service here are ignored. Raises ConfigurationError."""
     _check_names(f"{PREFIX}CLIENT__")
     return _ClientAlone().client
 

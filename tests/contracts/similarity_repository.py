@@ -21,6 +21,7 @@ from domain.errors import (
     DeadlinePassedError,
     EmbeddingSpaceError,
     ImageNotFoundError,
+    Remedy,
 )
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImageRecord, IndexedImage, Match
@@ -112,8 +113,9 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
     async def test_another_space_is_refused_with_what_to_do(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(1)])
         await repository.close()
-        with pytest.raises(EmbeddingSpaceError, match="lookalike reindex --embeddings") as caught:
+        with pytest.raises(EmbeddingSpaceError) as caught:
             await repository.open(OTHER_SPACE)
+        assert caught.value.remedy is Remedy.REINDEX_EMBEDDINGS
         assert "test-model (stored) / other-model (encoder)" in str(caught.value)
         await repository.open(SPACE)
         assert await repository.count() == 1

@@ -33,6 +33,7 @@ from domain.errors import (
     DeadlinePassedError,
     IndexDamagedError,
     IndexInUseError,
+    Remedy,
     RepositoryUnavailableError,
     StorageFullError,
 )
@@ -550,8 +551,9 @@ async def test_an_open_that_cannot_start_the_owner_tells_so_and_can_be_tried_aga
 class TestSecondOpen:
     async def test_it_is_refused_with_what_to_do(self, repository: SimilarityRepository, directory: Path) -> None:
         second = embedded_repository(directory)
-        with pytest.raises(IndexInUseError, match=r"open in another process.*--url"):
+        with pytest.raises(IndexInUseError, match="open in another process") as caught:
             await second.open(SPACE)
+        assert caught.value.remedy is Remedy.STOP_OR_ASK_THE_OTHER_PROCESS
         await second.close()
         await repository.upsert([an_image(1)])
         await repository.close()
@@ -676,14 +678,19 @@ class TestDamage:
             await embedded_repository(directory).open(SPACE)
 
     @pytest.mark.parametrize(
-        ("version", "what_to_do"),
-        [(1, "index the pictures anew"), (FORMAT - 1, "lookalike restore DIR"), (FORMAT + 1, "newer version")],
+        ("version", "what_to_do", "remedy"),
+        [
+            (1, "", Remedy.CARRY_OVER_THE_OLDER_FORMAT),
+            (FORMAT - 1, "", Remedy.CARRY_OVER_THE_OLDER_FORMAT),
+            (FORMAT + 1, "newer version", None),
+        ],
     )
-    async def test_another_format(self, directory: Path, version: int, what_to_do: str) -> None:
+    async def test_another_format(self, directory: Path, version: int, what_to_do: str, remedy: Remedy | None) -> None:
         directory.mkdir()
         (directory / "manifest.json").write_text(json.dumps({"format": version}))
-        with pytest.raises(ConfigurationError, match=f"format {version};.*{what_to_do}"):
+        with pytest.raises(ConfigurationError, match=f"format {version};.*{what_to_do}") as caught:
             await embedded_repository(directory).open(SPACE)
+        assert caught.value.remedy is remedy
 
     async def test_a_lost_manifest_never_costs_the_shards(
         self, repository: SimilarityRepository, directory: Path

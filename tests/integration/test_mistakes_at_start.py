@@ -152,7 +152,7 @@ def edit_manifest(data: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-MOVE_AWAY = "away, and then restore a backup (lookalike restore) or index the pictures anew."
+MOVE_AWAY = "away. Then restore a backup (`lookalike restore DIR`) or index the pictures anew."
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from application.back_up import Restore
 from domain.errors import ConfigurationError
 from domain.filters import AnyOf, Field, Filter, InRange
 from domain.images import ImageRecord
+from entrypoints.remedies import explained
 from tests.builders import a_query
 from tests.repositories import embedded_repository
 from tests.unit.entrypoints.cli.command import lookalike
@@ -54,7 +55,7 @@ async def test_an_index_of_an_older_format_is_refused_with_the_way_out(data: Pat
         repository = embedded_repository(data / "index")
         with pytest.raises(ConfigurationError) as refused:
             await repository.open(space)
-        told = str(refused.value)
+        told = explained(refused.value)
         assert f"has format 2; this version reads format {FORMAT}" in told
         assert "lookalike backup" in told
         assert "lookalike restore" in told

@@ -16,7 +16,7 @@ from adapters.repositories.qdrant.layout import FORMAT, image_vector, object_vec
 from adapters.repositories.qdrant.server import connection
 from application import run_service
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, Remedy
 from tests.builders import a_space
 from tests.disturbed_qdrant import Qdrant, Service, an_app, path_of, serving
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
@@ -201,9 +201,10 @@ async def test_an_index_of_another_space_stops_the_start(server: QdrantStandIn, 
     await server.client.create_collection("lookalike-other", **a_collection(8, other, metadata=metadata_of(other)))
     server.indexes["lookalike-other"] = {}
     await point(server, "lookalike-other")
-    with pytest.raises(EmbeddingSpaceError, match="lookalike reindex --embeddings"):
+    with pytest.raises(EmbeddingSpaceError) as caught:
         async with serving(an_app(qdrant, tmp_path)):
             pass
+    assert caught.value.remedy is Remedy.REINDEX_EMBEDDINGS
 
 
 async def test_a_server_of_an_old_version_stops_the_start(

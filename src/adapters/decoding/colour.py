@@ -43,7 +43,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey modes as L (with transparency: LA). Deep colour never comes here: Pillow decodes it to 8 bits."""
+    """Deep grey modes as L (with transparency: LA). Pillow decodes deep colour to 8 bits by itself."""
     if image.mode.startswith("I;16"):
         # The high byte, which is also what Pillow keeps of 16-bit colour.
         values = np.asarray(image)

@@ -11,7 +11,7 @@ RETRY_AFTER_SECONDS = 1.0
 """Pictures stay decoded for fractions of a second."""
 
 CAPACITY = 10_000
-"""Callers who wait are bounded by what they would decode, not by their number."""
+"""Callers that wait are bounded by the bytes that they would decode, not by their number."""
 
 
 class DecodeBudget:
@@ -32,7 +32,7 @@ class DecodeBudget:
     def admission(self, cost: int) -> Iterator[None]:
         """For the block, a picture takes or will take `cost` bytes.
 
-        Raises BusyError where that is, with all that are decoded or wait, more than `admitted`. Bulk work is not
+        Raises BusyError if that and all pictures that are decoded or wait take more than `admitted`. Bulk work is not
         refused: it waits, and is bounded where it is submitted.
         """
         if is_bulk():
@@ -40,8 +40,8 @@ class DecodeBudget:
             return
         if self.admitted and self.admitted + cost > self._most_admitted:
             raise BusyError(
-                f"The pictures in hand take {self.admitted:,} bytes decoded, and this one would take {cost:,} more, "
-                f"where {self._most_admitted:,} are accepted at once. Send it again.",
+                f"The pictures in progress take {self.admitted:,} bytes decoded, and this one would take {cost:,} "
+                f"more, where {self._most_admitted:,} are accepted at once. Send it again.",
                 retry_after=RETRY_AFTER_SECONDS,
             )
         self.admitted += cost

@@ -36,7 +36,7 @@ _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 """JPEG markers that no segment follows."""
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""There, a zero makes the byte before it one of the data, and restart markers stand where they like."""
+"""In a scan, a zero makes the byte before it one of the data, and restart markers stand anywhere."""
 
 _TIFF_BYTES = frozenset({1, 2, 6, 7})
 """TIFF types whose values are read as one piece."""

@@ -22,7 +22,7 @@ BYTES_PER_PIXEL = 24
 """What decoding takes at most: 16-bit RGBA, its 8-bit twin, the picture on white, and the pixels that are sent."""
 
 SMALLEST_SHARE = 0.2
-"""Of the processor time that the largest picture may take: what headers and the smallest pictures may."""
+"""The share of the largest picture's processor time that headers and the smallest pictures may take."""
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ class PictureReader:
     """
 
     def __init__(self, limits: HeaderLimits) -> None:
-        # Of each odd picture Pillow warns in other words, which Python would remember for ever, to say each once.
+        # Pillow warns of each odd picture in other words, which Python would remember for ever, to say each once.
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         self._limits = limits
         self._openers = _OPENERS | _heic_opener()
@@ -121,12 +121,12 @@ class PictureReader:
 
     @property
     def pixels(self) -> int:
-        """How many the header of what is open says; 0 where nothing is."""
+        """The number in the header of the open picture; 0 where none is open."""
         return math.prod(self._opened.header_size) if self._opened else 0
 
     def read(self) -> DecodedImage:
         """The picture that was opened last; C-contiguous and writable."""
-        assert self._opened is not None  # noqa: S101 - whoever reads has opened
+        assert self._opened is not None  # noqa: S101 - `open` comes first
         opened, self._opened = self._opened, None
         with _pillow_errors_named(opened.kind), opened.image:
             raster = _raster(opened.image, opened.header_size, opened.region)
@@ -194,7 +194,7 @@ def _raster(image: ImageFile.ImageFile, header_size: tuple[int, int], region: Bo
     if isinstance(image, PngImageFile):
         _scale_colour_key(image)
     image.load()
-    # Of the others, some turn out to be of another size than the header said, or turn upright as they load.
+    # Some of the other formats have another size than the header said, or turn upright as they load.
     full_size = header_size if isinstance(image, JpegImageFile) else image.size
     turn = _turn(image)
     width, height = _upright(full_size, turn)

@@ -20,8 +20,9 @@ Reader = PictureReader | ReaderProcess
 class PillowImageDecoder(ImageDecoder):
     """At most `threads` pictures at once, each read by a reader of its own; see PictureReader for the formats.
 
-    `isolated` readers are processes (ReaderProcess): whatever a picture does to a C library ends with them, and so does
-    one of `max_pixels` after `max_seconds` of processor time, smaller ones sooner. Otherwise they live in this process.
+    `isolated` readers are processes (ReaderProcess): what a picture does to a C library ends with them. A picture of
+    `max_pixels` ends its process after `max_seconds` of processor time, a smaller one sooner. Otherwise they live in
+    this process.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class PillowImageDecoder(ImageDecoder):
     ) -> DecodedImage:
         """The picture; what its memory takes of the budget belongs to `claim`."""
         async with self._reader() as reader:
-            # With the bytes that it comes from, which are held as long.
+            # This counts the bytes that it comes from too, which are held as long.
             cost = len(content) + await self._open(reader, content, sufficient_side, region)
             claim.enter_context(self._budget.admission(cost))
             if self._budget.decoded.is_free:

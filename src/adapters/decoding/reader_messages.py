@@ -1,6 +1,6 @@
 """What a decoder and its reader processes say to each other: a JSON object and bytes, after the lengths of both.
 
-Not pickles: whoever takes over a reader by a picture gets no further.
+They are not pickles, so that a picture that takes over a reader gets no further.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The decoder's end of a reader process: what a picture does to a C library, it does over there."""
+"""The decoder's end of a reader process, which keeps what a picture does to a C library away from this one."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ WALL_CLOCK_FACTOR = 5
 """A reader that has not answered after so many times its processor time hangs, or the machine is hopelessly busy."""
 
 _KNOWN = ("PATH", "LANG", "LC_", "LD_", "DYLD_", "TMPDIR", "PYTHON")
-"""How names of environment variables begin that a process is given: what it needs to start, and no secrets."""
+"""Prefixes of the environment variables that a process is given: what it needs to start, and no secrets."""
 
 MODULE = "adapters.decoding.isolated_reader"
 
@@ -160,7 +160,7 @@ class ReaderProcess:
             status = self._end()
             if status == -signal.SIGPROF:
                 raise _ReaderDiedError("takes too much processor time for its size", too_long=True) from None
-            raise _ReaderDiedError(f"ends the decoder ({_named(status)})") from error
+            raise _ReaderDiedError(f"ends the decoder ({_in_words(status)})") from error
         if "error" in head:
             raise _ERRORS[head["error"]](head["message"])
         return head, body
@@ -171,7 +171,7 @@ class ReaderProcess:
             receive_head(connection)
         except (DisconnectedError, OSError) as error:
             raise BusyError(
-                f"The process to decode pictures in did not start ({_named(self._end())}); the log tells why."
+                f"The process to decode pictures in did not start ({_in_words(self._end())}); the log tells why."
             ) from error
         self._has_begun = True
 
@@ -182,6 +182,6 @@ class ReaderProcess:
         return process.end(patience=EXIT_PATIENCE_SECONDS)
 
 
-def _named(status: int) -> str:
+def _in_words(status: int) -> str:
     """What a process ended with, in words."""
     return f"exit code {status}" if status >= 0 else signal.Signals(-status).name

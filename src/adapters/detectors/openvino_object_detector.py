@@ -22,13 +22,13 @@ from adapters.inference.openvino_graph import (
     compile_graph,
     read_graph,
 )
-from domain.errors import ModelError
+from domain.errors import ModelError, Remedy
 from domain.images import DetectedObject
 from domain.models import ModelDescription
 
 
 class OpenVinoObjectDetector(PipelineObjectDetector):
-    """Runs the packaged SSD-MobileNet-v2, or what `lookalike models export-detector` wrote.
+    """Runs the packaged SSD-MobileNet-v2, or an exported detector.
 
     `model` is `ssd_mobilenet_v2_coco`, or the path of an exported directory. `models` is where the packaged one may
     have been prepared; otherwise `convert` makes its graph, which takes seconds.
@@ -109,8 +109,9 @@ class OpenVinoObjectDetector(PipelineObjectDetector):
         else:
             if not (directory := Path(self._model).expanduser()).is_dir():
                 raise ModelError(
-                    f"There is no detector {self._model!r} for OpenVINO: give {MODEL}, or the path of a directory that "
-                    "`lookalike models export-detector` wrote."
+                    f"There is no detector {self._model!r} for OpenVINO: give {MODEL}, or the path of an exported "
+                    "detector's directory.",
+                    remedy=Remedy.EXPORT_A_DETECTOR,
                 )
             exported = ExportedDetector.read(directory)
             exported.verify()

@@ -11,7 +11,7 @@ from typing_extensions import override
 from adapters.encoders.preprocessing import Preprocessing
 from adapters.inference.model_directory import MANIFEST, ModelDirectory
 from domain.embeddings import Embeddings, EmbeddingSpace
-from domain.errors import ModelError
+from domain.errors import ModelError, Remedy
 from domain.ports.image_decoder import DECODE_VERSION
 
 GOLDEN = "golden.npy"
@@ -68,8 +68,9 @@ class ExportedModel(ModelDirectory):
         if (directory := Path(name).expanduser()).is_dir():
             return cls.read(directory)
         raise ModelError(
-            f"There is no model {name!r} for OpenVINO: give {' or '.join(packaged)}, or the path of a directory that "
-            "`lookalike models export` wrote."
+            f"There is no model {name!r} for OpenVINO: give {' or '.join(packaged)}, or the path of an exported "
+            "model's directory.",
+            remedy=Remedy.EXPORT_AN_ENCODER,
         )
 
 

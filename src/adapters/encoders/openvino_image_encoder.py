@@ -17,7 +17,7 @@ LEAST_BATCH = 8
 
 
 class OpenVinoImageEncoder(PipelineImageEncoder):
-    """Runs what `lookalike models export` wrote.
+    """Runs an exported encoder.
 
     `model` is the name of a packaged model, or the path of an exported directory. `precision` auto is bf16 where the
     device computes in it, else f32. `threads` 0 leaves their number to OpenVINO.

@@ -9,8 +9,8 @@ CGROUP = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""For the environment of a process that computes nothing with NumPy, whose library would start a thread for each core
-and spend a tenth of a second on it."""
+"""The environment of a process that computes nothing with NumPy: its library would start a thread for each core, which
+takes a tenth of a second."""
 
 
 def available_cores(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
@@ -24,7 +24,7 @@ def available_cores(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int
 
 
 def _groups(cgroup: Path, membership: Path) -> Iterator[Path]:
-    """What is mounted, a container's own group as a rule; and by version 2 this process's, with those that hold it."""
+    """The mounted group, a container's own as a rule; by version 2 also this process's group and those that hold it."""
     yield cgroup
     try:
         [own] = [line[3:] for line in membership.read_text().splitlines() if line.startswith("0::")]

@@ -1,4 +1,4 @@
-"""What all adapters of models share: opening, readiness, closing, and what their failures are called."""
+"""What all adapters of models share: opening, readiness, closing, and the names of their failures."""
 
 import asyncio
 from abc import ABC, abstractmethod

@@ -18,10 +18,10 @@ GRAPH = "openvino_model.xml"
 WEIGHTS = "openvino_model.bin"
 
 FORMAT = 1
-"""Of the manifest."""
+"""The manifest's version."""
 
 LEAST_DIGITS = 8
-"""Of a digest, to tell files from one another."""
+"""The least digits of a digest that tell files from one another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,9 +38,9 @@ class ChildProcess:
         self.pid = self._process.pid
 
     def limit_waits(self, seconds: float) -> None:
-        """Let sending and receiving raise BlockingIOError where the process takes or gives nothing for so long.
+        """Let sending and receiving raise BlockingIOError if the process takes or gives nothing for so long.
 
-        A socket holds less than a large message, which a process that hangs does not even take.
+        Sending may wait too: a socket holds less than a large message.
         """
         timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):

@@ -1,1 +1,1 @@
-"""Whose work goes next, and how much goes at once: waiting lines, slots, batches."""
+"""Which work goes next, and how much goes at once: waiting lines, slots, batches."""

@@ -24,13 +24,13 @@ RECENT = 0.2
 
 
 class BatchQueue(Generic[T, R]):
-    """Items of any callers, run in batches of up to `most`, one batch at a time, on a thread of its own.
+    """Runs the items of all callers in batches of up to `most`, one batch at a time, on a thread of its own.
 
     A batch leaves when it is full, or when the model is free and nothing more is to be expected: it waits, never
     longer than PATIENCE_SECONDS, only while items have been arriving faster than that. An idle service adds no wait.
 
     Callers who wait for one answer go before bulk work (WaitingLine), and do not wait for a batch to fill with it.
-    Where a batch fails, its items are run one by one, so that only those fail which cannot be run.
+    If a batch fails, its items are run one by one, so that only those that cannot be run fail.
     """
 
     def __init__(self, run: Callable[[Sequence[T]], Sequence[R | Exception]], *, most: int, name: str) -> None:
@@ -52,7 +52,7 @@ class BatchQueue(Generic[T, R]):
         if len(self._line) >= self._most:
             self._full.set()
         if self._gathering is None:
-            # In a context of its own: what it runs is not for the one caller who happened to start it.
+            # It gets a context of its own, since it works for all callers and not only for the one that started it.
             self._gathering = asyncio.create_task(self._work(), context=contextvars.Context())
         return await waiting.result
 
@@ -81,7 +81,7 @@ class BatchQueue(Generic[T, R]):
             stage.ran_in_batch(len(batch))
         try:
             outcomes = await self._thread.run(self._outcomes, [waiting.work for waiting in batch])
-        except Exception as error:  # whatever it is, it is the callers'
+        except Exception as error:  # of any kind: the callers get it
             outcomes = [error] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             waiting.settle(outcome)

@@ -1,4 +1,4 @@
-"""Bounded work: so much at once, on so many threads."""
+"""Bounds on work: how much at once, on how many threads."""
 
 import asyncio
 import contextvars
@@ -42,7 +42,7 @@ class SlotsClosedError(RuntimeError):
 
 
 class Room:
-    """Work goes on side by side while it takes less than `most`; what comes beyond waits in a WaitingLine.
+    """Lets work go on side by side while it takes less than `most`; further work waits in a WaitingLine.
 
     However large, one piece of work is always let in. Belongs to one event loop.
     """
@@ -60,7 +60,7 @@ class Room:
 
     @contextmanager
     def taken_now(self, cost: int) -> Iterator[None]:
-        """So much is in use for the block. For callers that have seen that the room is free."""
+        """Take so much room for the block. For callers that have seen that it is free."""
         self.in_use += cost
         try:
             yield
@@ -69,7 +69,7 @@ class Room:
 
     @asynccontextmanager
     async def taken(self, cost: int = 1) -> AsyncIterator[None]:
-        """Wait for a turn; so much is in use for the block.
+        """Wait for a turn, and take so much room for the block.
 
         Raises BusyError, DeadlinePassedError, SlotsClosedError.
         """
@@ -100,7 +100,7 @@ class Room:
 
 
 class Threads:
-    """Runs calls off the event loop, in the context of their caller. The callers see that no more come than threads."""
+    """Runs calls off the event loop, in the context of their caller. Callers bring no more than there are threads."""
 
     def __init__(self, count: int, *, name: str) -> None:
         self._executor = started_threads(count, name=name)
@@ -126,7 +126,7 @@ class Slots:
     """At most `size` calls at once, each on a thread of its own, off the event loop, in the order of a WaitingLine.
 
     A call that is cancelled, or whose caller's wait ends, while it waits for a slot never runs. One that is cancelled
-    while it runs is waited for: what it works on belongs to the caller again.
+    while it runs is waited for, so that what it works on is the caller's again.
     """
 
     def __init__(self, size: int, *, name: str) -> None:

@@ -1,7 +1,7 @@
 """The stage that a call has reached, as telemetry measures it.
 
-A context variable, as in `domain.callers`: what waits for its turn deep inside an adapter tells the stage of its call,
-and nothing in between passes it on.
+A context variable, as in `domain.callers`: work that waits for its turn deep inside an adapter reports to the stage of
+its call, and nothing in between passes it on.
 """
 
 from abc import abstractmethod
@@ -18,7 +18,7 @@ class Stage(Protocol):
 
     @abstractmethod
     def left_line(self, seconds: float) -> None:
-        """It waits no more, after so long: it has its turn, or will never have one."""
+        """It has waited for so long, and now has its turn, or will never have one."""
 
     @abstractmethod
     def ran_in_batch(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Who is served next."""
+"""The order in which waiting work gets its turn."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 BULK_TURN = 4
-"""While others wait, every so many turns one belongs to bulk work: it is slowed down, but never starved."""
+"""While others wait, bulk work gets one turn of so many: it is slowed down, but never starved."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class Waiting(Generic[T, R]):
             self.result.set_result(outcome)
 
     def still_wanted(self) -> bool:
-        """Whether somebody waits for the result. Tells them if their wait is over."""
+        """Whether the caller still waits for the result. Tells the caller if its deadline has passed."""
         try:
             if self.deadline is not None:
                 self.deadline.raise_if_over()
@@ -86,7 +86,7 @@ class WaitingLine(Generic[T, R]):
         if waiting.stage is not None:
             waiting.stage.joined_line()
         if deadline is not None and deadline.at is not None:
-            # An answer in time that there is none, however long the line. What has begun by then goes on.
+            # The caller hears in time that its deadline has passed, however long the line. Work that has begun goes on.
             timer = loop.call_later(max(0.0, deadline.at - time.monotonic()), self._expire, waiting)
             waiting.result.add_done_callback(lambda _: timer.cancel())
         return waiting
@@ -121,7 +121,7 @@ class WaitingLine(Generic[T, R]):
                 waiting.settle(reason)
 
     def _expire(self, waiting: Waiting[T, R]) -> None:
-        # Without another look at the clock: a loop's timer may come a moment before the deadline.
+        # This does not look at the clock again: a loop's timer may come a moment before the deadline.
         for line in (self._first, self._bulk):
             if waiting in line:
                 line.remove(waiting)

@@ -1,4 +1,4 @@
-"""Which images are being changed, noted on disk: what is left of the notes tells what a killed process was at."""
+"""Notes on disk of the images that are being changed: those that are left tell what a killed process was doing."""
 
 import asyncio
 import errno
@@ -26,7 +26,7 @@ _NOTE = ".note"
 _BITS_BEYOND_A_PLACE = 128 - 62
 """Of an id as a number; what is above them is a place in a file. Two images share one by a chance of 1 in 10^17."""
 _NO_IMAGES_PLACE = 1 << 62
-"""Beyond those of all images: where such places can be locked, theirs can."""
+"""Beyond the places of all images: where it can be locked, those can."""
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """The error numbers of a file system, often one of a network, that offers no locks."""
@@ -36,16 +36,16 @@ class ChangeNotes:
     """Notes in `folder`, shared by any number of processes.
 
     A note is an empty file that is named by the image, so that a disk without room for data still takes it. Locks of
-    the operating system, which end with their holder, tell whether anybody is at work: each change holds `changes`
-    with others, and a pause alone. Changes pass through the `gate`, which a pause closes first: else changes that
+    the operating system, which end with their holder, tell whether a change is under way: each change holds `changes`
+    with others, and a pause alone. Changes pass through the `gate`, which a pause closes first. Otherwise changes that
     overlap would keep it waiting for ever.
 
-    Of `images` each change locks one byte for every image, far beyond the file's end, at the place that the id names:
-    so that one process never deletes the files that another is about to acknowledge. These locks are the process's,
-    hence keep only others away, and all end when it closes the file by any descriptor, hence one that stays open.
+    Each change locks one byte of `images` for every image, far beyond the file's end, at the place that the id names.
+    So one process never deletes the files that another is about to acknowledge. These locks belong to the process: they
+    keep only others away, and all end when it closes the file by any descriptor, so one stays open.
 
-    Notes younger than `settle_after` seconds are left alone: an index that others keep may still be about to do what
-    the process asked of it that died.
+    Notes younger than `settle_after` seconds are left alone: a server may still be about to do what the dead process
+    asked of it.
     """
 
     def __init__(self, folder: Path, *, settle_after: float) -> None:
@@ -77,8 +77,8 @@ class ChangeNotes:
             with _errors_named(self._folder):
                 gate, changes = await self._opened_locks(locks)
                 await _lock(gate, fcntl.LOCK_SH)
-                # At once, since a pause that had it would have the gate too: changes that lingered in the gate could
-                # overlap there and keep a pause waiting for ever.
+                # This comes at once, since a pause that held `changes` would hold the gate too. Changes that lingered
+                # in the gate could overlap there, and keep a pause waiting for ever.
                 await _lock(changes, fcntl.LOCK_SH)
                 gate.close()
                 await self._lock_images(ids, locks)
@@ -94,7 +94,7 @@ class ChangeNotes:
             with _errors_named(self._folder):
                 for file in await self._opened_locks(locks):
                     await _lock(file, fcntl.LOCK_EX)
-                # Nobody is at work, so that all of the notes are of work that was cut short.
+                # No change is under way, so every note is of one that was cut short.
                 interrupted = await asyncio.to_thread(self._old_notes)
             self._interrupted = list(interrupted)
             yield sorted(set(interrupted.values()))
@@ -110,12 +110,12 @@ class ChangeNotes:
             return set((await asyncio.to_thread(self._notes)).values())
 
     async def _opened_locks(self, until: ExitStack) -> Sequence[BinaryIO]:
-        """The files of the gate and of the changes, for one wait on a thread that may be long in coming."""
+        """The files of the gate and of the changes, opened together: a free thread may be long in coming."""
         files = await asyncio.to_thread(lambda: [_opened(path) for path in (self._gate, self._changes)])
         return [until.enter_context(file) for file in files]
 
     async def _lock_images(self, ids: Collection[ImageId], until: ExitStack) -> None:
-        """Keep other processes from changing them. In one order for all, so that no two wait for each other."""
+        """Keep other processes from changing them. All lock in one order, so that no two wait for each other."""
         descriptor = self._images_descriptor
         assert descriptor is not None, "the notes are opened first"  # noqa: S101
         for place in sorted({id_.int >> _BITS_BEYOND_A_PLACE for id_ in ids}):
@@ -157,9 +157,9 @@ async def _lock(file: BinaryIO, kind: int) -> None:
 
 
 async def _lock_by(lock: Callable[[], None], path: Path) -> None:
-    """Lock what `lock` does, in the file at `path`. Polled: a thread that waits could be the one that the holder needs.
+    """Lock what `lock` does, in the file at `path`. It polls: a waiting thread could be the one that the holder needs.
 
-    Raises BusyError, and DeadlinePassedError as soon as nobody waits for the work that it is for.
+    Raises BusyError, and DeadlinePassedError as soon as the caller waits no more.
     """
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -178,7 +178,7 @@ async def _lock_by(lock: Callable[[], None], path: Path) -> None:
 
 
 def _unlock(descriptor: int, place: int) -> None:
-    with suppress(OSError):  # of a network, say: what was to be done is done, and the lock ends with this process
+    with suppress(OSError):  # of a network, say: the change is complete, and the lock ends with this process
         fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, place)
 
 

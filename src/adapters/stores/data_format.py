@@ -5,8 +5,9 @@ from pathlib import Path
 from domain.errors import ConfigurationError
 
 FORMAT = 1
-"""Of the images' files and of what lies beside them. A release that changes what earlier ones would misread raises it,
-and upgrades older directories when it opens them. The embedded index has a format of its own.
+"""The format of the images' files and of what lies beside them. A release that changes it so that earlier ones would
+misread it raises the number, and upgrades older directories when it opens them. The embedded index has a format of its
+own.
 """
 
 FORMAT_FILE = "format"

@@ -99,7 +99,7 @@ class DirectoryBackupArchive(BackupArchive):
             if {path.name for path in self._root.iterdir()} - {_INCOMING}:
                 self._clear_interrupted()
             self._space, self._groups = space, []
-            # First of all: it tells that whatever else is here is of a backup that may be started over.
+            # This comes first: it marks everything here as a backup that may be started over.
             self._write_manifest(complete=False)
             for folder in _FOLDERS:
                 (self._root / folder).mkdir()

@@ -35,8 +35,8 @@ class FileSystemImageStore(ImageStore):
     system stay free: an index that shares it needs room to work. A change counts as cut short when it began
     `settle_after` seconds ago, at the earliest.
 
-    Beside `root`, the file `format` has the version of the data directory. Without that file it is 1, which had none at
-    first; a newer one than `FORMAT` is refused.
+    Beside `root`, the file `format` has the version of the data directory. Without that file the version is 1; a newer
+    one than `FORMAT` is refused.
     """
 
     def __init__(self, root: Path, *, reserve_bytes: int, settle_after: float = 0.0) -> None:
@@ -136,7 +136,7 @@ class FileSystemImageStore(ImageStore):
             ) from error
 
     def _write_format(self) -> None:
-        """Several processes may do so at once: each replaces all of it, by the same."""
+        """Several processes may do so at once: each replaces the file by the same one."""
         try:
             with _Incoming(self._format.parent, f"{FORMAT}\n".encode()) as file:
                 file.path.replace(self._format)
@@ -212,7 +212,7 @@ class _OpenedFile(OpenedOriginal):
         return await asyncio.to_thread(self._file.read, most)
 
     def close(self) -> None:
-        """It is read no more; waits for a read that is under way."""
+        """Stop reading; waits for a read that is under way."""
         self._file.close()
 
 

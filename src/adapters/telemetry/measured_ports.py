@@ -92,7 +92,7 @@ _INDEX |= dict.fromkeys(
 class MeasuredImageStore(
     measuring(ImageStore, _STORE, entered={"opened_original": StageName.STORE_READ})  # type: ignore[misc]
 ):
-    """Tells how long reading and writing files takes."""
+    """Measures how long reading and writing files takes."""
 
     @override
     @asynccontextmanager
@@ -102,7 +102,7 @@ class MeasuredImageStore(
 
 
 class MeasuredOriginal(OpenedOriginal):
-    """Tells how long each piece takes to read, without what passes between the pieces."""
+    """Measures how long each piece takes to read, without the time between the pieces."""
 
     def __init__(self, original: OpenedOriginal, stages: Stages) -> None:
         self._original = original
@@ -116,7 +116,7 @@ class MeasuredOriginal(OpenedOriginal):
 
 
 class MeasuredSimilarityRepository(measuring(SimilarityRepository, _INDEX)):  # type: ignore[misc]
-    """Tells how long reading and writing the index takes, and how many images are written.
+    """Measures how long reading and writing the index takes, and counts the images written.
 
     `status` is no stage of a request: it is what metrics and readiness themselves ask.
     """

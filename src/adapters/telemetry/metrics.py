@@ -23,11 +23,11 @@ from domain.errors import LookalikeError
 
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 STAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""A wait of nothing is counted in the first."""
+"""The first counts work that did not wait."""
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Whatever else callers make up is one method, `other`: what callers choose must not make new series."""
+"""All further methods count as `other`: callers must not be able to make new series."""
 
 
 class StageName(StrEnum):
@@ -82,7 +82,7 @@ class Metrics:
     """A registry of its own: several applications may live in one process."""
 
     def __init__(self, *, version: str) -> None:
-        # When each series began, as a series beside it: a third more to no use. The switch is the library's own.
+        # The library would add a series of when each began: a third more to no use. It is switched off for the process.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._standing = StandingCollector(version)
@@ -100,7 +100,7 @@ class Metrics:
             "method",
             "route",
         )
-        # Looked up once, which takes as long as counting. There are as few as there are routes and statuses.
+        # Each is looked up once, since that takes as long as counting. They are as few as routes and statuses.
         self._known: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = {}
         self._in_progress = self._gauge("http_requests_in_progress", "Requests that are being received or worked on.")
         self._received = self._counter("http_received_bytes", "Bytes of bodies received.")
@@ -125,7 +125,7 @@ class Metrics:
         self._disk_reserve = self._gauge("disk_reserve_bytes", "Below so much free, nothing is stored.")
 
     def watch_bytes(self, of: str, read: Callable[[], int], *, limit: int) -> None:
-        """Ask for these bytes in hand at each scrape."""
+        """Ask at each scrape how many of these bytes are held."""
         self._in_hand.labels(of).set_function(read)
         self._in_hand_limit.labels(of).set(limit)
 
@@ -139,7 +139,7 @@ class Metrics:
         self._disk_reserve.set(reserve)
 
     def images_written(self, count: int) -> None:
-        """So many images are in the index, new or anew."""
+        """Count so many images as written, new or anew."""
         self._written.inc(count)
 
     def request_began(self) -> None:
@@ -157,7 +157,7 @@ class Metrics:
         sent: int,
         problem: str | None,
     ) -> None:
-        """It is answered, or given up: `status` is None where no answer was begun. `route` is a template."""
+        """Count a request as answered or given up (`status` None: no answer was begun). `route` is a template."""
         self._in_progress.dec()
         method = method if method in METHODS else "other"
         count, latency = self._series_of(method, route, status)

@@ -73,7 +73,7 @@ class TracedMeasured(Measured):
         self._waited = 0.0
 
     def __enter__(self) -> Self:
-        # Without the exceptions' texts and frames, which may tell more than a trace should.
+        # Leave out the exceptions' texts and frames, which may tell more than a trace should.
         self._scope: AbstractContextManager[Span] = self._tracer.start_as_current_span(
             self._name, record_exception=False, set_status_on_exception=False
         )

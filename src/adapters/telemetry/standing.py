@@ -27,7 +27,7 @@ _COUNTERS = {
 
 
 class StandingCollector(Collector):
-    """Where the service is not ready, it says only that: no old figure passes for a new one."""
+    """If the service is not ready, it says only that, so that no old figure passes for a new one."""
 
     def __init__(self, version: str) -> None:
         self._version = version

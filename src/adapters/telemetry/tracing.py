@@ -32,7 +32,7 @@ class Tracing:
 
     async def close(self) -> None:
         """Send what is left, as far as that takes no longer than `MOST_SECONDS`."""
-        # On a thread that holds up nothing: the end of the loop, and of the process, waits for those of `to_thread`.
+        # This thread holds up nothing, whereas the ends of the loop and of the process wait for those of `to_thread`.
         sending = threading.Thread(target=self.shut_down, name="last-spans", daemon=True)
         sending.start()
         await asyncio.to_thread(sending.join, MOST_SECONDS)

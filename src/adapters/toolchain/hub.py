@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from domain.errors import ModelError
+from domain.errors import ModelError, Remedy
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Where timm's repositories keep weights; safetensors preferred, since it holds numbers and nothing to run."""
@@ -92,9 +92,9 @@ def hub_errors(repository: str, revision: str | None) -> Iterator[None]:
         raise ModelError(f"The model hub has no {place}: give a commit, a tag or a branch of it.") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
-            f"The model hub could not be reached for {place}, and no cache holds it. Where there is a network, run "
-            "`lookalike models pull` and keep the cache (HF_HOME), or name a local checkpoint file. "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
+            f"The model hub could not be reached for {place}, and no cache holds it "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'}).",
+            remedy=Remedy.PULL_THE_MODEL,
         ) from error
     except HFValidationError as error:
         raise ModelError(f"{repository!r} is no name of a hub repository (owner/name): {error}") from error

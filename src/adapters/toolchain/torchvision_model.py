@@ -27,7 +27,7 @@ NO_LABEL = ("__background__", "no person", "N/A", "")
 """What torchvision's lists of categories, and a labels file, call a class number that is no label."""
 
 MOST_DETECTIONS = 1000
-"""A picture, before labels are chosen from; torchvision's own limits (100 to 300) would count what nobody asked for."""
+"""A picture, before labels are chosen from; torchvision's own limits (100 to 300) would count unwanted ones too."""
 
 TRAINED_WITHOUT_EPSILON = {
     ("fasterrcnn_resnet50_fpn", "COCO_V1"),
@@ -38,7 +38,7 @@ TRAINED_WITHOUT_EPSILON = {
 """Published weights whose batch normalisation has no epsilon; torchvision's builders set it to 0 for them too."""
 
 BESIDES_BOXES = ("mask_roi_pool", "mask_head", "mask_predictor", "keypoint_roi_pool", "keypoint_head")
-"""Parts of a model that compute masks or keypoints for every box, which nobody here asks for."""
+"""Parts of a model that compute masks or keypoints for every box, which are not used here."""
 
 
 def load_torchvision_model(

@@ -18,7 +18,7 @@ class FileSizes:
 
 
 class OpenedOriginal(Protocol):
-    """An original that is being read; whole to its end, though it be deleted or replaced meanwhile."""
+    """An original that is being read. It stays whole if it is deleted or replaced meanwhile."""
 
     size: int
     """Bytes of all of it."""
@@ -31,8 +31,8 @@ class OpenedOriginal(Protocol):
 class ImageStore(Protocol):
     """Keeps each image's original bytes and its thumbnail under the image's id.
 
-    Files belong to a record that is kept elsewhere. So that a crash between the two is noticed, whoever changes both
-    does so within `changing`; and whoever has to see them agree looks within `paused`.
+    Files belong to a record that is kept elsewhere. Change both within `changing`, so that a crash between the two is
+    noticed; look within `paused` where they have to agree.
     """
 
     @abstractmethod
@@ -60,7 +60,7 @@ class ImageStore(Protocol):
 
     @abstractmethod
     def opened_original(self, id_: ImageId) -> AbstractAsyncContextManager[OpenedOriginal]:
-        """To read the original piece by piece, for those who pass it on slowly. Raises ImageNotFoundError."""
+        """The original, to be read piece by piece and passed on slowly. Raises ImageNotFoundError."""
 
     @abstractmethod
     async def thumbnail(self, id_: ImageId) -> bytes:
@@ -82,8 +82,8 @@ class ImageStore(Protocol):
     def changing(self, ids: Collection[ImageId]) -> AbstractAsyncContextManager[None]:
         """To write or delete files together with the records that they belong to.
 
-        That these images are being changed is noted first, and forgotten at the end unless the body raises or its
-        process dies; on a disk without any room it is not noted. Not to be nested, nor used within `paused`.
+        A note of the change is made first, and removed at the end unless the body raises or its process dies; on a disk
+        without any room there is none. Not to be nested, nor used within `paused`.
 
         No other process that shares the store is `changing` one of these images meanwhile. Raises BusyError if others
         do so, or have it `paused`, for long, and DeadlinePassedError if the caller's wait is over before the body

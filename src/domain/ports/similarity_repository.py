@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import EmbeddingSpaceError
+from domain.errors import EmbeddingSpaceError, Remedy
 from domain.filters import EVERYTHING, Filter
 from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
 from domain.metadata import Metadata
@@ -14,11 +14,11 @@ from domain.search import NearestQuery
 
 
 def check_space(index: str, stored: EmbeddingSpace, space: EmbeddingSpace | None) -> None:
-    """Raise EmbeddingSpaceError, with the ways out, if `space` is given and is not what `index` holds."""
+    """Raise EmbeddingSpaceError if `space` is given and is not what `index` holds."""
     if space is not None and space != stored:
         raise EmbeddingSpaceError(
-            f"{index} was built with another encoder: {stored.differences(space)}. Run `lookalike reindex "
-            "--embeddings` to encode the stored originals anew, or set the encoder back."
+            f"{index} was built with another encoder: {stored.differences(space)}.",
+            remedy=Remedy.REINDEX_EMBEDDINGS,
         )
 
 

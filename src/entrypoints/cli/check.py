@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entrypoints.remedies import SENTENCES
+
 if TYPE_CHECKING:
     from application.check_integrity import Finding
 
@@ -44,7 +46,7 @@ def check(
         raise typer.BadParameter("it is a way of repairing: give --repair too", param_hint="--forget-lost")
     images, findings = asyncio.run(_check(repair=repair, deep=deep, forget_lost=forget_lost))
     for finding in findings:
-        print(f"{finding.id}  {finding.kind}: {_told(finding)}")
+        print(f"{finding.id}  {finding.kind}: {_described(finding)}")
     print(f"{images} pictures checked: {_summary(findings)}")
     if not all(finding.mended for finding in findings):
         raise typer.Exit(1)
@@ -69,8 +71,8 @@ async def _check(*, repair: bool, deep: bool, forget_lost: bool) -> tuple[int, l
     return images, findings
 
 
-def _told(finding: "Finding") -> str:
-    return f"{finding.reason}. {'Mended.' if finding.mended else finding.remedy}"
+def _described(finding: "Finding") -> str:
+    return f"{finding.reason}. {'Mended.' if finding.mended else SENTENCES[finding.remedy]}"
 
 
 def _summary(findings: Sequence["Finding"]) -> str:

@@ -105,7 +105,7 @@ def _has_all(font: Font, text: str) -> bool:
 
 
 def _clipped(caption: str, font: Font) -> str:
-    """What of a caption is as wide as its tile, without its middle: the end of a file's name tells most."""
+    """The caption cut to its tile's width, in its middle: the end of a file's name says most."""
     if font.getlength(caption) <= TILE:
         return caption
     for kept in range(len(caption) - 1, 0, -1):

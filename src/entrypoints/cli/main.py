@@ -9,6 +9,7 @@ import typer
 
 from domain.errors import ConfigurationError, EmbeddingSpaceError, InvalidInputError, LookalikeError
 from entrypoints.cli import browse, check, detect, index, keys, maintain, models, search, serve
+from entrypoints.remedies import explained
 
 if TYPE_CHECKING:
     import lookalike_client
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments)
     except LookalikeError as error:  # this process refuses
         misused = isinstance(error, InvalidInputError | ConfigurationError | EmbeddingSpaceError)
-        _fail(str(error), MISUSED if misused else FAILED)
+        _fail(explained(error), MISUSED if misused else FAILED)
     except OSError as error:
         # What adapters name is a LookalikeError; this is the rest of what a file system may refuse.
         place = f": {error.filename}" if error.filename else ""
@@ -74,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         if not isinstance(error, lookalike_client.LookalikeError):
             raise
-        _fail(*_told(error))
+        _fail(*_message_and_code(error))
 
 
-def _told(error: "lookalike_client.LookalikeError") -> tuple[str, int]:
+def _message_and_code(error: "lookalike_client.LookalikeError") -> tuple[str, int]:
     """What to say of an error of the service, in this process or elsewhere, and the exit code."""
     import lookalike_client
 

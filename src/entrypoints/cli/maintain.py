@@ -63,7 +63,7 @@ async def _reindex_embeddings() -> str:
         await repository.open(None)
         await container.store().open()
         await encoder.open()
-        await detector.open()  # detects nothing here, but what it can make use of is decoded, as in indexing
+        await detector.open()  # it detects nothing here, but decides how much is decoded, as in indexing
         if repository.space == encoder.space:
             return f"Nothing to do: the index holds embeddings of {encoder.space.model} already."
         done = await _follow("Encoding", container.reindex_embeddings()())

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 MODELS = "models"
-"""Where exported models are kept unless told otherwise: a folder of the data directory."""
+"""Where exported models are kept by default: a folder of the data directory."""
 
 Revision = Annotated[
     str | None, typer.Option(metavar="REVISION", help="The hub's commit, tag or branch; a commit never changes.")

@@ -13,7 +13,7 @@ SUFFIXES = frozenset(
         ".tif", ".tiff", ".avif", ".heic", ".heif",
     }
 )  # fmt: skip
-"""In folders, only files that are named so are taken for pictures; whether they are, their content decides."""
+"""In folders, only files with these suffixes are tried; their content decides whether they are pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _errors(unreadable: list[OSError]) -> Iterator[Found]:
 
 
 def place_to_save(path: Path | None) -> Path | None:
-    """`path`, where a picture can be saved: looked at before the work that it is to show. Raises BadParameter."""
+    """`path`, if a picture can be saved there: to be checked before any work is done. Raises BadParameter."""
     if path is None:
         return None
     from PIL import Image

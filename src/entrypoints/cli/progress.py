@@ -14,7 +14,7 @@ PLAIN_INTERVAL = 5.0
 """Seconds between lines where there is no terminal."""
 
 RATE_SECONDS, SETTLED_SECONDS = 1.0, 5.0
-"""Seconds of work after which its rate is told, and tells the time left: its steps come in batches."""
+"""Seconds of work before its rate and the time left are shown, since its steps come in batches."""
 
 Show = Callable[[int, int], None]
 """Takes how many are done, of how many."""
@@ -29,7 +29,7 @@ class Estimate:
         self.left: timedelta | None = None
 
     def update(self, done: int, total: int) -> None:
-        """Take note that so many are done now."""
+        """Note how many are done now."""
         now = time.monotonic()
         if self._first is None or done < self._first[1]:  # another pass begins
             self._first = (now, done) if done else None
@@ -76,15 +76,15 @@ class _PlainLines:
     def __init__(self, what: str) -> None:
         self._what = what
         self._estimate = Estimate()
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
         self._complete = False
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         self._estimate.update(done, total)
         self._complete &= done >= total  # another pass may follow, or more may have come
-        if self._complete or (now - self._said < PLAIN_INTERVAL and done < total):
+        if self._complete or (now - self._printed_at < PLAIN_INTERVAL and done < total):
             return
-        self._said, self._complete = now, done == total
-        told = ", ".join(filter(None, (f"{done}/{total}", str(self._estimate))))
-        print(f"{self._what}: {told}", file=sys.stderr, flush=True)
+        self._printed_at, self._complete = now, done == total
+        state = ", ".join(filter(None, (f"{done}/{total}", str(self._estimate))))
+        print(f"{self._what}: {state}", file=sys.stderr, flush=True)

@@ -43,10 +43,10 @@ def serve(
     settings = load_settings()
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = settings.model_copy(update={"http": settings.http.model_copy(update=given)})
-    # Taken before models are loaded, so that a port in use is told at once.
+    # Take the port before models are loaded, so that one in use is reported at once.
     _check_certificate(settings.http.tls_certificate, settings.http.tls_key)
     if settings.auth.keys_file is not None:
-        read_keys_file(settings.auth.keys_file)  # a mistake in it is told here, and not by each worker
+        read_keys_file(settings.auth.keys_file)  # report a mistake in it here, and not by each worker
     with _bound_socket(settings.http.host, settings.http.port) as listener:
         check_index(settings)
         _warn_if_open_to_all(settings)
@@ -97,7 +97,7 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
 
     class Workers(Multiprocess):
         def join_all(self) -> None:
-            # While it waits for them, it would keep a second signal to itself.
+            # While uvicorn waits for them, it would not pass on a second signal.
             while alive := [worker for worker in self.processes if worker.process.is_alive()]:
                 if self.signal_queue:
                     self.signal_queue.clear()
@@ -112,7 +112,7 @@ def _serve_by_workers(settings: "Settings", listener: socket.socket) -> None:
         await service.close()
 
     configure_logs(settings.log)
-    # Once before there are several: a mistake is told once, and they do not race to create the collection.
+    # Try it before there are several, so that a mistake is reported once and they do not race to create the collection.
     asyncio.run(try_out())
     config = uvicorn.Config(
         "entrypoints.http.app:create_app_from_environment",

@@ -45,7 +45,7 @@ async def connect(
 
             keep_logs_plain()
             app = create_app(container.settings(), container)
-            # What fails without a name is logged and answered 500, as over the network.
+            # An error without a name is logged and answered 500, as over the network.
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             async with AsyncLookalike("http://here", transport=transport, retries=0) as client:
                 yield client
@@ -64,7 +64,7 @@ async def connect(
 
 
 def checked_filter(text: str) -> dict[str, Any]:
-    """A filter from its JSON, seen to be one before anything is opened. Raises InvalidFilterError."""
+    """A filter from its JSON, checked before anything is opened. Raises InvalidFilterError."""
     import json
 
     from entrypoints.http.contract.filter_schema import parse_filter

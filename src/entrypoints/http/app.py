@@ -25,6 +25,7 @@ from entrypoints.http.server.route_templates import RouteTemplates
 from entrypoints.http.server.security_headers import SecurityHeaders
 from entrypoints.http.server.signals import drained_by_signals, ended_by_signals
 from entrypoints.logs import configure_logs
+from entrypoints.remedies import SENTENCES
 from entrypoints.settings import Settings, load_settings
 from entrypoints.web.page import serve_page
 
@@ -41,9 +42,9 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     """The application, with its container on `app.state`. Raises ConfigurationError where the keys' file is unusable.
 
     A `container` that is given is opened and closed by the caller, and the application's lifespan is not to be run.
-    If it cannot start, startup raises the reason and leaves it on `app.state.start_failure`. If that shows later only,
-    it calls `app.state.end`. One of several workers, which would be started again at once, has None there: it stays
-    not ready, and tries again.
+    If it cannot start, startup raises the reason and leaves it on `app.state.start_failure`. If that shows only later,
+    it calls `app.state.end`. That is None in one of several workers, which would be started again at once: it stays not
+    ready, and tries again.
     """
     container = container or Container(settings=settings)
     metrics, tracing = container.metrics(), container.tracing()
@@ -64,6 +65,8 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
                 await service.open(keep_trying=True)
             except LookalikeError as error:
                 app.state.start_failure = error
+                if error.remedy is not None:
+                    error.add_note(SENTENCES[error.remedy])  # the server logs the traceback
                 raise
         with drained_by_signals(draining):
             try:
@@ -82,7 +85,7 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
         openapi_url=None,  # routes/documentation.py answers it, and its pages
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
-        # FastAPI makes the spans of requests. Unless told which providers to use, it takes those of the process.
+        # FastAPI makes the spans of requests. Without providers of its own, it takes those of the process.
         telemetry={
             "tracing": tracing.provider is not None,
             "tracer_provider": tracing.provider,

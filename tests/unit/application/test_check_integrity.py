@@ -5,6 +5,7 @@ import pytest
 
 from application.check_integrity import CheckIntegrity, Finding, FindingKind
 from domain.embeddings import Embedding, Embeddings
+from domain.errors import Remedy
 from domain.images import ImageId
 from tests.builders import an_object
 from tests.fakes import UNREADABLE, FakeThumbnails, records_of
@@ -114,7 +115,7 @@ async def test_the_originals_of_a_lost_index_are_not_removed(workshop: Workshop)
     [first, second] = await check(workshop, repair=True)
     assert not first.mended
     assert not second.mended
-    assert "right index?" in first.remedy
+    assert first.remedy is Remedy.FIND_THE_RIGHT_INDEX
     assert len(workshop.store.files) == 3
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from application.index_images import GROUP_SIZE, GROUPS_IN_HAND, Upload
+from application.index_images import GROUP_SIZE, GROUPS_AT_ONCE, Upload
 from domain.callers import Deadline, is_bulk, raise_if_over, set_deadline, within
 from domain.embeddings import Embeddings
 from domain.errors import (
@@ -78,7 +78,7 @@ async def test_only_many_together_are_bulk_work(workshop: Workshop) -> None:
 
 
 async def test_the_listing_has_them_in_the_order_sent(workshop: Workshop) -> None:
-    contents = [f"picture {number}".encode() for number in range(GROUPS_IN_HAND * GROUP_SIZE + 1)]
+    contents = [f"picture {number}".encode() for number in range(GROUPS_AT_ONCE * GROUP_SIZE + 1)]
     await workshop.index(*contents)
     listed = [record.id for record in await records_of(workshop.repository)]
     assert listed == [id_of(content) for content in reversed(contents)]
@@ -113,7 +113,7 @@ async def test_one_failure_leaves_the_others(workshop: Workshop) -> None:
 async def test_an_error_without_a_name_fails_its_group_and_leaves_the_others(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    contents = [f"picture {number}".encode() for number in range((GROUPS_IN_HAND + 2) * GROUP_SIZE)]
+    contents = [f"picture {number}".encode() for number in range((GROUPS_AT_ONCE + 2) * GROUP_SIZE)]
     put = workshop.store.put
 
     async def put_all_but_one(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
@@ -124,7 +124,7 @@ async def test_an_error_without_a_name_fails_its_group_and_leaves_the_others(
     monkeypatch.setattr(workshop.store, "put", put_all_but_one)
     outcomes = await workshop.index(*contents)
 
-    others = GROUPS_IN_HAND * GROUP_SIZE
+    others = GROUPS_AT_ONCE * GROUP_SIZE
     assert statuses(outcomes) == ["created"] * GROUP_SIZE + ["failed"] * GROUP_SIZE + ["created"] * others
     assert {(type(outcome.error), str(outcome.error)) for outcome in outcomes if outcome.error} == {
         (InternalError, "Something failed that should not. The log tells more.")
@@ -347,9 +347,9 @@ async def test_uploads_are_read_when_their_turn_comes(workshop: Workshop) -> Non
 
         return Upload(filename=f"{number}.png", read=content)
 
-    outcomes = workshop.index_images(numbered(number) for number in range(3 * GROUPS_IN_HAND * GROUP_SIZE))
+    outcomes = workshop.index_images(numbered(number) for number in range(3 * GROUPS_AT_ONCE * GROUP_SIZE))
     await anext(outcomes)
-    assert len(read) <= GROUPS_IN_HAND * GROUP_SIZE + 1
+    assert len(read) <= GROUPS_AT_ONCE * GROUP_SIZE + 1
     await outcomes.aclose()
 
 

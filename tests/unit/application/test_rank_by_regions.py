@@ -214,6 +214,6 @@ async def test_an_image_that_lost_objects_is_left_out_and_named(
     assert [match.score for match in matches] == pytest.approx(intact, abs=1e-6)
     assert sorted(record.getMessage() for record in caplog.records) == sorted(
         f"Image {id_} is left out of a search, since objects of it are missing: delete it and index it again. "
-        "`lookalike check` finds all such images."
+        "An integrity check finds all such images."
         for id_ in lost
     )

@@ -6,7 +6,7 @@ from adapters.detectors.null_object_detector import NullObjectDetector
 from application.detect_objects import DetectObjects
 from application.search_result import SearchOptions, SearchResult, Target
 from application.search_similar import MAX_REGIONS, SearchSimilar
-from domain.errors import DetectorUnavailableError, InvalidRegionError
+from domain.errors import DetectorUnavailableError, InvalidRegionError, Remedy
 from domain.geometry import BoundingBox
 from domain.images import Match
 from domain.ports.object_detector import ObjectDetector
@@ -176,5 +176,6 @@ async def test_detections_are_bounded_as_asked(workshop: Workshop) -> None:
 
 async def test_without_a_detector_nothing_is_decoded(workshop: Workshop) -> None:
     detect = DetectObjects(decoder=workshop.decoder, detector=NullObjectDetector())
-    with pytest.raises(DetectorUnavailableError, match="LOOKALIKE_DETECTOR__RUNTIME"):
+    with pytest.raises(DetectorUnavailableError) as caught:
         await detect(b"")  # the decoder would refuse it
+    assert caught.value.remedy is Remedy.INSTALL_OR_CHOOSE_A_DETECTOR

@@ -23,7 +23,7 @@ from uuid import UUID, uuid4, uuid5
 
 from adapters.repositories.qdrant.points import FoundPoint, Payload, Point, PointId
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, Remedy
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord
 from domain.metadata import Metadata, MetadataType
@@ -33,17 +33,13 @@ FORMAT = 3
 text and two integers. There is no way from one to another but a backup by the release that wrote it."""
 
 
-def check_format(what: str, version: int, *, otherwise: str) -> None:
-    """Raise ConfigurationError, with the way out, if `what` has another format; `otherwise` is how to begin anew."""
+def check_format(what: str, version: int) -> None:
+    """Raise ConfigurationError if `what` has another format."""
+    message = f"{what} has format {version}; this version reads format {FORMAT}."
     if version > FORMAT:
-        way_out = "Run the newer version that wrote it."
-    else:
-        way_out = (
-            "Back it up with the version that wrote it (lookalike backup DIR), and restore that with this one "
-            f"(lookalike restore DIR) where there is no index yet. Or {otherwise} and index the pictures anew."
-        )
-    if version != FORMAT:
-        raise ConfigurationError(f"{what} has format {version}; this version reads format {FORMAT}. {way_out}")
+        raise ConfigurationError(f"{message} Run the newer version that wrote it.")
+    if version < FORMAT:
+        raise ConfigurationError(message, remedy=Remedy.CARRY_OVER_THE_OLDER_FORMAT)
 
 
 KIND = "kind"

@@ -174,7 +174,7 @@ Write = Sequence[Operation]
 """Operations that are applied one after the other."""
 
 MOST_ATTEMPTS = 10
-"""So often at most something is asked anew, each time because others changed what it had found."""
+"""How often something is asked anew at most, each time because others changed what it had found."""
 
 
 def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -190,7 +190,7 @@ POINTS_PER_COMMIT = 500
 VECTORS_AT_ONCE = 200
 
 _FEW = 50
-"""So many payloads take a millisecond to read. More are read on a thread, so that the event loop stays free."""
+"""Payloads that take a millisecond to read. More are read on a thread, so that the event loop stays free."""
 
 
 async def read_each(read: Callable[[S], T], found: Sequence[S]) -> list[T]:

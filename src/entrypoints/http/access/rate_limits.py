@@ -22,7 +22,7 @@ ONCE_SECONDS = 3600
 
 
 class RateLimit:
-    """A limit such as `600/minute`, or several such as `20/second;1000/hour`; of nothing, none.
+    """A limit such as `600/minute`, or several such as `20/second;1000/hour`; none from an empty text.
 
     Counts in fixed windows: one begins with its first request, and lasts as long as the limit says.
     """
@@ -45,7 +45,7 @@ class RateLimit:
         return self._wait(caller, further=1)
 
     def count_once(self, caller: str, what: str) -> None:
-        """Count, but what the same caller has shown within the hour only once."""
+        """Count, but only once within the hour what the same caller has shown."""
         if self._limits and self._add((caller, what), ONCE_SECONDS) == 1:
             self.count(caller)
 

@@ -39,10 +39,10 @@ RESPONSE_HEADERS: dict[str, tuple[frozenset[str] | None, str, dict[str, Any]]] =
     "WWW-Authenticate": (frozenset({"401"}), "How a key is sent.", _TEXT),
     "Retry-After": (frozenset({"429", "503"}), "Seconds after which it is worth another try.", _SECONDS),
 }
-"""Of which statuses (None: all), what they tell, and their schema. No answer of these statuses lacks them."""
+"""For each header its statuses (None: all), its meaning and its schema. No answer of these statuses lacks it."""
 
 ETAG = "ETag"
-"""Of answers that may be 304, and of those."""
+"""The headers of answers that may be 304, and of those."""
 
 
 def operation_id(route: APIRoute) -> str:

@@ -18,6 +18,7 @@ from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadata
 from domain.geometry import BoundingBox
 from domain.images import Cursor
 from domain.metadata import Metadata, checked_metadata
+from entrypoints.remedies import explained
 
 REQUEST_ID_HEADER = "X-Request-ID"
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
@@ -83,7 +84,7 @@ def parsed_by(parse: Callable[[str], object], *, optional: bool = True) -> Befor
         try:
             return parse(value)
         except InvalidInputError as error:
-            raise PydanticCustomError(error.code, "{reason}", {"reason": str(error)}) from error
+            raise PydanticCustomError(error.code, "{reason}", {"reason": explained(error)}) from error
 
     return BeforeValidator(validate)
 

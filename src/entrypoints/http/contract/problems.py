@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 from starlette.types import Receive, Scope, Send
 
 from domain import errors
+from entrypoints.remedies import explained
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -91,7 +92,7 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
         type=f"urn:lookalike:problem:{code}",
         title=status.phrase,
         status=status,
-        detail=shown(detail, MAX_DETAIL),
+        detail=shortened(detail, MAX_DETAIL),
         instance=instance,
         code=code,
         request_id=request_id,
@@ -99,7 +100,7 @@ def problem(status: HTTPStatus, code: str, detail: str, *, instance: str, reques
     )
 
 
-def shown(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
     """The text, cut to so many characters. Lone surrogates, which JSON can spell but UTF-8 cannot, are spelt out."""
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
     return cut.encode(errors="backslashreplace").decode()
@@ -107,7 +108,7 @@ def shown(text: str, most: int) -> str:
 
 def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut:
     """A named error as a problem."""
-    return problem(STATUS[type(error)], error.code, str(error), instance=instance, request_id=request_id)
+    return problem(STATUS[type(error)], error.code, explained(error), instance=instance, request_id=request_id)
 
 
 class ProblemResponse(JSONResponse):

@@ -77,7 +77,7 @@ class FormRequest(Request):
 class _FormReader:
     """Reads one multipart form. Its parts have the names that were sent, byte for byte in UTF-8.
 
-    Starlette's reader tells by messages alone which bound was passed, and changes the names of files.
+    Starlette's reader says only by messages which bound was passed, and changes the names of files.
     """
 
     def __init__(self, boundary: bytes, max_files: int) -> None:

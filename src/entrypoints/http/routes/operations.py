@@ -12,6 +12,7 @@ from entrypoints.http.access.roles import require_metrics_access
 from entrypoints.http.contract.model_schemas import HealthOut
 from entrypoints.http.contract.problems import problem_response, problem_responses
 from entrypoints.http.routes.dependencies import ContainerOf, RunServiceOf, refuse_query
+from entrypoints.remedies import explained
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE_SECONDS = 2.0
@@ -49,7 +50,7 @@ async def ready(request: Request, service: RunServiceOf) -> Response:
 
     From the moment that a stop is asked for it is 503 too, while requests in progress are still answered.
     """
-    missing = await service.missing()
+    missing = [f"{part}: {explained(error)}" for part, error in (await service.missing()).items()]
     if request.app.state.draining.stopping:
         missing.append("service: it is stopping")
     if not missing:

@@ -21,7 +21,7 @@ from entrypoints.http.contract.problems import (
     problem_of,
     problem_response,
     request_id_of,
-    shown,
+    shortened,
 )
 from entrypoints.http.server.methods import allowed_methods
 
@@ -65,8 +65,8 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _field_error(item: Mapping[str, Any]) -> FieldErrorOut:
-    places = [shown(place, MAX_PLACE) if isinstance(place, str) else place for place in item["loc"]]
-    return FieldErrorOut(loc=places, msg=shown(_message(item), MAX_DETAIL), type=item["type"])
+    places = [shortened(place, MAX_PLACE) if isinstance(place, str) else place for place in item["loc"]]
+    return FieldErrorOut(loc=places, msg=shortened(_message(item), MAX_DETAIL), type=item["type"])
 
 
 def _place(item: FieldErrorOut) -> str:

@@ -40,7 +40,7 @@ class HeadAsGet:
         try:
             await self.app(as_get, receive, send_without_body)
         finally:
-            scope["endpoint"] = as_get.get("endpoint")  # by which outer middleware names the route
+            scope["endpoint"] = as_get.get("endpoint")  # outer middleware names the route by it
 
 
 def _is_routed(scope: Scope, method: HTTPMethod) -> bool:

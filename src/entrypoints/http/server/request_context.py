@@ -48,7 +48,7 @@ class RequestObserver(Protocol):
 class RequestContext:
     """Gives the request its id and its deadline, logs and counts how it went, and turns a crash into a problem.
 
-    Around everything but `SecurityHeaders`, whose headers its answers have too.
+    It is around everything but `SecurityHeaders`, so that its answers have those headers too.
     """
 
     def __init__(self, app: ASGIApp, observer: RequestObserver, route_of: Callable[[Scope], str]) -> None:

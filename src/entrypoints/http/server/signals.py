@@ -28,8 +28,8 @@ ECHO_SECONDS = 1.0
 """A second signal within it is the same one: the terminal sends it to all processes, the parent to its workers."""
 
 CLOSING_SECONDS = 8.0
-"""For closing, after the limit for requests; then the process is ended. What was acknowledged is durable by then, so
-only the index's unfinished optimization is lost, which begins anew."""
+"""The time for closing, after the limit for requests; then the process is ended. All that was acknowledged is durable
+by then. Only an unfinished optimization of the index is lost, which begins anew."""
 
 
 @contextmanager

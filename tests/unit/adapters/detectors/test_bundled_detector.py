@@ -31,7 +31,7 @@ from adapters.inference.model_directory import MANIFEST, WEIGHTS
 from adapters.inference.openvino_graph import read_graph
 from adapters.toolchain import bundled_conversion
 from adapters.toolchain.bundled_conversion import convert_bundled_detector, prepare_bundled_detector
-from domain.errors import ModelError
+from domain.errors import ModelError, Remedy
 from domain.images import DetectedObject
 from domain.raster import RasterImage
 from tests.contracts.object_detector import (
@@ -266,8 +266,9 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 async def test_an_unknown_model_names_the_packaged_one() -> None:
-    with pytest.raises(ModelError, match=f"no detector 'yolo' .*{MODEL}.*models export-detector`"):
+    with pytest.raises(ModelError, match=f"no detector 'yolo' .*{MODEL}") as caught:
         await OpenVinoObjectDetector(convert=convert_bundled_detector, model="yolo").open()
+    assert caught.value.remedy is Remedy.EXPORT_A_DETECTOR
 
 
 def test_it_runs_without_torch(models: Path) -> None:

@@ -11,7 +11,7 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 from qdrant_client.models import CountResult
 
 from adapters.repositories.qdrant.server.faults import FaultKind, fault_of
-from domain.errors import InvalidFilterError, RepositoryUnavailableError, StorageFullError
+from domain.errors import InvalidFilterError, Remedy, RepositoryUnavailableError, StorageFullError
 
 CODES = grpc.StatusCode
 NO_METADATA = grpc.aio.Metadata()
@@ -103,4 +103,4 @@ def test_a_filter_that_strict_mode_refuses_is_the_callers_to_mend() -> None:
     assert fault is not None
     error = fault.translated("x")
     assert isinstance(error, InvalidFilterError)
-    assert "INDEXED_METADATA" in str(error)
+    assert error.remedy is Remedy.INDEX_THE_METADATA_KEY

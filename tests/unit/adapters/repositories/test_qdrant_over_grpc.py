@@ -20,6 +20,7 @@ from domain.errors import (
     DeadlinePassedError,
     EmbeddingSpaceError,
     ImageNotFoundError,
+    Remedy,
     RepositoryUnavailableError,
     StorageFullError,
 )
@@ -196,14 +197,16 @@ async def test_an_alias_of_somebody_else_is_left_alone(server: QdrantStandIn) ->
 
 
 @pytest.mark.parametrize(
-    ("format_", "what_to_do"),
+    ("format_", "what_to_do", "remedy"),
     [
-        (1, "index the pictures anew"),
-        (FORMAT - 1, "Back it up with the version that wrote it"),
-        (FORMAT + 1, "Run the newer version"),
+        (1, "", Remedy.CARRY_OVER_THE_OLDER_FORMAT),
+        (FORMAT - 1, "", Remedy.CARRY_OVER_THE_OLDER_FORMAT),
+        (FORMAT + 1, "Run the newer version", None),
     ],
 )
-async def test_a_collection_of_another_layout_is_refused(server: QdrantStandIn, format_: int, what_to_do: str) -> None:
+async def test_a_collection_of_another_layout_is_refused(
+    server: QdrantStandIn, format_: int, what_to_do: str, remedy: Remedy | None
+) -> None:
     name = f"other-{SPACE.fingerprint}"
     vectors = models.VectorParams(size=SPACE.dimension, distance=models.Distance.COSINE)
     ours = {"format": format_, "index": "other", "space": SPACE.as_mapping()}
@@ -213,8 +216,9 @@ async def test_a_collection_of_another_layout_is_refused(server: QdrantStandIn, 
     server.indexes[name] = {}
     alias = models.CreateAlias(alias_name="other", collection_name=name)
     await server.client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
-    with pytest.raises(ConfigurationError, match=rf"format {format_}.*{what_to_do}"):
+    with pytest.raises(ConfigurationError, match=rf"format {format_}.*{what_to_do}") as caught:
         await connected(server, collection="other").open(SPACE)
+    assert caught.value.remedy is remedy
 
 
 async def test_opening_what_is_open_compares_the_space_again(repository: QdrantSimilarityRepository) -> None:

@@ -29,13 +29,14 @@ import json, sys
 from pathlib import Path
 from adapters.toolchain.catalogue import pull_model
 from domain.errors import ModelError
+from entrypoints.remedies import explained
 for arguments in json.loads(sys.argv[1]):
     try:
         model, commit = pull_model(**arguments)
         size = model.preprocessing.size
         print(json.dumps([model.name, model.weights_digest, commit, model.features.dimension, size]))
     except ModelError as error:
-        print(json.dumps(str(error)))
+        print(json.dumps(explained(error)))
 """
 
 

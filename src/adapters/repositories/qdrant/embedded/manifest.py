@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from adapters.durability import replace_durably
 from adapters.repositories.qdrant.layout import FORMAT, IndexKind, check_format
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, IndexDamagedError, IndexInUseError
+from domain.errors import ConfigurationError, IndexDamagedError, IndexInUseError, Remedy
 
 _FILE = "manifest.json"
 _SHARDS = "shard-*"
@@ -52,16 +52,15 @@ class Manifest:
         path = directory / _FILE
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            check_format(f"The index in {directory}", int(stored["format"]), otherwise=f"move {directory} away")
+            check_format(f"The index in {directory}", int(stored["format"]))
             return cls(_entry(stored["current"]), _entry(stored["replacement"]))
         except FileNotFoundError as error:
             if any(directory.glob(_SHARDS)):
-                raise IndexDamagedError(
-                    f"{path} is missing although there are shards beside it: put it back. {way_out(directory)}"
-                ) from error
+                what = f"{path} is missing although there are shards beside it: put it back."
+                raise damaged(what, directory) from error
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise IndexDamagedError(f"{path} cannot be read: {error!r}. {way_out(directory)}") from error
+            raise damaged(f"{path} cannot be read: {error!r}.", directory) from error
 
     def write(self, directory: Path) -> None:
         """Replace the directory's manifest, then remove the leftovers.
@@ -96,7 +95,7 @@ def locked(directory: Path) -> BinaryIO:
 
 
 def check_directory(directory: Path, *, must_exist: bool) -> None:
-    """Raise what shows of an index directory at a glance: that another process has it open, or its manifest is damaged.
+    """Raise what a glance at an index directory shows: that another process has it open, or its manifest is damaged.
 
     Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format or where no index is there.
     """
@@ -112,32 +111,34 @@ def check_directory(directory: Path, *, must_exist: bool) -> None:
 
 
 def in_use(directory: Path) -> IndexInUseError:
-    """What to do about an index that another process has open."""
-    return IndexInUseError(f"The index in {directory} is open in another process. Stop that one, or ask it: --url.")
+    """The error of an index that another process has open."""
+    return IndexInUseError(
+        f"The index in {directory} is open in another process.", remedy=Remedy.STOP_OR_ASK_THE_OTHER_PROCESS
+    )
 
 
 def cannot_be_opened(shard: Path, reason: str) -> IndexDamagedError:
-    """The engine's reason in one line, and the ways out."""
+    """The error with the engine's reason, in one line."""
     first_line, *_ = [*reason.strip().splitlines(), "no reason is known"]
-    return IndexDamagedError(f"The index in {shard} cannot be opened: {first_line[:300]}. {way_out(shard.parent)}")
+    return damaged(f"The index in {shard} cannot be opened: {first_line[:300]}.", shard.parent)
 
 
 def no_index(directory: Path) -> ConfigurationError:
-    """What to do where there is none."""
+    """The error of a directory without an index."""
     return ConfigurationError(f"There is no index in {directory}. Index pictures first.")
 
 
 def unusable(directory: Path, error: OSError) -> ConfigurationError:
-    """What to do about a directory that the file system refuses."""
+    """The error of a directory that the file system refuses."""
     return ConfigurationError(
         f"The index directory {directory} cannot be used: {error.strerror or error} ({error.filename or directory}). "
         "Name a data directory that this process may write to, or move what is in the way."
     )
 
 
-def way_out(directory: Path) -> str:
-    """What to do about a damaged index."""
-    return f"Move {directory} away, and then restore a backup (lookalike restore) or index the pictures anew."
+def damaged(what: str, directory: Path) -> IndexDamagedError:
+    """The error of a damaged index, of which `what` says what is wrong."""
+    return IndexDamagedError(f"{what} Move {directory} away.", remedy=Remedy.RESTORE_A_BACKUP)
 
 
 def free_shard_name(directory: Path, space: EmbeddingSpace) -> str:

@@ -54,7 +54,7 @@ class EmbeddedPoints(Points):
         outcome.add_done_callback(lambda done: done.cancelled() or done.exception())  # else it is logged as unseen
         self._waiting.append((operations, outcome))
         if self._committing is None:
-            with within(Deadline()):  # the commits are everybody's: no caller's deadline ends them
+            with within(Deadline()):  # all callers share the commits: no deadline of one ends them
                 self._committing = asyncio.create_task(self._commit_all())
         if not all(isinstance(operation, Discard) for operation in operations):
             await outcome
@@ -77,7 +77,7 @@ class EmbeddedPoints(Points):
                 failures: Sequence[Exception | None]
                 try:
                     failures = await self.process.ask("write", [write for write, _ in batch])
-                except Exception as error:  # whatever it is, it is the callers'
+                except Exception as error:  # of any kind: the callers get it
                     failures = [error] * len(batch)
                 for (_, outcome), failure in zip(batch, failures, strict=True):
                     if not outcome.done():

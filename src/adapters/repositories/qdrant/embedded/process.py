@@ -16,15 +16,15 @@ from domain.errors import DeadlinePassedError, LookalikeError, RepositoryUnavail
 
 REQUEST_ATTEMPTS = 8
 START_ATTEMPTS = 3
-"""So many processes may die over one request, and over their own start, before the caller gets an error."""
+"""How many processes may die over one request, and over their own start, before the caller gets an error."""
 
 HANG_TIMEOUTS = 10
 """A process that does not answer for so many timeouts hangs. Far above what rebuilding all segments of a large index
 takes, each some 20 s on busy cores: a process killed during that work would begin it again."""
 
 PAUSE_SECONDS = 1.0
-"""Where processes die over their start, as on a full disk, or cannot be started, requests fail at once for so long
-instead of queueing."""
+"""If processes die over their start, as on a full disk, or cannot be started, requests fail at once for so long instead
+of queueing."""
 
 EXIT_PATIENCE_SECONDS = 30.0
 
@@ -52,10 +52,10 @@ class EngineProcess:
         """To a process that has the shard open; None while none has."""
         self._asking = 0
         self._stopped = False
-        self._start_failed: tuple[float, str] | None = None
+        self._start_failed: tuple[float, LookalikeError] | None = None
         self.restarts = 0
         self.longest_wait_seconds = 0.0
-        """What a request has waited at most for its answer: where the engine optimized, about as long as that took."""
+        """The longest wait of a request for its answer: about as long as an optimization took, where there was one."""
 
     @property
     def pid(self) -> int | None:
@@ -118,7 +118,7 @@ class EngineProcess:
                     _log.warning("The process of the index hangs, and is ended")
                 self._kill()
                 continue
-            except BaseException:  # as of no memory for an answer, of which a part would be taken for the next one
+            except BaseException:  # such as no memory for an answer, the rest of which would be taken for the next one
                 self._kill()
                 raise
             if isinstance(answer, LookalikeError):
@@ -130,7 +130,7 @@ class EngineProcess:
         if self._stopped:
             raise _closed()
         if self._start_failed is not None and time.monotonic() < self._start_failed[0] + PAUSE_SECONDS:
-            raise RepositoryUnavailableError(self._start_failed[1])
+            raise _not_opened_again(self._start_failed[1])
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
                 pipe = self._start(create=False)
@@ -140,9 +140,8 @@ class EngineProcess:
                 has_died = isinstance(error.__cause__, EOFError | OSError)
                 if has_died and attempt < START_ATTEMPTS:
                     continue
-                message = f"The index cannot be opened again: {error}"
-                self._start_failed = (time.monotonic(), message) if has_died else None
-                raise RepositoryUnavailableError(message) from error
+                self._start_failed = (time.monotonic(), error) if has_died else None
+                raise _not_opened_again(error) from error
             break
         self.restarts += 1
         return pipe
@@ -189,6 +188,10 @@ def _not_started(error: Exception) -> RepositoryUnavailableError:
         f"The process of the index cannot be started ({reason}). Usually the system, or a limit on this service, has "
         "no open files, processes or memory left for it."
     )
+
+
+def _not_opened_again(error: LookalikeError) -> RepositoryUnavailableError:
+    return RepositoryUnavailableError(f"The index cannot be opened again: {error}", remedy=error.remedy)
 
 
 def _closed() -> RepositoryUnavailableError:

@@ -16,7 +16,7 @@ from adapters.repositories.qdrant.embedded.process import EngineProcess
 from adapters.repositories.qdrant.layout import payload_indexes, vector_names
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, IndexDamagedError
+from domain.errors import ConfigurationError
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository, check_space
 
@@ -119,7 +119,7 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         try:
             await asyncio.to_thread(Manifest(current=replacement._entry).write, self.directory)
         finally:
-            await self.close()  # it lets the next one in when the directory is in order
+            await self.close()  # only when the directory is in order may another process open it
 
     async def _create(self, space: EmbeddingSpace, *, to_replace: ShardEntry | None = None) -> None:
         """Begin a shard that is the index, or is to replace the one that is."""
@@ -133,8 +133,7 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
     async def _start(self, entry: ShardEntry, *, create: bool = False) -> None:
         directory = self.directory / entry.directory
         if not create and not directory.is_dir():
-            way_out = directories.way_out(self.directory)
-            raise IndexDamagedError(f"The index's shard {directory} is missing. {way_out}")
+            raise directories.damaged(f"The index's shard {directory} is missing.", self.directory)
         layout = ShardLayout(
             vectors=vector_names(entry.space),
             dimension=entry.space.dimension,

@@ -16,12 +16,12 @@ from adapters.repositories.qdrant import layout
 from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, Remedy
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import check_space
 
 METADATA_KEY = "lookalike"
-"""Where a collection's metadata has what we say about it."""
+"""The key of a collection's metadata under which ours stands."""
 
 _QUANTIZATIONS: Mapping[str, models.ScalarQuantization | None] = {
     "none": None,
@@ -79,7 +79,8 @@ class QdrantCollections:
             if await self.connection.call(AsyncQdrantClient.collection_exists, self.index):
                 raise ConfigurationError(
                     f"The Qdrant server at {self.connection.url} has a collection named {self.index!r} that is not "
-                    "ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
+                    "ours.",
+                    remedy=Remedy.CHOOSE_ANOTHER_COLLECTION,
                 )
             name = await self._create(space, alias=self.index)
             live = await self.live_name() or name  # several processes may be at it: all arrive at the same
@@ -108,9 +109,9 @@ class QdrantCollections:
     async def promote(self, replacement: QdrantCollection) -> None:
         """Point the index to `replacement`, in one atomic step, then delete what it pointed to before.
 
-        The deletion comes after the promotion, hence does not fail it: what is left is swept by the next replacement.
-        Renaming the one alias over the other is saved by the server at once; deleting and creating one is saved twice,
-        and a crash in between leaves no index.
+        The deletion comes after the promotion and does not fail it: the next replacement sweeps what is left. The
+        server saves the renaming of one alias over the other at once; it would save deleting and creating one in two
+        steps, and a crash in between would leave no index.
         """
         renaming = models.RenameAlias(old_alias_name=self._building, new_alias_name=self.index)
         try:
@@ -168,17 +169,16 @@ class QdrantCollections:
         return self._described(name, await self.connection.call(AsyncQdrantClient.get_collection, name))
 
     def _described(self, name: str, info: models.CollectionInfo) -> QdrantCollection:
-        """The collection of which the server says this. Raises ConfigurationError, IndexDamagedError."""
+        """The collection that the server describes so. Raises ConfigurationError, IndexDamagedError."""
         ours = (info.config.metadata or {}).get(METADATA_KEY)
         if not ours:
             raise ConfigurationError(
                 f"The alias {self.index!r} on the Qdrant server at {self.connection.url} points to the collection "
-                f"{name!r}, which is not ours: choose another LOOKALIKE_REPOSITORY__COLLECTION."
+                f"{name!r}, which is not ours.",
+                remedy=Remedy.CHOOSE_ANOTHER_COLLECTION,
             )
         try:
-            layout.check_format(
-                f"The collection {name!r}", ours["format"], otherwise="choose another LOOKALIKE_REPOSITORY__COLLECTION"
-            )
+            layout.check_format(f"The collection {name!r}", ours["format"])
             space = EmbeddingSpace.from_mapping(ours["space"])
         except KeyError as error:
             raise IndexDamagedError(f"The metadata of the collection {name!r} lacks the field {error}.") from error
@@ -194,14 +194,16 @@ class QdrantCollections:
         return QdrantCollection(name=name, space=space, ordering=models.WriteOrdering.MEDIUM if replicas > 1 else None)
 
     def successor(self, before: QdrantCollection, name: str, info: models.CollectionInfo) -> QdrantCollection:
-        """The collection of which the server says this, in the place of the one that was live, or that one still.
+        """The collection that the server describes so: the one that was live, or another in its place.
 
         Raises EmbeddingSpaceError where it is none of ours or holds other embeddings, IndexDamagedError.
         """
         try:
             now = self._described(name, info)
         except ConfigurationError as error:  # no mistake of the deployment, since it was right at the start
-            raise EmbeddingSpaceError(f"The index was replaced while this process served it. {error}") from error
+            raise EmbeddingSpaceError(
+                f"The index was replaced while this process served it. {error}", remedy=error.remedy
+            ) from error
         if now.space != before.space:
             differences = now.space.differences(before.space, ("now", "before"))
             raise EmbeddingSpaceError(

@@ -51,7 +51,7 @@ class QdrantConnection:
 
     A server that let a request wait for the whole timeout, and answered no other meanwhile, is taken for silent.
     Requests to a silent server ask for a sign of life first, all of them together, and fail soon without one: they
-    would queue up behind a dead server otherwise, each for the whole timeout. Bulk work waits, which loses more by
+    would queue up behind a dead server otherwise, each for the whole timeout. Bulk work waits, since it loses more by
     failing.
     """
 
@@ -161,7 +161,7 @@ class QdrantConnection:
                     f"The caller's deadline passed before the Qdrant server at {self.url} answered{so_far}."
                 ) from error
             if last is not None and last.kind is FaultKind.BUSY:
-                raise last from error  # it was told to come back later, and time ran out amid doing so
+                raise last from error  # the server said to come back later, and the time ran out meanwhile
             silence = QdrantFault(FaultKind.AWAY, f"no answer within {seconds:g} s{so_far}")
             self._note_silence(silence, since=began, after=bound)
             raise silence from error
@@ -191,7 +191,7 @@ class QdrantConnection:
         if silence is None:
             return
         if self._health_check is None or self._health_check.done():
-            with within(Deadline()):  # it is everybody's: no caller's deadline ends it
+            with within(Deadline()):  # all callers share it: no deadline of one ends it
                 self._health_check = asyncio.create_task(self._check_health())
         check = self._health_check
         await asyncio.wait([check])  # a caller that is cancelled leaves it to the others

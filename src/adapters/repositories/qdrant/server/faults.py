@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from domain.errors import InvalidFilterError, LookalikeError, RepositoryUnavailableError, StorageFullError
+from domain.errors import InvalidFilterError, LookalikeError, Remedy, RepositoryUnavailableError, StorageFullError
 
 _CODES = grpc.StatusCode
 
@@ -54,25 +54,25 @@ class QdrantFault(Exception):  # noqa: N818 - named for what it is; it never lea
             return StorageFullError(message)
         if "index required" in message.lower():  # of a server in strict mode
             return InvalidFilterError(
-                "The Qdrant server takes no filter on a key without an index; name the key in "
-                f"LOOKALIKE_REPOSITORY__INDEXED_METADATA. It says: {self}"
+                f"The Qdrant server takes no filter on a key without an index. It says: {self}.",
+                remedy=Remedy.INDEX_THE_METADATA_KEY,
             )
         return RepositoryUnavailableError(message, retry_after=self.retry_after or 1.0)
 
 
-_UNFIT = (_CODES.INVALID_ARGUMENT, _CODES.UNIMPLEMENTED, _CODES.FAILED_PRECONDITION, _CODES.OUT_OF_RANGE)
+_INVALID_CODES = (_CODES.INVALID_ARGUMENT, _CODES.UNIMPLEMENTED, _CODES.FAILED_PRECONDITION, _CODES.OUT_OF_RANGE)
 _KINDS: Mapping[grpc.StatusCode | int, FaultKind] = {
     **dict.fromkeys((_CODES.UNAUTHENTICATED, _CODES.PERMISSION_DENIED, 401, 403), FaultKind.REFUSED),
     **dict.fromkeys((_CODES.NOT_FOUND, 404), FaultKind.MISSING),
     **dict.fromkeys((_CODES.ALREADY_EXISTS, 409), FaultKind.EXISTS),
     **dict.fromkeys((_CODES.RESOURCE_EXHAUSTED, 429), FaultKind.BUSY),
     507: FaultKind.FULL,
-    **dict.fromkeys((*_UNFIT, 400, 413, 422), FaultKind.INVALID),
+    **dict.fromkeys((*_INVALID_CODES, 400, 413, 422), FaultKind.INVALID),
 }
-"""Of gRPC's codes and REST's; AWAY is that of all others."""
+"""The kinds of gRPC's codes and REST's; all others are AWAY."""
 
 _NO_ROOM = ("out of disk", "out of memory", "no space left", "disk space", "disk quota")
-"""The server reports a lack of room as an internal error; only its text tells."""
+"""The server reports a lack of room as an internal error; only the text says so."""
 
 _NO_ANSWER_OF_QDRANTS = "the answer is none of Qdrant's"
 
