@@ -9,7 +9,7 @@ from application.keyed_locks import KeyedLocks
 from domain.callers import raise_if_over
 from domain.errors import ImageNotFoundError
 from domain.images import ImageId, ImageRecord
-from domain.metadata import merged
+from domain.metadata import MetadataTypes, check_types, merged
 from domain.ports.similarity_repository import SimilarityRepository
 
 
@@ -19,6 +19,7 @@ class EditMetadata:
 
     repository: SimilarityRepository
     locks: KeyedLocks
+    types: MetadataTypes
 
     async def __call__(self, id_: ImageId, patch: Mapping[str, Any]) -> ImageRecord:
         """The image after the patch. Raises ImageNotFoundError, InvalidMetadataError, StorageFullError."""
@@ -26,7 +27,9 @@ class EditMetadata:
             found = await self.repository.get([id_])
             if id_ not in found:
                 raise ImageNotFoundError([id_])
-            metadata = merged(found[id_].metadata, patch)
+            before = found[id_].metadata
+            metadata = merged(before, patch)
+            check_types({key: value for key, value in metadata.items() if value != before.get(key)}, self.types)
             raise_if_over()
             await committed(self.repository.set_metadata(id_, metadata))
             return replace(found[id_], metadata=metadata)

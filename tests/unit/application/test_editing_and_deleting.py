@@ -120,3 +120,23 @@ async def test_nothing_is_deleted_for_who_waits_no_more_when_a_pause_ends(worksh
         with within(Deadline(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
             await delete.one(id_of(b"hat"))
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
+
+
+async def test_a_declared_key_takes_its_type_alone(workshop: Workshop) -> None:
+    [wrong, right] = await workshop.index(
+        an_upload(b"hat", metadata={"price": "cheap"}), an_upload(b"cap", metadata={"price": 5, "note": 1})
+    )
+    assert isinstance(wrong.error, InvalidMetadataError)
+    assert "metadata.price is declared as float: it takes a number, not 'cheap'" in str(wrong.error)
+    assert (wrong.status, right.status) == ("failed", "created")
+    for patch in ({"price": True}, {"taken_at": "yesterday"}):
+        with pytest.raises(InvalidMetadataError, match="is declared as"):
+            await workshop.edit(id_of(b"cap"), patch)
+    edited = await workshop.edit(id_of(b"cap"), {"price": None, "taken_at": "2026-01-31T12:00:00Z", "note": "x"})
+    assert edited.metadata == {"note": "x", "taken_at": "2026-01-31T12:00:00Z"}
+
+
+async def test_a_value_from_before_its_key_was_declared_does_not_hinder_other_edits(workshop: Workshop) -> None:
+    await workshop.index(b"hat")
+    await workshop.repository.set_metadata(id_of(b"hat"), {"price": "cheap", "note": 1})
+    assert (await workshop.edit(id_of(b"hat"), {"note": 2})).metadata == {"price": "cheap", "note": 2}
