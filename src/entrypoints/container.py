@@ -454,7 +454,7 @@ class Container(containers.DeclarativeContainer):
     detect_objects = providers.Factory(DetectObjects, decoder=decoder, detector=detector)
     search_by_examples = providers.Factory(SearchByExamples, repository=repository)
     extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
-    browse_images = providers.Factory(BrowseImages, repository=repository, store=store)
+    browse_images = providers.Factory(BrowseImages, repository=repository, store=store, types=types)
     edit_metadata = providers.Factory(EditMetadata, repository=repository, locks=locks, types=types)
     delete_images = providers.Factory(DeleteImages, repository=repository, store=store, locks=locks)
     backup_archive = providers.Factory(directory_backup_archive)

@@ -11,6 +11,7 @@ from adapters.repositories.in_memory import InMemorySimilarityRepository
 from domain.embeddings import Embedding
 from domain.filters import AnyOf, Condition, Exists, Field, Filter, InRange
 from domain.images import ImageId, ImageRecord, IndexedImage
+from domain.metadata import MetadataType
 from tests.builders import EPOCH, a_record, a_space, an_embedding, an_image, an_object, some_embeddings
 
 SPACE = a_space(16)
@@ -32,6 +33,16 @@ def condition(field: str, **test: Any) -> Condition:
         return Exists(Field(field), test["exists"])
     return InRange(field=Field(field), **test)
 
+
+LABELS_FACET = Field("labels"), MetadataType.KEYWORD
+
+DECLARED = {
+    "brand": MetadataType.KEYWORD,
+    'quo"te': MetadataType.KEYWORD,
+    "n": MetadataType.INTEGER,
+    "sale": MetadataType.BOOL,
+}
+"""Metadata keys that every repository under test has indexes for."""
 
 ODD_KEYS = (
     "brand", "a.b", "a..b", ".", "with space", 'quo"te', '"', "it's", "back\\slash", "br[0]", "arr[]", "[]",

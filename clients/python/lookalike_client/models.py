@@ -128,17 +128,17 @@ class Embedding(Answer):
     embedding: list[float]
 
 
-class LabelCount(Answer):
-    """A label, and how many images show it."""
+class FacetCount(Answer):
+    """A value, and how many images have it."""
 
-    label: str
+    value: str | int | bool
     images: int
 
 
-class Labels(Answer):
-    """Labels, most frequent first."""
+class Facets(Answer):
+    """The values of each field, most frequent first."""
 
-    labels: list[LabelCount]
+    facets: Mapping[str, list[FacetCount]]
 
 
 class Model(Answer):

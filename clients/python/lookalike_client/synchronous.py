@@ -22,10 +22,10 @@ from lookalike_client.models import (
     Answer,
     Detections,
     Embedding,
+    FacetCount,
+    Facets,
     Image,
     ImagePage,
-    LabelCount,
-    Labels,
     MetadataValue,
     Models,
     SearchResult,
@@ -191,9 +191,19 @@ class Lookalike:
         """A small upright JPEG. Raises NotFoundError."""
         return (self._answered("GET", f"/v1/images/{id}/thumbnail")).content
 
-    def labels(self, *, filter: Filter | None = None) -> list[LabelCount]:  # noqa: A002
-        """Labels of detected objects, most frequent first."""
-        return (self._get("/v1/labels", Labels, filter=_json(filter))).labels
+    def facets(
+        self,
+        fields: Sequence[str],
+        *,
+        filter: Filter | None = None,  # noqa: A002
+        limit: int = 100,
+    ) -> Mapping[str, list[FacetCount]]:
+        """The values of fields with how many images have each: the `limit` most frequent of each field.
+
+        Fields are `labels`, `media_type` and metadata keys that the service declares as keyword, integer or bool.
+        """
+        body = {"fields": list(fields), "filter": filter, "limit": limit}
+        return self._parsed(self._answered("POST", "/v1/facets", json=body), Facets).facets
 
     def search(
         self,

@@ -22,7 +22,7 @@ OPERATIONS = {
     "GET /v1/images/{id}/content",
     "GET /v1/images/{id}/thumbnail",
     "GET /v1/images/{id}/similar",
-    "GET /v1/labels",
+    "POST /v1/facets",
     "POST /v1/search",
     "POST /v1/search/examples",
     "POST /v1/embeddings",

@@ -142,7 +142,7 @@ def test_both_faces_are_one_source() -> None:
         (images.ImagePageOut, lookalike_client.ImagePage),
         (images.ObjectOut, lookalike_client.DetectedObject),
         (images.BoxOut, lookalike_client.Box),
-        (images.LabelCountOut, lookalike_client.LabelCount),
+        (images.FacetCountOut, lookalike_client.FacetCount),
         (search.SearchResultOut, lookalike_client.SearchResult),
         (search.QueryOut, lookalike_client.Query),
         (search.MatchOut, lookalike_client.Match),

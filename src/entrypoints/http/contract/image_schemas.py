@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, Self
+from unicodedata import normalize
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from application.index_images import IndexOutcome
@@ -140,6 +142,9 @@ class BatchItemOut(BaseModel):
     problem: ProblemOut | None = None
 
 
+MAX_FACETS = 16
+"""Fields whose values are counted at once."""
+
 _EXAMPLE_PROBLEM = example_problem("unsupported_image_format", instance="/v1/images/batch")
 
 
@@ -190,21 +195,43 @@ class BatchOut(BaseModel):
         )
 
 
-class LabelCountOut(BaseModel):
-    """A label and how many images show it."""
+class FacetsIn(BaseModel):
+    """Of which fields to count the values, and among which images."""
 
-    label: str
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"fields": ["labels", "media_type"], "limit": 10}]}
+    )
+
+    fields: Annotated[
+        list[Annotated[str, AfterValidator(partial(normalize, "NFC"))]],
+        Field(
+            min_length=1,
+            max_length=MAX_FACETS,
+            description="`labels`, `media_type`, and metadata keys that are declared as keyword, integer or bool, such "
+            "as `metadata.brand`.",
+        ),
+    ]
+    filter: FilterIn | None = None
+    limit: Annotated[int, Field(ge=1, le=1000, description="Values of each field at most, the most frequent.")] = 100
+
+
+class FacetCountOut(BaseModel):
+    """A value and how many images have it."""
+
+    value: str | int | bool
     images: int
 
 
-class LabelsOut(BaseModel):
-    """The labels of detected objects, most frequent first."""
+class FacetsOut(BaseModel):
+    """The values of each field, most frequent first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"labels": [{"label": "dog", "images": 12}, {"label": "cat", "images": 7}]}]}
+        json_schema_extra={
+            "examples": [{"facets": {"labels": [{"value": "dog", "images": 12}, {"value": "cat", "images": 7}]}}]
+        }
     )
 
-    labels: list[LabelCountOut]
+    facets: Mapping[str, list[FacetCountOut]]
 
 
 class MetadataPatchIn(BaseModel):

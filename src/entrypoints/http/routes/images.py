@@ -19,10 +19,11 @@ from entrypoints.http.contract.image_schemas import (
     BatchOut,
     DeletedOut,
     DeleteIn,
+    FacetCountOut,
+    FacetsIn,
+    FacetsOut,
     ImageOut,
     ImagePageOut,
-    LabelCountOut,
-    LabelsOut,
     MetadataPatchIn,
     image_path,
 )
@@ -86,14 +87,6 @@ class ListQuery(BaseModel):
 
     limit: Annotated[int, Field(ge=1, le=200, description="Images to answer at most.")] = 50
     cursor: CursorText | None = None
-    filter: FilterText | None = None
-
-
-class LabelsQuery(BaseModel):
-    """Among which images."""
-
-    model_config = ConfigDict(extra="forbid")
-
     filter: FilterText | None = None
 
 
@@ -165,12 +158,22 @@ async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImages
     return ImagePageOut.of(page, root)
 
 
-@reads.get("/labels", summary="Count the labels of detected objects", responses=problem_responses(*ALWAYS))
-async def list_labels(query: Annotated[LabelsQuery, Query()], browse: BrowseImagesOf) -> LabelsOut:
-    """The labels found in the matching images, with how many of them show each; most frequent first."""
-    counts = await browse.labels(query.filter or EVERYTHING)
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return LabelsOut(labels=[LabelCountOut(label=label, images=images) for label, images in ordered])
+@reads.post(
+    "/facets",
+    summary="Count the values of fields",
+    responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter"),
+    dependencies=[refuse_query],
+)
+async def count_facets(body: FacetsIn, browse: BrowseImagesOf) -> FacetsOut:
+    """For each field its values, with how many of the matching images have each; most frequent first."""
+    where = EVERYTHING if body.filter is None else body.filter.to_domain()
+    facets = await browse.facets(body.fields, where)
+    return FacetsOut(
+        facets={
+            field: [FacetCountOut(value=value, images=images) for value, images in counts[: body.limit]]
+            for field, counts in facets.items()
+        }
+    )
 
 
 @reads.get(
