@@ -2,12 +2,10 @@
 
 import json
 import os
-import random
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from http import HTTPStatus
-from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,7 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from lookalike_client import _thread_runtime as runtime
-from lookalike_client.errors import LookalikeError, NoServiceError, ServiceError, error_of, problem_of, retry_after
+from lookalike_client.errors import NoServiceError, ServiceError, error_of, problem_of
 from lookalike_client.forms import Field, Form
 from lookalike_client.models import (
     Answer,
@@ -33,15 +31,11 @@ from lookalike_client.models import (
 )
 from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
 from lookalike_client.pictures import NewPicture, Picture, SentFile, batches, read_all, read_picture
+from lookalike_client.retries import TRY_AGAIN, asked_pause, pauses
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Filter = Mapping[str, Any]
 Region = tuple[float, float, float, float]
-
-TRY_AGAIN = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-"""Seconds between attempts: doubled each time, unless the service says how long to wait."""
 
 
 class Lookalike:
@@ -359,26 +353,20 @@ class Lookalike:
 
     def _answered(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
         """The answer to a request that succeeds, perhaps not at once. Raises NoServiceError, ServiceError."""
-        pause = FIRST_PAUSE
-        for attempt in count():
-            failure: LookalikeError
-            # Not twice the same: clients that were turned away together would come back together.
-            wait = pause * random.uniform(0.5, 1)  # noqa: S311
+        for attempt, pause in enumerate(pauses()):
             try:
                 response = self._once(method, path, form=form, **request)
-            except NoServiceError as error:
-                failure = error
+            except NoServiceError:
+                if attempt == self._retries:
+                    raise
+                wait = pause
             else:
                 if response.is_success:
                     return response
-                failure = error_of(problem_of(response))
-                if response.status_code not in TRY_AGAIN:
-                    raise failure
-                wait = retry_after(response) or wait
-            if attempt == self._retries:
-                raise failure
-            runtime.sleep(min(wait, LONGEST_PAUSE))
-            pause *= 2
+                if response.status_code not in TRY_AGAIN or attempt == self._retries:
+                    raise error_of(problem_of(response))
+                wait = asked_pause(response) or pause
+            runtime.sleep(wait)
         raise AssertionError
 
     def _once(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401

@@ -23,8 +23,8 @@ from entrypoints.http.contract import image_schemas as images
 from entrypoints.http.contract import model_schemas as models
 from entrypoints.http.contract import search_schemas as search
 from lookalike_client import _asyncio_runtime, _thread_runtime, pictures
-from lookalike_client.asynchronous import LONGEST_PAUSE
 from lookalike_client.outcomes import BatchAnswer, BatchItem
+from lookalike_client.retries import LONGEST_PAUSE
 
 Answer = httpx.Response | Exception
 
