@@ -178,6 +178,22 @@ class Models(Answer):
     repository: Repository
 
 
+class Edited(Answer):
+    """What became of one image whose metadata was to be changed."""
+
+    id: UUID
+    status: Literal["updated", "failed"]
+    problem: "Problem | None" = None
+
+
+class EditedMany(Answer):
+    """What became of each image, in the order sent."""
+
+    results: list[Edited]
+    updated: int
+    failed: int
+
+
 class Problem(Answer):
     """Why the service refused (RFC 9457)."""
 

@@ -19,6 +19,8 @@ from lookalike_client.forms import Field, Form
 from lookalike_client.models import (
     Answer,
     Detections,
+    Edited,
+    EditedMany,
     Embedding,
     FacetCount,
     Facets,
@@ -35,6 +37,7 @@ from lookalike_client.retries import TRY_AGAIN, asked_pause, pauses
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Filter = Mapping[str, Any]
+EDITS_AT_ONCE = 1000
 Region = tuple[float, float, float, float]
 
 
@@ -167,6 +170,22 @@ class Lookalike:
         """Change metadata: keys given are set, those given as None removed, others stay. Raises NotFoundError."""
         response = self._answered("PATCH", f"/v1/images/{id}", json={"metadata": metadata})
         return self._parsed(response, Image)
+
+    def edit_many(self, patches: Iterable[tuple[UUID | str, Mapping[str, MetadataValue | None]]]) -> list[Edited]:
+        """Change the metadata of many images, each by a patch as in `edit`; what became of each, in order."""
+        items = [{"id": str(id_), "metadata": patch} for id_, patch in patches]
+        edited: list[Edited] = []
+        for first in range(0, len(items), EDITS_AT_ONCE):
+            body = {"items": items[first : first + EDITS_AT_ONCE]}
+            response = self._answered("POST", "/v1/images/metadata", json=body)
+            edited += self._parsed(response, EditedMany).results
+        return edited
+
+    def edit_matching(self, filter: Filter, metadata: Mapping[str, MetadataValue | None]) -> int:  # noqa: A002
+        """Change the metadata of all images that match, by one patch; how many those were."""
+        body = {"filter": filter, "metadata": metadata}
+        updated: int = (self._answered("POST", "/v1/images/metadata", json=body)).json()["updated"]
+        return updated
 
     def delete(self, id: UUID | str) -> None:  # noqa: A002
         """Remove an image, its objects and its files. Raises NotFoundError."""

@@ -23,6 +23,7 @@ OPERATIONS = {
     "GET /v1/images/{id}/thumbnail",
     "GET /v1/images/{id}/similar",
     "POST /v1/facets",
+    "POST /v1/images/metadata",
     "POST /v1/search",
     "POST /v1/search/examples",
     "POST /v1/embeddings",

@@ -143,6 +143,7 @@ def test_both_faces_are_one_source() -> None:
         (images.ObjectOut, lookalike_client.DetectedObject),
         (images.BoxOut, lookalike_client.Box),
         (images.FacetCountOut, lookalike_client.FacetCount),
+        (images.EditedOut, lookalike_client.Edited),
         (search.SearchResultOut, lookalike_client.SearchResult),
         (search.QueryOut, lookalike_client.Query),
         (search.MatchOut, lookalike_client.Match),

@@ -19,12 +19,15 @@ from entrypoints.http.contract.image_schemas import (
     BatchOut,
     DeletedOut,
     DeleteIn,
+    EditedManyOut,
+    EditManyIn,
     FacetCountOut,
     FacetsIn,
     FacetsOut,
     ImageOut,
     ImagePageOut,
     MetadataPatchIn,
+    UpdatedOut,
     image_path,
 )
 from entrypoints.http.contract.parameters import (
@@ -58,7 +61,7 @@ _WRITING = [require(Role.WRITE), refuse_query, refuse_repeats, index_is_open]
 
 reads = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_READING)
 writes = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_WRITING)
-deletions = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
+bulk = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
 batches = APIRouter(tags=["Images"], route_class=BatchRoute, dependencies=_WRITING)
 
 
@@ -204,6 +207,30 @@ async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf
     return ImageOut.of(await edit(id, patch.metadata), root)
 
 
+@bulk.post(
+    "/images/metadata",
+    status_code=HTTPStatus.MULTI_STATUS,
+    response_model=EditedManyOut,
+    response_model_exclude_none=True,
+    summary="Change the metadata of many images",
+    response_description="What became of each image, in the order sent.",
+    responses={
+        200: {"model": UpdatedOut, "description": "With a filter: all that match are changed."},
+        **problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter", "invalid_metadata", "storage_full"),
+    },
+)
+async def edit_many(request: Request, body: EditManyIn, edit: EditMetadataOf) -> EditedManyOut | JSONResponse:
+    """Apply JSON merge patches (RFC 7396): to each image its own, or one to all that match a filter.
+
+    One that fails never fails the others. Nothing is encoded again.
+    """
+    if body.filter is not None:
+        updated = await edit.matching(body.filter.to_domain(), body.metadata or {})
+        return JSONResponse(UpdatedOut(updated=updated).model_dump())
+    outcomes = await edit.many([(item.id, item.metadata) for item in body.items or ()])
+    return EditedManyOut.of(outcomes, instance=request.scope["path"], request_id=request_id_of(request))
+
+
 @writes.delete(
     "/images/{id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
@@ -216,7 +243,7 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
     await delete.one(id)
 
 
-@deletions.post(
+@bulk.post(
     "/images/delete",
     summary="Delete all images that match a filter",
     responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter", "storage_full"),
