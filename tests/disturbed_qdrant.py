@@ -173,7 +173,7 @@ class Service:
             "list": self.ask("GET", "/v1/images", headers=headers),
             "get": self.ask("GET", path_of(self.kept), headers=headers),
             "content": self.ask("GET", f"{path_of(self.kept)}/content", headers=headers),
-            "labels": self.ask("GET", "/v1/labels", headers=headers),
+            "facets": self.ask("POST", "/v1/facets", json={"fields": ["labels"]}, headers=headers),
             "patch": self.ask("PATCH", path_of(self.patched), json={"metadata": {"seen": True}}, headers=headers),
             "delete": self.ask("DELETE", path_of(self.doomed), headers=headers),
             "delete by filter": self.ask("POST", "/v1/images/delete", json=nothing, headers=headers),

@@ -149,7 +149,7 @@ class MixedLoad:
             await act(picture)
             await self.search()
             if chance.random() < 0.2:
-                await self._ask("GET", chance.choice(["/v1/images", "/v1/labels", "/v1/models"]))
+                await self._ask("GET", chance.choice(["/v1/images", "/v1/models"]))
 
     async def _index(self, picture: _Picture) -> None:
         form = self._next_revision(picture)

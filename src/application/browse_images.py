@@ -1,21 +1,31 @@
 """Look at what is indexed."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from domain.errors import ImageNotFoundError
-from domain.filters import EVERYTHING, Filter
-from domain.images import Cursor, ImageId, ImagePage, ImageRecord, LabelCounts
+from application.begun_work import all_of
+from domain.errors import ImageNotFoundError, InvalidFilterError
+from domain.filters import EVERYTHING, Field, Filter, Scalar
+from domain.images import Cursor, ImageId, ImagePage, ImageRecord
+from domain.metadata import MetadataType, MetadataTypes
 from domain.ports.image_store import ImageStore, OpenedOriginal
 from domain.ports.similarity_repository import SimilarityRepository
+
+COUNTABLE = frozenset({MetadataType.KEYWORD, MetadataType.INTEGER, MetadataType.BOOL})
+"""The declared types of metadata whose values can be counted."""
+
+FacetCounts = Sequence[tuple[Scalar, int]]
+"""Values, and how many images have each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowseImages:
-    """Reads by id, the listing, and labels. The record decides: a file that no record names is not there."""
+    """Reads by id, the listing, and facets. The record decides: a file that no record names is not there."""
 
     repository: SimilarityRepository
     store: ImageStore
+    types: MetadataTypes
 
     async def get(self, id_: ImageId) -> ImageRecord:
         """One image. Raises ImageNotFoundError."""
@@ -36,6 +46,27 @@ class BrowseImages:
         """The small upright rendition. Raises ImageNotFoundError if it was deleted meanwhile."""
         return await self.store.thumbnail(record.id)
 
-    async def labels(self, where: Filter = EVERYTHING) -> LabelCounts:
-        """The labels of detected objects, with how many images show each."""
-        return await self.repository.label_counts(where)
+    async def facets(self, fields: Iterable[str], where: Filter = EVERYTHING) -> Mapping[str, FacetCounts]:
+        """For each field, its values with how many of the matching images have each, most frequent first.
+
+        Raises InvalidFilterError for a field that is neither `labels` nor `media_type` nor a metadata key that is
+        declared as keyword, integer or bool.
+        """
+        typed = {name: self._countable(Field(name)) for name in fields}
+        counts = await all_of(self.repository.facet(Field(name), type_, where) for name, type_ in typed.items())
+        return {
+            name: sorted(found.items(), key=lambda item: (-item[1], str(item[0])))
+            for name, found in zip(typed, counts, strict=True)
+        }
+
+    def _countable(self, field: Field) -> MetadataType:
+        if field.name in ("labels", "media_type"):
+            return MetadataType.KEYWORD
+        type_ = self.types.get(field.metadata_key or "")
+        if type_ not in COUNTABLE:
+            countable = [f"metadata.{key}" for key, declared in self.types.items() if declared in COUNTABLE]
+            raise InvalidFilterError(
+                f"The values of {field.name} are not counted. Those of {', '.join([*countable, 'labels, media_type'])} "
+                "are, and of metadata keys that are declared as keyword, integer or bool."
+            )
+        return type_

@@ -57,15 +57,15 @@ class DeleteImages:
 
 
 def refuse_unmeant(where: Filter) -> None:
-    """Refuse to delete by a filter that probably names all images by a program's mistake.
+    """Refuse to delete or change by a filter that probably names all images by a program's mistake.
 
     Raises InvalidFilterError if it has no condition, or compares a field with an empty list.
     """
     if not where:
-        raise InvalidFilterError('The filter names nothing. To delete all: {"all": [{"field": "width", "gte": 1}]}.')
+        raise InvalidFilterError('The filter names nothing. To mean all: {"all": [{"field": "width", "gte": 1}]}.')
     for condition in (*where.all, *where.any, *where.none):
         if isinstance(condition, AnyOf) and not condition.values:
             raise InvalidFilterError(
                 f"The filter compares {condition.field.name} with an empty `in`, which nothing is in; in `none`, that "
-                "would delete everything. Leave the condition out if it is not meant."
+                "would mean everything. Leave the condition out if it is not meant."
             )

@@ -15,7 +15,7 @@ from application.keyed_locks import KeyedLocks
 from domain.callers import begin_bulk, raise_if_over
 from domain.errors import InternalError, LookalikeError, RepositoryUnavailableError, StorageFullError
 from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
-from domain.metadata import Metadata
+from domain.metadata import Metadata, MetadataTypes, check_types
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
@@ -97,6 +97,8 @@ class IndexImages:
     repository: SimilarityRepository
     clock: CreationClock
     locks: KeyedLocks
+    types: MetadataTypes
+    """What metadata keys take: other values fail the picture that they come with."""
 
     async def one(self, upload: Upload) -> IndexOutcome:
         """Index one picture. Raises what the failure was."""
@@ -145,6 +147,7 @@ class IndexImages:
 
     async def _arrive(self, upload: Upload) -> _Arrived | IndexOutcome:
         try:
+            check_types(upload.metadata or {}, self.types)
             content = await upload.read()
         except LookalikeError as error:
             return _failed(upload, error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.images import ImageRecord
-from domain.metadata import MetadataValue
+from domain.metadata import MetadataValue, parsed_time
 
 Scalar = str | int | float | bool
 
@@ -57,7 +57,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InRange:
-    """The field is a number (or for `created_at` a time) within all given bounds."""
+    """The field is a number, or a time, within all given bounds. Times are `created_at`, and RFC 3339 texts."""
 
     field: Field
     gt: float | datetime | None = None
@@ -65,10 +65,17 @@ class InRange:
     lt: float | datetime | None = None
     lte: float | datetime | None = None
 
+    @property
+    def is_of_times(self) -> bool:
+        """Whether the bounds are times: then all of them are."""
+        return any(isinstance(bound, datetime) for bound in (self.gt, self.gte, self.lt, self.lte))
+
     def matches(self, record: ImageRecord) -> bool:
         """Whether this holds for `record`."""
         stored = self.field.value_of(record)
-        if isinstance(stored, bool) or not isinstance(stored, int | float | datetime):
+        if self.is_of_times and isinstance(stored, str):
+            stored = parsed_time(stored)
+        if isinstance(stored, bool) or not isinstance(stored, datetime if self.is_of_times else int | float):
             return False
         return (
             (self.gt is None or stored > self.gt)  # type: ignore[operator]

@@ -1,7 +1,6 @@
 """An indexed image and what is found about it."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
@@ -134,10 +133,6 @@ class Cursor:
     def after(cls, record: ImageRecord) -> "Cursor":
         """The place right after `record`."""
         return cls(created_at=record.created_at, id=record.id)
-
-
-LabelCounts = Mapping[str, int]
-"""How many images show at least one object of each label."""
 
 
 class CreationClock:

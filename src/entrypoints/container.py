@@ -393,6 +393,7 @@ class Container(containers.DeclarativeContainer):
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
 
+    types = settings.provided.repository.indexed_metadata
     clock = providers.Singleton(CreationClock)
     locks = providers.Singleton(KeyedLocks)
     metrics = providers.Singleton(service_metrics, settings)
@@ -445,6 +446,7 @@ class Container(containers.DeclarativeContainer):
         repository=repository,
         clock=clock,
         locks=locks,
+        types=types,
     )
     search_similar = providers.Factory(
         SearchSimilar, decoder=decoder, encoder=encoder, detector=detector, repository=repository
@@ -452,8 +454,8 @@ class Container(containers.DeclarativeContainer):
     detect_objects = providers.Factory(DetectObjects, decoder=decoder, detector=detector)
     search_by_examples = providers.Factory(SearchByExamples, repository=repository)
     extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
-    browse_images = providers.Factory(BrowseImages, repository=repository, store=store)
-    edit_metadata = providers.Factory(EditMetadata, repository=repository, locks=locks)
+    browse_images = providers.Factory(BrowseImages, repository=repository, store=store, types=types)
+    edit_metadata = providers.Factory(EditMetadata, repository=repository, locks=locks, types=types)
     delete_images = providers.Factory(DeleteImages, repository=repository, store=store, locks=locks)
     backup_archive = providers.Factory(directory_backup_archive)
     back_up = providers.Factory(BackUp, repository=repository, store=store)

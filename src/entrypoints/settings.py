@@ -257,7 +257,7 @@ class RepositorySettings(Section):
             return value
         pairs = [part.strip().rpartition(":") for part in value.split(",") if part.strip()]
         if any(not key or not kind for key, _, kind in pairs):
-            raise ValueError("write it as key:type,key:type with types keyword, integer, float or bool")
+            raise ValueError("write it as key:type,key:type with types keyword, integer, float, bool or datetime")
         return {key: kind for key, _, kind in pairs}
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from adapters.repositories.in_memory import InMemorySimilarityRepository
 from domain.embeddings import Embedding
 from domain.filters import AnyOf, Condition, Exists, Field, Filter, InRange
 from domain.images import ImageId, ImageRecord, IndexedImage
+from domain.metadata import MetadataType
 from tests.builders import EPOCH, a_record, a_space, an_embedding, an_image, an_object, some_embeddings
 
 SPACE = a_space(16)
@@ -33,12 +34,23 @@ def condition(field: str, **test: Any) -> Condition:
     return InRange(field=Field(field), **test)
 
 
+LABELS_FACET = Field("labels"), MetadataType.KEYWORD
+
+DECLARED = {
+    "brand": MetadataType.KEYWORD,
+    'quo"te': MetadataType.KEYWORD,
+    "n": MetadataType.INTEGER,
+    "sale": MetadataType.BOOL,
+}
+"""Metadata keys that every repository under test has indexes for."""
+
 ODD_KEYS = (
     "brand", "a.b", "a..b", ".", "with space", 'quo"te', '"', "it's", "back\\slash", "br[0]", "arr[]", "[]",
     "ключ", "100%", "metadata", "labels", "🙂", "日本", "a/b", "$x", "{}", "#", "k:v", "e\u0301", "\u00e9",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     "acme", "Acme", "ACME ", "", "1", "1.0", "true", "null", "[]", "naïve 🙂", "2026-01-01T00:00:00Z",
+    "2026-01-01T01:00:00.000001+01:00", "2025-12-31t23:59:59z", "2026-13-01T00:00:00Z", "2026-01-01",
     "550e8400-e29b-41d4-a716-446655440000", 0, 1, 1.0, 2, -3, 2.5, 0.1, 19.99, 2**53 - 1, -(2**53) + 1, 1e300, 5e-324,
     True, False, [], ["acme"], ["a", "b"], [""], ["1", "true"], ["Acme", "acme"],
 )  # fmt: skip
@@ -99,6 +111,7 @@ conditions: st.SearchStrategy[Condition] = st.one_of(
     _any_of(st.sampled_from(["width", "height"]), st.sampled_from((*SIDES, 640.0, 640.5))),
     _any_of(st.just("created_at"), _times),
     _in_range(_keys, _numbers),
+    _in_range(_keys, _times),
     _in_range(st.sampled_from(["width", "height"]), st.sampled_from((*SIDES, 640.5))),
     _in_range(st.just("created_at"), _times),
     st.builds(

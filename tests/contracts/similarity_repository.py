@@ -23,13 +23,16 @@ from domain.errors import (
     ImageNotFoundError,
     Remedy,
 )
-from domain.filters import EVERYTHING, Filter
+from domain.filters import EVERYTHING, Field, Filter
 from domain.images import Cursor, ImageId, ImageRecord, IndexedImage, Match
+from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import MAX_WINDOW
 from tests.builders import EPOCH, a_query, a_record, a_space, an_embedding, an_id, an_image, an_object, indexed
 from tests.contracts.repository_cases import (
+    DECLARED,
     LABELS,
+    LABELS_FACET,
     MICROSECOND,
     ODD_KEYS,
     OTHER_SPACE,
@@ -93,7 +96,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await repository.nearest(a_query(an_embedding(), limit=10)) == []
         page = await repository.list(limit=10)
         assert (page.items, page.next_cursor, page.total) == ((), None, 0)
-        assert await repository.label_counts() == {}
+        assert await repository.facet(*LABELS_FACET) == {}
         status = await repository.status()
         assert (status.images, status.objects) == (0, 0)
 
@@ -128,7 +131,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await repository.get([an_id(1)]) == {an_id(1): stored.record}
         assert (await repository.list(limit=10)).items == (stored.record,)
         assert await repository.count() == 1
-        assert await repository.label_counts() == {"dog": 1}
+        assert await repository.facet(*LABELS_FACET) == {"dog": 1}
         assert ids(await repository.nearest(a_query(stored.embedding, limit=1))) == [an_id(1)]
         assert (await repository.status()).images == 1
 
@@ -142,7 +145,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await repository.get([an_id(1)]) == {an_id(1): replaced.record}
         assert [record.id for record in (await repository.list(limit=10)).items] == [an_id(1), an_id(2)]
         assert await repository.count(where("metadata.old", exists=True)) == 0
-        assert await repository.label_counts() == {}
+        assert await repository.facet(*LABELS_FACET) == {}
         best = (await repository.nearest(a_query(an_embedding(99), limit=1)))[0]
         assert (best.image, best.score) == (replaced.record, pytest.approx(1.0, abs=self.score_tolerance))
 
@@ -219,7 +222,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert set(await repository.get([an_id(number) for number in range(6)])) == set(left)
         assert set(await repository.embeddings([an_id(number) for number in range(6)])) == set(left)
         assert set(ids(await repository.nearest(a_query(an_embedding(3), limit=10)))) == set(left)
-        assert await repository.label_counts() == {"label 1": 1, "label 2": 1, "label 4": 1}
+        assert await repository.facet(*LABELS_FACET) == {"label 1": 1, "label 2": 1, "label 4": 1}
         await repository.upsert([an_image(3)])
         assert await repository.count() == 4
 
@@ -607,7 +610,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
 
     # Labels
 
-    async def test_label_counts_are_of_images_and_exact(self, repository: SimilarityRepository) -> None:
+    async def test_labels_are_counted_by_images(self, repository: SimilarityRepository) -> None:
         labels = [f"label {number}" for number in range(150)]
         await repository.upsert(
             [
@@ -620,15 +623,48 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             ]
         )
         expected = dict.fromkeys(labels, 1) | {"dog": 150, "Dog": 150}
-        assert dict(await repository.label_counts()) == expected
+        assert dict(await repository.facet(*LABELS_FACET)) == expected
         even = dict.fromkeys(labels[::2], 1) | {"dog": 75, "Dog": 75}
-        assert dict(await repository.label_counts(where("metadata.even", eq=True))) == even
-        assert dict(await repository.label_counts(where("labels", eq="label 3"))) == {"dog": 1, "Dog": 1, "label 3": 1}
-        assert dict(await repository.label_counts(where("labels", eq="nothing"))) == {}
+        assert dict(await repository.facet(*LABELS_FACET, where("metadata.even", eq=True))) == even
+        one = await repository.facet(*LABELS_FACET, where("labels", eq="label 3"))
+        assert dict(one) == {"dog": 1, "Dog": 1, "label 3": 1}
+        assert dict(await repository.facet(*LABELS_FACET, where("labels", eq="nothing"))) == {}
 
-    async def test_label_counts_agree_on_odd_labels(self, zoo: SimilarityRepository) -> None:
+    async def test_odd_labels_are_counted(self, zoo: SimilarityRepository) -> None:
         expected = {label: sum(label in record.labels for record in ZOO) for label in LABELS}
-        assert dict(await zoo.label_counts()) == expected
+        assert dict(await zoo.facet(*LABELS_FACET)) == expected
+
+    async def test_declared_metadata_is_counted_by_value(self, repository: SimilarityRepository) -> None:
+        colours = ["red", "Red", "", "naïve 🙂"]
+        await repository.upsert(
+            [
+                an_image(
+                    number,
+                    metadata={
+                        "brand": [colours[number % 4], "all", "all"] if number % 2 else colours[number % 4],
+                        'quo"te': "x",
+                        "n": number % 3 - 1,
+                        "sale": number % 5 == 0,
+                        "other": number,
+                    }
+                    if number < 40
+                    else {"brand": 7, "n": "text", "sale": "true"},  # from before the keys were declared
+                )
+                for number in range(60)
+            ]
+        )
+        expected = {
+            "brand": {"red": 10, "Red": 10, "": 10, "naïve 🙂": 10, "all": 20},
+            'quo"te': {"x": 40},
+            "n": {-1: 14, 0: 13, 1: 13},
+            "sale": {True: 8, False: 32},
+        }
+        for key, type_ in DECLARED.items():
+            assert dict(await repository.facet(Field(f"metadata.{key}"), type_)) == expected[key]
+        counts = await repository.facet(Field("metadata.sale"), MetadataType.BOOL, where("metadata.brand", eq="red"))
+        assert dict(counts) == {True: 2, False: 8}
+        types = await repository.facet(Field("media_type"), MetadataType.KEYWORD, where("metadata.n", eq=-1))
+        assert dict(types) == {an_image(1).record.media_type: 14}
 
     # Deadlines
 
@@ -645,7 +681,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             lambda: repository.nearest(a_query(an_embedding(1), limit=1)),
             lambda: repository.nearest_objects(a_query(an_embedding(1), limit=1)),
             repository.count,
-            repository.label_counts,
+            lambda: repository.facet(*LABELS_FACET),
         ]
 
         async def too_late(call: Callable[[], Awaitable[object]]) -> None:

@@ -17,6 +17,7 @@ from domain.search import MAX_WINDOW
 from tests.builders import a_query, an_embedding, an_id, an_image, an_object, indexed, some_embeddings
 from tests.contracts.repository_cases import (
     LABELS,
+    LABELS_FACET,
     OTHER_SPACE,
     SPACE,
     ZOO,
@@ -362,7 +363,7 @@ class SimilarityRepositoryObjectsContract:
         assert [record.id for record in page.items] == [an_id(number) for number in reversed(range(30))]
         assert page.total == 30
         assert len((await repository.list(limit=7)).items) == 7
-        assert dict(await repository.label_counts()) == {"cup": 24}
+        assert dict(await repository.facet(*LABELS_FACET)) == {"cup": 24}
         matches = await repository.nearest(a_query(AXIS, limit=200))
         oracle = await an_oracle(images)
         assert ids(matches) == ids(await oracle.nearest(a_query(AXIS, limit=200)))

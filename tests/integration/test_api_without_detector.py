@@ -45,7 +45,7 @@ def test_it_is_told_and_the_service_is_ready(client: httpx.Client, image: dict[s
 
 def test_pictures_are_indexed_and_found_without_objects(client: httpx.Client, image: dict[str, Any]) -> None:
     assert image["objects"] == []
-    assert client.get("/v1/labels").json() == {"labels": []}
+    assert client.post("/v1/facets", json={"fields": ["labels"]}).json() == {"facets": {"labels": []}}
     expected: dict[str, list[str]] = {"images": [image["id"]], "objects": [], "any": [image["id"]]}
     for target, ids in expected.items():
         files = {"file": encoded(picture("chelsea"))}

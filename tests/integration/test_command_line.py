@@ -99,6 +99,13 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
     page = json.loads(command("list", "--json", "--filter", among)[1])
     assert (page["total"], page["next_cursor"], len(page["items"])) == (1, None, 1)
 
+    code, output, _ = command("facets", "media_type", "labels", "--filter", among)
+    assert (code, output.split()[:4]) == (0, ["media_type", "Pictures", "─" * 22, "image/jpeg"])
+    assert json.loads(command("facets", "media_type", "--json")[1]) == {
+        "facets": {"media_type": [{"value": "image/jpeg", "images": 3}]}
+    }
+    code, _, errors = command("facets", "metadata.brand")
+    assert (code, "The values of metadata.brand are not counted" in errors) == (2, True)
     code, output, _ = command("show", HAT, "--original", tmp_path / "original.jpg")
     assert (code, "hat-01.jpg" in output, "400 x 711" in output) == (0, True, True)
     assert (tmp_path / "original.jpg").read_bytes() == a_photo("hat-01.jpg")

@@ -42,6 +42,7 @@ from domain.images import ImageId
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from tests.builders import a_query, a_space, an_embedding, an_id, an_image
+from tests.contracts.repository_cases import DECLARED
 from tests.contracts.similarity_repository import SimilarityRepositoryContract
 from tests.eventually import eventually
 from tests.repositories import embedded_repository
@@ -50,7 +51,7 @@ from tests.repositories import embedded_repository
 class TestContract(SimilarityRepositoryContract):
     @pytest.fixture
     def fresh(self, tmp_path: Path) -> SimilarityRepository:
-        indexed = {"brand": MetadataType.KEYWORD, "a.b": MetadataType.FLOAT, "n": MetadataType.INTEGER}
+        indexed = DECLARED | {"a.b": MetadataType.FLOAT}
         return embedded_repository(tmp_path / "index", indexed_metadata=indexed)
 
 
@@ -430,7 +431,7 @@ class TestDeadlines:
             lambda repository: repository.nearest(a_query(an_embedding(1), limit=1)),
             lambda repository: repository.nearest_objects(a_query(an_embedding(1), limit=1)),
             lambda repository: repository.count(),
-            lambda repository: repository.label_counts(),
+            lambda repository: repository.facet(Field("labels"), MetadataType.KEYWORD),
             lambda repository: repository.orphaned_objects(),
             lambda repository: repository.status(),
         ],

@@ -17,6 +17,7 @@ from domain.errors import ConfigurationError, EmbeddingSpaceError, RepositoryUna
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from tests.builders import a_query, an_embedding, an_id, an_image, an_object
+from tests.contracts.repository_cases import DECLARED
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract, where
 from tests.disturbed_qdrant import stretched, without_collections
 from tests.eventually import eventually
@@ -88,17 +89,17 @@ class TestOverGrpc(SimilarityRepositoryContract):
 
     @pytest.fixture
     def fresh(self, connect: Connect) -> SimilarityRepository:
-        return connect(indexed_metadata=INDEXED)
+        return connect(indexed_metadata=DECLARED | INDEXED)
 
 
 class TestOverRest(SimilarityRepositoryContract):
-    """Without payload indexes on metadata, and without quantization."""
+    """With few payload indexes on metadata, and without quantization."""
 
     score_tolerance = 1e-4
 
     @pytest.fixture
     def fresh(self, connect: Connect) -> SimilarityRepository:
-        return connect(prefer_grpc=False, quantization="none", on_disk_vectors=False)
+        return connect(prefer_grpc=False, quantization="none", on_disk_vectors=False, indexed_metadata=DECLARED)
 
 
 async def test_the_collection_tells_its_space_and_has_its_indexes(

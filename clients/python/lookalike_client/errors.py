@@ -114,11 +114,3 @@ def problem_of(response: httpx.Response) -> Problem:
     except ValidationError:
         detail = f"{response.status_code} {response.reason_phrase}".strip()
         return Problem(status=response.status_code, code="", detail=detail)
-
-
-def retry_after(response: httpx.Response) -> float:
-    """Seconds that the service asks to wait; 0 where it does not say."""
-    try:
-        return max(0.0, float(response.headers.get("Retry-After", 0)))
-    except ValueError:
-        return 0.0

@@ -128,17 +128,17 @@ class Embedding(Answer):
     embedding: list[float]
 
 
-class LabelCount(Answer):
-    """A label, and how many images show it."""
+class FacetCount(Answer):
+    """A value, and how many images have it."""
 
-    label: str
+    value: str | int | bool
     images: int
 
 
-class Labels(Answer):
-    """Labels, most frequent first."""
+class Facets(Answer):
+    """The values of each field, most frequent first."""
 
-    labels: list[LabelCount]
+    facets: Mapping[str, list[FacetCount]]
 
 
 class Model(Answer):
@@ -176,6 +176,22 @@ class Models(Answer):
     encoder: Encoder
     detector: Model | None
     repository: Repository
+
+
+class Edited(Answer):
+    """What became of one image whose metadata was to be changed."""
+
+    id: UUID
+    status: Literal["updated", "failed"]
+    problem: "Problem | None" = None
+
+
+class EditedMany(Answer):
+    """What became of each image, in the order sent."""
+
+    results: list[Edited]
+    updated: int
+    failed: int
 
 
 class Problem(Answer):

@@ -2,12 +2,10 @@
 
 import json
 import os
-import random
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from http import HTTPStatus
-from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,16 +14,18 @@ import httpx
 from pydantic import ValidationError
 
 from lookalike_client import _thread_runtime as runtime
-from lookalike_client.errors import LookalikeError, NoServiceError, ServiceError, error_of, problem_of, retry_after
+from lookalike_client.errors import NoServiceError, ServiceError, error_of, problem_of
 from lookalike_client.forms import Field, Form
 from lookalike_client.models import (
     Answer,
     Detections,
+    Edited,
+    EditedMany,
     Embedding,
+    FacetCount,
+    Facets,
     Image,
     ImagePage,
-    LabelCount,
-    Labels,
     MetadataValue,
     Models,
     SearchResult,
@@ -33,15 +33,12 @@ from lookalike_client.models import (
 )
 from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
 from lookalike_client.pictures import NewPicture, Picture, SentFile, batches, read_all, read_picture
+from lookalike_client.retries import TRY_AGAIN, asked_pause, pauses
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Filter = Mapping[str, Any]
+EDITS_AT_ONCE = 1000
 Region = tuple[float, float, float, float]
-
-TRY_AGAIN = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-"""Seconds between attempts: doubled each time, unless the service says how long to wait."""
 
 
 class Lookalike:
@@ -174,6 +171,22 @@ class Lookalike:
         response = self._answered("PATCH", f"/v1/images/{id}", json={"metadata": metadata})
         return self._parsed(response, Image)
 
+    def edit_many(self, patches: Iterable[tuple[UUID | str, Mapping[str, MetadataValue | None]]]) -> list[Edited]:
+        """Change the metadata of many images, each by a patch as in `edit`; what became of each, in order."""
+        items = [{"id": str(id_), "metadata": patch} for id_, patch in patches]
+        edited: list[Edited] = []
+        for first in range(0, len(items), EDITS_AT_ONCE):
+            body = {"items": items[first : first + EDITS_AT_ONCE]}
+            response = self._answered("POST", "/v1/images/metadata", json=body)
+            edited += self._parsed(response, EditedMany).results
+        return edited
+
+    def edit_matching(self, filter: Filter, metadata: Mapping[str, MetadataValue | None]) -> int:  # noqa: A002
+        """Change the metadata of all images that match, by one patch; how many those were."""
+        body = {"filter": filter, "metadata": metadata}
+        updated: int = (self._answered("POST", "/v1/images/metadata", json=body)).json()["updated"]
+        return updated
+
     def delete(self, id: UUID | str) -> None:  # noqa: A002
         """Remove an image, its objects and its files. Raises NotFoundError."""
         self._answered("DELETE", f"/v1/images/{id}")
@@ -191,9 +204,19 @@ class Lookalike:
         """A small upright JPEG. Raises NotFoundError."""
         return (self._answered("GET", f"/v1/images/{id}/thumbnail")).content
 
-    def labels(self, *, filter: Filter | None = None) -> list[LabelCount]:  # noqa: A002
-        """Labels of detected objects, most frequent first."""
-        return (self._get("/v1/labels", Labels, filter=_json(filter))).labels
+    def facets(
+        self,
+        fields: Sequence[str],
+        *,
+        filter: Filter | None = None,  # noqa: A002
+        limit: int = 100,
+    ) -> Mapping[str, list[FacetCount]]:
+        """The values of fields with how many images have each: the `limit` most frequent of each field.
+
+        Fields are `labels`, `media_type` and metadata keys that the service declares as keyword, integer or bool.
+        """
+        body = {"fields": list(fields), "filter": filter, "limit": limit}
+        return self._parsed(self._answered("POST", "/v1/facets", json=body), Facets).facets
 
     def search(
         self,
@@ -349,26 +372,20 @@ class Lookalike:
 
     def _answered(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
         """The answer to a request that succeeds, perhaps not at once. Raises NoServiceError, ServiceError."""
-        pause = FIRST_PAUSE
-        for attempt in count():
-            failure: LookalikeError
-            # Not twice the same: clients that were turned away together would come back together.
-            wait = pause * random.uniform(0.5, 1)  # noqa: S311
+        for attempt, pause in enumerate(pauses()):
             try:
                 response = self._once(method, path, form=form, **request)
-            except NoServiceError as error:
-                failure = error
+            except NoServiceError:
+                if attempt == self._retries:
+                    raise
+                wait = pause
             else:
                 if response.is_success:
                     return response
-                failure = error_of(problem_of(response))
-                if response.status_code not in TRY_AGAIN:
-                    raise failure
-                wait = retry_after(response) or wait
-            if attempt == self._retries:
-                raise failure
-            runtime.sleep(min(wait, LONGEST_PAUSE))
-            pause *= 2
+                if response.status_code not in TRY_AGAIN or attempt == self._retries:
+                    raise error_of(problem_of(response))
+                wait = asked_pause(response) or pause
+            runtime.sleep(wait)
         raise AssertionError
 
     def _once(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401

@@ -21,7 +21,6 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from adapters.decoding.colour import WHITE, to_srgb
 from adapters.decoding.formats import (
-    MAX_EXIF,
     MAX_RUN_LENGTH_PIXELS,
     ImageFormat,
     check_structure,
@@ -30,6 +29,7 @@ from adapters.decoding.formats import (
     is_run_length_encoded,
     webp_canvas,
 )
+from adapters.decoding.orientation import turn_of, upright_size
 from domain.errors import ImageTooLargeError, ImageUnreadableError, LookalikeError, UnsupportedImageError
 from domain.geometry import BoundingBox
 from domain.ports.image_decoder import DecodedImage
@@ -48,18 +48,6 @@ _OPENERS: dict[ImageFormat, Opener] = {
 }
 """Each format's own reader rather than `Image.open`: that tries every format it knows, and applies a size limit which
 is a global of Pillow's and warns or fails where ours would not."""
-
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes a picture of each EXIF orientation upright (1, and anything undefined, is upright)."""
 
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
 """How far apart neighbouring greys of 2 and 4 bits are once they have 8."""
@@ -196,8 +184,8 @@ def _raster(image: ImageFile.ImageFile, header_size: tuple[int, int], region: Bo
     image.load()
     # Some of the other formats have another size than the header said, or turn upright as they load.
     full_size = header_size if isinstance(image, JpegImageFile) else image.size
-    turn = _turn(image)
-    width, height = _upright(full_size, turn)
+    turn = turn_of(image)
+    width, height = upright_size(full_size, turn)
     if region is not None:
         region.clipped(width, height)  # raises where it lies outside
 
@@ -214,36 +202,11 @@ def _draft(image: JpegImageFile, sufficient_side: int, region: BoundingBox | Non
     width, height = image.size
     shorter: float = min(width, height)
     if region is not None:
-        part = region.clipped(*_upright(image.size, _turn(image)))
+        part = region.clipped(*upright_size(image.size, turn_of(image)))
         shorter = min(part.width, part.height)
     scale = next((scale for scale in (8, 4, 2) if shorter / scale >= max(sufficient_side, 1)), None)
     if scale is not None:
         image.draft(None, (width // scale, height // scale))
-
-
-def _turn(image: ImageFile.ImageFile) -> Image.Transpose | None:
-    """What makes the picture upright, by the EXIF that has been read so far; broken EXIF says nothing.
-
-    TIFF, and HEIC's own rotation, are turned upright by their readers, which leave no orientation here.
-    """
-    exif, stored = Image.Exif(), image.info.get("exif") or b""
-    if len(stored) > MAX_EXIF:
-        return None
-    try:
-        exif.load(stored)
-        return _TURNS.get(exif.get(_ORIENTATION, 1))
-    except Exception:  # the same variety as for pictures
-        return None
-
-
-def _upright(size: tuple[int, int], turn: Image.Transpose | None) -> tuple[int, int]:
-    sideways = (
-        Image.Transpose.TRANSPOSE,
-        Image.Transpose.ROTATE_270,
-        Image.Transpose.TRANSVERSE,
-        Image.Transpose.ROTATE_90,
-    )
-    return (size[1], size[0]) if turn in sideways else size
 
 
 def _scale_colour_key(image: PngImageFile) -> None:

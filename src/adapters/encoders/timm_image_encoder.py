@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
+from adapters.encoders.batch_size import torch_batch
 from adapters.encoders.encoding_pipeline import EncodingPipeline, LoadedEncoder, PipelineImageEncoder
 from adapters.encoders.exported_model import ExportedModel, packaged_names
 from adapters.encoders.golden_pictures import check_parity, golden_pictures
@@ -19,11 +20,6 @@ from domain.errors import ModelError
 from domain.models import ModelDescription
 
 Precision = Literal["auto", "f32", "bf16"]
-
-CPU_BATCH = 8
-"""On the CPU, eager torch gains little above 8, and loses at 32, where every layer's memory goes back to the system."""
-
-CUDA_BATCH = 32
 
 
 class TimmImageEncoder(PipelineImageEncoder):
@@ -59,7 +55,7 @@ class TimmImageEncoder(PipelineImageEncoder):
             preprocessing=model.preprocessing,
             dimension=model.features.dimension,
             infer=runner,
-            batch=CPU_BATCH if device.type == "cpu" else CUDA_BATCH,
+            batch=torch_batch(device.type),
             name="timm-encoder",
         )
         description = ModelDescription(

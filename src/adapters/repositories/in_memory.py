@@ -16,9 +16,9 @@ from typing_extensions import override
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, ImageNotFoundError
-from domain.filters import EVERYTHING, Filter
-from domain.images import Cursor, DetectedObject, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
-from domain.metadata import Metadata
+from domain.filters import EVERYTHING, Field, Filter, Scalar
+from domain.images import Cursor, DetectedObject, ImageId, ImagePage, ImageRecord, IndexedImage, Match
+from domain.metadata import Metadata, MetadataType
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository, check_space
 from domain.search import NearestQuery
@@ -152,8 +152,13 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @override
     @_in_turn
-    def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
-        return Counter(label for record in self._matching(where) for label in record.labels)
+    def facet(self, field: Field, type_: MetadataType, where: Filter = EVERYTHING) -> Mapping[Scalar, int]:
+        counts: Counter[Scalar] = Counter()
+        for record in self._matching(where):
+            stored = field.value_of(record)
+            values: Sequence[Any] = stored if isinstance(stored, list) else [stored]
+            counts.update({value for value in values if type_.accepts(value)})
+        return counts
 
     def _matching(self, where: Filter) -> Sequence[ImageRecord]:
         return [image.record for image in self._images.values() if where.matches(image.record)]

@@ -83,7 +83,7 @@ _INDEX = dict.fromkeys(("upsert", "set_metadata", "delete", "sweep_objects"), St
 _INDEX |= dict.fromkeys(
     (
         *("get", "embeddings", "object_embeddings", "list", "nearest", "nearest_objects"),
-        *("count", "label_counts", "orphaned_objects"),
+        *("count", "facet", "orphaned_objects"),
     ),
     StageName.INDEX_READ,
 )

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import EmbeddingSpaceError, Remedy
-from domain.filters import EVERYTHING, Filter
-from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
-from domain.metadata import Metadata
+from domain.filters import EVERYTHING, Field, Filter, Scalar
+from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, Match
+from domain.metadata import Metadata, MetadataType
 from domain.models import RepositoryStatus
 from domain.search import NearestQuery
 
@@ -115,8 +115,12 @@ class SimilarityRepository(Protocol):
         """How many images match, exactly."""
 
     @abstractmethod
-    async def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
-        """For each object label among the matching images, how many of them show it, exactly."""
+    async def facet(self, field: Field, type_: MetadataType, where: Filter = EVERYTHING) -> Mapping[Scalar, int]:
+        """How many of the matching images have each value of a field, exactly; an array has each of its values once.
+
+        The field is `labels`, `media_type` or a metadata key that is declared as `type_`: a keyword, an integer or a
+        bool. Values of other types are not counted.
+        """
 
     @abstractmethod
     async def orphaned_objects(self) -> Mapping[ImageId, int]:

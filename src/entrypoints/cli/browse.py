@@ -1,4 +1,4 @@
-"""`lookalike list`, `show` and `delete`. No model is loaded for them."""
+"""`lookalike list`, `show`, `facets` and `delete`. No model is loaded for them."""
 
 import asyncio
 import sys
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("list")(list_images)
     app.command()(show)
+    app.command()(facets)
     app.command()(delete)
 
 
@@ -85,6 +86,45 @@ def show(
     if original is not None and content is not None:
         with original.open("xb") as file:  # never over another
             file.write(content)
+
+
+def facets(
+    fields: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FIELD",
+            help="labels, media_type, or a metadata key that LOOKALIKE_REPOSITORY__INDEXED_METADATA declares as "
+            "keyword, integer or bool, such as metadata.brand.",
+        ),
+    ],
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many values of each to show at most.")] = 20,
+    where: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what the API answers.")] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Count how many pictures have each value of a field, the most frequent first.
+
+    Example: [bold]lookalike facets labels metadata.brand[/]
+    """
+    from entrypoints.cli.deployment import open_index
+    from entrypoints.cli.service import checked_filter, connect
+    from entrypoints.cli.tables import print_table
+    from lookalike_client.models import Facets
+
+    among = None if where is None else checked_filter(where)
+
+    async def fetch() -> Facets:
+        async with connect(url, api_key, open_index()) as client:
+            return Facets(facets=await client.facets(fields, filter=among, limit=limit))
+
+    found = asyncio.run(fetch())
+    if json:
+        print(found.model_dump_json(indent=2))
+        return
+    for field, counts in found.facets.items():
+        rows = [[str(each.value), f"{each.images:,}"] for each in counts]
+        print_table([field, "Pictures"], rows, right_aligned={"Pictures"})
 
 
 def delete(

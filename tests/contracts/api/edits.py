@@ -130,3 +130,50 @@ class EditsContract(Deployed):
         image = album.add()
         assert_problem(client.post("/v1/images/delete", json=body), 422)
         assert client.get(f"/v1/images/{image['id']}").status_code == 200
+
+    def test_many_are_edited_at_once(self, client: httpx.Client, album: Album) -> None:
+        first, second = album.add(brand="acme", price=1), album.add(brand="acme")
+        unknown = str(uuid4())
+        items = [
+            {"id": first["id"], "metadata": {"price": 2.5, "brand": None}},
+            {"id": unknown, "metadata": {"price": 2.5}},
+            {"id": second["id"], "metadata": {"price": {"eur": 1}}},
+        ]
+
+        response = client.post("/v1/images/metadata", json={"items": items})
+
+        assert response.status_code == 207
+        body = response.json()
+        assert (body["updated"], body["failed"]) == (1, 2)
+        assert [result["id"] for result in body["results"]] == [item["id"] for item in items]
+        assert [result["status"] for result in body["results"]] == ["updated", "failed", "failed"]
+        codes = [result.get("problem", {}).get("code") for result in body["results"]]
+        assert codes == [None, "image_not_found", "invalid_metadata"]
+        assert client.get(first["links"]["self"]).json()["metadata"] == {"mark": album.mark, "price": 2.5}
+        assert client.get(second["links"]["self"]).json() == second
+
+    def test_all_that_match_are_edited(self, client: httpx.Client, album: Album) -> None:
+        image, other = album.add(brand="acme"), album.add(brand="zara")
+        where = json.loads(album.filter({"field": "metadata.brand", "eq": "acme"}))
+        response = client.post("/v1/images/metadata", json={"filter": where, "metadata": {"brand": "ACME", "new": 1}})
+        assert (response.status_code, response.json()) == (200, {"updated": 1})
+        assert client.get(image["links"]["self"]).json()["metadata"] == {"mark": album.mark, "brand": "ACME", "new": 1}
+        assert client.get(other["links"]["self"]).json() == other
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"items": []},
+            {"items": [{"id": "hat.jpg", "metadata": {}}]},
+            {"items": [{"metadata": {}}]},
+            {"metadata": {}},
+            {"filter": {"all": [{"field": "width", "gte": 1}]}},
+            {"items": [{"id": str(uuid4()), "metadata": {}}], "filter": {"all": []}, "metadata": {}},
+            {"items": [{"id": str(uuid4()), "metadata": {}}] * 1001},
+        ],
+        ids=["nothing", "no items", "no id", "neither", "no filter", "no patch", "both", "too many"],
+    )
+    def test_edits_that_are_neither_are_refused(self, client: httpx.Client, body: dict[str, Any]) -> None:
+        assert_problem(client.post("/v1/images/metadata", json=body), 422)
+        assert_problem(client.post("/v1/images/metadata", json={"filter": {"all": []}, "metadata": {}}), 422)

@@ -37,6 +37,8 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "range": ({"all": [m("price", gte=10, lt=19.5)]}, {"a"}),
     "open range": ({"all": [m("price", gt=10)]}, {"b"}),
     "closed range": ({"all": [m("price", gt=9.5, lte=19.5)]}, {"a", "b"}),
+    "times": ({"all": [m("taken", gte="2026-01-31T17:30:00+05:30", lt="2026-01-31T12:00:00.000001Z")]}, {"c"}),
+    "times, none": ({"none": [m("taken", gt="2026-01-31T12:00:00Z")]}, {"a", "b", "c", "d"}),
     "array contains": ({"all": [m("tags", eq="red")]}, {"a", "c"}),
     "array contains one of": ({"all": [m("tags", **{"in": ["blue", "green"]})]}, {"a", "b"}),
     "exists": ({"all": [m("tags", exists=True)]}, {"a", "b", "c", "d"}),
@@ -115,7 +117,9 @@ class FiltersContract(Deployed):
                 sale=False,
                 tags=["green"],
             ),
-            "c": album.add(a_picture(3, width=130, height=80), "c.png", brand="ACME", tags=["red"]),
+            "c": album.add(
+                a_picture(3, width=130, height=80), "c.png", brand="ACME", tags=["red"], taken="2026-01-31T12:00:00Z"
+            ),
             "d": album.add(a_picture(4, width=131, height=100), "d.png", price="10", tags=[], **{"size.eu": 42}),
         }
         return album, {image["id"]: name for name, image in images.items()}

@@ -203,5 +203,6 @@ class ImagesContract(Deployed):
         assert_problem(client.get(f"/v1/images/hat-01.jpg{path}"), 404)
 
     def test_without_objects_there_are_no_labels(self, client: httpx.Client, album: Album) -> None:
-        response = client.get("/v1/labels", params={"filter": album.filter()})
-        assert (response.status_code, response.json()) == (200, {"labels": []})
+        body = {"fields": ["labels", "media_type"], "filter": json.loads(album.filter())}
+        response = client.post("/v1/facets", json=body)
+        assert (response.status_code, response.json()) == (200, {"facets": {"labels": [], "media_type": []}})

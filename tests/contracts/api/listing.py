@@ -1,12 +1,12 @@
 """GET /v1/images."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.contracts.api.conformance import assert_invalid
+from tests.contracts.api.conformance import assert_invalid, assert_problem
 from tests.contracts.api.deployed import Album, Deployed
 
 
@@ -84,6 +84,21 @@ class ListingContract(Deployed):
     def test_bad_parameters_are_named(self, client: httpx.Client, name: str, value: str) -> None:
         assert_invalid(client.get("/v1/images", params={name: value}), name)
 
-    def test_labels_refuse_what_they_do_not_know(self, client: httpx.Client) -> None:
-        assert_invalid(client.get("/v1/labels", params={"limit": 1}), "limit")
-        assert_invalid(client.get("/v1/labels", params={"filter": json.dumps({"all": {}})}), "filter")
+    @pytest.mark.parametrize(
+        ("body", "place"),
+        [
+            ({}, "fields"),
+            ({"fields": []}, "fields"),
+            ({"fields": ["labels"] * 17}, "fields"),
+            ({"fields": ["labels"], "limit": 0}, "limit"),
+            ({"fields": ["labels"], "filter": {"all": {}}}, "filter"),
+            ({"fields": ["labels"], "cursor": "x"}, "cursor"),
+        ],
+    )
+    def test_facets_refuse_what_they_do_not_know(self, client: httpx.Client, body: dict[str, Any], place: str) -> None:
+        assert_invalid(client.post("/v1/facets", json=body), place)
+
+    @pytest.mark.parametrize("field", ["metadata.undeclared", "filename", "width", "labels ", ""])
+    def test_facets_of_what_is_not_declared_are_refused(self, client: httpx.Client, field: str) -> None:
+        answer = client.post("/v1/facets", json={"fields": ["labels", field]})
+        assert_problem(answer, 422, "invalid_filter", says="labels, media_type are")

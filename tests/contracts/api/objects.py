@@ -44,6 +44,13 @@ def overlap(box: Box, other: BoundingBox) -> float:
     return shared / (area + other.width * other.height - shared)
 
 
+def labels(client: httpx.Client, where: str | None = None, **options: Any) -> list[dict[str, Any]]:
+    """Detected labels with how many images show each."""
+    body = {"fields": ["labels"], "filter": where and json.loads(where), **options}
+    found: list[dict[str, Any]] = client.post("/v1/facets", json=body).json()["facets"]["labels"]
+    return found
+
+
 class ObjectsContract(Deployed):
     @pytest.fixture(scope="class")
     @classmethod
@@ -129,9 +136,9 @@ class ObjectsContract(Deployed):
         assert_invalid(client.post("/v1/detections", files={"file": album.picture()}, data=twice), "score_threshold")
 
     def test_nothing_detected_is_stored(self, client: httpx.Client) -> None:
-        before = client.get("/v1/images").json()["total"], client.get("/v1/labels").json()
+        before = client.get("/v1/images").json()["total"], labels(client)
         self.detect(client, encoded(picture("rocket")))
-        assert (client.get("/v1/images").json()["total"], client.get("/v1/labels").json()) == before
+        assert (client.get("/v1/images").json()["total"], labels(client)) == before
 
     def test_the_detector_is_told(self, client: httpx.Client, gallery: tuple[Album, Images]) -> None:
         body = client.get("/v1/models").json()
@@ -163,16 +170,18 @@ class ObjectsContract(Deployed):
 
     def test_labels_are_counted_by_images(self, client: httpx.Client, gallery: tuple[Album, Images]) -> None:
         album, images = gallery
-        body = client.get("/v1/labels", params={"filter": album.filter()}).json()
-        counts = {each["label"]: each["images"] for each in body["labels"]}
+        found = labels(client, album.filter())
+        counts = {each["value"]: each["images"] for each in found}
         for label, count in counts.items():
             assert count == sum(any(each["label"] == label for each in image["objects"]) for image in images.values())
         assert (counts["cat"], counts["cup"], counts["motorcycle"]) == (2, 2, 1)
-        assert [each["images"] for each in body["labels"]] == sorted(counts.values(), reverse=True)
+        assert [each["images"] for each in found] == sorted(counts.values(), reverse=True)
         narrow = album.filter({"field": "labels", "eq": "motorcycle"})
-        only = client.get("/v1/labels", params={"filter": narrow}).json()["labels"]
-        assert {"label": "motorcycle", "images": 1} in only
-        assert "cat" not in {each["label"] for each in only}
+        only = labels(client, narrow)
+        assert {"value": "motorcycle", "images": 1} in only
+        assert "cat" not in {each["value"] for each in only}
+        [most_frequent] = labels(client, album.filter(), limit=1)
+        assert most_frequent == found[0]
 
     @pytest.mark.parametrize(
         ("parts", "names"),
@@ -333,4 +342,4 @@ class ObjectsContract(Deployed):
 
         assert client.delete(image["links"]["self"]).status_code == 204
         assert album.search(content, target="objects")["matches"] == []
-        assert client.get("/v1/labels", params={"filter": album.filter()}).json() == {"labels": []}
+        assert labels(client, album.filter()) == []

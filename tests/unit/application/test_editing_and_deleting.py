@@ -51,7 +51,7 @@ async def test_all_that_match_are_deleted_over_many_pages(workshop: Workshop) ->
     ("where", "says"),
     [
         (Filter(), "names nothing"),
-        (Filter(none=(AnyOf(Field("labels"), ()),)), "labels with an empty `in`.*would delete everything"),
+        (Filter(none=(AnyOf(Field("labels"), ()),)), "labels with an empty `in`.*would mean everything"),
         (Filter(all=ACME.all, any=(AnyOf(Field("metadata.price"), ()),)), "metadata.price with an empty `in`"),
     ],
 )
@@ -120,3 +120,56 @@ async def test_nothing_is_deleted_for_who_waits_no_more_when_a_pause_ends(worksh
         with within(Deadline(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
             await delete.one(id_of(b"hat"))
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
+
+
+async def test_a_declared_key_takes_its_type_alone(workshop: Workshop) -> None:
+    [wrong, right] = await workshop.index(
+        an_upload(b"hat", metadata={"price": "cheap"}), an_upload(b"cap", metadata={"price": 5, "note": 1})
+    )
+    assert isinstance(wrong.error, InvalidMetadataError)
+    assert "metadata.price is declared as float: it takes a number, not 'cheap'" in str(wrong.error)
+    assert (wrong.status, right.status) == ("failed", "created")
+    for patch in ({"price": True}, {"taken_at": "yesterday"}):
+        with pytest.raises(InvalidMetadataError, match="is declared as"):
+            await workshop.edit(id_of(b"cap"), patch)
+    edited = await workshop.edit(id_of(b"cap"), {"price": None, "taken_at": "2026-01-31T12:00:00Z", "note": "x"})
+    assert edited.metadata == {"note": "x", "taken_at": "2026-01-31T12:00:00Z"}
+
+
+async def test_a_value_from_before_its_key_was_declared_does_not_hinder_other_edits(workshop: Workshop) -> None:
+    await workshop.index(b"hat")
+    await workshop.repository.set_metadata(id_of(b"hat"), {"price": "cheap", "note": 1})
+    assert (await workshop.edit(id_of(b"hat"), {"note": 2})).metadata == {"price": "cheap", "note": 2}
+
+
+async def test_many_are_edited_and_each_that_cannot_be_is_told(workshop: Workshop) -> None:
+    await workshop.index(*(f"hat {number}".encode() for number in range(450)))
+    ids = [id_of(f"hat {number}".encode()) for number in range(450)]
+    patches = [(id_, {"price": number}) for number, id_ in enumerate(ids)]
+    patches[3] = (id_of(b"unknown"), {"price": 3})
+    patches[5] = (ids[5], {"price": "cheap"})
+    patches.append((ids[7], {"price": 7.5, "note": 1}))
+    patches.append((ids[7], {"note": None}))
+
+    outcomes = await workshop.edit.many(patches)
+
+    assert [outcome.id for outcome in outcomes] == [id_ for id_, _ in patches]
+    failed = {place: type(outcome.error) for place, outcome in enumerate(outcomes) if outcome.error is not None}
+    assert (len(outcomes), failed) == (452, {3: ImageNotFoundError, 5: InvalidMetadataError})
+    records = await workshop.repository.get(ids)
+    expected = {id_: {"price": number} for number, id_ in enumerate(ids)}
+    expected |= {ids[3]: {}, ids[5]: {}, ids[7]: {"price": 7.5}}
+    assert {id_: record.metadata for id_, record in records.items()} == expected
+
+
+async def test_all_that_match_are_edited_though_they_match_no_more(workshop: Workshop) -> None:
+    await workshop.index(*(an_upload(f"acme {n}".encode(), metadata={"brand": "acme"}) for n in range(450)))
+    await workshop.index(b"other")
+    assert await workshop.edit.matching(ACME, {"brand": "zara"}) == 450
+    assert await workshop.edit.matching(ACME, {"brand": "zara"}) == 0
+    brands = [record.metadata.get("brand") for record in await records_of(workshop.repository)]
+    assert (brands.count("zara"), brands.count(None)) == (450, 1)
+    with pytest.raises(InvalidFilterError, match="names nothing"):
+        await workshop.edit.matching(Filter(), {"brand": "x"})
+    with pytest.raises(InvalidMetadataError):
+        await workshop.edit.matching(Filter(all=(AnyOf(Field("metadata.brand"), ("zara",)),)), {"price": "cheap"})

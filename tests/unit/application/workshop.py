@@ -7,7 +7,7 @@ from application.index_images import IndexImages, IndexOutcome, Upload
 from application.keyed_locks import KeyedLocks
 from domain.embeddings import EmbeddingSpace
 from domain.images import ContentHash, CreationClock, ImageId
-from domain.metadata import Metadata
+from domain.metadata import Metadata, MetadataType
 from domain.objects import ObjectPolicy
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails, Journal, JournalledRepository
 
@@ -21,6 +21,10 @@ def an_upload(content: bytes, filename: str = "a.png", metadata: Metadata | None
         return content
 
     return Upload(filename=filename, read=read, metadata=metadata)
+
+
+TYPES = {"price": MetadataType.FLOAT, "taken_at": MetadataType.DATETIME}
+"""What the deployment declares of metadata."""
 
 
 class Workshop:
@@ -43,9 +47,10 @@ class Workshop:
             repository=self.repository,
             clock=CreationClock(),
             locks=self.locks,
+            types=TYPES,
         )
         self.delete = DeleteImages(repository=self.repository, store=self.store, locks=self.locks)
-        self.edit = EditMetadata(repository=self.repository, locks=self.locks)
+        self.edit = EditMetadata(repository=self.repository, locks=self.locks, types=TYPES)
 
     async def open(self) -> "Workshop":
         await self.encoder.open()

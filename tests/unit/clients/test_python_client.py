@@ -23,8 +23,8 @@ from entrypoints.http.contract import image_schemas as images
 from entrypoints.http.contract import model_schemas as models
 from entrypoints.http.contract import search_schemas as search
 from lookalike_client import _asyncio_runtime, _thread_runtime, pictures
-from lookalike_client.asynchronous import LONGEST_PAUSE
 from lookalike_client.outcomes import BatchAnswer, BatchItem
+from lookalike_client.retries import LONGEST_PAUSE
 
 Answer = httpx.Response | Exception
 
@@ -142,7 +142,8 @@ def test_both_faces_are_one_source() -> None:
         (images.ImagePageOut, lookalike_client.ImagePage),
         (images.ObjectOut, lookalike_client.DetectedObject),
         (images.BoxOut, lookalike_client.Box),
-        (images.LabelCountOut, lookalike_client.LabelCount),
+        (images.FacetCountOut, lookalike_client.FacetCount),
+        (images.EditedOut, lookalike_client.Edited),
         (search.SearchResultOut, lookalike_client.SearchResult),
         (search.QueryOut, lookalike_client.Query),
         (search.MatchOut, lookalike_client.Match),

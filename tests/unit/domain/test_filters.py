@@ -7,7 +7,16 @@ from tests.builders import EPOCH, a_record, an_object
 
 RECORD = a_record(
     1,
-    metadata={"brand": "acme", "price": 10, "ratio": 0.5, "sale": True, "tags": ["red", "1"], "none": [], "empty": ""},
+    metadata={
+        "brand": "acme",
+        "price": 10,
+        "ratio": 0.5,
+        "sale": True,
+        "tags": ["red", "1"],
+        "none": [],
+        "empty": "",
+        "taken_at": "2026-01-01T05:30:00+05:30",
+    },
     objects=(an_object("dog"), an_object("dog"), an_object("cat")),
 )
 
@@ -17,6 +26,7 @@ def m(key: str) -> Field:
 
 
 HOLD: list[Condition] = [
+    InRange(field=m("taken_at"), gte=EPOCH, lte=EPOCH),
     AnyOf(m("brand"), ("acme",)),
     AnyOf(m("brand"), ("x", "acme")),
     AnyOf(m("price"), (10.0,)),
@@ -49,6 +59,10 @@ FAIL: list[Condition] = [
     AnyOf(m("absent"), ("",)),
     AnyOf(Field("labels"), ("Dog",)),
     InRange(field=m("price"), gt=10),
+    InRange(field=m("taken_at"), gt=EPOCH),
+    InRange(field=m("taken_at"), gte=0),
+    InRange(field=m("brand"), gte=EPOCH),
+    InRange(field=m("price"), gte=EPOCH),
     InRange(field=m("price"), gte=20, lt=5),
     InRange(field=m("sale"), gte=0),
     InRange(field=m("brand"), gte=0),

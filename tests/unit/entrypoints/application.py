@@ -20,9 +20,8 @@ from tests.fakes import FakeDetector, FakeEncoder, JournalledRepository
 
 
 def an_app(directory: Path, **sections: Any) -> FastAPI:
-    app = create_app(
-        Settings(data_dir=directory, repository={"backend": "memory"}, storage={"reserve_bytes": 0}, **sections)
-    )
+    fixed: dict[str, Any] = {"repository": {"backend": "memory"}, "storage": {"reserve_bytes": 0}}
+    app = create_app(Settings(data_dir=directory, **(fixed | sections)))
     app.state.container.chosen_encoder.override(providers.Object(FakeEncoder()))
     app.state.container.chosen_detector.override(providers.Object(FakeDetector()))
     app.state.container.chosen_repository.override(providers.Object(JournalledRepository()))

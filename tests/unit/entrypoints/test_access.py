@@ -63,7 +63,7 @@ async def test_without_a_visitor_of_the_page_there_is_no_secret_to_keep(tmp_path
     async with serving(closed_app(tmp_path)) as client:
         await client.get("/")
         await client.get("/session")
-        assert (await client.get("/v1/labels", headers=bearer(READ))).status_code == 200
+        assert (await client.get("/v1/images", headers=bearer(READ))).status_code == 200
         assert not (tmp_path / SECRET_FILE).exists()
         await client.post("/session", headers=bearer(READ))
         assert (tmp_path / SECRET_FILE).exists()
@@ -84,7 +84,7 @@ async def test_a_hash_in_the_settings_opens_nothing(tmp_path: Path) -> None:
 
 async def test_one_too_many_is_told_when_to_come_again(tmp_path: Path) -> None:
     async with serving(an_app(tmp_path, limits={"per_address": "2/hour"})) as client:
-        answers = [await client.get("/v1/labels") for _ in range(3)]
+        answers = [await client.get("/v1/images") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[2].headers["content-type"] == "application/problem+json"
         assert 3590 <= int(answers[2].headers["retry-after"]) <= 3600
@@ -99,38 +99,38 @@ async def test_one_too_many_is_told_when_to_come_again(tmp_path: Path) -> None:
 async def test_each_key_has_its_own_count_by_header_or_cookie(tmp_path: Path) -> None:
     async with serving(closed_app(tmp_path, limits={"per_key": "2/hour"})) as client:
         assert (await client.post("/session", headers=bearer(READ))).status_code == 204
-        assert (await client.get("/v1/labels")).status_code == 200
-        assert (await client.get("/v1/labels")).status_code == 429
-        assert (await client.get("/v1/labels", headers=bearer(READ))).status_code == 429
-        assert (await client.get("/v1/labels", headers=bearer(WRITE))).status_code == 200
+        assert (await client.get("/v1/images")).status_code == 200
+        assert (await client.get("/v1/images")).status_code == 429
+        assert (await client.get("/v1/images", headers=bearer(READ))).status_code == 429
+        assert (await client.get("/v1/images", headers=bearer(WRITE))).status_code == 200
         client.cookies.clear()
-        assert (await client.get("/v1/labels")).status_code == 401  # without a key there is none to count
+        assert (await client.get("/v1/images")).status_code == 401  # without a key there is none to count
 
 
 async def test_who_guesses_keys_is_not_told_when_one_is_right(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(closed_app(tmp_path, limits={"wrong_keys": "3/hour"})) as client:
         await client.post("/session", headers=bearer(READ))
-        guesses = [(await client.get("/v1/labels", headers=bearer(f"guess-{n}"))).status_code for n in range(5)]
+        guesses = [(await client.get("/v1/images", headers=bearer(f"guess-{n}"))).status_code for n in range(5)]
         assert guesses == [401, 401, 401, 429, 429]
         [told] = [record.message for record in caplog.records if record.levelname == "WARNING"]
         assert told == "Too many wrong keys came from 127.0.0.1: no key from there is taken for 3600 s"
-        assert (await client.get("/v1/labels", headers=bearer(ADMIN))).status_code == 429
-        assert (await client.get("/v1/labels")).status_code == 200  # by the cookie, which nobody guesses
+        assert (await client.get("/v1/images", headers=bearer(ADMIN))).status_code == 429
+        assert (await client.get("/v1/images")).status_code == 200  # by the cookie, which nobody guesses
         client.cookies.clear()
-        assert (await client.get("/v1/labels")).status_code == 401  # no guess
+        assert (await client.get("/v1/images")).status_code == 401  # no guess
 
 
 async def test_a_key_of_yesterday_shuts_nobody_out(tmp_path: Path) -> None:
     async with serving(closed_app(tmp_path, limits={"wrong_keys": "3/hour"})) as client:
         for _ in range(20):
-            assert (await client.get("/v1/labels", headers=bearer("of-yesterday"))).status_code == 401
-        assert (await client.get("/v1/labels", headers=bearer(READ))).status_code == 200
+            assert (await client.get("/v1/images", headers=bearer("of-yesterday"))).status_code == 401
+        assert (await client.get("/v1/images", headers=bearer(READ))).status_code == 200
 
 
 async def test_without_keys_there_are_no_wrong_ones(tmp_path: Path) -> None:
     async with serving(an_app(tmp_path, limits={"wrong_keys": "1/hour"})) as client:
         for number in range(5):
-            assert (await client.get("/v1/labels", headers=bearer(f"any-key-{number}"))).status_code == 200
+            assert (await client.get("/v1/images", headers=bearer(f"any-key-{number}"))).status_code == 200
 
 
 # --- from where ---

@@ -127,7 +127,7 @@ async def told_of(asked: list[str], place: str) -> AsyncIterator[bytes]:
     yield BODY
 
 
-@pytest.mark.parametrize("request_line", [b"GET /v1/images", b"GET /v1/labels", b"DELETE /v1/images/%s" % ID])
+@pytest.mark.parametrize("request_line", [b"GET /v1/images", b"GET /v1/models", b"DELETE /v1/images/%s" % ID])
 async def test_who_announces_a_body_that_nobody_reads_is_answered_without_it(
     tmp_path: Path, request_line: bytes
 ) -> None:

@@ -57,6 +57,16 @@ def test_conditions(condition: dict[str, Any], expected: object) -> None:
         assert [type(value) for value in values] == [type(value) for value in getattr(expected, "values", ())]
 
 
+def test_text_is_compared_in_normal_form_c() -> None:
+    found = parsed(all=[{"field": "metadata.cafe\u0301", "in": ["cafe\u0301"]}])
+    assert found.all == (AnyOf(Field("metadata.caf\u00e9"), ("caf\u00e9",)),)
+
+
+def test_times_are_bounds_of_metadata_too() -> None:
+    found = parsed(all=[{"field": "metadata.taken_at", "gte": "2026-01-01T05:30:00+05:30"}])
+    assert found.all == (InRange(field=Field("metadata.taken_at"), gte=datetime(2026, 1, 1, tzinfo=UTC)),)
+
+
 def test_parts_are_optional() -> None:
     assert parsed() == parsed(all=[], any=[], none=[]) == EVERYTHING
 
@@ -81,7 +91,8 @@ def test_as_much_as_may_be() -> None:
         ({"all": [{"field": "width", "in": [1, "2"]}]}, "number"),
         ({"all": [{"field": "labels", "eq": 1}]}, "string"),
         ({"all": [{"field": "filename", "gte": "a"}]}, "no range"),
-        ({"all": [{"field": "metadata.a", "gte": "a"}]}, "number"),
+        ({"all": [{"field": "metadata.a", "gte": "a"}]}, "numbers or RFC 3339 times"),
+        ({"all": [{"field": "metadata.a", "gte": 1, "lt": "2026-01-01T00:00:00Z"}]}, "numbers, or times, not both"),
         ({"all": [{"field": "metadata.a", "gte": True}]}, "gte"),
         ({"all": [{"field": "metadata.a", "eq": 2**53}]}, "2\\^53"),
         ({"all": [{"field": "metadata.a", "lt": 10**400}]}, "2\\^53"),

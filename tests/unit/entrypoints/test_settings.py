@@ -257,11 +257,12 @@ def test_secrets_are_not_shown(load: Load) -> None:
 
 
 def test_indexed_metadata_are_keys_with_types(load: Load) -> None:
-    settings = load(REPOSITORY__INDEXED_METADATA="price:float, brand:keyword,a:b:bool")
+    settings = load(REPOSITORY__INDEXED_METADATA="price:float, brand:keyword,a:b:bool,taken_at:datetime")
     assert settings.repository.indexed_metadata == {
         "price": MetadataType.FLOAT,
         "brand": MetadataType.KEYWORD,
         "a:b": MetadataType.BOOL,
+        "taken_at": MetadataType.DATETIME,
     }
 
 

@@ -81,7 +81,7 @@ async def test_log_lines_name_their_trace(app: FastAPI) -> None:
 async def test_without_traces_no_line_names_one(tmp_path: Path) -> None:
     with logged(LogSettings(format="json")) as written:
         async with serving(an_app(tmp_path)) as client:
-            await client.get("/v1/labels", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+            await client.get("/v1/images", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
     [line] = [found for found in map(json.loads, written.getvalue().splitlines()) if found["event"] == "request"]
     assert "trace_id" not in line
 

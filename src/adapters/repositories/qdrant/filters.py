@@ -153,13 +153,14 @@ def _in_range(bounds: InRange) -> Condition:
     high = min(_first_within(lt, -math.inf, strict=True), _first_within(lte, -math.inf))
     if low == math.inf or high == -math.inf or (key is None and name in TEXT_FIELDS):
         return NEVER  # text lies within no bounds
-    if key is not None:
+    if key is not None and not bounds.is_of_times:
         return _number_between(key, low, high)
-    return Between(
-        name,
+    between = Between(
+        name if key is None else layout.time_path(key),
         low=None if low == -math.inf else float(math.ceil(low)),
         high=None if high == math.inf else float(math.floor(high)),
     )
+    return between if key is None else _of_key(key, between)
 
 
 def _first_within(bound: float | None, towards: float, *, strict: bool = False) -> float:

@@ -26,7 +26,7 @@ from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, Remedy
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord
-from domain.metadata import Metadata, MetadataType
+from domain.metadata import Metadata, MetadataType, parsed_time
 
 FORMAT = 3
 """The version of this layout: 2 added objects; 3 named the vectors for their space, and made of a metadata number a
@@ -92,6 +92,8 @@ def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str
         coarse, _, text = number_paths(key)
         if type_ is MetadataType.KEYWORD:
             indexes[metadata_path(key)] = "keyword"
+        elif type_ is MetadataType.DATETIME:
+            indexes |= {metadata_path(key): "keyword", time_path(key): "integer"}
         elif type_ is not MetadataType.BOOL:  # whose lists of keys are indexed already
             indexes |= {coarse: "integer", text: "keyword"}
     return indexes
@@ -136,6 +138,11 @@ def _filtered_metadata(metadata: Metadata) -> Payload:
             _escaped(key): _number_payload(value)
             for key, value in metadata.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
+        },
+        "metadata_times": {
+            _escaped(key): microseconds(time)
+            for key, value in metadata.items()
+            if isinstance(value, str) and (time := parsed_time(value)) is not None
         },
         METADATA_KEYS: list(metadata),
         METADATA_TRUE: [key for key, value in metadata.items() if value is True],
@@ -238,6 +245,11 @@ def object_points(
 def metadata_path(key: str) -> str:
     """The JSON path of a metadata value. Quoted, so that dots and brackets in a key are no syntax."""
     return f'metadata."{_escaped(key)}"'
+
+
+def time_path(key: str) -> str:
+    """The JSON path of the time, in microseconds, that a metadata text says."""
+    return f'metadata_times."{_escaped(key)}"'
 
 
 def number_paths(key: str) -> tuple[str, str, str]:

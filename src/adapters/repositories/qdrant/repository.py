@@ -35,9 +35,9 @@ from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, Poin
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.errors import ImageNotFoundError, IndexDamagedError, RepositoryUnavailableError
-from domain.filters import EVERYTHING, Filter
-from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, LabelCounts, Match
-from domain.metadata import Metadata
+from domain.filters import EVERYTHING, Field, Filter, Scalar
+from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, Match
+from domain.metadata import Metadata, MetadataType
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import NearestQuery
@@ -247,9 +247,18 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         return await self.points.count(filters.image_filter(where))
 
     @override
-    async def label_counts(self, where: Filter = EVERYTHING) -> LabelCounts:
-        counts = await self.points.facet(layout.LABELS, filters.image_filter(where))
-        return {str(label): images for label, images in counts.items()}
+    async def facet(self, field: Field, type_: MetadataType, where: Filter = EVERYTHING) -> Mapping[Scalar, int]:
+        key, which = field.metadata_key, filters.image_filter(where)
+        if key is not None and type_ is MetadataType.BOOL:
+            keys = {True: layout.METADATA_TRUE, False: layout.METADATA_FALSE}
+            flags = {value: (await self.points.facet(path, which)).get(key, 0) for value, path in keys.items()}
+            return {value: images for value, images in flags.items() if images}
+        if key is not None and type_ is MetadataType.INTEGER:
+            *_, path = layout.number_paths(key)
+            numbers = [(float(text), images) for text, images in (await self.points.facet(path, which)).items()]
+            return {int(number): images for number, images in numbers if number.is_integer()}
+        counts = await self.points.facet(field.name if key is None else layout.metadata_path(key), which)
+        return {value: images for value, images in counts.items() if isinstance(value, str)}
 
     @override
     async def orphaned_objects(self) -> Mapping[ImageId, int]:

@@ -1,9 +1,9 @@
 """Filters as callers write them: JSON, checked field by field, then the domain's."""
 
 import json
-import re
 from datetime import datetime
 from typing import Annotated, Any, Self
+from unicodedata import normalize
 
 from pydantic import (
     BaseModel,
@@ -13,7 +13,6 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -22,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from domain import filters
 from domain.errors import InvalidFilterError
-from domain.metadata import MAX_INTEGER
+from domain.metadata import MAX_INTEGER, parsed_time
 from entrypoints.http.contract.parameters import form_text, parsed_by
 
 MAX_CONDITIONS = 64
@@ -35,10 +34,6 @@ Bound = StrictInt | StrictFloat | StrictStr
 
 _RANGE = ("gt", "gte", "lt", "lte")
 _FIELDS = filters.TEXT_FIELDS | filters.NUMBER_FIELDS | filters.TIME_FIELDS
-_TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 
 EXAMPLE: JsonDict = {
     "all": [{"field": "metadata.brand", "eq": "acme"}, {"field": "metadata.price", "gte": 10, "lt": 50}]
@@ -85,7 +80,7 @@ class ConditionIn(BaseModel):
     def to_domain(self) -> filters.Condition:
         """The domain's condition. Raises PydanticCustomError for an unknown field or values of the wrong type."""
         _check_text(self.field)
-        field = filters.Field(self.field)
+        field = filters.Field(normalize("NFC", self.field))
         if self.field not in _FIELDS and not field.metadata_key:
             raise _invalid(f"unknown field {self.field!r}; use metadata.<key>, {', '.join(sorted(_FIELDS))}")
         if self.exists is not None:
@@ -95,6 +90,8 @@ class ConditionIn(BaseModel):
         if self.in_ is not None:
             return filters.AnyOf(field, tuple(_value(self.field, value) for value in self.in_))
         bounds = {name: _bound(self.field, getattr(self, name)) for name in _RANGE if getattr(self, name) is not None}
+        if len({isinstance(bound, datetime) for bound in bounds.values()}) > 1:
+            raise _invalid(f"the bounds of {self.field} are numbers, or times, not both")
         return filters.InRange(field=field, **bounds)
 
 
@@ -164,6 +161,7 @@ def _check_text(text: str) -> None:
 def _value(field: str, value: bool | float | str) -> filters.Scalar | datetime:
     if isinstance(value, str):
         _check_text(value)
+        value = normalize("NFC", value)
     if field in filters.TIME_FIELDS:
         return _time(field, value)
     if field in filters.TEXT_FIELDS and not isinstance(value, str):
@@ -176,7 +174,10 @@ def _value(field: str, value: bool | float | str) -> filters.Scalar | datetime:
 def _bound(field: str, value: float | str) -> float | datetime:
     if field in filters.TEXT_FIELDS:
         raise _invalid(f"{field} is text and has no range; use eq or in")
-    return _time(field, value) if field in filters.TIME_FIELDS else _number(field, value)
+    is_metadata = field.startswith(filters.METADATA_PREFIX)
+    if field in filters.TIME_FIELDS or (is_metadata and isinstance(value, str)):
+        return _time(field, value)
+    return _number(field, value)
 
 
 def _number(field: str, value: object) -> float:
@@ -188,11 +189,8 @@ def _number(field: str, value: object) -> float:
 
 
 def _time(field: str, value: object) -> datetime:
-    try:
-        # Pydantic takes more for a time: seconds since 1970, dates, times without a zone.
-        time = _TIME.validate_python(value) if isinstance(value, str) and _RFC_3339.fullmatch(value) else None
-    except ValidationError:
-        time = None
+    time = parsed_time(value) if isinstance(value, str) else None
     if time is None:
-        raise _invalid(f"{field} is compared with RFC 3339 times such as 2026-01-31T12:00:00Z, not {value!r}")
+        kinds = "" if field in filters.TIME_FIELDS else "numbers or "
+        raise _invalid(f"{field} is compared with {kinds}RFC 3339 times such as 2026-01-31T12:00:00Z, not {value!r}")
     return time

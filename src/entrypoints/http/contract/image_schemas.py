@@ -1,13 +1,17 @@
 """Images, their objects and labels, and what is done to them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, Self
+from unicodedata import normalize
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
+from application.edit_metadata import EditOutcome
 from application.index_images import IndexOutcome
 from domain.images import ImagePage, ImageRecord
 from entrypoints.http.contract.filter_schema import FilterIn
@@ -140,6 +144,12 @@ class BatchItemOut(BaseModel):
     problem: ProblemOut | None = None
 
 
+MAX_EDITS = 1000
+"""Images whose metadata is changed at once."""
+
+MAX_FACETS = 16
+"""Fields whose values are counted at once."""
+
 _EXAMPLE_PROBLEM = example_problem("unsupported_image_format", instance="/v1/images/batch")
 
 
@@ -190,21 +200,43 @@ class BatchOut(BaseModel):
         )
 
 
-class LabelCountOut(BaseModel):
-    """A label and how many images show it."""
+class FacetsIn(BaseModel):
+    """Of which fields to count the values, and among which images."""
 
-    label: str
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"fields": ["labels", "media_type"], "limit": 10}]}
+    )
+
+    fields: Annotated[
+        list[Annotated[str, AfterValidator(partial(normalize, "NFC"))]],
+        Field(
+            min_length=1,
+            max_length=MAX_FACETS,
+            description="`labels`, `media_type`, and metadata keys that are declared as keyword, integer or bool, such "
+            "as `metadata.brand`.",
+        ),
+    ]
+    filter: FilterIn | None = None
+    limit: Annotated[int, Field(ge=1, le=1000, description="Values of each field at most, the most frequent.")] = 100
+
+
+class FacetCountOut(BaseModel):
+    """A value and how many images have it."""
+
+    value: str | int | bool
     images: int
 
 
-class LabelsOut(BaseModel):
-    """The labels of detected objects, most frequent first."""
+class FacetsOut(BaseModel):
+    """The values of each field, most frequent first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"labels": [{"label": "dog", "images": 12}, {"label": "cat", "images": 7}]}]}
+        json_schema_extra={
+            "examples": [{"facets": {"labels": [{"value": "dog", "images": 12}, {"value": "cat", "images": 7}]}}]
+        }
     )
 
-    labels: list[LabelCountOut]
+    facets: Mapping[str, list[FacetCountOut]]
 
 
 class MetadataPatchIn(BaseModel):
@@ -215,6 +247,80 @@ class MetadataPatchIn(BaseModel):
     )
 
     metadata: dict[str, Any]
+
+
+class EditIn(BaseModel):
+    """A JSON merge patch (RFC 7396) of one image's metadata."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: UUID
+    metadata: dict[str, Any]
+
+
+class EditManyIn(BaseModel):
+    """Either `items`, each image with a patch of its own, or a `filter` and one patch for all that match."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"items": [{"id": EXAMPLE_ID, "metadata": {"price": 24.5}}]}]},
+    )
+
+    items: Annotated[list[EditIn] | None, Field(min_length=1, max_length=MAX_EDITS)] = None
+    filter: FilterIn | None = None
+    metadata: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.items is None) == (self.filter is None) or (self.filter is None) != (self.metadata is None):
+            raise PydanticCustomError("invalid_edit", "give items, or a filter with metadata: one of the two")
+        return self
+
+
+class EditedOut(BaseModel):
+    """What became of one image: `problem` if it failed."""
+
+    id: UUID
+    status: Literal["updated", "failed"]
+    problem: ProblemOut | None = None
+
+
+class EditedManyOut(BaseModel):
+    """What became of each image, in the order sent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"results": [{"id": EXAMPLE_ID, "status": "updated"}], "updated": 1, "failed": 0}]
+        }
+    )
+
+    results: list[EditedOut]
+    updated: int
+    failed: int
+
+    @classmethod
+    def of(cls, outcomes: Sequence[EditOutcome], *, instance: str, request_id: str) -> Self:
+        """From the outcomes."""
+        results = [
+            EditedOut(
+                id=outcome.id,
+                status="updated" if outcome.error is None else "failed",
+                problem=None
+                if outcome.error is None
+                else problem_of(outcome.error, instance=instance, request_id=request_id),
+            )
+            for outcome in outcomes
+        ]
+        updated = sum(result.status == "updated" for result in results)
+        return cls(results=results, updated=updated, failed=len(results) - updated)
+
+
+class UpdatedOut(BaseModel):
+    """How many images were changed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"updated": 3}]})
+
+    updated: int
 
 
 class DeleteIn(BaseModel):

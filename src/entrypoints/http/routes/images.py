@@ -19,11 +19,15 @@ from entrypoints.http.contract.image_schemas import (
     BatchOut,
     DeletedOut,
     DeleteIn,
+    EditedManyOut,
+    EditManyIn,
+    FacetCountOut,
+    FacetsIn,
+    FacetsOut,
     ImageOut,
     ImagePageOut,
-    LabelCountOut,
-    LabelsOut,
     MetadataPatchIn,
+    UpdatedOut,
     image_path,
 )
 from entrypoints.http.contract.parameters import (
@@ -57,7 +61,7 @@ _WRITING = [require(Role.WRITE), refuse_query, refuse_repeats, index_is_open]
 
 reads = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_READING)
 writes = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_WRITING)
-deletions = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
+bulk = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
 batches = APIRouter(tags=["Images"], route_class=BatchRoute, dependencies=_WRITING)
 
 
@@ -86,14 +90,6 @@ class ListQuery(BaseModel):
 
     limit: Annotated[int, Field(ge=1, le=200, description="Images to answer at most.")] = 50
     cursor: CursorText | None = None
-    filter: FilterText | None = None
-
-
-class LabelsQuery(BaseModel):
-    """Among which images."""
-
-    model_config = ConfigDict(extra="forbid")
-
     filter: FilterText | None = None
 
 
@@ -165,12 +161,22 @@ async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImages
     return ImagePageOut.of(page, root)
 
 
-@reads.get("/labels", summary="Count the labels of detected objects", responses=problem_responses(*ALWAYS))
-async def list_labels(query: Annotated[LabelsQuery, Query()], browse: BrowseImagesOf) -> LabelsOut:
-    """The labels found in the matching images, with how many of them show each; most frequent first."""
-    counts = await browse.labels(query.filter or EVERYTHING)
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return LabelsOut(labels=[LabelCountOut(label=label, images=images) for label, images in ordered])
+@reads.post(
+    "/facets",
+    summary="Count the values of fields",
+    responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter"),
+    dependencies=[refuse_query],
+)
+async def count_facets(body: FacetsIn, browse: BrowseImagesOf) -> FacetsOut:
+    """For each field its values, with how many of the matching images have each; most frequent first."""
+    where = EVERYTHING if body.filter is None else body.filter.to_domain()
+    facets = await browse.facets(body.fields, where)
+    return FacetsOut(
+        facets={
+            field: [FacetCountOut(value=value, images=images) for value, images in counts[: body.limit]]
+            for field, counts in facets.items()
+        }
+    )
 
 
 @reads.get(
@@ -201,6 +207,30 @@ async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf
     return ImageOut.of(await edit(id, patch.metadata), root)
 
 
+@bulk.post(
+    "/images/metadata",
+    status_code=HTTPStatus.MULTI_STATUS,
+    response_model=EditedManyOut,
+    response_model_exclude_none=True,
+    summary="Change the metadata of many images",
+    response_description="What became of each image, in the order sent.",
+    responses={
+        200: {"model": UpdatedOut, "description": "With a filter: all that match are changed."},
+        **problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter", "invalid_metadata", "storage_full"),
+    },
+)
+async def edit_many(request: Request, body: EditManyIn, edit: EditMetadataOf) -> EditedManyOut | JSONResponse:
+    """Apply JSON merge patches (RFC 7396): to each image its own, or one to all that match a filter.
+
+    One that fails never fails the others. Nothing is encoded again.
+    """
+    if body.filter is not None:
+        updated = await edit.matching(body.filter.to_domain(), body.metadata or {})
+        return JSONResponse(UpdatedOut(updated=updated).model_dump())
+    outcomes = await edit.many([(item.id, item.metadata) for item in body.items or ()])
+    return EditedManyOut.of(outcomes, instance=request.scope["path"], request_id=request_id_of(request))
+
+
 @writes.delete(
     "/images/{id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
@@ -213,7 +243,7 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
     await delete.one(id)
 
 
-@deletions.post(
+@bulk.post(
     "/images/delete",
     summary="Delete all images that match a filter",
     responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter", "storage_full"),

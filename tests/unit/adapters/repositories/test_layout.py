@@ -132,6 +132,7 @@ NUMBER_INDEXES = {
         (MetadataType.INTEGER, NUMBER_INDEXES),
         (MetadataType.FLOAT, NUMBER_INDEXES),
         (MetadataType.BOOL, {}),
+        (MetadataType.DATETIME, {'metadata."k"': "keyword", 'metadata_times."k"': "integer"}),
     ],
 )
 def test_indexed_metadata_adds_an_index(type_: MetadataType, added: dict[str, IndexKind]) -> None:

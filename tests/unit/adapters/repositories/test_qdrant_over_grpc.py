@@ -26,7 +26,7 @@ from domain.errors import (
 )
 from domain.metadata import MetadataType, checked_metadata
 from tests.builders import a_query, an_embedding, an_id, an_image
-from tests.contracts.repository_cases import ids, where
+from tests.contracts.repository_cases import DECLARED, ids, where
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract
 from tests.disturbed_qdrant import stretched
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
@@ -59,7 +59,7 @@ class TestQdrantOverGrpc(SimilarityRepositoryContract):
 
     @pytest.fixture
     async def fresh(self, server: QdrantStandIn) -> QdrantSimilarityRepository:
-        return connected(server)
+        return connected(server, indexed_metadata=DECLARED)
 
 
 # Opening

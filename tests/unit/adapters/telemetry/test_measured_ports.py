@@ -28,6 +28,8 @@ from domain.errors import (
     StorageFullError,
     UnsupportedImageError,
 )
+from domain.filters import Field
+from domain.metadata import MetadataType
 from domain.raster import RasterImage
 from tests.builders import a_query, an_embedding, an_id, an_image, an_object
 from tests.contracts.image_store import ImageStoreContract
@@ -116,7 +118,7 @@ async def test_every_call_of_the_index_is_a_read_or_a_write_but_for_its_status(
         lambda: repository.nearest(a_query(an_embedding(dimension=dimension), limit=5)),
         lambda: repository.nearest_objects(a_query(an_embedding(dimension=dimension), limit=5)),
         repository.count,
-        repository.label_counts,
+        lambda: repository.facet(Field("labels"), MetadataType.KEYWORD),
     ]
     for number, call in enumerate(reads, start=1):
         await call()

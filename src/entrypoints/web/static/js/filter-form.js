@@ -55,16 +55,16 @@ export class FilterForm {
   /** Counts change while pictures come and go: they are asked for again each time. */
   async #loadLabels() {
     try {
-      this.#offerLabels((await ask("v1/labels")).labels);
+      this.#offerLabels((await ask("v1/facets", { method: "POST", json: { fields: ["labels"], limit: 1000 } })).facets.labels);
     } catch {
       this.#offerLabels([]); // the results beside it tell what is wrong
     }
   }
 
-  /** @param {{label: string, images: number}[]} labels */
+  /** @param {{value: string, images: number}[]} labels */
   #offerLabels(labels) {
     this.labels.hidden = labels.length === 0;
-    const options = labels.map(({ label, images }) => h("option", { value: label }, `${label} (${images.toLocaleString("en")})`));
+    const options = labels.map(({ value, images }) => h("option", { value }, `${value} (${images.toLocaleString("en")})`));
     const words = (/** @type {HTMLOptionElement[]} */ all) => all.map((option) => option.textContent).join();
     if (words(options) === words([...this.labels.options].slice(1))) return; // it may be open, and new options would close it
     this.labels.replaceChildren(h("option", { value: "" }, "Only pictures that show\u2026"), ...options);
