@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from entrypoints.cli.service import ApiKey, Url
 
 if TYPE_CHECKING:
     from lookalike_client import AsyncLookalike, Image, ImagePage
+    from lookalike_client.models import MetadataValue
 
 PAGE = 200
 """Records that are fetched at once."""
@@ -228,7 +230,7 @@ def _print_images(images: "list[Image]") -> None:
                 str(image.id),
                 f"{image.width} x {image.height}",
                 f"{image.size_bytes:,}",
-                ", ".join(f"{key}={value}" for key, value in image.metadata.items()),
+                ", ".join(f"{key}={_shown(value)}" for key, value in image.metadata.items()),
             ]
             for image in images
         ],
@@ -248,7 +250,12 @@ def _print_image(image: "Image") -> None:
         "SHA-256": image.sha256,
         "Indexed (UTC)": f"{image.created_at:%Y-%m-%d %H:%M:%S}",
     }
-    facts |= {f"metadata.{key}": str(value) for key, value in image.metadata.items()}
+    facts |= {f"metadata.{key}": _shown(value) for key, value in image.metadata.items()}
     print_table(["Field", "Value"], [[name, value] for name, value in facts.items()])
     if image.objects:
         print_objects(image.objects)
+
+
+def _shown(value: "MetadataValue") -> str:
+    """As JSON, but text without quotation marks."""
+    return value if isinstance(value, str) else dumps(value, ensure_ascii=False)

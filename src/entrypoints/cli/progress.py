@@ -37,8 +37,8 @@ class Estimate:
             return
         began, before = self._first
         if done > before and now - began >= RATE_SECONDS:
-            self.rate = (done - before) / (now - began)
-            if now - began >= SETTLED_SECONDS:
+            self.rate, self.left = (done - before) / (now - began), None
+            if now - began >= SETTLED_SECONDS and done < total:
                 self.left = timedelta(seconds=round((total - done) / self.rate))
 
     def __str__(self) -> str:

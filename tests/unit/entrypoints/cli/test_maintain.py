@@ -96,7 +96,7 @@ def test_images_are_deleted_by_id_and_by_filter(backed_up: Path, tmp_path: Path)
     assert by_id.stderr == f"lookalike: No image is stored under {unknown}.\n"
     assert (by_filter.returncode, by_filter.stdout) == (0, "2 deleted\n")
     assert "3 of 4" in listed.stdout
-    assert "tags=['ä', 'b'], price=1.5" in listed.stdout
+    assert 'tags=["ä", "b"], price=1.5' in listed.stdout
     assert len(list((data_dir / "images/originals").glob("??/*"))) == 4
 
 
