@@ -1,10 +1,14 @@
 """Work that has begun is finished, whatever becomes of its caller."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
 from domain.callers import Deadline, within
+from domain.errors import LookalikeError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -32,8 +36,9 @@ async def finished(work: Awaitable[T]) -> T:
             cancellation = error
     if cancellation is None:
         return running.result()
-    if not running.cancelled():
-        running.exception()  # else it is logged as never retrieved
+    failure = None if running.cancelled() else running.exception()
+    if failure is not None and not isinstance(failure, LookalikeError):
+        log.error("Work failed whose caller had been cancelled", exc_info=failure)
     raise cancellation
 
 

@@ -25,7 +25,10 @@ async def streamed(segments: Sequence[bytes]) -> AsyncIterator[bytes]:
 async def in_order(
     call: Callable[[Item], Awaitable[Result]], items: Iterable[Item], concurrency: int
 ) -> AsyncGenerator[Result]:
-    """The results of calls, at most `concurrency` of them at once; those begun have ended when this is closed."""
+    """The results of calls, at most `concurrency` of them at once; those begun have ended when this is closed.
+
+    A cancellation cancels them too.
+    """
     begun: deque[asyncio.Future[Result]] = deque()
     try:
         for item in items:
@@ -34,5 +37,9 @@ async def in_order(
                 yield await begun.popleft()
         while begun:
             yield await begun.popleft()
+    except asyncio.CancelledError:
+        for task in begun:
+            task.cancel()
+        raise
     finally:
         await asyncio.gather(*begun, return_exceptions=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
+from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from lookalike_client.errors import NoServiceError, ServiceError, error_of, prob
 from lookalike_client.forms import Field, Form
 from lookalike_client.models import (
     Answer,
+    Deleted,
     Detections,
     Edited,
     EditedMany,
@@ -28,12 +30,14 @@ from lookalike_client.models import (
     ImagePage,
     MetadataValue,
     Models,
+    Problem,
     SearchResult,
     Target,
+    Updated,
 )
 from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
-from lookalike_client.pictures import NewPicture, Picture, SentFile, batches, read_all, read_picture
-from lookalike_client.retries import TRY_AGAIN, asked_pause, pauses
+from lookalike_client.pictures import MAX_PICTURE_BYTES, NewPicture, Picture, SentFile, batches, read_all, read_picture
+from lookalike_client.retries import LONGEST_PAUSE, TRY_AGAIN, asked_pause, pauses
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Filter = Mapping[str, Any]
@@ -42,11 +46,10 @@ Region = tuple[float, float, float, float]
 
 
 class AsyncLookalike:
-    """A Lookalike service.
+    """A Lookalike service. Every refusal is a LookalikeError (see `lookalike_client.errors`).
 
-    Everything here is safe to repeat, and is: where the service is busy (429, 503) or the connection fails, as long as
-    it asks for (`Retry-After`), else after pauses that double. Then, and for every other refusal, a LookalikeError is
-    raised (see `lookalike_client.errors`).
+    Requests are repeated where the service is busy (429, 503), after the pause that it asks for (`Retry-After`), and
+    where the connection fails. What deletes or changes by a filter is not repeated once it may have arrived.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class AsyncLookalike:
         api_key: str | None = None,
         timeout: float = 300.0,
         retries: int = 5,
+        max_picture_bytes: int = MAX_PICTURE_BYTES,
         verify: Any = True,  # noqa: ANN401 - httpx's type: bool | ssl.SSLContext
         transport: runtime.Transport | None = None,
     ) -> None:
@@ -66,15 +70,21 @@ class AsyncLookalike:
             api_key: Where the service asks for one.
             timeout: Seconds to wait for an answer; connecting has 10.
             retries: Further attempts where the service is busy or away.
+            max_picture_bytes: Larger files are not read, and fail.
             verify: False, or an `ssl.SSLContext` that knows the service's certificate.
             transport: Another transport of httpx's.
 
-        Raises ValueError for an address that is none.
+        Raises ValueError for an address or an API key that is none.
         """
         self.url = url.rstrip("/")
         if not re.match(r"https?://[^/\s]", self.url):
             raise ValueError(f"{url!r} is no address of a service: write it as http://127.0.0.1:8000.")
+        if retries < 0:
+            raise ValueError(f"retries is 0 or more, not {retries}")
+        if api_key is not None and not api_key.strip().isprintable():
+            raise ValueError("The API key holds characters that no key has, such as a line's end.")
         self._retries = retries
+        self._max_picture_bytes = max_picture_bytes
         headers = {} if api_key is None else {b"Authorization": b"Bearer " + os.fsencode(api_key.strip())}
         try:
             self._http = runtime.Client(
@@ -101,7 +111,7 @@ class AsyncLookalike:
 
     async def ping(self) -> None:
         """See at once, without trying again, that a service answers. Raises NoServiceError."""
-        response = await self._once("GET", "/health/live")
+        response = await self._attempt("GET", "/health/live", timeout=10.0)
         if response.status_code != HTTPStatus.OK:
             raise NoServiceError(f"What answers at {self.url} is no Lookalike service ({response.status_code}).")
 
@@ -113,7 +123,7 @@ class AsyncLookalike:
         Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
         """
         new = NewPicture(picture, filename)
-        file = await runtime.in_thread(read_picture, new)
+        file = await runtime.in_thread(read_picture, new, self._max_picture_bytes)
         response = await self._answered(
             "POST", "/v1/images", form=Form.of({"metadata": _json(metadata)}, "file", [file])
         )
@@ -129,10 +139,12 @@ class AsyncLookalike:
     ) -> AsyncGenerator[Outcome]:
         """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
 
-        `pictures` is read as it is needed, and one that cannot be used fails alone. Raises what concerns all of them:
-        NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError, StorageFullError. Sending all again is
-        safe.
+        `pictures` is read as it is needed. One that cannot be used or stored fails alone, also where those after it
+        would fail as well: with UnavailableError, as StorageFullError. Raises what concerns the service as a whole:
+        NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError. Sending all again is safe.
         """
+        if concurrency < 1:
+            raise ValueError(f"concurrency is 1 or more, not {concurrency}")
 
         async def index_batch(batch: list[NewPicture]) -> list[Outcome]:
             return await self._index_batch(batch, _json(metadata))
@@ -164,11 +176,11 @@ class AsyncLookalike:
 
     async def get(self, id: UUID | str) -> Image:  # noqa: A002
         """What is known of an image. Raises NotFoundError."""
-        return await self._get(f"/v1/images/{id}", Image)
+        return await self._get(f"{_path(id)}", Image)
 
     async def edit(self, id: UUID | str, metadata: Mapping[str, MetadataValue | None]) -> Image:  # noqa: A002
         """Change metadata: keys given are set, those given as None removed, others stay. Raises NotFoundError."""
-        response = await self._answered("PATCH", f"/v1/images/{id}", json={"metadata": metadata})
+        response = await self._answered("PATCH", f"{_path(id)}", json={"metadata": metadata})
         return self._parsed(response, Image)
 
     async def edit_many(self, patches: Iterable[tuple[UUID | str, Mapping[str, MetadataValue | None]]]) -> list[Edited]:
@@ -184,25 +196,25 @@ class AsyncLookalike:
     async def edit_matching(self, filter: Filter, metadata: Mapping[str, MetadataValue | None]) -> int:  # noqa: A002
         """Change the metadata of all images that match, by one patch; how many those were."""
         body = {"filter": filter, "metadata": metadata}
-        updated: int = (await self._answered("POST", "/v1/images/metadata", json=body)).json()["updated"]
-        return updated
+        response = await self._answered("POST", "/v1/images/metadata", json=body, repeatable=False)
+        return self._parsed(response, Updated).updated
 
     async def delete(self, id: UUID | str) -> None:  # noqa: A002
         """Remove an image, its objects and its files. Raises NotFoundError."""
-        await self._answered("DELETE", f"/v1/images/{id}")
+        await self._answered("DELETE", f"{_path(id)}")
 
     async def delete_matching(self, filter: Filter) -> int:  # noqa: A002
         """Remove all images that match; how many. A filter that names nothing is refused."""
-        deleted: int = (await self._answered("POST", "/v1/images/delete", json={"filter": filter})).json()["deleted"]
-        return deleted
+        response = await self._answered("POST", "/v1/images/delete", json={"filter": filter}, repeatable=False)
+        return self._parsed(response, Deleted).deleted
 
     async def content(self, id: UUID | str) -> bytes:  # noqa: A002
         """The original, byte for byte. Raises NotFoundError."""
-        return (await self._answered("GET", f"/v1/images/{id}/content")).content
+        return (await self._answered("GET", f"{_path(id)}/content")).content
 
     async def thumbnail(self, id: UUID | str) -> bytes:  # noqa: A002
         """A small upright JPEG. Raises NotFoundError."""
-        return (await self._answered("GET", f"/v1/images/{id}/thumbnail")).content
+        return (await self._answered("GET", f"{_path(id)}/thumbnail")).content
 
     async def facets(
         self,
@@ -288,7 +300,7 @@ class AsyncLookalike:
     ) -> SearchResult:
         """Images like one that is indexed, itself left out. Raises NotFoundError."""
         return await self._get(
-            f"/v1/images/{id}/similar",
+            f"{_path(id)}/similar",
             SearchResult,
             limit=limit,
             offset=offset,
@@ -325,7 +337,7 @@ class AsyncLookalike:
         return await self._get("/v1/models", Models)
 
     async def _index_batch(self, batch: Sequence[NewPicture], metadata: str | None) -> list[Outcome]:
-        read = await runtime.in_thread(read_all, batch)
+        read = await runtime.in_thread(read_all, batch, self._max_picture_bytes)
         files = [file for file in read if isinstance(file, SentFile)]
         items = iter(await self._index_files(files, metadata) if files else [])
         return [
@@ -336,26 +348,40 @@ class AsyncLookalike:
         ]
 
     async def _index_files(self, files: Sequence[SentFile], metadata: str | None) -> list[BatchItem]:
+        """An item for each file. Those that the service was too busy for are sent again."""
+        items = await self._index_together(files, metadata)
+        for pause in islice(pauses(), self._retries):
+            busy = [place for place, item in enumerate(items) if item.problem and item.problem.status in TRY_AGAIN]
+            if not busy:
+                break
+            await runtime.sleep(pause)
+            again = await self._index_together([files[place] for place in busy], metadata)
+            for place, item in zip(busy, again, strict=True):
+                items[place] = item
+        return items
+
+    async def _index_together(self, files: Sequence[SentFile], metadata: str | None) -> list[BatchItem]:
         """An item for each file; those that are too many or too large together are sent by halves."""
+        form = Form.of({"metadata": metadata}, "files", files)
         try:
-            response = await self._answered(
-                "POST", "/v1/images/batch", form=Form.of({"metadata": metadata}, "files", files)
-            )
+            items = self._parsed(await self._answered("POST", "/v1/images/batch", form=form), BatchAnswer).results
         except ServiceError as error:
             if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 raise
             if len(files) == 1:
                 return [BatchItem(status="failed", problem=error.problem)]
             half = len(files) // 2
-            first = await self._index_files(files[:half], metadata)
-            return [*first, *await self._index_files(files[half:], metadata)]
-        return self._parsed(response, BatchAnswer).results
+            first = await self._index_together(files[:half], metadata)
+            return [*first, *await self._index_together(files[half:], metadata)]
+        if len(items) != len(files):
+            raise NoServiceError(f"The service at {self.url} answers {len(items)} results for {len(files)} pictures.")
+        return items
 
     async def _about(
         self, path: str, picture: Picture, fields: Mapping[str, Field | None], kind: type[AnswerType]
     ) -> AnswerType:
         """The answer to an operation that takes a picture."""
-        file = await runtime.in_thread(read_picture, NewPicture(picture))
+        file = await runtime.in_thread(read_picture, NewPicture(picture), self._max_picture_bytes)
         return self._parsed(await self._answered("POST", path, form=Form.of(fields, "file", [file])), kind)
 
     async def _get(self, path: str, kind: type[AnswerType], **query: str | float | None) -> AnswerType:
@@ -370,34 +396,61 @@ class AsyncLookalike:
                 f"What answers at {self.url} is no Lookalike service, or one too old: {error}"
             ) from None
 
-    async def _answered(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
-        """The answer to a request that succeeds, perhaps not at once. Raises NoServiceError, ServiceError."""
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        *,
+        form: Form | None = None,
+        repeatable: bool = True,
+        **request: Any,  # noqa: ANN401
+    ) -> httpx.Response:
+        """The answer to a request that succeeds, perhaps not at once. Raises NoServiceError, ServiceError.
+
+        One that is not `repeatable` is not sent again once it may have arrived.
+        """
+        may_have_arrived = False
         for attempt, pause in enumerate(pauses()):
             try:
-                response = await self._once(method, path, form=form, **request)
-            except NoServiceError:
-                if attempt == self._retries:
+                response = await self._attempt(method, path, form=form, **request)
+            except NoServiceError as error:
+                may_have_arrived |= error.was_sent
+                if attempt == self._retries or (error.was_sent and not repeatable):
                     raise
                 wait = pause
             else:
-                if response.is_success:
+                if response.is_success or (
+                    # Removed by an attempt whose answer was lost.
+                    method == "DELETE" and may_have_arrived and response.status_code == HTTPStatus.NOT_FOUND
+                ):
                     return response
-                if response.status_code not in TRY_AGAIN or attempt == self._retries:
-                    raise error_of(problem_of(response))
                 wait = asked_pause(response) or pause
+                if response.status_code not in TRY_AGAIN or attempt == self._retries or wait > LONGEST_PAUSE:
+                    raise error_of(problem_of(response))
             await runtime.sleep(wait)
         raise AssertionError
 
-    async def _once(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
+    async def _attempt(self, method: str, path: str, *, form: Form | None = None, **request: Any) -> httpx.Response:  # noqa: ANN401
         """Whatever is answered. Raises NoServiceError."""
         if form is not None:
             request["content"] = runtime.streamed(form.segments)
             request["headers"] = {"Content-Type": form.content_type, "Content-Length": str(form.length)}
         try:
             return await self._http.request(method, path, **request)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except httpx.InvalidURL as error:
+            detail = f"The request does not fit into an address ({error}): give a shorter filter."
+            raise error_of(
+                Problem(status=HTTPStatus.REQUEST_URI_TOO_LONG, code="uri_too_long", detail=detail)
+            ) from error
+        except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
-            raise NoServiceError(f"No service answers at {self.url} ({reason}).") from error
+            failure = NoServiceError(f"No service answers at {self.url} ({reason}).")
+            failure.was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            raise failure from error
+
+
+def _path(id: UUID | str) -> str:  # noqa: A002
+    return f"/v1/images/{UUID(str(id))}"
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:

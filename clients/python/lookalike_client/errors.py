@@ -2,14 +2,14 @@
 
 * LookalikeError
   + PictureFileError: a file of ours cannot be read; nothing was sent
-  + NoServiceError: nothing answers, or no Lookalike service
-  + ServiceError: the service answered with a problem, and has done nothing
-    - InvalidRequestError: a parameter is wrong (400, 405, 413, 422)
+  + NoServiceError: nothing answers, or not in time, or what answers is no Lookalike service
+  + ServiceError: the service answered with a problem
+    - InvalidRequestError: a parameter is wrong (400, 405, 414, 422)
     - NotAllowedError: the API key is missing, unknown or lacks a role (401, 403)
     - NotFoundError: no such image (404)
     - ConflictError: what is there contradicts it (409)
-    - PictureError: this picture cannot be used: no picture, damaged, too large
-    - UnavailableError: busy, or something that the service needs is away (429, 503, 504); it was tried several times
+    - PictureError: this picture cannot be used: no picture, damaged, too large (413, 415, 422)
+    - UnavailableError: busy, or something that the service needs is away (429 and 503, which are tried again, and 504)
       * StorageFullError: no room is left there (507)
 """
 
@@ -31,7 +31,10 @@ class PictureFileError(LookalikeError):
 
 
 class NoServiceError(LookalikeError):
-    """Nothing answers at the address, or what answers is no Lookalike service."""
+    """Nothing answers at the address, or not in time, or what answers is no Lookalike service."""
+
+    was_sent = False
+    """Whether the request may have arrived, and only its answer be lost."""
 
 
 class ServiceError(LookalikeError):

@@ -28,7 +28,7 @@ class Form:
         boundary = os.urandom(16).hex()
         start = f"--{boundary}\r\nContent-Disposition: form-data; name="
         segments = [
-            f'{start}"{field}"\r\n\r\n{text}\r\n'.encode()
+            f'{start}"{field}"\r\n\r\n{text}\r\n'.encode(errors="replace")
             for field, value in fields.items()
             if value is not None
             for text in _texts(value)
@@ -37,7 +37,7 @@ class Form:
             head = (
                 f'{start}"{name}"; filename={_quoted(file.filename)}\r\nContent-Type: application/octet-stream\r\n\r\n'
             )
-            segments += (head.encode(), file.content, b"\r\n")
+            segments += (head.encode(errors="replace"), file.content, b"\r\n")
         return cls(f"multipart/form-data; boundary={boundary}", [*segments, f"--{boundary}--\r\n".encode()])
 
 

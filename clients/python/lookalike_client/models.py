@@ -194,6 +194,18 @@ class EditedMany(Answer):
     failed: int
 
 
+class Deleted(Answer):
+    """How many images were removed."""
+
+    deleted: int
+
+
+class Updated(Answer):
+    """How many images were changed."""
+
+    updated: int
+
+
 class Problem(Answer):
     """Why the service refused (RFC 9457)."""
 

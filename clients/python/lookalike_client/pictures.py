@@ -10,20 +10,32 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 from lookalike_client.errors import PictureFileError
 
-MAX_BYTES = 512 * 1024 * 1024
-"""A larger file is not read: no service takes so much at once unless it is configured to."""
+MAX_PICTURE_BYTES = 128 * 1024 * 1024
+"""A larger file is not read, unless the client is told to: services take 25 MB unless they are configured otherwise."""
 
 BATCH_PICTURES = 16
 BATCH_BYTES = 32 * 1024 * 1024
 """A batch ends when it has so many pictures, or bytes: it is held in memory, and an interruption loses little."""
 
 
+PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+"""Of Pillow's images, those that PNG holds as they are; others are sent as RGB."""
+
+
 @runtime_checkable
 class PilImage(Protocol):
     """A picture of Pillow's."""
 
-    def save(self, fp: Any, format: str) -> None:  # noqa: A002, ANN401 - Pillow's names and types
+    mode: str
+
+    def save(self, fp: Any, format: str, *, exif: Any) -> None:  # noqa: A002, ANN401 - Pillow's names and types
         """Write it into a file."""
+
+    def convert(self, mode: str) -> "PilImage":
+        """It in another mode."""
+
+    def getexif(self) -> Any:  # noqa: ANN401 - Pillow's type
+        """Its EXIF, which says how it is turned upright."""
 
 
 Picture = str | os.PathLike[str] | bytes | IO[bytes] | PilImage
@@ -46,30 +58,31 @@ class SentFile:
     content: bytes
 
 
-def read_picture(new: NewPicture) -> SentFile:
+def read_picture(new: NewPicture, max_bytes: int = MAX_PICTURE_BYTES) -> SentFile:
     """Name and bytes. Raises PictureFileError."""
     picture = new.picture
     try:
         if isinstance(picture, bytes):
             return SentFile(new.filename or "unnamed", picture)
         if isinstance(picture, str | os.PathLike):
-            return SentFile(new.filename or _name_of(picture), _read_file(picture))
+            return SentFile(new.filename or _name_of(picture), _read_file(picture, max_bytes))
         if isinstance(picture, PilImage):
-            png = BytesIO()
-            picture.save(png, "PNG")
+            png, exif = BytesIO(), picture.getexif()
+            (picture if picture.mode in PNG_MODES else picture.convert("RGB")).save(png, "PNG", exif=exif)
             return SentFile(new.filename or "unnamed.png", png.getvalue())
         name = getattr(picture, "name", None)  # of a file that has no path, a descriptor's number
         return SentFile(new.filename or (_name_of(name) if isinstance(name, str) else "unnamed"), picture.read())
-    except OSError as error:
-        raise PictureFileError(f"The file cannot be read: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a closed file, a path with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise PictureFileError(f"The file cannot be read: {reason}.") from error
 
 
-def read_all(pictures: Iterable[NewPicture]) -> list[SentFile | PictureFileError]:
+def read_all(pictures: Iterable[NewPicture], max_bytes: int) -> list[SentFile | PictureFileError]:
     """Each picture's name and bytes, or why it cannot be read."""
     read: list[SentFile | PictureFileError] = []
     for new in pictures:
         try:
-            read.append(read_picture(new))
+            read.append(read_picture(new, max_bytes))
         except PictureFileError as error:
             read.append(error)
     return read
@@ -96,7 +109,7 @@ def _name_of(path: str | os.PathLike[str]) -> str:
     return os.fsencode(os.path.basename(path)).decode(errors="replace")  # noqa: PTH119 - a Path would lose "." and "/"
 
 
-def _read_file(path: str | os.PathLike[str]) -> bytes:
+def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     # Without O_NONBLOCK, a pipe without a writer would be waited for for ever.
     with FileIO(
         os.fspath(path), opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
@@ -104,8 +117,8 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(EINVAL, "It is no regular file")
-        if status.st_size > MAX_BYTES:
-            raise OSError(EINVAL, f"It has {status.st_size:,} bytes, more than the {MAX_BYTES:,} that are sent at once")
+        if status.st_size > max_bytes:
+            raise OSError(EINVAL, f"It has {status.st_size:,} bytes, more than the {max_bytes:,} that are sent at once")
         return file.readall()
 
 
@@ -114,5 +127,5 @@ def _size(picture: Picture) -> int:
         return len(picture)
     try:
         return os.stat(picture).st_size if isinstance(picture, str | os.PathLike) else 0  # noqa: PTH116
-    except OSError:
+    except (OSError, ValueError):
         return 0

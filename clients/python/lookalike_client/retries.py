@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import httpx
@@ -11,7 +13,7 @@ TRY_AGAIN = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILA
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
-"""Seconds between attempts: doubled each time, unless the service says how long to wait."""
+"""Seconds between attempts: doubled each time, unless the service says how long to wait. Longer is not waited for."""
 
 
 def pauses() -> Iterator[float]:
@@ -23,8 +25,13 @@ def pauses() -> Iterator[float]:
 
 
 def asked_pause(response: httpx.Response) -> float:
-    """Seconds that the service asks to wait (`Retry-After`); 0 where it does not say."""
+    """Seconds that the service asks to wait (`Retry-After`, as seconds or as a date); 0 where it does not say."""
+    asked = response.headers.get("Retry-After", "0")
     try:
-        return min(max(0.0, float(response.headers.get("Retry-After", 0))), LONGEST_PAUSE)
+        return max(0.0, float(asked))
     except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):  # no date, or one without a time zone
         return 0.0

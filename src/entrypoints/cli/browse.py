@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from entrypoints.cli.pictures import new_file
 from entrypoints.cli.service import ApiKey, Url
 
 if TYPE_CHECKING:
@@ -63,7 +64,13 @@ def show(
     id_: Annotated[UUID, typer.Argument(metavar="ID", help="An id, as `list` and `search` show it.")],
     original: Annotated[
         Path | None,
-        typer.Option("--original", metavar="FILE", dir_okay=False, help="Write the original into this new file."),
+        typer.Option(
+            "--original",
+            metavar="FILE",
+            dir_okay=False,
+            callback=new_file,
+            help="Write the original into this new file.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what the API answers.")] = False,
     url: Url = None,
@@ -156,18 +163,23 @@ def _delete_ids(ids: list[UUID], url: str | None, api_key: str | None) -> None:
     from entrypoints.cli.service import connect
     from lookalike_client import NotFoundError
 
-    async def delete_all() -> list[UUID]:
-        unknown = []
+    deleted, unknown = 0, []
+
+    async def delete_all() -> None:
+        nonlocal deleted
         async with connect(url, api_key, open_index()) as client:
             for id_ in dict.fromkeys(ids):
                 try:
                     await client.delete(id_)
+                    deleted += 1
                 except NotFoundError:
                     unknown.append(id_)
-        return unknown
 
-    unknown = asyncio.run(delete_all())
-    print(f"{len(set(ids)) - len(unknown)} deleted")
+    try:
+        asyncio.run(delete_all())
+    finally:
+        if deleted or unknown:
+            print(f"{deleted} deleted")
     if unknown:
         raise ImageNotFoundError(unknown)
 

@@ -14,7 +14,13 @@ def load_container() -> Container:
     """
     settings = load_settings()
     unbounded = settings.http.model_copy(
-        update={"deadline_seconds": 0.0, "body_seconds": 0.0, "root_path": "", "cors_origins": ()}
+        update={
+            "deadline_seconds": 0.0,
+            "body_seconds": 0.0,
+            "max_bytes_in_flight": 2**50,
+            "root_path": "",
+            "cors_origins": (),
+        }
     )
     return Container(
         settings=settings.model_copy(

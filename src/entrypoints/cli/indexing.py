@@ -38,6 +38,13 @@ class Tally:
         return self.created + self.existed + len(self.failures)
 
 
+@dataclass(slots=True)
+class _Stop:
+    """Why no further files are taken; those that have begun are finished, and reported."""
+
+    reason: UnavailableError | None = None
+
+
 async def index_found(
     found: Sequence[Found], connection: AbstractAsyncContextManager[AsyncLookalike], metadata: Metadata | None
 ) -> int:
@@ -50,21 +57,20 @@ async def index_found(
         ]
     )
     files = [item.path for item in found if item.unreadable is None]
-    stopped_by = None
+    stop = _Stop()
     try:
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
             # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
             async with (
                 connection as client,
-                aclosing(client.index_many(_until_interrupted(files, interruption), metadata=metadata)) as outcomes,
+                aclosing(client.index_many(_until_stopped(files, interruption, stop), metadata=metadata)) as outcomes,
             ):
                 async for outcome in outcomes:
                     tally.add(outcome)
                     show(tally.done, len(found))
                     if isinstance(outcome.error, UnavailableError):  # the files after it would fail as well
-                        stopped_by = outcome.error
-                        break
+                        stop.reason = outcome.error
     except Exception:
         if tally.done:
             _report(tally, metadata)
@@ -74,14 +80,14 @@ async def index_found(
     if interruption.requested and tally.done < len(found):
         say_how_to_go_on(GO_ON)
         return interruption.code
-    if stopped_by is not None:
-        print(f"lookalike: stopped after {tally.done} of {len(found)}: {stopped_by} {GO_ON}", file=sys.stderr)
+    if stop.reason is not None:
+        print(f"lookalike: stopped after {tally.done} of {len(found)}: {stop.reason} {GO_ON}", file=sys.stderr)
     return 1 if tally.failures else 0
 
 
-def _until_interrupted(files: Sequence[Path], interruption: Interruption) -> Iterator[Path]:
+def _until_stopped(files: Sequence[Path], interruption: Interruption, stop: _Stop) -> Iterator[Path]:
     for path in files:
-        if interruption.requested:
+        if interruption.requested or stop.reason is not None:
             return
         yield path
 

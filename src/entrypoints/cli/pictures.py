@@ -59,6 +59,15 @@ def _errors(unreadable: list[OSError]) -> Iterator[Found]:
         yield Found(Path(error.filename), unreadable=error.strerror)
 
 
+def new_file(path: Path | None) -> Path | None:
+    """`path`, where a new file can be written: looked at before the work that is to fill it. Raises BadParameter."""
+    if path is not None and path.exists():
+        raise typer.BadParameter(f"{path} is there already")
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
 def place_to_save(path: Path | None) -> Path | None:
     """`path`, if a picture can be saved there: to be checked before any work is done. Raises BadParameter."""
     if path is None:

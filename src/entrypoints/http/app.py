@@ -104,7 +104,15 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     app.state.draining = draining
     app.state.bytes_in_flight = in_flight = BytesInFlight(settings.http.max_bytes_in_flight)
     metrics.watch_bytes("bodies", lambda: in_flight.held, limit=settings.http.max_bytes_in_flight)
-    for router in (search.router, images.batches, images.bulk, images.writes, images.reads, models.router):
+    for router in (
+        search.router,
+        images.batches,
+        images.deletions,
+        images.edits,
+        images.writes,
+        images.reads,
+        models.router,
+    ):
         app.include_router(router, prefix="/v1")
     app.include_router(operations.router)
     app.include_router(session_router)

@@ -40,6 +40,7 @@ from tests.unit.entrypoints.application import an_app, serving
         ("\u202ehat.jpg", "hat.jpg"),
         ("  hat.jpg  ", "  hat.jpg  "),
         ("   ", "unnamed"),
+        ("cafe\u0301.jpg", "caf\u00e9.jpg"),
         ("n" * 300, "n" * MAX_FILENAME),
         (None, "unnamed"),
         ("", "unnamed"),

@@ -21,6 +21,9 @@ from entrypoints.settings import HttpSettings
 OVERHEAD_BYTES = 1024 * 1024
 """What a request may have besides its pictures: multipart headers, metadata, filters, or its whole JSON."""
 
+BULK_BYTES = 20 * 1024 * 1024
+"""JSON about many images: room for the metadata of a thousand."""
+
 
 class BytesInFlight:
     """Bounds the bytes of all bodies that are received or worked on at once. A larger body is accepted alone."""
@@ -52,11 +55,13 @@ class BodyPolicy:
     """Its form has the bytes of a batch, instead of those of one picture."""
     is_patient: bool = False
     """The work grows with what is sent, so the server sets no deadline."""
+    json_bytes: int = OVERHEAD_BYTES
+    """Bytes that it may have without pictures."""
 
     def most_bytes(self, http: HttpSettings, *, has_pictures: bool) -> int:
         """Bytes that the whole body may have."""
         if not has_pictures:
-            return OVERHEAD_BYTES
+            return self.json_bytes
         return OVERHEAD_BYTES + (http.max_batch_bytes if self.is_batch else http.max_upload_bytes)
 
     def start_deadline(self, http: HttpSettings) -> None:
@@ -113,6 +118,12 @@ class PatientRoute(BoundedRoute):
     """For work that grows with what is asked for."""
 
     policy = BodyPolicy(is_patient=True)
+
+
+class BulkRoute(BoundedRoute):
+    """For JSON about many images, each with its own."""
+
+    policy = BodyPolicy(is_patient=True, json_bytes=BULK_BYTES)
 
 
 class BatchRoute(BoundedRoute):

@@ -39,7 +39,7 @@ from entrypoints.http.contract.parameters import (
     PictureFile,
 )
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
-from entrypoints.http.routes.bodies import BatchRoute, BoundedRoute, PatientRoute
+from entrypoints.http.routes.bodies import BatchRoute, BoundedRoute, BulkRoute, PatientRoute
 from entrypoints.http.routes.caching import is_current
 from entrypoints.http.routes.dependencies import (
     BrowseImagesOf,
@@ -61,7 +61,8 @@ _WRITING = [require(Role.WRITE), refuse_query, refuse_repeats, index_is_open]
 
 reads = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_READING)
 writes = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_WRITING)
-bulk = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
+deletions = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
+edits = APIRouter(tags=["Images"], route_class=BulkRoute, dependencies=_WRITING)
 batches = APIRouter(tags=["Images"], route_class=BatchRoute, dependencies=_WRITING)
 
 
@@ -207,7 +208,7 @@ async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf
     return ImageOut.of(await edit(id, patch.metadata), root)
 
 
-@bulk.post(
+@edits.post(
     "/images/metadata",
     status_code=HTTPStatus.MULTI_STATUS,
     response_model=EditedManyOut,
@@ -243,7 +244,7 @@ async def delete_image(id: IdInPath, delete: DeleteImagesOf) -> None:  # noqa: A
     await delete.one(id)
 
 
-@bulk.post(
+@deletions.post(
     "/images/delete",
     summary="Delete all images that match a filter",
     responses=problem_responses(*ALWAYS, *BODY, "malformed_json", "invalid_filter", "storage_full"),

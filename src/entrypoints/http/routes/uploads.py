@@ -28,7 +28,10 @@ def upload_of(file: UploadFile, metadata: Metadata | None, limit: int) -> Upload
 
 
 def clean_filename(name: str | None) -> str:
-    """The last part of a path of either kind, without control characters, at most 255 characters; blanks stay."""
-    last = PurePosixPath((name or "").replace("\\", "/")).name
+    """The last part of a path of either kind, in normal form C, without control characters; at most 255 characters.
+
+    Blanks stay. Filters compare in normal form C: a name in another would never be found.
+    """
+    last = PurePosixPath(unicodedata.normalize("NFC", name or "").replace("\\", "/")).name
     printable = "".join(character for character in last if unicodedata.category(character)[0] != "C")
     return printable[:MAX_FILENAME] if printable.strip() else "unnamed"
