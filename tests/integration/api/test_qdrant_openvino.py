@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.contracts.api import ApiContract
+from tests.contracts.api import IndexContract
 from tests.qdrant_server import QdrantServer
 from tests.qdrant_stand_in import qdrant_stand_in_on_a_thread
 
 
-class TestQdrantStandInWithOpenVino(ApiContract):
+class TestQdrantStandInWithOpenVino(IndexContract):
     @pytest.fixture(scope="class")
     @classmethod
     def deployment(cls) -> Iterator[dict[str, str]]:
@@ -23,7 +23,7 @@ class TestQdrantStandInWithOpenVino(ApiContract):
             }
 
 
-class TestQdrantServerWithOpenVino(ApiContract):
+class TestQdrantServerWithOpenVino(IndexContract):
     @pytest.fixture(scope="class")
     @classmethod
     def deployment(cls, qdrant_server: QdrantServer) -> Iterator[dict[str, str]]:

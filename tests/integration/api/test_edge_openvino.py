@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contracts.api import ApiContract
+from tests.contracts.api import IndexContract
 
 
 @pytest.fixture(scope="module")
@@ -10,4 +10,4 @@ def deployment() -> dict[str, str]:
     return {"REPOSITORY__BACKEND": "edge", "ENCODER__RUNTIME": "openvino"}
 
 
-class TestEdgeWithOpenVino(ApiContract): ...
+class TestEdgeWithOpenVino(IndexContract): ...
