@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration.cli.command import lookalike, start
 from tests.pictures import a_picture
-from tests.unit.entrypoints.cli.command import lookalike, start
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 from entrypoints.keys import Role, parse_keys, read_keys_file
-from tests.unit.entrypoints.cli.command import lookalike
+from tests.integration.cli.command import lookalike
 
 
 def test_a_new_key_comes_with_the_line_that_the_service_needs(tmp_path: Path) -> None:

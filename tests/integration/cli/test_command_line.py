@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from lookalike_client import Lookalike
+from tests.integration.cli.command import Command
 from tests.pictures import a_photo, a_picture
 from tests.serving import Service, running
-from tests.unit.entrypoints.cli.command import Command
 
 SETTINGS = {"STORAGE__RESERVE_BYTES": "0", "HTTP__MAX_UPLOAD_BYTES": "90000"}
 HAT = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"

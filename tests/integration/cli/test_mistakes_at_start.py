@@ -19,11 +19,11 @@ from adapters.encoders.exported_model import PACKAGED, ExportedModel
 from adapters.repositories.qdrant.embedded.manifest import locked
 from domain.embeddings import EmbeddingSpace
 from entrypoints.cli.main import main
+from tests.integration.cli.command import lookalike
 from tests.repositories import embedded_repository
-from tests.unit.entrypoints.cli.command import lookalike
 
 SPACE = EmbeddingSpace(model="small", weights_digest="0" * 64, dimension=8, preprocessing="none", decode_version=1)
-INDEX = ("index", str(Path(__file__).parents[2] / "examples" / "photos" / "hat-01.jpg"))
+INDEX = ("index", str(Path(__file__).parents[3] / "examples" / "photos" / "hat-01.jpg"))
 
 Run = Callable[..., str]
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from adapters.detectors.postprocessing import SCORE_FLOOR
 from tests.hostile_pictures import heic
+from tests.integration.cli.command import Command, lookalike
 from tests.photos import SEEN, picture
 from tests.pictures import encoded
-from tests.unit.entrypoints.cli.command import Command, lookalike
 
 
 @pytest.fixture

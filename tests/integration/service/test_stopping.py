@@ -16,9 +16,9 @@ import pytest
 
 from entrypoints.cli.main import main
 from tests.eventually import until
+from tests.integration.cli.command import LOOKALIKE, environment
 from tests.pictures import a_picture
 from tests.serving import Service, start
-from tests.unit.entrypoints.cli.command import LOOKALIKE, environment
 
 BOUNDARY = "the-boundary"
 WITHOUT_DETECTOR = {"DETECTOR__RUNTIME": "none"}  # starts in half the time

@@ -21,10 +21,10 @@ from domain.errors import ConfigurationError
 from domain.filters import AnyOf, Field, Filter, InRange
 from domain.images import ImageRecord
 from tests.builders import a_query
+from tests.integration.cli.command import lookalike
 from tests.repositories import embedded_repository
-from tests.unit.entrypoints.cli.command import lookalike
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 METADATA = {"price": 19.99, "brand": "acme", "n": 3, "sale": True, "tags": ["a", "b"]}
 LABELS = {"hat.jpg": "frisbee", "dress.jpg": "skateboard", "coffee.jpg": "cup"}
 

@@ -22,7 +22,7 @@ from domain.ports.image_decoder import DecodedImage
 from tests.decoding import decode
 from tests.eventually import eventually
 from tests.hostile_pictures import tiff_of_strips
-from tests.unit.adapters.decoding import crashing_reader
+from tests.integration.decoding import crashing_reader
 from tests.unit.adapters.decoding.pictures import encoded, header_only, textured
 
 FULL = 10**6

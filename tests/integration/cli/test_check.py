@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from entrypoints.cli.main import main
+from tests.integration.cli.command import lookalike
 from tests.pictures import a_picture
-from tests.unit.entrypoints.cli.command import lookalike
 
 SOUND = "originals, thumbnails, records, vectors and objects agree."
 

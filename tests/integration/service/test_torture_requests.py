@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from torture.run import SECTIONS
 
-from tests.integration.test_torture_crashes import HERE as ELSEWHERE
+from tests.integration.service.test_torture_crashes import HERE as ELSEWHERE
 
 
 @pytest.mark.timeout(240)

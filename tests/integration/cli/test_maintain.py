@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from entrypoints.cli.main import main
+from tests.integration.cli.command import LOOKALIKE, environment, lookalike, start
 from tests.pictures import a_picture
-from tests.unit.entrypoints.cli.command import LOOKALIKE, environment, lookalike, start
 
 PICTURES = 8
 
