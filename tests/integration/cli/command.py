@@ -1,17 +1,22 @@
-"""The command in a process of its own, as users run it."""
+"""The command, in a process of its own, as users run it, or in this one, which has loaded all libraries already."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from entrypoints.cli.main import main
 
 LOOKALIKE = Path(sys.executable).parent / "lookalike"
+WITHOUT_DETECTOR = {"DETECTOR__RUNTIME": "none"}
+"""Settings for commands that need no objects: loading models takes longer than all else that they do."""
 
 
 def environment(data_dir: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -55,6 +60,22 @@ def lookalike(
         raise
     assert "Traceback" not in stderr, stderr
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def lookalike_here(
+    *arguments: str | Path, data_dir: Path, settings: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """As `lookalike` does, without a process."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, environment(data_dir, settings), clear=True),
+        chdir(data_dir.parent),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main([*map(str, arguments)])
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), stdout.getvalue(), stderr.getvalue())
 
 
 class Command:

@@ -32,9 +32,8 @@ def command(
     command = Command(tmp_path, monkeypatch, capsys)
     monkeypatch.setenv("COLUMNS", "200")
     if request.param == "here":
-        command.set(
-            **SETTINGS, AUTH__KEYS="read:" + "0" * 40, LIMITS__PER_ADDRESS="1/hour"
-        )  # not for who has the files
+        # Keys and limits are for callers of a service. Models are loaded for each command: no test but two detects.
+        command.set(**SETTINGS, AUTH__KEYS="read:" + "0" * 40, LIMITS__PER_ADDRESS="1/hour", DETECTOR__RUNTIME="none")
         yield command
         return
     url = request.getfixturevalue("service").url
@@ -124,6 +123,7 @@ def test_pictures_are_deleted_by_id_and_by_filter(command: Command, photos: Path
 
 
 def test_objects_are_detected(command: Command, photos: Path, tmp_path: Path) -> None:
+    command.set(DETECTOR__RUNTIME="auto")
     arguments = ("detect", photos / "hat-01.jpg", "--score-threshold", "0.5", "--label", "cat", "--label", "toilet")
     code, output, errors = command(*arguments, "--save", tmp_path / "drawn.png")
     assert (code, errors) == (0, "")
@@ -141,6 +141,7 @@ def test_what_is_refused_is_told_in_the_same_words(command: Command, photos: Pat
     (tmp_path / "notes.jpg").write_text("no picture")
     (tmp_path / "large.bmp").write_bytes(b"BM" + b"\0" * 100_000)
     command("index", photos / "hat-02.jpg")
+    command.set(DETECTOR__RUNTIME="auto")
 
     told = {
         name: command(*arguments)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli.command import lookalike, start
+from tests.integration.cli.command import WITHOUT_DETECTOR, lookalike_here, start
 from tests.pictures import a_picture
 
 
@@ -29,9 +29,13 @@ def pictures(folder: Path, *numbers: int) -> None:
         (folder / f"{number:02d}.png").write_bytes(a_picture(number))
 
 
+def index(folder: Path, *options: str, data_dir: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return lookalike_here("index", folder, *options, data_dir=data_dir, settings=WITHOUT_DETECTOR | settings)
+
+
 def listed(data_dir: Path) -> dict[str, Any]:
     """Metadata by filename."""
-    found = json.loads(lookalike("list", "--limit", "1000", "--json", data_dir=data_dir).stdout)
+    found = json.loads(lookalike_here("list", "--limit", "1000", "--json", data_dir=data_dir).stdout)
     assert found["total"] == len(found["items"])
     return {image["filename"]: image["metadata"] for image in found["items"]}
 
@@ -58,7 +62,8 @@ main(arguments)
 
 def start_slow(slow: Path, pipe: Path, *arguments: str | Path, data_dir: Path) -> "subprocess.Popen[str]":
     os.mkfifo(pipe)
-    return start(slow, pipe, *arguments, data_dir=data_dir, program=(sys.executable, "-c", SLOW))
+    program = (sys.executable, "-c", SLOW)
+    return start(slow, pipe, *arguments, data_dir=data_dir, settings=WITHOUT_DETECTOR, program=program)
 
 
 def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder: Path, data_dir: Path) -> None:
@@ -69,11 +74,10 @@ def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder
     (folder / "gone.png").symlink_to("nowhere")
     (folder / "large.bmp").write_bytes(b"BM" + b"\0" * 100_000)
     os.mkfifo(folder / "pipe.png")  # that nobody writes
-    arguments = ("index", folder, "--metadata", '{"brand": "acme"}')
-    settings = {"HTTP__MAX_UPLOAD_BYTES": "90000"}
+    options = ("--metadata", '{"brand": "acme"}')
 
-    first = lookalike(*arguments, data_dir=data_dir, settings=settings)
-    second = lookalike(*arguments, data_dir=data_dir, settings=settings)
+    first = index(folder, *options, data_dir=data_dir, HTTP__MAX_UPLOAD_BYTES="90000")
+    second = index(folder, *options, data_dir=data_dir, HTTP__MAX_UPLOAD_BYTES="90000")
 
     assert (first.returncode, second.returncode) == (1, 1)
     assert "3 created, 1 existed (metadata replaced), 5 failed" in first.stdout
@@ -89,10 +93,10 @@ def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(folder
 def test_metadata_replaces_that_of_pictures_that_existed_and_is_told(folder: Path, data_dir: Path) -> None:
     pictures(folder, 0)
 
-    kept_by_hand = lookalike("index", folder, "--metadata", '{"price": 5, "note": "by hand"}', data_dir=data_dir)
-    without = lookalike("index", folder, data_dir=data_dir)
+    kept_by_hand = index(folder, "--metadata", '{"price": 5, "note": "by hand"}', data_dir=data_dir)
+    without = index(folder, data_dir=data_dir)
     before = listed(data_dir)
-    replaced = lookalike("index", folder, "--metadata", '{"album": "2026"}', data_dir=data_dir)
+    replaced = index(folder, "--metadata", '{"album": "2026"}', data_dir=data_dir)
 
     assert kept_by_hand.stdout == "1 created, 0 existed, 0 failed\n"
     assert without.stdout == "0 created, 1 existed, 0 failed\n"
@@ -119,7 +123,7 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_next_run_the_rest(
     assert "Run the same command again" in stderr
     assert "Traceback" not in stderr
 
-    rest = lookalike("index", folder, data_dir=data_dir)
+    rest = index(folder, data_dir=data_dir)
 
     assert rest.returncode == 0, rest.stderr
     assert f"{80 - created} created, {created} existed, 0 failed" in rest.stdout
@@ -132,7 +136,7 @@ def test_a_second_process_is_told_that_the_index_is_open(folder: Path, data_dir:
 
     process = start_slow(folder / "03.png", pipe, "index", folder, data_dir=data_dir)
     with pipe.open("wb"):
-        refused = lookalike("list", data_dir=data_dir)
+        refused = lookalike_here("list", data_dir=data_dir)
     stdout, stderr = process.communicate(timeout=60)
 
     assert refused.returncode == 2

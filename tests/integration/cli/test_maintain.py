@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entrypoints.cli.main import main
-from tests.integration.cli.command import LOOKALIKE, environment, lookalike, start
+from tests.integration.cli.command import LOOKALIKE, WITHOUT_DETECTOR, environment, lookalike_here, start
 from tests.pictures import a_picture
 
 PICTURES = 8
@@ -22,7 +22,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(PICTURES):
         (root / "pictures" / f"{number}.png").write_bytes(a_picture(number))
     arguments = ("index", root / "pictures", "--metadata", '{"tags": ["ä", "b"], "price": 1.5}')
-    ended = lookalike(*arguments, data_dir=root / "data")
+    ended = lookalike_here(*arguments, data_dir=root / "data", settings=WITHOUT_DETECTOR)
     assert ended.returncode == 0, ended.stderr
     return root / "data"
 
@@ -30,18 +30,18 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def backed_up(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     backup = tmp_path_factory.mktemp("backups") / "one"
-    ended = lookalike("backup", backup, data_dir=indexed)
+    ended = lookalike_here("backup", backup, data_dir=indexed)
     assert (ended.returncode, ended.stdout) == (0, f"{PICTURES} pictures in {backup}\n"), ended.stderr
     return backup
 
 
 def restored(backup: Path, data_dir: Path) -> None:
-    ended = lookalike("restore", backup, data_dir=data_dir)
+    ended = lookalike_here("restore", backup, data_dir=data_dir)
     assert (ended.returncode, ended.stdout) == (0, f"{PICTURES} pictures restored\n"), ended.stderr
 
 
 def search(picture: Path, data_dir: Path, **settings: str) -> dict[str, Any]:
-    ended = lookalike("search", picture, "--json", data_dir=data_dir, settings=settings)
+    ended = lookalike_here("search", picture, "--json", data_dir=data_dir, settings=WITHOUT_DETECTOR | settings)
     assert ended.returncode == 0, ended.stderr
     result: dict[str, Any] = json.loads(ended.stdout)
     return result
@@ -66,14 +66,14 @@ def test_a_restored_backup_finds_the_same(indexed: Path, backed_up: Path, tmp_pa
 
 
 def test_a_backup_is_not_written_over_another(indexed: Path, backed_up: Path) -> None:
-    ended = lookalike("backup", backed_up, data_dir=indexed)
+    ended = lookalike_here("backup", backed_up, data_dir=indexed)
 
     assert ended.returncode == 2
     assert "complete backup already" in ended.stderr
 
 
 def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
-    ended = lookalike("restore", tmp_path, data_dir=tmp_path / "data")
+    ended = lookalike_here("restore", tmp_path, data_dir=tmp_path / "data")
 
     assert ended.returncode == 2
     assert "holds no backup" in ended.stderr
@@ -83,14 +83,14 @@ def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
 def test_images_are_deleted_by_id_and_by_filter(backed_up: Path, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     restored(backed_up, data_dir)
-    images = json.loads(lookalike("list", "--json", data_dir=data_dir).stdout)["items"]
+    images = json.loads(lookalike_here("list", "--json", data_dir=data_dir).stdout)["items"]
     by_name = {image["filename"]: image["id"] for image in images}
     unknown = "00000000-0000-5000-8000-000000000000"
 
-    by_id = lookalike("delete", by_name["0.png"], unknown, by_name["1.png"], data_dir=data_dir)
+    by_id = lookalike_here("delete", by_name["0.png"], unknown, by_name["1.png"], data_dir=data_dir)
     names = '{"any": [{"field": "filename", "in": ["2.png", "3.png", "0.png"]}]}'
-    by_filter = lookalike("delete", "--filter", names, "--yes", data_dir=data_dir)
-    listed = lookalike("list", "--limit", "3", data_dir=data_dir)
+    by_filter = lookalike_here("delete", "--filter", names, "--yes", data_dir=data_dir)
+    listed = lookalike_here("list", "--limit", "3", data_dir=data_dir)
 
     assert (by_id.returncode, by_id.stdout) == (1, "2 deleted\n")
     assert by_id.stderr == f"lookalike: No image is stored under {unknown}.\n"
@@ -117,7 +117,7 @@ def test_in_a_terminal_deleting_by_a_filter_asks_first(indexed: Path) -> None:
 
     assert question == f"Delete {PICTURES} pictures?"
     assert process.returncode == 130
-    assert f"1 of {PICTURES}" in lookalike("list", "--limit", "1", data_dir=indexed).stdout
+    assert f"1 of {PICTURES}" in lookalike_here("list", "--limit", "1", data_dir=indexed).stdout
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_another_model_is_exported_refused_and_reindexed_to(
     assert str(place) in capsys.readouterr().out
 
     other = {"ENCODER__MODEL": str(place)}
-    refused = lookalike("search", query, data_dir=data_dir, settings=other)
-    reindexed = lookalike("reindex", "--embeddings", data_dir=data_dir, settings=other)
+    refused = lookalike_here("search", query, data_dir=data_dir, settings=other)
+    reindexed = lookalike_here("reindex", "--embeddings", data_dir=data_dir, settings=other)
 
     assert refused.returncode == 2
     assert "lookalike reindex --embeddings" in refused.stderr
@@ -183,6 +183,6 @@ def test_another_model_is_exported_refused_and_reindexed_to(
 
 
 def test_with_the_same_model_there_is_nothing_to_reindex(indexed: Path) -> None:
-    ended = lookalike("reindex", "--embeddings", data_dir=indexed)
+    ended = lookalike_here("reindex", "--embeddings", data_dir=indexed)
 
     assert (ended.returncode, ended.stdout[:13]) == (0, "Nothing to do")

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from adapters.detectors.bundled_detector import prepared_bundled_detector
 from adapters.detectors.postprocessing import SCORE_FLOOR
+from adapters.inference.openvino_graph import read_graph
+from adapters.toolchain import bundled_conversion
+from entrypoints.settings import Settings
 from tests.hostile_pictures import heic
-from tests.integration.cli.command import Command, lookalike
+from tests.integration.cli.command import Command, lookalike_here
 from tests.photos import SEEN, picture
 from tests.pictures import encoded
 
@@ -113,7 +117,12 @@ def test_a_place_that_cannot_be_written_is_told(command: Command, photos: Path, 
     assert "--save" in errors
 
 
-def test_the_packaged_detector_is_prepared_once(command: Command, tmp_path: Path, photos: Path) -> None:
+def test_the_packaged_detector_is_prepared_once(
+    command: Command, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if made := prepared_bundled_detector(Settings().models_dir):
+        # Converting takes ten seconds, and test_bundled_detector.py does it.
+        monkeypatch.setattr(bundled_conversion, "convert_bundled_detector", lambda: read_graph(made))
     command.set(MODELS_DIR=str(tmp_path / "models"))
 
     code, output, _ = command("models", "prepare")
@@ -129,16 +138,16 @@ def test_the_packaged_detector_is_prepared_once(command: Command, tmp_path: Path
 @pytest.mark.timeout(240)
 def test_objects_are_detected_anew_and_searched_for(photos: Path, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    indexed = lookalike("index", photos, data_dir=data_dir, settings={"OBJECTS__ENABLED": "false"})
+    indexed = lookalike_here("index", photos, data_dir=data_dir, settings={"OBJECTS__ENABLED": "false"})
     assert indexed.returncode == 0, indexed.stderr
     box = SEEN["coffee"][1]
     cup = tmp_path / "cup.png"
     cup.write_bytes(encoded(picture("coffee").crop((int(box.x_min), int(box.y_min), int(box.x_max), int(box.y_max)))))
     by_object = ("search", cup, "--target", "objects")
 
-    before = lookalike(*by_object, data_dir=data_dir)
-    anew = lookalike("reindex", "--objects", data_dir=data_dir)
-    found = lookalike(*by_object, "--json", "--save", tmp_path / "found.png", data_dir=data_dir)
+    before = lookalike_here(*by_object, data_dir=data_dir)
+    anew = lookalike_here("reindex", "--objects", data_dir=data_dir)
+    found = lookalike_here(*by_object, "--json", "--save", tmp_path / "found.png", data_dir=data_dir)
 
     assert (before.returncode, before.stdout) == (0, "Nothing indexed matches.\n"), before.stderr
     assert anew.returncode == 0, anew.stderr
@@ -154,7 +163,7 @@ def test_objects_are_detected_anew_and_searched_for(photos: Path, tmp_path: Path
 
     for thumbnail in (data_dir / "images" / "thumbnails").glob("*/*"):
         thumbnail.write_text("damaged")
-    damaged = lookalike(*by_object, "--save", tmp_path / "found.png", data_dir=data_dir)
+    damaged = lookalike_here(*by_object, "--save", tmp_path / "found.png", data_dir=data_dir)
     assert damaged.returncode == 1
     assert damaged.stderr.startswith("lookalike: The thumbnail of coffee.jpg cannot be shown: ")
 
