@@ -166,6 +166,7 @@ def objects_as_published(model: openvino.CompiledModel, image: RasterImage) -> l
     return detected_objects(raw, COCO_LABELS, EVERYTHING, input_size=size, picture_size=(image.width, image.height))
 
 
+@pytest.mark.timeout(300)  # OpenVINO takes half a minute to read what was published
 async def test_the_converted_graph_finds_what_the_published_one_does(models: Path) -> None:
     published = as_published()
     golden = objects_as_published(published, golden_picture.golden_picture())

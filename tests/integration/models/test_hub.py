@@ -131,18 +131,17 @@ def test_a_model_is_pulled_by_revision_verified_and_then_needs_no_network(
     assert "is not the expected one" in answers[2]
     assert "at revision gone: give a commit" in answers[3]
     assert "has no someone/else, or does not show it" in answers[4]
-    offline = pull({"name": name, "revision": COMMIT}, {"name": name}, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
-    assert offline == [pulled, pulled]
-
-
-def test_a_hub_out_of_reach_says_what_to_do(tmp_path: Path) -> None:
-    answers = pull(
+    # What was never pulled is out of reach there, and its answer says what to do.
+    *offline, never_pulled, elsewhere = pull(
+        {"name": name, "revision": COMMIT},
+        {"name": name},
         {"name": "resnet10t.c3_in1k", "revision": COMMIT},
-        {"name": f"hf-hub:{REPOSITORY}"},
+        {"name": "hf-hub:someone/else"},
         HF_HUB_OFFLINE="1",
         HF_HOME=str(tmp_path),
     )
-    for answer in answers:
+    assert offline == [pulled, pulled]
+    for answer in (never_pulled, elsewhere):
         assert "could not be reached" in answer
         assert "lookalike models pull" in answer
 

@@ -28,6 +28,7 @@ from tests.builders import a_query, an_embedding, an_id, an_image
 from tests.contracts.repository_cases import ids, where
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract
 from tests.disturbed_qdrant import stretched
+from tests.eventually import eventually
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
 from tests.repositories import server_repository
 from tests.tcp_proxy import line_to
@@ -55,6 +56,7 @@ async def repository(server: QdrantStandIn) -> AsyncIterator[QdrantSimilarityRep
 
 class TestQdrantOverGrpc(SimilarityRepositoryContract):
     score_tolerance = 1e-5
+    deep_images = 1_000  # the client's local mode, by which the stand-in answers, compares in Python
 
     @pytest.fixture
     async def fresh(self, server: QdrantStandIn) -> QdrantSimilarityRepository:
@@ -372,7 +374,7 @@ async def test_what_is_under_way_when_the_repository_is_closed_ends_with_a_reaso
     server.delays["Count"] = 600.0
     began = time.monotonic()
     counts = [asyncio.create_task(repository.count()) for _ in range(3)]
-    await asyncio.sleep(0.1)
+    assert await eventually(lambda: len(server.named(grpc.CountPoints)) == 3)
     await repository.close()
     outcomes = await asyncio.gather(*counts, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {RepositoryUnavailableError}
@@ -387,8 +389,9 @@ async def test_one_slow_request_makes_no_silent_server(server: QdrantStandIn) ->
     with pytest.raises(RepositoryUnavailableError):
         await repository.count()
     assert await repository.get([an_id(1)]) == {}
+    server.requests.clear()
     slow = asyncio.create_task(repository.count())
-    await asyncio.sleep(0.1)
+    assert await eventually(lambda: bool(server.named(grpc.CountPoints)))
     await repository.get([an_id(1)])
     server.delays["HealthCheck"] = 600.0
     with pytest.raises(RepositoryUnavailableError):
