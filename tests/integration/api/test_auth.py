@@ -129,6 +129,7 @@ def test_keys_are_nowhere_but_in_the_callers_hands(tmp_path: Path) -> None:
     file.write_text(f"admin:{KEYS['admin']}\n")
     settings = {
         "REPOSITORY__BACKEND": "memory",
+        "DETECTOR__RUNTIME": "none",
         "AUTH__KEYS": f"read:{KEYS['read']},{written(KEYS['write'], Role.WRITE)}",
         "AUTH__KEYS_FILE": str(file),
         "AUTH__OPEN_DOCS": "false",

@@ -36,6 +36,7 @@ def settings(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) ->
         blob.write_to_path(directory / "certificate.pem", append=number > 0)
     return {
         "REPOSITORY__BACKEND": "memory",
+        "DETECTOR__RUNTIME": "none",
         "HTTP__TLS_CERTIFICATE": str(directory / "certificate.pem"),
         "HTTP__TLS_KEY": str(directory / "key.pem"),
         "HTTP__HSTS_SECONDS": "86400",
