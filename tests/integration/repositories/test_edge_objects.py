@@ -139,7 +139,7 @@ WRITER = """
 import asyncio, itertools, sys
 from pathlib import Path
 from tests.builders import a_space
-from tests.integration.test_edge_objects import with_objects
+from tests.integration.repositories.test_edge_objects import with_objects
 from tests.repositories import embedded_repository
 
 async def main():
