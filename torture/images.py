@@ -36,8 +36,8 @@ SINGLE = ("/v1/embeddings", "/v1/embeddings", "/v1/detections", "/v1/search", "/
 
 
 def run(directory: Path, *, short: bool) -> Iterable[Row]:
-    """Short: four seconds of damaged pictures. Long: those of all kinds that take their time as well."""
-    chosen, seconds = seed(short=short), 4 if short else 60
+    """Short: a second of damaged pictures. Long: those of all kinds that take their time as well."""
+    chosen, seconds = seed(short=short), 1 if short else 60
     patience = SHORT_PATIENCE_SECONDS if short else PATIENCE_SECONDS
     with running(directory, {}) as service:
         yield _damaged(service, chosen, seconds, patience)

@@ -71,6 +71,17 @@ def best_of_each(
     return dict(sorted(best.items(), key=lambda item: -item[1][0]))
 
 
+UNFIT: dict[str, Embeddings] = {
+    "too few": some_embeddings(1),
+    "too many": some_embeddings(3),
+    "too short": some_embeddings(2, dimension=15),
+    "one vector and no matrix": some_embeddings(1)[0],
+    "zero": np.stack([some_embeddings(1)[0], np.zeros(16, np.float32)]),
+    "not a number": np.stack([some_embeddings(1)[0], np.full(16, np.nan, np.float32)]),
+    "of length 2": 2 * some_embeddings(2),
+}
+
+
 class SimilarityRepositoryObjectsContract:
     """Every promise of the port about objects. The subclass has the fixtures."""
 
@@ -419,27 +430,16 @@ class SimilarityRepositoryObjectsContract:
         image.object_embeddings[:] = 0.0
         np.testing.assert_allclose((await repository.object_embeddings([an_id(1)]))[an_id(1)], expected, atol=1e-6)
 
-    @pytest.mark.parametrize(
-        "unfit",
-        [
-            pytest.param(some_embeddings(1), id="too few"),
-            pytest.param(some_embeddings(3), id="too many"),
-            pytest.param(some_embeddings(2, dimension=15), id="too short"),
-            pytest.param(some_embeddings(1)[0], id="one vector and no matrix"),
-            pytest.param(np.stack([some_embeddings(1)[0], np.zeros(16, np.float32)]), id="zero"),
-            pytest.param(np.stack([some_embeddings(1)[0], np.full(16, np.nan, np.float32)]), id="not a number"),
-            pytest.param(2 * some_embeddings(2), id="of length 2"),
-        ],
-    )
     async def test_unfit_embeddings_of_objects_are_refused_and_nothing_stored(
-        self, repository: SimilarityRepository, unfit: Embeddings
+        self, repository: SimilarityRepository
     ) -> None:
         objects = (an_object("cup"), an_object("dog"))
-        with pytest.raises(ValueError, match="object"):
-            await repository.upsert([holding(1, 0.9), an_image(2, objects=objects, object_embeddings=unfit)])
-        status = await repository.status()
-        assert (status.images, status.objects) == (0, 0)
-        assert await repository.nearest_objects(a_query(AXIS, limit=10)) == []
+        for kind, unfit in UNFIT.items():
+            with pytest.raises(ValueError, match="object"):
+                await repository.upsert([holding(1, 0.9), an_image(2, objects=objects, object_embeddings=unfit)])
+            status = await repository.status()
+            assert (status.images, status.objects) == (0, 0), kind
+            assert await repository.nearest_objects(a_query(AXIS, limit=10)) == [], kind
 
     async def test_objects_belong_to_one_index(self, repository: SimilarityRepository) -> None:
         await repository.upsert([holding(1, 0.9)])

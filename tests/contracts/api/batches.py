@@ -100,6 +100,8 @@ class BatchesContract(Deployed):
         response = client.post("/v1/images/batch", files=[("files", ("a.png", content))])
         assert response.json()["results"][0]["image"] == known
 
+
+class BatchRequestsContract(Deployed):
     @pytest.mark.parametrize(
         "metadata",
         [

@@ -38,7 +38,7 @@ class CopiesContract(Deployed):
         assert len(set(ids)) == COPIES + len(others)
         return album, ids
 
-    @pytest.mark.parametrize("limit", [3, 20])
+    @pytest.mark.parametrize("limit", [7, 20])
     @pytest.mark.parametrize("target", ["images", "objects", "any"])
     @pytest.mark.parametrize("query", ["coffee", "astronaut"])
     def test_every_copy_is_on_one_page(

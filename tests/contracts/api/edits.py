@@ -44,6 +44,33 @@ class EditsContract(Deployed):
         response = client.patch(f"/v1/images/{image['id']}", json={"metadata": {}})
         assert (response.status_code, response.json()) == (200, image)
 
+    def test_a_deleted_image_is_gone(self, client: httpx.Client, album: Album) -> None:
+        content, other = album.picture(), album.add()
+        image = album.add(content)
+
+        response = client.delete(f"/v1/images/{image['id']}")
+
+        assert (response.status_code, response.content) == (204, b"")
+        for link in image["links"].values():
+            assert_problem(client.get(link), 404, "image_not_found")
+        assert_problem(client.delete(f"/v1/images/{image['id']}"), 404, "image_not_found", says=image["id"])
+        assert album.ids() == [other["id"]]
+        assert ids_of(album.search(content)) == [other["id"]]
+        assert album.post(content).status_code == 201
+
+    def test_deleting_by_a_filter(self, client: httpx.Client, album: Album) -> None:
+        images = [album.add(price=price) for price in range(4)]
+        where = album.where({"field": "metadata.price", "gte": 2})
+
+        response = client.post("/v1/images/delete", json={"filter": where})
+
+        assert (response.status_code, response.json()) == (200, {"deleted": 2})
+        assert album.ids() == [images[1]["id"], images[0]["id"]]
+        assert client.get(images[3]["links"]["content"]).status_code == 404
+        assert client.post("/v1/images/delete", json={"filter": where}).json() == {"deleted": 0}
+
+
+class EditRequestsContract(Deployed):
     @pytest.mark.parametrize(
         "patch",
         [
@@ -70,31 +97,6 @@ class EditsContract(Deployed):
         assert_problem(client.patch(path, json=[]), 422, "validation_failed")
         assert_invalid(client.patch(f"{path}?x=1", json={"metadata": {}}), "x")
         assert_problem(client.patch(f"/v1/images/{uuid4()}", json={"metadata": {}}), 404, "image_not_found")
-
-    def test_a_deleted_image_is_gone(self, client: httpx.Client, album: Album) -> None:
-        content, other = album.picture(), album.add()
-        image = album.add(content)
-
-        response = client.delete(f"/v1/images/{image['id']}")
-
-        assert (response.status_code, response.content) == (204, b"")
-        for link in image["links"].values():
-            assert_problem(client.get(link), 404, "image_not_found")
-        assert_problem(client.delete(f"/v1/images/{image['id']}"), 404, "image_not_found", says=image["id"])
-        assert album.ids() == [other["id"]]
-        assert ids_of(album.search(content)) == [other["id"]]
-        assert album.post(content).status_code == 201
-
-    def test_deleting_by_a_filter(self, client: httpx.Client, album: Album) -> None:
-        images = [album.add(price=price) for price in range(4)]
-        where = album.where({"field": "metadata.price", "gte": 2})
-
-        response = client.post("/v1/images/delete", json={"filter": where})
-
-        assert (response.status_code, response.json()) == (200, {"deleted": 2})
-        assert album.ids() == [images[1]["id"], images[0]["id"]]
-        assert client.get(images[3]["links"]["content"]).status_code == 404
-        assert client.post("/v1/images/delete", json={"filter": where}).json() == {"deleted": 0}
 
     @pytest.mark.parametrize("where", EVERYTHING_ELSE_THAT_NAMES_NOTHING)
     def test_deleting_everything_by_accident_is_refused(

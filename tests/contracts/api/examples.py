@@ -84,6 +84,8 @@ class ExamplesContract(Deployed):
         response = client.post("/v1/search/examples", json={"positive": [id_], "negative": [id_]})
         assert_problem(response, 422, says=id_)
 
+
+class ExampleRequestsContract(Deployed):
     @pytest.mark.parametrize(
         ("body", "name"),
         [

@@ -154,6 +154,8 @@ class FiltersContract(Deployed):
         by_example = client.post("/v1/search/examples", json={"positive": [b], "filter": kept}).json()
         assert {names[id_] for id_ in ids_of(by_example)} == expected - {"b"}
 
+
+class FilterRequestsContract(Deployed):
     @pytest.mark.parametrize("where", BAD.values(), ids=BAD.keys())
     def test_bad_filters_are_refused(self, client: httpx.Client, album: Album, where: Any) -> None:
         text = json.dumps(where)

@@ -66,6 +66,8 @@ class ListingContract(Deployed):
     def test_nothing_is_an_empty_page(self, album: Album) -> None:
         assert album.listed() == {"items": [], "next_cursor": None, "total": 0}
 
+
+class ListingRequestsContract(Deployed):
     @pytest.mark.parametrize(
         ("name", "value"),
         [
@@ -81,7 +83,7 @@ class ListingContract(Deployed):
             ("offset", "1"),
         ],
     )
-    def test_bad_parameters_are_named(self, client: httpx.Client, name: str, value: str) -> None:
+    def test_bad_parameters_of_a_listing_are_named(self, client: httpx.Client, name: str, value: str) -> None:
         assert_invalid(client.get("/v1/images", params={name: value}), name)
 
     @pytest.mark.parametrize(

@@ -46,13 +46,6 @@ class ModelsContract(Deployed):
         self.embedding(client, album.picture())
         assert client.get("/v1/images").json()["total"] == before
 
-    def test_what_is_unknown_is_refused(self, client: httpx.Client, album: Album) -> None:
-        files = {"file": album.picture()}
-        assert_invalid(client.post("/v1/embeddings", files=files, data={"limit": "1"}), "limit")
-        assert_invalid(client.post("/v1/embeddings?limit=1", files=files), "limit")
-        assert_invalid(client.post("/v1/embeddings", data={"region": "0,0,1,1"}), "file")
-        assert_invalid(client.get("/v1/models?verbose=1"), "verbose")
-
     def test_what_is_running(self, client: httpx.Client, album: Album, deployment: Mapping[str, str]) -> None:
         album.add()
         body = client.get("/v1/models").json()
@@ -64,6 +57,15 @@ class ModelsContract(Deployed):
         assert encoder["input_size"] == {"width": 320, "height": 320}
         assert body["repository"]["backend"] == deployment["REPOSITORY__BACKEND"]
         assert body["repository"]["images"] == client.get("/v1/images").json()["total"] > 0
+
+
+class ModelRequestsContract(Deployed):
+    def test_what_embeddings_and_models_do_not_know_is_refused(self, client: httpx.Client, album: Album) -> None:
+        files = {"file": album.picture()}
+        assert_invalid(client.post("/v1/embeddings", files=files, data={"limit": "1"}), "limit")
+        assert_invalid(client.post("/v1/embeddings?limit=1", files=files), "limit")
+        assert_invalid(client.post("/v1/embeddings", data={"region": "0,0,1,1"}), "file")
+        assert_invalid(client.get("/v1/models?verbose=1"), "verbose")
 
     def test_it_is_alive_and_ready(self, client: httpx.Client) -> None:
         for path in ("/health/live", "/health/ready"):

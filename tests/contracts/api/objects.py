@@ -110,31 +110,6 @@ class ObjectsContract(Deployed):
         plain = encoded(Image.new("RGB", (320, 240), (90, 120, 150)))
         assert self.detect(client, plain)["detections"] == []
 
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("score_threshold", "1.01"),
-            ("score_threshold", "-0.1"),
-            ("score_threshold", "nan"),
-            ("max_detections", "0"),
-            ("max_detections", "301"),
-            ("max_detections", "many"),
-            ("region", "0,0,10,10"),
-            ("label", "cat"),
-        ],
-    )
-    def test_what_detections_do_not_take_is_refused(
-        self, client: httpx.Client, album: Album, name: str, value: str
-    ) -> None:
-        files = {"file": album.picture()}
-        assert_invalid(client.post("/v1/detections", files=files, data={name: value}), name)
-
-    def test_other_detection_requests_are_refused(self, client: httpx.Client, album: Album) -> None:
-        assert_invalid(client.post("/v1/detections", data={"labels": "cat"}), "file")
-        assert_invalid(client.post("/v1/detections?labels=cat", files={"file": album.picture()}), "labels")
-        twice = {"score_threshold": ["0.5", "0.6"]}
-        assert_invalid(client.post("/v1/detections", files={"file": album.picture()}, data=twice), "score_threshold")
-
     def test_nothing_detected_is_stored(self, client: httpx.Client) -> None:
         before = client.get("/v1/images").json()["total"], labels(client)
         self.detect(client, encoded(picture("rocket")))
@@ -320,17 +295,6 @@ class ObjectsContract(Deployed):
         response = client.post("/v1/search", files=files, data={"target": "objects", "region": boxes})
         assert_invalid(response, "region")
 
-    @pytest.mark.parametrize("target", ["images", "any"])
-    def test_several_regions_are_for_objects_alone(self, client: httpx.Client, album: Album, target: str) -> None:
-        data = {"target": target, "region": ["0,0,50,50", "50,50,90,90"]}
-        response = client.post("/v1/search", files={"file": album.picture()}, data=data)
-        assert_problem(response, 422, "invalid_region", says="target=objects")
-
-    def test_one_of_several_regions_outside_the_picture_is_refused(self, client: httpx.Client, album: Album) -> None:
-        data = {"target": "objects", "region": ["0,0,50,50", "5000,50,5090,90"]}
-        response = client.post("/v1/search", files={"file": album.picture()}, data=data)
-        assert_problem(response, 422, "invalid_region", says="5000")
-
     def test_objects_follow_their_picture(self, client: httpx.Client, album: Album) -> None:
         content = encoded(picture("chelsea").crop((0, 10, 430, 300)))
         image = album.add(content)
@@ -343,3 +307,41 @@ class ObjectsContract(Deployed):
         assert client.delete(image["links"]["self"]).status_code == 204
         assert album.search(content, target="objects")["matches"] == []
         assert labels(client, album.filter()) == []
+
+
+class ObjectRequestsContract(Deployed):
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("score_threshold", "1.01"),
+            ("score_threshold", "-0.1"),
+            ("score_threshold", "nan"),
+            ("max_detections", "0"),
+            ("max_detections", "301"),
+            ("max_detections", "many"),
+            ("region", "0,0,10,10"),
+            ("label", "cat"),
+        ],
+    )
+    def test_what_detections_do_not_take_is_refused(
+        self, client: httpx.Client, album: Album, name: str, value: str
+    ) -> None:
+        files = {"file": album.picture()}
+        assert_invalid(client.post("/v1/detections", files=files, data={name: value}), name)
+
+    def test_other_detection_requests_are_refused(self, client: httpx.Client, album: Album) -> None:
+        assert_invalid(client.post("/v1/detections", data={"labels": "cat"}), "file")
+        assert_invalid(client.post("/v1/detections?labels=cat", files={"file": album.picture()}), "labels")
+        twice = {"score_threshold": ["0.5", "0.6"]}
+        assert_invalid(client.post("/v1/detections", files={"file": album.picture()}, data=twice), "score_threshold")
+
+    @pytest.mark.parametrize("target", ["images", "any"])
+    def test_several_regions_are_for_objects_alone(self, client: httpx.Client, album: Album, target: str) -> None:
+        data = {"target": target, "region": ["0,0,50,50", "50,50,90,90"]}
+        response = client.post("/v1/search", files={"file": album.picture()}, data=data)
+        assert_problem(response, 422, "invalid_region", says="target=objects")
+
+    def test_one_of_several_regions_outside_the_picture_is_refused(self, client: httpx.Client, album: Album) -> None:
+        data = {"target": "objects", "region": ["0,0,50,50", "5000,50,5090,90"]}
+        response = client.post("/v1/search", files={"file": album.picture()}, data=data)
+        assert_problem(response, 422, "invalid_region", says="5000")

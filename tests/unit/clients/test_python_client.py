@@ -4,8 +4,6 @@ import asyncio
 import io
 import json
 import os
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -130,12 +128,6 @@ def files(folder: Path, *names: str) -> list[Path]:
     for name in names:
         (folder / name).write_bytes(os.fsencode(name))
     return [folder / name for name in names]
-
-
-def test_both_faces_are_one_source() -> None:
-    script = Path(lookalike_client.__file__).parents[1] / "make_synchronous.py"
-    checked = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ from entrypoints.http.server.protocol import BoundedHttpProtocol
 from entrypoints.settings import Settings
 from tests.fakes import FakeDetector, FakeEncoder, JournalledRepository
 
+WITHOUT_PROCESSES: dict[str, Any] = {"repository": {"backend": "memory"}, "decode": {"isolated": False}}
+
 
 def an_app(directory: Path, **sections: Any) -> FastAPI:
-    fixed: dict[str, Any] = {"repository": {"backend": "memory"}, "storage": {"reserve_bytes": 0}}
+    fixed = {"storage": {"reserve_bytes": 0}} | WITHOUT_PROCESSES
     app = create_app(Settings(data_dir=directory, **(fixed | sections)))
     app.state.container.chosen_encoder.override(providers.Object(FakeEncoder()))
     app.state.container.chosen_detector.override(providers.Object(FakeDetector()))
@@ -37,9 +39,9 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, **bounds: float) -> AsyncIterator[tuple[str, int]]:
-    """The address of a real server of an application, whose protocol has these bounds; without its lifespan."""
-    protocol = type("Protocol", (BoundedHttpProtocol,), bounds)
+async def listening(app: ASGIApp, **changes: Any) -> AsyncIterator[tuple[str, int]]:
+    """The address of a real server of an application, with these changes of its protocol; without its lifespan."""
+    protocol = type("Protocol", (BoundedHttpProtocol,), changes)
     config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
-from entrypoints.http.server.protocol import MAX_HEAD_BYTES
+from entrypoints.http.server.protocol import MAX_HEAD_BYTES, BoundedHttpProtocol
 from tests.eventually import eventually
 from tests.unit.entrypoints.application import listening
 
@@ -163,10 +163,16 @@ async def test_the_server_ends_though_somebody_sends_on() -> None:
 
 
 async def test_who_does_not_read_their_answer_is_hung_up_on() -> None:
-    async with listening(app, reading_seconds=0.1) as address:
+    hung_up = asyncio.Event()
+
+    def connection_lost(protocol: BoundedHttpProtocol, error: Exception | None) -> None:
+        BoundedHttpProtocol.connection_lost(protocol, error)
+        hung_up.set()
+
+    async with listening(app, reading_seconds=0.1, connection_lost=connection_lost) as address:
         reader, writer = await asyncio.open_connection(*address, limit=1)
         writer.write(GET % b"large" + b"\r\n")
-        await asyncio.sleep(0.5)
+        await asyncio.wait_for(hung_up.wait(), 10)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await asyncio.wait_for(reader.readexactly(LARGE), 10)
         writer.close()

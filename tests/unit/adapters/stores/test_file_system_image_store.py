@@ -3,14 +3,10 @@ import errno
 import fcntl
 import os
 import stat
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +24,6 @@ from domain.errors import (
     StorageFullError,
     UnavailableError,
 )
-from domain.images import ContentHash, ImageId
 from tests.contracts.image_store import ImageStoreContract, an_id
 from tests.eventually import eventually
 
@@ -348,105 +343,6 @@ async def test_without_any_room_changes_go_on_unnoted(
     async with store.changing([an_id()]):
         await store.delete(an_id())
     assert files_below(root) == set()
-
-
-WRITER = """
-    import asyncio, sys
-    from pathlib import Path
-    from adapters.stores.file_system_image_store import FileSystemImageStore
-    from domain.images import ContentHash
-
-    async def main():
-        store = FileSystemImageStore(Path(sys.argv[1]), reserve_bytes=0)
-        await store.open()
-        number = 0
-        while True:
-            content = number.to_bytes(8, "big") * 20_000
-            id_ = ContentHash.of(content).image_id
-            await store.put(id_, original=content, thumbnail=content[:800])
-            print(number, flush=True)
-            number += 1
-
-    asyncio.run(main())
-"""
-
-
-def killed_while_writing(root: Path) -> list[int]:
-    """The numbers of the pictures that a process acknowledged before it was killed."""
-    command = [sys.executable, "-c", textwrap.dedent(WRITER), str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        acknowledged = [int(writer.stdout.readline()) for _ in range(20)]
-        writer.kill()
-        return acknowledged + [int(line) for line in writer.stdout]
-
-
-async def test_a_killed_writer_loses_nothing_acknowledged_and_shows_nothing_partial(root: Path) -> None:
-    acknowledged = await asyncio.to_thread(killed_while_writing, root)
-    store = FileSystemImageStore(root, reserve_bytes=0)
-    await store.open()
-    for number in acknowledged:
-        content = number.to_bytes(8, "big") * 20_000
-        assert await store.original(ContentHash.of(content).image_id) == content
-        assert await store.thumbnail(ContentHash.of(content).image_id) == content[:800]
-    sizes = {(root / name).stat().st_size for name in files_below(root)}
-    assert sizes == {160_000, 800}
-
-
-CHANGER = """
-    import asyncio, sys
-    from pathlib import Path
-    from uuid import UUID
-    from adapters.stores.file_system_image_store import FileSystemImageStore
-
-    async def main():
-        store = FileSystemImageStore(Path(sys.argv[1]), reserve_bytes=0)
-        await store.open()
-        async with store.changing([UUID(id_) for id_ in sys.argv[2:]]):
-            print("changing", flush=True)
-            await asyncio.to_thread(sys.stdin.readline)
-        print("done", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-
-    asyncio.run(main())
-"""
-
-
-@contextmanager
-def a_process_changing(root: Path, *ids: ImageId) -> Iterator[subprocess.Popen[str]]:
-    """It ends the change when it is sent a line, and itself when it is sent another."""
-    command = [sys.executable, "-c", textwrap.dedent(CHANGER), str(root), *map(str, ids)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "changing\n"
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("end", ["it ends its change", "it is killed"])
-async def test_one_process_at_a_time_changes_an_image(store: FileSystemImageStore, root: Path, end: str) -> None:
-    async def change(*numbers: int) -> None:
-        async with store.changing([an_id(number) for number in numbers]):
-            pass
-
-    with a_process_changing(root, an_id(1), an_id(2)) as other:
-        await change(3)
-        with within(Deadline(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
-            await change(3, 2)
-        waiting = asyncio.create_task(change(0, 1, 2))
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        if end == "it is killed":
-            other.kill()
-        else:
-            assert other.stdin is not None
-            assert other.stdout is not None
-            other.stdin.write("\n")
-            assert await asyncio.to_thread(other.stdout.readline) == "done\n"
-        async with asyncio.timeout(30):
-            await waiting
 
 
 class TestFullDisk:

@@ -1,6 +1,3 @@
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,24 +9,10 @@ import lookalike_client
 from domain import errors
 from entrypoints.cli import main as command_line
 from lookalike_client.errors import error_of
-from tests.unit.entrypoints.cli.command import lookalike
 
 
 def refused(status: int, code: str) -> lookalike_client.LookalikeError:
     return error_of(lookalike_client.Problem(status=status, code=code, detail="reason"))
-
-
-HEAVY = ["dependency_injector", "fastapi", "httpx", "numpy", "openvino", "PIL", "pydantic", "qdrant_client", "torch"]
-
-
-def test_help_imports_nothing_heavy() -> None:
-    script = (
-        "import json, sys\nfrom entrypoints.cli.main import main\n"
-        "try: main(['--help'])\nexcept SystemExit: print('\\n' + json.dumps(sorted(sys.modules)))"
-    )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-
-    assert set(HEAVY) & set(json.loads(found.stdout.splitlines()[-1])) == set()
 
 
 def commands(of: typer.Typer, before: str = "") -> Iterator[str]:
@@ -112,13 +95,6 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command_line.main(["--version"])
     assert (ended.value.code, capsys.readouterr().out) == (0, f"lookalike {version('lookalike')}\n")
-
-
-def test_a_misspelt_setting_is_named_with_the_nearest(tmp_path: Path) -> None:
-    ended = lookalike("list", data_dir=tmp_path / "data", settings={"HTTP__PROT": "8000"})
-
-    assert ended.returncode == 2
-    assert ended.stderr == "lookalike: LOOKALIKE_HTTP__PROT is not a setting. Did you mean LOOKALIKE_HTTP__PORT?\n"
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,10 @@
-import signal
 import socket
 from pathlib import Path
 
-import httpx
 import pytest
 
 from entrypoints.cli import main as command_line
 from entrypoints.cli.serve import _address, _is_loopback
-from tests.serving import start
-from tests.unit.entrypoints.cli.command import lookalike
 
 MEMORY = {"REPOSITORY__BACKEND": "memory", "DETECTOR__RUNTIME": "none"}
 
@@ -26,23 +22,6 @@ def test_a_port_in_use_is_told_before_anything_is_opened(
     told = capsys.readouterr().err
     assert told.startswith(f"lookalike: Cannot serve at http://127.0.0.1:{port}: Address already in use.")
     assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"DATA_DIR": "/proc/nowhere"}, "Pictures cannot be stored in /proc/nowhere/images"),
-        ({"ENCODER__MODEL": "no-such-model"}, "no model 'no-such-model'"),
-    ],
-)
-def test_a_start_that_fails_is_told_in_one_line(settings: dict[str, str], told: str, tmp_path: Path) -> None:
-    refused = lookalike("serve", "--port", "0", data_dir=tmp_path / "data", settings=MEMORY | settings)
-
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("lookalike: ")
-    assert refused.stderr.count("\n") == 1
-    assert told in refused.stderr
-    assert "Serving" not in refused.stdout
 
 
 @pytest.mark.parametrize(
@@ -81,21 +60,6 @@ def test_several_workers_over_an_embedded_index_are_refused(
 
     assert ended.value.code == 2
     assert "LOOKALIKE_REPOSITORY__BACKEND=qdrant" in capsys.readouterr().err
-
-
-def test_a_service_open_to_all_warns_and_ends_by_ctrl_c(tmp_path: Path) -> None:
-    service = start(tmp_path, MEMORY | {"HTTP__HOST": "0.0.0.0"})  # noqa: S104 - that is what warns
-    try:
-        headers = httpx.get(f"{service.url}/health/live").headers
-        service.process.send_signal(signal.SIGINT)
-        code = service.process.wait(30)
-    finally:
-        service.process.kill()
-
-    assert code == 130
-    assert "WARNING: no keys are configured" in service.output()
-    assert "Application shutdown complete" in service.output()
-    assert "Server" not in headers
 
 
 def test_addresses() -> None:

@@ -1,0 +1,227 @@
+"""Every command by both ways: on the index here, and on a service that runs elsewhere. They behave the same."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lookalike_client import Lookalike
+from tests.integration.cli.command import Command
+from tests.pictures import a_photo, a_picture
+from tests.serving import Service, running
+
+SETTINGS = {"STORAGE__RESERVE_BYTES": "0", "HTTP__MAX_UPLOAD_BYTES": "90000"}
+HAT = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
+"""The id of examples/photos/hat-01.jpg."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("service"), SETTINGS | {"HTTP__ROOT_PATH": "/below"}) as service:
+        yield service
+
+
+@pytest.fixture(params=["here", "there"])
+def command(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """The command on an empty index."""
+    command = Command(tmp_path, monkeypatch, capsys)
+    monkeypatch.setenv("COLUMNS", "200")
+    if request.param == "here":
+        # Keys and limits are for callers of a service. Models are loaded for each command: no test but two detects.
+        command.set(**SETTINGS, AUTH__KEYS="read:" + "0" * 40, LIMITS__PER_ADDRESS="1/hour", DETECTOR__RUNTIME="none")
+        yield command
+        return
+    url = request.getfixturevalue("service").url
+    command.more = ("--url", f"{url}/below")
+    with Lookalike(url) as client:
+        yield command
+        for image in list(client.images()):
+            client.delete(image.id)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("hat-01.jpg", "hat-02.jpg", "shoes-06.jpg"):
+        (folder / name).write_bytes(a_photo(name))
+    return folder
+
+
+def test_bad_pictures_are_named_with_their_reasons_and_the_others_indexed(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = [' blank "quoted" %22.png', "größe.png", "z.png"]
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(a_picture(number))
+    (folder / "broken.png").write_bytes(a_picture(1)[:200])
+    (folder / "gone.png").symlink_to("nowhere")
+    (folder / "large.bmp").write_bytes(b"BM" + b"\0" * 100_000)
+
+    code, output, errors = command("index", folder, "--metadata", '{"brand": "acme"}')
+
+    assert (code, output) == (1, "3 created, 0 existed, 3 failed\n")
+    told = dict(line.removeprefix(f"{folder}/").split(": ", 1) for line in errors.splitlines() if str(folder) in line)
+    assert told.keys() == {"broken.png", "gone.png", "large.bmp"}
+    assert told["gone.png"] == "The file cannot be read: No such file or directory."
+    assert told["large.bmp"] == "The picture has 100002 bytes; at most 90000 are accepted."
+    page = json.loads(command("list", "--json")[1])
+    assert {image["filename"] for image in page["items"]} == set(names)
+    assert [image["metadata"] for image in page["items"]] == [{"brand": "acme"}] * 3
+    again = command("index", folder)
+    assert again[:2] == (1, "0 created, 3 existed, 3 failed\n")
+
+
+def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Path, tmp_path: Path) -> None:
+    assert command("index", photos)[:2] == (0, "3 created, 0 existed, 0 failed\n")
+
+    code, output, errors = command(
+        "search", photos / "hat-01.jpg", "--limit", "2", "--save", tmp_path / "found.png", "--region", "0,0,400,500"
+    )
+    assert (code, errors) == (0, "")
+    assert output.splitlines()[3].split()[2:4] == ["hat-01.jpg", HAT]
+    with Image.open(tmp_path / "found.png") as sheet:
+        assert sheet.width > 3 * 220  # the query and two matches
+
+    among = '{"all": [{"field": "filename", "eq": "shoes-06.jpg"}]}'
+    result = json.loads(command("search", photos / "hat-01.jpg", "--json", "--filter", among)[1])
+    assert [match["image"]["filename"] for match in result["matches"]] == ["shoes-06.jpg"]
+    assert result["query"]["target"] == "images"
+
+    code, output, _ = command("list", "--limit", "1")
+    assert (code, output.splitlines()[-1]) == (0, "1 of 3")
+    page = json.loads(command("list", "--json", "--filter", among)[1])
+    assert (page["total"], page["next_cursor"], len(page["items"])) == (1, None, 1)
+
+    code, output, _ = command("facets", "media_type", "labels", "--filter", among)
+    assert (code, output.split()[:4]) == (0, ["media_type", "Pictures", "─" * 22, "image/jpeg"])
+    assert json.loads(command("facets", "media_type", "--json")[1]) == {
+        "facets": {"media_type": [{"value": "image/jpeg", "images": 3}]}
+    }
+    code, _, errors = command("facets", "metadata.brand")
+    assert (code, "The values of metadata.brand are not counted" in errors) == (2, True)
+    code, output, _ = command("show", HAT, "--original", tmp_path / "original.jpg")
+    assert (code, "hat-01.jpg" in output, "400 x 711" in output) == (0, True, True)
+    assert (tmp_path / "original.jpg").read_bytes() == a_photo("hat-01.jpg")
+    shown = json.loads(command("show", HAT, "--json")[1])
+    assert shown["sha256"] == "5766cadc079c18500f8e45cb303ef7eb61cf2928fdbd99d23415030b509d08ce"
+    code, output, errors = command("show", HAT, "--original", tmp_path / "original.jpg")
+    assert (code, output, "is there already" in errors) == (2, "", True)
+
+
+def test_pictures_are_deleted_by_id_and_by_filter(command: Command, photos: Path) -> None:
+    command("index", photos)
+    unknown = "0a4d55a8-d778-5022-abab-977f9a1b3f7c"
+
+    code, output, errors = command("delete", HAT, unknown)
+    assert (code, output) == (1, "1 deleted\n")
+    assert unknown in errors
+    among = '{"any": [{"field": "filename", "in": ["hat-01.jpg", "hat-02.jpg"]}]}'
+    code, output, errors = command("delete", "--filter", among)
+    assert (code, output) == (2, "")
+    assert "--yes" in errors
+    assert command("delete", "--filter", among, "--yes")[:2] == (0, "1 deleted\n")
+    assert [image["filename"] for image in json.loads(command("list", "--json")[1])["items"]] == ["shoes-06.jpg"]
+
+
+def test_objects_are_detected(command: Command, photos: Path, tmp_path: Path) -> None:
+    command.set(DETECTOR__RUNTIME="auto")
+    arguments = ("detect", photos / "hat-01.jpg", "--score-threshold", "0.5", "--label", "cat", "--label", "toilet")
+    code, output, errors = command(*arguments, "--save", tmp_path / "drawn.png")
+    assert (code, errors) == (0, "")
+    assert "cat" in output
+    with Image.open(tmp_path / "drawn.png") as drawn:
+        assert drawn.size == (400, 711)
+    found = json.loads(command(*arguments, "--json")[1])
+    assert {each["label"] for each in found["detections"]} <= {"cat", "toilet"}
+    assert command("detect", photos / "hat-01.jpg", "--label", "giraffe")[:2] == (0, "No object is found.\n")
+    code, _, errors = command("detect", photos / "hat-01.jpg", "--label", "Girafe")
+    assert (code, errors) == (2, "lookalike: The detector knows no 'Girafe', but giraffe.\n")
+
+
+def test_what_is_refused_is_told_in_the_same_words(command: Command, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("no picture")
+    (tmp_path / "large.bmp").write_bytes(b"BM" + b"\0" * 100_000)
+    command("index", photos / "hat-02.jpg")
+    command.set(DETECTOR__RUNTIME="auto")
+
+    told = {
+        name: command(*arguments)
+        for name, arguments in {
+            "text": ("search", tmp_path / "notes.jpg"),
+            "large": ("detect", tmp_path / "large.bmp"),
+            "outside": ("search", photos / "hat-01.jpg", "--region", "1000,1000,1100,1100"),
+            "regions": ("search", photos / "hat-01.jpg", "--region", "0,0,9,9", "--region", "9,9,20,20"),
+            "unknown": ("show", HAT),
+            "filter": ("list", "--filter", '{"all": [{"field": "price", "eq": 1}]}'),
+        }.items()
+    }
+
+    assert {output for _, output, _ in told.values()} == {""}
+    codes = {name: code for name, (code, _, _) in told.items()}
+    assert codes == {"text": 1, "large": 1, "outside": 2, "regions": 2, "unknown": 1, "filter": 2}
+    errors = {name: error for name, (_, _, error) in told.items()}
+    assert errors["text"].startswith("lookalike: The content is no picture of an accepted format")
+    assert errors["large"] == "lookalike: The picture has 100002 bytes; at most 90000 are accepted.\n"
+    assert "region" in errors["outside"]
+    assert "target=objects" in errors["regions"]
+    assert errors["unknown"] == f"lookalike: No image is stored under {HAT}.\n"
+    assert "price" in errors["filter"]
+
+
+def test_a_search_is_opened_as_a_picture(
+    command: Command, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, notes = tmp_path / "viewer", tmp_path / "opened"
+    viewer.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\npathlib.Path({str(notes)!r}).write_text(sys.argv[1])\n"
+    )
+    viewer.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(viewer))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("webbrowser._tryorder", None)
+    command("index", photos)
+
+    code, _, errors = command("search", photos / "hat-01.jpg", "--open")
+
+    assert (code, errors) == (0, f"Opened {notes.read_text()}\n")
+    with Image.open(notes.read_text().removeprefix("file://")) as sheet:
+        assert sheet.format == "JPEG"
+    monkeypatch.setenv("BROWSER", str(tmp_path / "none"))
+    monkeypatch.setattr("webbrowser._tryorder", [])
+    code, _, errors = command("search", photos / "hat-01.jpg", "--open", "--save", tmp_path / "sheet.png")
+    assert (code, errors) == (0, f"No viewer could be opened. See file://{tmp_path}/sheet.png\n")
+
+
+def test_the_key_of_the_settings_is_sent_unless_one_is_given(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read, write = "r" * 40, "w" * 40
+    settings = {
+        "AUTH__KEYS": f"read:{read},write:{write}",
+        "REPOSITORY__BACKEND": "memory",
+        "DETECTOR__RUNTIME": "none",
+    }
+    with running(tmp_path / "service", settings) as service:
+        command = Command(tmp_path, monkeypatch, capsys)
+        command.more = ("--url", service.url)
+        code, _, errors = command("list")
+        assert (code, "Give an API key with --api-key or in LOOKALIKE_CLIENT__API_KEY" in errors) == (2, True)
+        # Whatever the other settings say, which are of a service here.
+        (tmp_path / ".env").write_text(
+            "LOOKALIKE_HTTP__WORKERS=4\nLOOKALIKE_OTHER=1\nLOOKALIKE_CLIENT__API_KEY=wrong\n"
+        )
+        assert command("list", "--api-key", read)[0] == 0
+        assert command("list")[0] == 2
+        command.set(CLIENT__API_KEY=read)
+        assert command("list")[0] == 0
+        assert command("index", photos)[0] == 2
+        assert command("index", photos, "--api-key", write)[:2] == (0, "3 created, 0 existed, 0 failed\n")
+        command.set(CLIENT__API_KEI="wrong")
+        assert "LOOKALIKE_CLIENT__API_KEY" in command("list")[2]
+    assert not (tmp_path / "data").exists()
