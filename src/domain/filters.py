@@ -68,14 +68,25 @@ class InRange:
     @property
     def is_of_times(self) -> bool:
         """Whether the bounds are times: then all of them are."""
-        return any(isinstance(bound, datetime) for bound in (self.gt, self.gte, self.lt, self.lte))
+        return any(isinstance(bound, datetime) for bound in self._bounds)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is any bound: without one, every number and every time holds."""
+        return any(bound is not None for bound in self._bounds)
+
+    @property
+    def _bounds(self) -> tuple[float | datetime | None, ...]:
+        return self.gt, self.gte, self.lt, self.lte
 
     def matches(self, record: ImageRecord) -> bool:
         """Whether this holds for `record`."""
         stored = self.field.value_of(record)
         if self.is_of_times and isinstance(stored, str):
             stored = parsed_time(stored)
-        if isinstance(stored, bool) or not isinstance(stored, datetime if self.is_of_times else int | float):
+        if isinstance(stored, bool) or not isinstance(stored, int | float | datetime):
+            return False
+        if self.is_bounded and isinstance(stored, datetime) != self.is_of_times:
             return False
         return (
             (self.gt is None or stored > self.gt)  # type: ignore[operator]

@@ -19,7 +19,10 @@ from tests.serving import Service, running
 KEYS = {"read": "read-key-1", "write": "write-key:2", "admin": "admin-key-3=="}
 RANK = ["read", "write", "admin"]
 
-READS = {"POST /v1/search", "POST /v1/search/examples", "POST /v1/embeddings", "POST /v1/detections"}
+READS = {
+    *("POST /v1/search", "POST /v1/search/examples", "POST /v1/embeddings", "POST /v1/detections"),
+    "POST /v1/facets",
+}
 """What needs no more than `read`, besides every GET."""
 
 

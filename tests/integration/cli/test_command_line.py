@@ -99,7 +99,8 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
     assert (page["total"], page["next_cursor"], len(page["items"])) == (1, None, 1)
 
     code, output, _ = command("facets", "media_type", "labels", "--filter", among)
-    assert (code, output.split()[:4]) == (0, ["media_type", "Pictures", "─" * 22, "image/jpeg"])
+    assert (code, output.split()[:2]) == (0, ["media_type", "Pictures"])
+    assert output.split()[3:5] == ["image/jpeg", "1"]
     assert json.loads(command("facets", "media_type", "--json")[1]) == {
         "facets": {"media_type": [{"value": "image/jpeg", "images": 3}]}
     }

@@ -49,10 +49,10 @@ from lookalike_client import pictures
 slow, pipe, *arguments = sys.argv[1:]
 read = pictures.read_picture
 
-def read_slowly(new):
+def read_slowly(new, max_bytes):
     if new.picture == Path(slow):
         Path(pipe).read_bytes()
-    return read(new)
+    return read(new, max_bytes)
 
 pictures.read_picture = read_slowly
 main(arguments)
