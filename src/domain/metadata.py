@@ -100,7 +100,7 @@ def checked_metadata(candidate: object) -> Metadata:
 def check_types(metadata: Mapping[str, object], types: MetadataTypes) -> None:
     """Raise InvalidMetadataError, naming key, value and type, for a value that is not of its key's declared type."""
     for key, value in metadata.items():
-        if key in types and value is not None and not types[key].accepts(value):
+        if key in types and not types[key].accepts(value):
             raise InvalidMetadataError(
                 f"metadata.{key} is declared as {types[key]}: it takes {_ACCEPTED[types[key]]}, not {value!r:.100}."
             )

@@ -41,8 +41,11 @@ from lookalike_client.retries import LONGEST_PAUSE, TRY_AGAIN, asked_pause, paus
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Filter = Mapping[str, Any]
-EDITS_AT_ONCE = 1000
 Region = tuple[float, float, float, float]
+"""x_min, y_min, x_max, y_max in pixels of the upright picture."""
+
+EDITS_AT_ONCE = 1000
+"""As many as the service takes in one request."""
 
 
 class Lookalike:

@@ -23,6 +23,8 @@ class Tally:
     existed: int = 0
     failures: list[tuple[Path, str]] = field(default_factory=list)
     """Each file that failed, with the reason."""
+    stopped_by: UnavailableError | None = None
+    """A failure that files after it would meet as well: no more are taken, and those that have begun are finished."""
 
     def add(self, outcome: Outcome) -> None:
         """Count one."""
@@ -31,18 +33,13 @@ class Tally:
         if outcome.status == "failed":
             assert isinstance(outcome.picture, Path)  # noqa: S101 - as we gave it
             self.failures.append((outcome.picture, str(outcome.error)))
+        if isinstance(outcome.error, UnavailableError):
+            self.stopped_by = outcome.error
 
     @property
     def done(self) -> int:
         """How many files have an outcome."""
         return self.created + self.existed + len(self.failures)
-
-
-@dataclass(slots=True)
-class _Stop:
-    """Why no further files are taken; those that have begun are finished, and reported."""
-
-    reason: UnavailableError | None = None
 
 
 async def index_found(
@@ -57,20 +54,17 @@ async def index_found(
         ]
     )
     files = [item.path for item in found if item.unreadable is None]
-    stop = _Stop()
     try:
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
             # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
             async with (
                 connection as client,
-                aclosing(client.index_many(_until_stopped(files, interruption, stop), metadata=metadata)) as outcomes,
+                aclosing(client.index_many(_until_stopped(files, interruption, tally), metadata=metadata)) as outcomes,
             ):
                 async for outcome in outcomes:
                     tally.add(outcome)
                     show(tally.done, len(found))
-                    if isinstance(outcome.error, UnavailableError):  # the files after it would fail as well
-                        stop.reason = outcome.error
     except Exception:
         if tally.done:
             _report(tally, metadata)
@@ -80,14 +74,14 @@ async def index_found(
     if interruption.requested and tally.done < len(found):
         say_how_to_go_on(GO_ON)
         return interruption.code
-    if stop.reason is not None:
-        print(f"lookalike: stopped after {tally.done} of {len(found)}: {stop.reason} {GO_ON}", file=sys.stderr)
+    if tally.stopped_by is not None:
+        print(f"lookalike: stopped after {tally.done} of {len(found)}: {tally.stopped_by} {GO_ON}", file=sys.stderr)
     return 1 if tally.failures else 0
 
 
-def _until_stopped(files: Sequence[Path], interruption: Interruption, stop: _Stop) -> Iterator[Path]:
+def _until_stopped(files: Sequence[Path], interruption: Interruption, tally: Tally) -> Iterator[Path]:
     for path in files:
-        if interruption.requested or stop.reason is not None:
+        if interruption.requested or tally.stopped_by is not None:
             return
         yield path
 
