@@ -274,7 +274,7 @@ class Engine:
 
 
 def _merged(operations: words.Write) -> list[words.Operation]:
-    """All but what is discarded, in order.
+    """The operations without the discards, in their order.
 
     Upserts that follow each other are one, hence one entry of the engine's log: many times as fast as one by one, and
     no crash comes in between.
