@@ -7,12 +7,17 @@
     - InvalidMetadataError
     - InvalidExamplesError
     - InvalidCursorError
+    - InvalidOrderError
+    - InvalidKeyError
+    - InvalidSourceError
   + ImageError: this picture cannot be used
     - BodyTooLargeError: too many bytes
     - ImageTooLargeError: too many pixels, by the header alone
     - UnsupportedImageError: not one of the accepted formats, by content
     - ImageUnreadableError: an accepted format that cannot be decoded
   + ImageNotFoundError
+  + ImageExistsError: another picture has this name
+  + KeyRepeatedError: a batch has other bytes under this key already
   + EmbeddingSpaceError: the index holds embeddings of another space
   + UnavailableError: try again later
     - RepositoryUnavailableError
@@ -101,6 +106,24 @@ class InvalidCursorError(InvalidInputError):
     code = "invalid_cursor"
 
 
+class InvalidOrderError(InvalidInputError):
+    """An order that no listing has."""
+
+    code = "invalid_order"
+
+
+class InvalidKeyError(InvalidInputError):
+    """A key that no picture can have."""
+
+    code = "invalid_key"
+
+
+class InvalidSourceError(InvalidInputError):
+    """A source that is too long, or no text."""
+
+    code = "invalid_source"
+
+
 class ImageError(LookalikeError):
     """A picture that cannot be used."""
 
@@ -132,14 +155,32 @@ class ImageUnreadableError(ImageError):
 
 
 class ImageNotFoundError(LookalikeError):
-    """No image is stored under one or more ids."""
+    """No image is stored under one or more ids or keys."""
 
     code = "image_not_found"
 
-    def __init__(self, ids: Sequence[UUID]) -> None:
-        self.ids = tuple(ids)
-        names = ", ".join(str(id_) for id_ in self.ids)
-        super().__init__(f"No image is stored under {names}.")
+    def __init__(self, names: Sequence[UUID | str]) -> None:
+        self.names = tuple(names)
+        super().__init__(f"No image is stored under {', '.join(map(str, self.names))}.")
+
+
+class ImageExistsError(LookalikeError):
+    """An image is stored under this key, or id, already, and is not to be replaced."""
+
+    code = "image_exists"
+
+    def __init__(self, name: UUID | str) -> None:
+        self.name = name
+        super().__init__(f"An image is stored under {name} already.")
+
+
+class KeyRepeatedError(LookalikeError):
+    """A batch has other bytes under this key already."""
+
+    code = "key_repeated"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The key {key} comes twice in this batch, with different pictures. The first one counts.")
 
 
 class EmbeddingSpaceError(LookalikeError):

@@ -9,27 +9,21 @@ from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.geometry import BoundingBox
 from domain.metadata import Metadata
 
-NAMESPACE = UUID("6f0b3a52-5d0e-5f0c-9c55-7d0f2f6f5a11")
-"""The namespace of image ids: fixed for ever, since ids are derived from it."""
+CONTENT_NAMESPACE = UUID("6f0b3a52-5d0e-5f0c-9c55-7d0f2f6f5a11")
+"""The namespace of the ids of pictures without a key: fixed for ever, since ids are derived from it."""
 
 ImageId = UUID
-"""Version 5 of the original bytes' SHA-256 in `NAMESPACE`: the same bytes always have the same id."""
+"""Follows from the picture's key (`domain.names`), or without one from its bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentHash:
-    """SHA-256 of a picture's original bytes (hex), and the id of the image with this content, which follows from it."""
+def id_of_content(sha256: str) -> ImageId:
+    """The id of the picture without a key that has these bytes: version 5 of their SHA-256 in `CONTENT_NAMESPACE`."""
+    return uuid5(CONTENT_NAMESPACE, sha256)
 
-    sha256: str
-    image_id: ImageId = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "image_id", uuid5(NAMESPACE, self.sha256))
-
-    @classmethod
-    def of(cls, content: bytes) -> "ContentHash":
-        """Hash the original bytes."""
-        return cls(sha256=hashlib.sha256(content).hexdigest())
+def sha256_of(content: bytes) -> str:
+    """Of a picture's original bytes, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +37,13 @@ class DetectedObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
-    """What is known of an indexed image. `width` and `height` are of the upright picture; `created_at` is in UTC."""
+    """What is known of an indexed image. `width` and `height` are of the upright picture; times are in UTC."""
 
     id: ImageId
+    key: str | None = None
+    """The caller's own name for it; None where it is known by its bytes alone."""
+    source: str | None = None
+    """Where it came from, as the caller says: a path or an URL."""
     filename: str
     media_type: str
     width: int
@@ -53,6 +51,8 @@ class ImageRecord:
     size_bytes: int
     sha256: str
     created_at: datetime
+    updated_at: datetime
+    """When bytes, name, source or metadata last changed."""
     metadata: Metadata = field(default_factory=dict)
     objects: tuple[DetectedObject, ...] = ()
     detection: str = ""
@@ -113,29 +113,7 @@ class Match:
         return -self.score, self.image.id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePage:
-    """A part of a listing, newest first. `next_cursor` is None at its end; `total` counts all that match."""
-
-    items: tuple[ImageRecord, ...]
-    next_cursor: "Cursor | None"
-    total: int
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Cursor:
-    """The place in a newest-first listing right after this image: (created_at, id), both descending."""
-
-    created_at: datetime
-    id: ImageId
-
-    @classmethod
-    def after(cls, record: ImageRecord) -> "Cursor":
-        """The place right after `record`."""
-        return cls(created_at=record.created_at, id=record.id)
-
-
-class CreationClock:
+class Clock:
     """Strictly increasing UTC times of microsecond resolution, so that a listing has one order."""
 
     def __init__(self) -> None:

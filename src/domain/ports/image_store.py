@@ -3,22 +3,23 @@
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
-
-from domain.images import ImageId
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSizes:
-    """Bytes of an image's files; None for one that is not there."""
+    """Bytes of the files of one SHA-256: None for an original that is not there; of thumbnails those that are."""
 
     original: int | None
-    thumbnail: int | None
+    thumbnails: Mapping[int, int] = field(default_factory=dict)
 
 
 class OpenedOriginal(Protocol):
-    """An original that is being read. It stays whole if it is deleted or replaced meanwhile."""
+    """An original that is being read. It stays whole if it is deleted meanwhile."""
 
     size: int
     """Bytes of all of it."""
@@ -29,10 +30,11 @@ class OpenedOriginal(Protocol):
 
 
 class ImageStore(Protocol):
-    """Keeps each image's original bytes and its thumbnail under the image's id.
+    """Keeps original bytes under their SHA-256, and thumbnails of them by their longer side.
 
-    Files belong to a record that is kept elsewhere. Change both within `changing`, so that a crash between the two is
-    noticed; look within `paused` where they have to agree.
+    What is there never changes: the bytes follow from the name. Files belong to records that are kept elsewhere; when
+    they may go, and how that is agreed upon by marks, `application.shared_originals` tells. An object store can keep
+    all of it: nothing is renamed, locked or written in place.
     """
 
     @abstractmethod
@@ -40,71 +42,75 @@ class ImageStore(Protocol):
         """Make ready, and remove what an interrupted write left. Raises ConfigurationError if it cannot be used."""
 
     @abstractmethod
+    async def claim(self, index: UUID) -> None:
+        """Belong to this index from now on. Raises ConfigurationError if it belongs to another one."""
+
+    @abstractmethod
     async def require_room(self, size: int) -> None:
         """Raise StorageFullError if so many bytes could not be put now."""
 
     @abstractmethod
-    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
-        """Store both durably, replacing what is there; either all of a file is seen or none of it.
+    async def put(
+        self,
+        sha256: str,
+        *,
+        original: bytes | None = None,
+        thumbnails: Mapping[int, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Store those files durably that are not there, or there with another size; all of a file is seen or none.
 
-        Raises StorageFullError, having stored nothing that is visible.
+        Raises StorageFullError.
         """
 
     @abstractmethod
-    async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
-        """Like `put`, but leaves the original alone."""
-
-    @abstractmethod
-    async def original(self, id_: ImageId) -> bytes:
+    async def original(self, sha256: str) -> bytes:
         """The original bytes as uploaded. Raises ImageNotFoundError."""
 
     @abstractmethod
-    def opened_original(self, id_: ImageId) -> AbstractAsyncContextManager[OpenedOriginal]:
+    def opened_original(self, sha256: str) -> AbstractAsyncContextManager[OpenedOriginal]:
         """The original, to be read piece by piece and passed on slowly. Raises ImageNotFoundError."""
 
     @abstractmethod
-    async def thumbnail(self, id_: ImageId) -> bytes:
+    async def thumbnail(self, sha256: str, side: int) -> bytes:
         """The thumbnail's bytes. Raises ImageNotFoundError."""
 
     @abstractmethod
-    async def delete(self, id_: ImageId) -> None:
-        """Remove both; nothing happens where there is nothing."""
+    async def delete(self, sha256: str) -> None:
+        """Remove all thumbnails, then the original; nothing happens where there is nothing."""
 
     @abstractmethod
-    def ids(self) -> AsyncIterator[Sequence[ImageId]]:
-        """Every id that has a file, once, in groups; those that come or go meanwhile may be missed."""
+    async def delete_thumbnails(self, sha256: str) -> None:
+        """Remove all thumbnails."""
 
     @abstractmethod
-    async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
-        """What is there, for every one of the ids."""
+    def stored(self) -> AsyncIterator[Mapping[str, datetime]]:
+        """Every SHA-256 that has a file, once, in groups, with the time when the latest of its files was written.
 
-    @abstractmethod
-    def changing(self, ids: Collection[ImageId]) -> AbstractAsyncContextManager[None]:
-        """To write or delete files together with the records that they belong to.
-
-        A note of the change is made first, and removed at the end unless the body raises or its process dies; on a disk
-        without any room there is none. Not to be nested, nor used within `paused`.
-
-        No other process that shares the store is `changing` one of these images meanwhile. Raises BusyError if others
-        do so, or have it `paused`, for long, and DeadlinePassedError if the caller's wait is over before the body
-        begins; UnavailableError where notes cannot be kept.
+        Those that come or go meanwhile may be missed.
         """
 
     @abstractmethod
-    def paused(self) -> AbstractAsyncContextManager[Sequence[ImageId]]:
-        """While the body runs, no process that shares the store is `changing` anything.
+    async def sizes(self, sha256s: Collection[str]) -> Mapping[str, FileSizes]:
+        """What is there, for every one of them."""
 
-        Gives the images whose change was cut short and has had its time; see `forget_interrupted`. Raises
-        UnavailableError, as BusyError if others do not finish for long.
-        """
+    # Marks: what is about to be deleted
 
     @abstractmethod
-    async def noted(self) -> Collection[ImageId]:
-        """Within `paused`, every image whose change was cut short.
-
-        Among them are those that `paused` does not give yet: their records may still change. Raises UnavailableError.
-        """
+    async def mark(self, sha256: str) -> bool:
+        """Mark as doomed, durably; False where it is marked already, or others did so at the same time."""
 
     @abstractmethod
-    async def forget_interrupted(self) -> None:
-        """Within `paused`, once the images that it gave have files and records that agree."""
+    async def remark(self, sha256: str, marked_at: datetime) -> bool:
+        """Take over a mark that was made, or taken over, at `marked_at`; False where others have been faster."""
+
+    @abstractmethod
+    async def unmark(self, sha256: str) -> None:
+        """Remove a mark; nothing happens where there is none."""
+
+    @abstractmethod
+    async def marked(self, sha256s: Collection[str]) -> Collection[str]:
+        """Those of them that are marked."""
+
+    @abstractmethod
+    async def marks(self) -> Mapping[str, datetime]:
+        """All marks, with the times at which they were made or taken over, by the store's own clock."""

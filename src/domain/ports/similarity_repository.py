@@ -3,12 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
+from uuid import UUID
 
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import EmbeddingSpaceError, Remedy
 from domain.filters import EVERYTHING, Field, Filter, Scalar
-from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, Match
-from domain.metadata import Metadata, MetadataType
+from domain.images import ImageId, ImageRecord, IndexedImage, Match
+from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
+from domain.metadata import MetadataType
 from domain.models import RepositoryStatus
 from domain.search import NearestQuery
 
@@ -47,6 +49,11 @@ class SimilarityRepository(Protocol):
 
     @property
     @abstractmethod
+    def identity(self) -> UUID:
+        """Which index this is: the same after each `promote`. Known once open."""
+
+    @property
+    @abstractmethod
     def space(self) -> EmbeddingSpace:
         """The space of the stored embeddings. Known once open."""
 
@@ -60,11 +67,11 @@ class SimilarityRepository(Protocol):
         """
 
     @abstractmethod
-    async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
-        """Replace one image's metadata, durably.
+    async def update(self, records: Sequence[ImageRecord]) -> Collection[ImageId]:
+        """Replace source, metadata and updated_at of images by those of `records`, durably; the rest stays.
 
-        Raises ImageNotFoundError, StorageFullError; IndexDamagedError, having changed nothing, where objects that have
-        to take it up are missing.
+        Answers the ids of those that are not there. Raises StorageFullError; IndexDamagedError, having changed nothing
+        of that image, where objects that have to take it up are missing.
         """
 
     @abstractmethod
@@ -74,6 +81,10 @@ class SimilarityRepository(Protocol):
     @abstractmethod
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
         """The records of those ids that are there."""
+
+    @abstractmethod
+    async def named(self, sha256s: Collection[str]) -> Collection[str]:
+        """Those of the SHA-256s that some record names, also one of an index that is under construction."""
 
     @abstractmethod
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
@@ -87,10 +98,18 @@ class SimilarityRepository(Protocol):
         """
 
     @abstractmethod
-    async def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
-        """At most `limit` records by (created_at, id), both descending, from right after the cursor.
+    async def list(
+        self,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        where: Filter = EVERYTHING,
+        order_by: Order = NEWEST_FIRST,
+    ) -> ImagePage:
+        """At most `limit` records by (the order's value, id), both in its direction, from right after the cursor.
 
-        Pages stay complete and free of repeats while others write: an image that exists throughout is listed once.
+        Images without the value are left out, and not in `total`. Pages stay complete and free of repeats while others
+        write: an image that exists throughout, with the same value, is listed once.
         """
 
     @abstractmethod
