@@ -1,14 +1,16 @@
 """Look at what is indexed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from application.begun_work import all_of
 from domain.errors import ImageNotFoundError, InvalidFilterError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
-from domain.images import Cursor, ImageId, ImagePage, ImageRecord
+from domain.images import ImageRecord
+from domain.listing import Cursor, ImagePage
 from domain.metadata import MetadataType, MetadataTypes
+from domain.names import ImageName, id_of
 from domain.ports.image_store import ImageStore, OpenedOriginal
 from domain.ports.similarity_repository import SimilarityRepository
 
@@ -27,12 +29,18 @@ class BrowseImages:
     store: ImageStore
     types: MetadataTypes
 
-    async def get(self, id_: ImageId) -> ImageRecord:
-        """One image. Raises ImageNotFoundError."""
-        found = await self.repository.get([id_])
-        if id_ not in found:
-            raise ImageNotFoundError([id_])
-        return found[id_]
+    async def get(self, name: ImageName) -> ImageRecord:
+        """One image, by its id or key. Raises ImageNotFoundError."""
+        [record] = (await self.lookup([name])).values()
+        if record is None:
+            raise ImageNotFoundError([name])
+        return record
+
+    async def lookup(self, names: Collection[ImageName]) -> Mapping[ImageName, ImageRecord | None]:
+        """The image of each id or key; None where there is none."""
+        ids = {name: id_of(name) for name in names}
+        found = await self.repository.get(list(ids.values()))
+        return {name: found.get(id_) for name, id_ in ids.items()}
 
     async def page(self, *, limit: int, after: Cursor | None, where: Filter = EVERYTHING) -> ImagePage:
         """A page of the listing, newest first."""

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.begun_work import all_of, committed
+from application.begun_work import committed
 from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
+from application.shared_originals import SharedOriginals
+from domain.callers import raise_if_over
 from domain.errors import ImageNotFoundError, InvalidFilterError
 from domain.filters import EVERYTHING, AnyOf, Filter
-from domain.images import ImageId
-from domain.ports.image_store import ImageStore
+from domain.images import ImageId, ImageRecord
+from domain.names import ImageName, id_of
 from domain.ports.similarity_repository import SimilarityRepository
 
 GROUP_SIZE = 200
@@ -18,19 +20,19 @@ GROUP_SIZE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImages:
-    """Remove record and vector first, then the files: what a crash leaves is never searchable.
+    """Remove record and vector first, then those files that no other record names.
 
-    It is gone after the next start (`SettleInterrupted`).
+    What a crash leaves is never searchable, and swept later.
     """
 
     repository: SimilarityRepository
-    store: ImageStore
+    originals: SharedOriginals
     locks: KeyedLocks
 
-    async def one(self, id_: ImageId) -> None:
-        """Delete one image. Raises ImageNotFoundError."""
-        if await self._delete([id_]) == 0:
-            raise ImageNotFoundError([id_])
+    async def one(self, name: ImageName) -> None:
+        """Delete one image, by its id or key. Raises ImageNotFoundError."""
+        if await self._delete([id_of(name)]) == 0:
+            raise ImageNotFoundError([name])
 
     async def matching(self, where: Filter) -> int:
         """Delete every image that matches, and count them. Images that are indexed meanwhile stay.
@@ -45,15 +47,15 @@ class DeleteImages:
 
     async def _delete(self, ids: Sequence[ImageId], where: Filter = EVERYTHING) -> int:
         async with self.locks.hold(ids):
-            present = [id_ for id_, record in (await self.repository.get(ids)).items() if where.matches(record)]
+            present = [record for record in (await self.repository.get(ids)).values() if where.matches(record)]
             if present:
-                async with self.store.changing(present):
-                    await committed(self._remove(present))
+                raise_if_over()
+                await committed(self._remove(present))
         return len(present)
 
-    async def _remove(self, ids: Sequence[ImageId]) -> None:
-        await self.repository.delete(ids)
-        await all_of(self.store.delete(id_) for id_ in ids)
+    async def _remove(self, records: Sequence[ImageRecord]) -> None:
+        await self.repository.delete([record.id for record in records])
+        await self.originals.purge({record.sha256 for record in records})
 
 
 def refuse_unmeant(where: Filter) -> None:

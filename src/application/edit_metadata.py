@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from application.begun_work import all_of, committed
+from application.begun_work import committed
 from application.delete_images import refuse_unmeant
 from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from domain.callers import raise_if_over
-from domain.errors import ImageNotFoundError, LookalikeError
+from domain.errors import ImageNotFoundError, IndexDamagedError, LookalikeError
 from domain.filters import Filter
-from domain.images import ImageId, ImageRecord
+from domain.images import Clock, ImageId, ImageRecord
 from domain.metadata import MetadataTypes, check_types, merged
+from domain.names import ImageName, id_of
 from domain.ports.similarity_repository import SimilarityRepository
 
 GROUP_SIZE = 200
@@ -24,9 +25,10 @@ Patch = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EditOutcome:
-    """What became of one image that was to be changed: `error` if it failed."""
+    """What became of one image that was to be changed: `image` as it is now, or `error` if that failed."""
 
-    id: ImageId
+    name: ImageName
+    image: ImageRecord | None = None
     error: LookalikeError | None = None
 
 
@@ -35,30 +37,26 @@ class EditMetadata:
     """Apply merge patches to the metadata of images; nothing is encoded again."""
 
     repository: SimilarityRepository
+    clock: Clock
     locks: KeyedLocks
     types: MetadataTypes
 
-    async def __call__(self, id_: ImageId, patch: Patch) -> ImageRecord:
+    async def __call__(self, name: ImageName, patch: Patch) -> ImageRecord:
         """The image after the patch. Raises ImageNotFoundError, InvalidMetadataError, StorageFullError."""
-        async with self.locks.hold([id_]):
-            found = await self.repository.get([id_])
-            if id_ not in found:
-                raise ImageNotFoundError([id_])
-            before = found[id_].metadata
-            metadata = merged(before, patch)
-            check_types({key: value for key, value in metadata.items() if value != before.get(key)}, self.types)
-            raise_if_over()
-            await committed(self.repository.set_metadata(id_, metadata))
-            return replace(found[id_], metadata=metadata)
+        [outcome] = await self.many([(name, patch)])
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.image is not None  # noqa: S101 - there is one of the two
+        return outcome.image
 
-    async def many(self, patches: Sequence[tuple[ImageId, Patch]]) -> list[EditOutcome]:
+    async def many(self, patches: Sequence[tuple[ImageName, Patch]]) -> list[EditOutcome]:
         """Change many images, and say what became of each, in the order given; none that fails stops the others.
 
         Patches of one image are applied in their order.
         """
         outcomes: list[EditOutcome] = []
         for first in range(0, len(patches), GROUP_SIZE):
-            outcomes += await all_of(self._edited(id_, patch) for id_, patch in patches[first : first + GROUP_SIZE])
+            outcomes += await self._edited(patches[first : first + GROUP_SIZE])
         return outcomes
 
     async def matching(self, where: Filter, patch: Patch) -> int:
@@ -76,9 +74,46 @@ class EditMetadata:
             updated += errors.count(None)
         return updated
 
-    async def _edited(self, id_: ImageId, patch: Patch) -> EditOutcome:
+    async def _edited(self, patches: Sequence[tuple[ImageName, Patch]]) -> list[EditOutcome]:
+        """A group, with one write for all of it."""
+        ids = [id_of(name) for name, _ in patches]
+        outcomes: list[EditOutcome] = []
+        async with self.locks.hold(ids):
+            records = dict(await self.repository.get(ids))
+            changed: dict[ImageId, ImageRecord] = {}
+            for id_, (name, patch) in zip(ids, patches, strict=True):
+                try:
+                    records[id_] = changed[id_] = self._patched(name, records.get(id_), patch)
+                except LookalikeError as error:
+                    outcomes.append(EditOutcome(name, error=error))
+                else:
+                    outcomes.append(EditOutcome(name, image=records[id_]))
+            failures = await self._store(list(changed.values()))
+        failed = [failures.get(id_) for id_ in ids]
+        return [
+            outcome if error is None or outcome.error is not None else EditOutcome(outcome.name, error=error)
+            for outcome, error in zip(outcomes, failed, strict=True)
+        ]
+
+    def _patched(self, name: ImageName, record: ImageRecord | None, patch: Patch) -> ImageRecord:
+        if record is None:
+            raise ImageNotFoundError([name])
+        metadata = merged(record.metadata, patch)
+        check_types({key: value for key, value in metadata.items() if value != record.metadata.get(key)}, self.types)
+        return replace(record, metadata=metadata, updated_at=self.clock.now())
+
+    async def _store(self, records: Sequence[ImageRecord]) -> dict[ImageId, LookalikeError]:
+        """Write them, and say which could not be."""
+        if not records:
+            return {}
         try:
-            await self(id_, patch)
+            raise_if_over()
+            missing = await committed(self.repository.update(records))
+        except IndexDamagedError as error:  # of one of them: the others are not to suffer
+            if len(records) == 1:
+                return {records[0].id: error}
+            each = [await self._store([record]) for record in records]
+            return {id_: failure for failures in each for id_, failure in failures.items()}
         except LookalikeError as error:
-            return EditOutcome(id_, error)
-        return EditOutcome(id_)
+            return {record.id: error for record in records}
+        return {id_: ImageNotFoundError([id_]) for id_ in missing}

@@ -3,23 +3,33 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from enum import StrEnum
+from typing import Any, Literal
 
 from application.begun_work import all_of, committed
 from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
+from application.shared_originals import SharedOriginals
 from domain.callers import begin_bulk, raise_if_over
-from domain.errors import InternalError, LookalikeError, RepositoryUnavailableError, StorageFullError
-from domain.images import ContentHash, CreationClock, ImageId, ImageRecord, IndexedImage
+from domain.errors import (
+    ImageExistsError,
+    InternalError,
+    KeyRepeatedError,
+    LookalikeError,
+    RepositoryUnavailableError,
+    StorageFullError,
+)
+from domain.filters import AnyOf, Field, Filter
+from domain.images import Clock, ImageId, ImageRecord, IndexedImage, id_of_content, sha256_of
 from domain.metadata import Metadata, MetadataTypes, check_types
+from domain.names import id_of_key
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
-from domain.ports.image_store import FileSizes, ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.ports.thumbnail_renderer import ThumbnailRenderer
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, ThumbnailRenderer
 
 log = logging.getLogger(__name__)
 
@@ -33,22 +43,36 @@ GROUPS_AT_ONCE = 3
 """While one group is stored, the next keeps the models busy, and one more is being decoded."""
 
 
+class IfExists(StrEnum):
+    """What to do where an image is there under the key, or without a key, with the same bytes."""
+
+    REPLACE = "replace"
+    """Other bytes take its place; metadata and source are replaced where they are given."""
+    KEEP = "keep"
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """A picture on its way in. `read` fetches its bytes when their turn comes; it may raise a LookalikeError."""
 
     filename: str
     read: Callable[[], Awaitable[bytes]]
+    key: str | None = None
+    source: str | None = None
+    """None leaves the source of an image that is already there as it is."""
     metadata: Metadata | None = None
-    """None leaves the metadata of an image that is already there as it is."""
+    """Likewise."""
+    adopt: bool = False
+    """If these bytes are stored without a key, that image gets the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexOutcome:
     """What became of one upload: `image` unless it failed, then `error`."""
 
-    filename: str
-    status: Literal["created", "exists", "failed"]
+    upload: Upload
+    status: Literal["created", "exists", "replaced", "failed"]
     image: ImageRecord | None = None
     error: LookalikeError | None = None
 
@@ -59,65 +83,80 @@ class _Arrived:
 
     upload: Upload
     content: bytes
-    hash: ContentHash
+    sha256: str
     at: datetime
+    content_id: ImageId
+    id: ImageId
 
     @property
-    def id(self) -> ImageId:
-        return self.hash.image_id
+    def ids(self) -> frozenset[ImageId]:
+        """What may change with it: its own image, and one of the same bytes without a key."""
+        return frozenset((self.id, self.content_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
     """An upload with all that is to be stored of it."""
 
-    upload: Upload
+    arrived: _Arrived
     image: IndexedImage
-    content: bytes
-    thumbnail: bytes
+    thumbnails: Mapping[int, bytes] = field(default_factory=dict)
+    """None of a picture whose bytes are stored already."""
+    before: ImageRecord | None = None
+    """What it replaces: the image of its id, or one of the same bytes that gets the key."""
 
     @property
     def record(self) -> ImageRecord:
         return self.image.record
+
+    @property
+    def outcome(self) -> IndexOutcome:
+        status: Literal["created", "exists", "replaced"] = "created"
+        if self.before is not None:
+            status = "replaced" if self.before.sha256 != self.record.sha256 else "exists"
+        return IndexOutcome(upload=self.arrived.upload, status=status, image=self.record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexImages:
     """Decode, detect, encode, store and index pictures; the record is written last and commits the picture.
 
-    The same bytes are one image, whatever their name: sending them again changes nothing but the metadata, if given,
-    and puts back stored files that were lost.
-    What a crash leaves in between is settled at the next start (`SettleInterrupted`).
+    A picture is what stands under a key, or without one under its bytes. Sending it again changes nothing but what is
+    given with it, and puts back stored files that were lost. Bytes that are indexed under another name share their
+    original, and are neither decoded nor encoded again.
     """
 
     decoder: ImageDecoder
     describe: DescribePictures
     thumbnails: ThumbnailRenderer
-    store: ImageStore
+    originals: SharedOriginals
     repository: SimilarityRepository
-    clock: CreationClock
+    clock: Clock
     locks: KeyedLocks
     types: MetadataTypes
     """What metadata keys take: other values fail the picture that they come with."""
 
-    async def one(self, upload: Upload) -> IndexOutcome:
+    async def one(self, upload: Upload, *, if_exists: IfExists = IfExists.REPLACE) -> IndexOutcome:
         """Index one picture. Raises what the failure was."""
-        [outcome] = await self._index([await self._arrive(upload)])
+        [outcome] = await self._index([await self._arrive(upload)], if_exists)
         if outcome.error is not None:
             raise outcome.error
         return outcome
 
-    async def __call__(self, uploads: Iterable[Upload]) -> AsyncIterator[IndexOutcome]:
+    async def __call__(
+        self, uploads: Iterable[Upload], *, if_exists: IfExists = IfExists.REPLACE
+    ) -> AsyncIterator[IndexOutcome]:
         """Index pictures, and yield one outcome for each in the order given; no failure stops the rest.
 
-        An error without a name fails the pictures that are committed together with InternalError, and is logged.
+        Of two with one key and other bytes the second fails. An error without a name fails the pictures that are
+        committed together with InternalError, and is logged.
         It is bulk work: callers who wait for one answer go first. Several groups are under way at once, so that every
         stage has work. A caller that stops early leaves each of them committed or not, as after a crash.
         """
         under_way: deque[asyncio.Task[Sequence[IndexOutcome]]] = deque()
         try:
             async for group in self._groups(uploads):
-                under_way.append(asyncio.create_task(self._index_in_bulk(group)))
+                under_way.append(asyncio.create_task(self._index_in_bulk(group, if_exists)))
                 if len(under_way) == GROUPS_AT_ONCE:
                     for outcome in await under_way.popleft():
                         yield outcome
@@ -128,19 +167,26 @@ class IndexImages:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _groups(self, uploads: Iterable[Upload]) -> AsyncIterator[list[_Arrived | IndexOutcome]]:
-        """Uploads as they arrive, a bounded number of pictures and bytes together; none twice in one group."""
+        """Uploads as they arrive, a bounded number of pictures and bytes together.
+
+        No key and no bytes come twice in one group: the second finds what the first has stored.
+        """
         group: list[_Arrived | IndexOutcome] = []
         ids: set[ImageId] = set()
         held = 0
+        by_key: dict[str, str] = {}
         for upload in uploads:
             arrived = await self._arrive(upload)
-            twin = isinstance(arrived, _Arrived) and arrived.id in ids
+            if isinstance(arrived, _Arrived) and (key := upload.key) is not None:
+                if by_key.setdefault(key, arrived.sha256) != arrived.sha256:
+                    arrived = _failed(upload, KeyRepeatedError(key))
+            twin = isinstance(arrived, _Arrived) and not ids.isdisjoint(arrived.ids)
             if group and (twin or len(group) == GROUP_SIZE or held > GROUP_BYTES):
                 yield group
                 group, ids, held = [], set(), 0
             group.append(arrived)
             if isinstance(arrived, _Arrived):
-                ids.add(arrived.id)
+                ids |= arrived.ids
                 held += len(arrived.content)
         if group:
             yield group
@@ -151,133 +197,179 @@ class IndexImages:
             content = await upload.read()
         except LookalikeError as error:
             return _failed(upload, error)
-        hash_ = await asyncio.to_thread(ContentHash.of, content)
-        return _Arrived(upload=upload, content=content, hash=hash_, at=self.clock.now())
+        sha256 = await asyncio.to_thread(sha256_of, content)
+        content_id = id_of_content(sha256)
+        return _Arrived(
+            upload=upload,
+            content=content,
+            sha256=sha256,
+            at=self.clock.now(),
+            content_id=content_id,
+            id=content_id if upload.key is None else id_of_key(upload.key),
+        )
 
-    async def _index_in_bulk(self, group: Sequence[_Arrived | IndexOutcome]) -> Sequence[IndexOutcome]:
+    async def _index_in_bulk(
+        self, group: Sequence[_Arrived | IndexOutcome], if_exists: IfExists
+    ) -> Sequence[IndexOutcome]:
         begin_bulk()
         try:
-            return await self._index(group)
+            return await self._index(group, if_exists)
         except Exception:
             log.exception("Unexpected error while %d pictures were indexed together", len(group))
             error = InternalError()
             return [item if isinstance(item, IndexOutcome) else _failed(item.upload, error) for item in group]
 
-    async def _index(self, group: Sequence[_Arrived | IndexOutcome]) -> Sequence[IndexOutcome]:
+    async def _index(self, group: Sequence[_Arrived | IndexOutcome], if_exists: IfExists) -> Sequence[IndexOutcome]:
         arrived = [item for item in group if isinstance(item, _Arrived)]
         try:
-            async with self.locks.hold(item.id for item in arrived):
-                outcomes = await self._index_arrived(arrived)
+            async with self.locks.hold(id_ for item in arrived for id_ in item.ids):
+                outcomes = await self._index_arrived(arrived, if_exists)
         except LookalikeError as error:
             outcomes = {item.id: _failed(item.upload, error) for item in arrived}
         return [item if isinstance(item, IndexOutcome) else outcomes[item.id] for item in group]
 
-    async def _index_arrived(self, arrived: Sequence[_Arrived]) -> dict[ImageId, IndexOutcome]:
+    async def _index_arrived(self, arrived: Sequence[_Arrived], if_exists: IfExists) -> dict[ImageId, IndexOutcome]:
         try:
-            known = await self.repository.get([item.id for item in arrived])
+            known = await self.repository.get({id_ for item in arrived for id_ in item.ids})
+            twins = await self.repository.named([item.sha256 for item in arrived if item.id not in known])
         except RepositoryUnavailableError:
             # An embedded index may be unable to answer on a full disk. Then the lack of room is what to report.
-            await self.store.require_room(sum(len(item.content) for item in arrived))
+            await self.originals.store.require_room(sum(len(item.content) for item in arrived))
             raise
-        sizes = await self.store.sizes(known) if known else {}
-        settled = await all_of(  # waits for all, so that none works on without the locks
-            self._already_there(item, known[item.id], sizes[item.id]) if item.id in known else self._prepare(item)
-            for item in arrived
-        )
-        outcomes = {
-            item.id: result for item, result in zip(arrived, settled, strict=True) if isinstance(result, IndexOutcome)
-        }
-        prepared = [result for result in settled if isinstance(result, _Prepared)]
+
+        async def settled(item: _Arrived) -> _Prepared | IndexOutcome:
+            try:
+                if (record := known.get(item.id)) is not None:
+                    if if_exists is IfExists.FAIL:
+                        raise ImageExistsError(record.key or record.id)
+                    if if_exists is IfExists.KEEP or record.sha256 == item.sha256:
+                        return await self._already_there(item, record, if_exists)
+                elif item.upload.adopt:
+                    record = known.get(item.content_id)
+                return await self._prepare(item, record, is_stored=item.sha256 in twins)
+            except LookalikeError as error:
+                return _failed(item.upload, error)
+
+        results = await all_of(map(settled, arrived))  # waits for all, so that none works on without the locks
+        prepared = [result for result in results if isinstance(result, _Prepared)]
         try:
-            committed = await self._commit(prepared)
+            await self._commit(prepared)
+            outcomes = {item.record.id: item.outcome for item in prepared}
         except LookalikeError as error:
-            return outcomes | {item.record.id: _failed(item.upload, error) for item in prepared}
+            outcomes = {item.record.id: _failed(item.arrived.upload, error) for item in prepared}
         return outcomes | {
-            record.id: IndexOutcome(filename=record.filename, status="created", image=record) for record in committed
+            item.id: result for item, result in zip(arrived, results, strict=True) if isinstance(result, IndexOutcome)
         }
 
-    async def _already_there(self, item: _Arrived, record: ImageRecord, sizes: FileSizes) -> IndexOutcome:
-        metadata = item.upload.metadata
-        try:
-            if sizes.original != len(item.content) or not sizes.thumbnail:
-                await self._put_back(item)
-            if metadata is not None and metadata != record.metadata:
-                raise_if_over()
-                await committed(self.repository.set_metadata(record.id, metadata))
-                record = replace(record, metadata=metadata)
-        except LookalikeError as error:
-            return _failed(item.upload, error)
-        return IndexOutcome(filename=item.upload.filename, status="exists", image=record)
+    async def _already_there(self, item: _Arrived, record: ImageRecord, if_exists: IfExists) -> IndexOutcome:
+        """What is given anew of an image that is there with these bytes, or that is to be kept as it is."""
+        if record.sha256 == item.sha256:
+            await self.originals.confirm({item.sha256: item.content})
+        changed = record if if_exists is IfExists.KEEP else _annotated(record, item.upload)
+        if changed != record:
+            changed = replace(changed, updated_at=item.at)
+            raise_if_over()
+            await committed(self.repository.update([changed]))
+        return IndexOutcome(upload=item.upload, status="exists", image=changed)
 
-    async def _put_back(self, item: _Arrived) -> None:
-        """Store the files of an image that is indexed but lacks some of them."""
+    async def _prepare(self, item: _Arrived, before: ImageRecord | None, *, is_stored: bool) -> _Prepared:
+        """Everything of one picture that is to be stored, in the place of `before` if that is given."""
+        if is_stored and (shared := await self._shared(item, before)) is not None:
+            return shared
+        # One step after the other: the pixels are held no longer than it takes.
         async with self._decoded(item) as picture:
-            thumbnail = await self.thumbnails.render(picture.raster)
-
-        async def put() -> None:
-            await self.store.put(item.id, original=item.content, thumbnail=thumbnail)
-            if not await self.repository.get([item.id]):  # others have deleted it meanwhile
-                await self.store.delete(item.id)
-
-        async with self.store.changing([item.id]):
-            await committed(put())
-
-    async def _prepare(self, item: _Arrived) -> _Prepared | IndexOutcome:
-        """Everything of one picture, one step after the other: the pixels are held no longer than it takes."""
-        try:
-            async with self._decoded(item) as picture:
-                thumbnail = await self.thumbnails.render(picture.raster)
-                description = await self.describe(picture.raster)
-        except LookalikeError as error:
-            return _failed(item.upload, error)
-        record = ImageRecord(
-            id=item.id,
-            filename=item.upload.filename,
+            thumbnail = await self.thumbnails.render(picture.raster, DEFAULT_THUMBNAIL_SIDE)
+            description = await self.describe(picture.raster)
+        record = self._record(
+            item,
+            before,
             media_type=picture.media_type,
             width=picture.raster.width,
             height=picture.raster.height,
-            size_bytes=len(item.content),
-            sha256=item.hash.sha256,
-            created_at=item.at,
-            metadata=item.upload.metadata or {},
             objects=description.objects,
-            detection=self.describe.detection,
         )
         image = IndexedImage(
             record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
         )
-        return _Prepared(upload=item.upload, image=image, content=item.content, thumbnail=thumbnail)
+        return _Prepared(arrived=item, image=image, thumbnails={DEFAULT_THUMBNAIL_SIDE: thumbnail}, before=before)
+
+    async def _shared(self, item: _Arrived, before: ImageRecord | None) -> _Prepared | None:
+        """By what is indexed of the same bytes under another name; None where that does not suffice."""
+        same = Filter(all=(AnyOf(Field("sha256"), (item.sha256,)),))
+        for twin in (await self.repository.list(limit=1, where=same)).items:
+            embedding = (await self.repository.embeddings([twin.id])).get(twin.id)
+            objects = (await self.repository.object_embeddings([twin.id])).get(twin.id)
+            if embedding is not None and objects is not None and twin.detection == self.describe.detection:
+                record = self._record(
+                    item,
+                    before,
+                    media_type=twin.media_type,
+                    width=twin.width,
+                    height=twin.height,
+                    objects=twin.objects,
+                )
+                image = IndexedImage(record=record, embedding=embedding, object_embeddings=objects)
+                return _Prepared(arrived=item, image=image, before=before)
+        return None
+
+    def _record(self, item: _Arrived, before: ImageRecord | None, **found: Any) -> ImageRecord:  # noqa: ANN401
+        record = ImageRecord(
+            id=item.id,
+            key=item.upload.key,
+            filename=item.upload.filename,
+            size_bytes=len(item.content),
+            sha256=item.sha256,
+            created_at=item.at if before is None else before.created_at,
+            updated_at=item.at,
+            source=None if before is None else before.source,
+            metadata={} if before is None else before.metadata,
+            detection=self.describe.detection,
+            **found,
+        )
+        return _annotated(record, item.upload)
 
     def _decoded(self, item: _Arrived) -> AbstractAsyncContextManager[DecodedImage]:
         return self.decoder.decoded(item.content, sufficient_side=self.describe.sufficient_side)
 
-    async def _commit(self, prepared: Sequence[_Prepared]) -> Sequence[ImageRecord]:
+    async def _commit(self, prepared: Sequence[_Prepared]) -> None:
         if not prepared:
-            return ()
+            return
         raise_if_over()
-        async with self.store.changing([item.record.id for item in prepared]):
-            full = await committed(self._write(prepared))  # so that no file is left without a record
+        full = await committed(self._write(prepared))  # so that no file is left without a record
         if full is not None:
             raise full
-        return [item.record for item in prepared]
 
     async def _write(self, prepared: Sequence[_Prepared]) -> StorageFullError | None:
-        """Files, then records. Where there is no room, nothing is left behind and the error is returned.
-
-        Any other error may have come before or after the records were written, which is settled at the next start.
-        """
+        """Files, then records; then what they replace goes. Without room nothing is left, and the error is returned."""
         try:
             await all_of(
-                self.store.put(item.record.id, original=item.content, thumbnail=item.thumbnail) for item in prepared
+                self.originals.store.put(
+                    item.record.sha256, original=item.arrived.content, thumbnails=item.thumbnails
+                )
+                for item in prepared
             )
             await self.repository.upsert([item.image for item in prepared])
         except StorageFullError as error:
-            recorded = await self.repository.get([item.record.id for item in prepared])
-            await asyncio.gather(
-                *(self.store.delete(item.record.id) for item in prepared if item.record.id not in recorded)
-            )
+            await self.originals.purge({item.record.sha256 for item in prepared})
             return error
+        await self.originals.confirm({item.record.sha256: item.arrived.content for item in prepared})
+        replaced = [item.before for item in prepared if item.before is not None]
+        written = {item.record.id for item in prepared}
+        if adopted := {record.id for record in replaced} - written:
+            await self.repository.delete(adopted)
+        await self.originals.purge(
+            {record.sha256 for record in replaced} - {item.record.sha256 for item in prepared}
+        )
         return None
+
+
+def _annotated(record: ImageRecord, upload: Upload) -> ImageRecord:
+    """With the source and the metadata that are given."""
+    return replace(
+        record,
+        source=record.source if upload.source is None else upload.source,
+        metadata=record.metadata if upload.metadata is None else upload.metadata,
+    )
 
 
 def _failed(upload: Upload, error: LookalikeError) -> IndexOutcome:
@@ -286,4 +378,4 @@ def _failed(upload: Upload, error: LookalikeError) -> IndexOutcome:
     while reason is not None:
         reason.__traceback__ = None
         reason = reason.__cause__ or reason.__context__
-    return IndexOutcome(filename=upload.filename, status="failed", error=error)
+    return IndexOutcome(upload=upload, status="failed", error=error)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from application.search_result import SearchOptions, SearchResult, Target, cut_page
 from domain.embeddings import example_query
 from domain.errors import ImageNotFoundError, InvalidExamplesError
-from domain.images import ImageId
+from domain.names import ImageName, id_of
 from domain.ports.similarity_repository import SimilarityRepository
 
 
@@ -20,28 +20,28 @@ class SearchByExamples:
     repository: SimilarityRepository
 
     async def __call__(
-        self, positive: Sequence[ImageId], negative: Sequence[ImageId] = (), *, options: SearchOptions
+        self, positive: Sequence[ImageName], negative: Sequence[ImageName] = (), *, options: SearchOptions
     ) -> SearchResult:
-        """Raises ImageNotFoundError naming every unknown id, InvalidExamplesError, UnavailableError."""
-        examples = list(dict.fromkeys([*positive, *negative]))
+        """By ids or keys. Raises ImageNotFoundError naming all unknown, InvalidExamplesError, UnavailableError."""
+        names = {id_of(name): name for name in [*positive, *negative]}
+        likes, dislikes = ([*dict.fromkeys(map(id_of, given))] for given in (positive, negative))
+        examples = list(names)
         if not examples:
             raise InvalidExamplesError("Give at least one positive or negative example.")
-        if both := set(positive) & set(negative):
-            names = ", ".join(sorted(map(str, both)))
-            raise InvalidExamplesError(f"An image cannot be a positive and a negative example at once: {names}.")
+        if both := set(likes) & set(dislikes):
+            told = ", ".join(sorted(str(names[id_]) for id_ in both))
+            raise InvalidExamplesError(f"An image cannot be a positive and a negative example at once: {told}.")
         embeddings = await self.repository.embeddings(examples)
         records = await self.repository.get(examples[:1])
         if missing := [id_ for id_ in examples if id_ not in embeddings]:
-            raise ImageNotFoundError(missing)
-        query = example_query(
-            [embeddings[id_] for id_ in dict.fromkeys(positive)], [embeddings[id_] for id_ in dict.fromkeys(negative)]
-        )
+            raise ImageNotFoundError([names[id_] for id_ in missing])
+        query = example_query([embeddings[id_] for id_ in likes], [embeddings[id_] for id_ in dislikes])
         matches, next_offset = await cut_page(
             options,
             lambda limit: self.repository.nearest(replace(options, limit=limit).nearest_to(query, leave_out=examples)),
         )
         if examples[0] not in records:  # deleted in between
-            raise ImageNotFoundError(examples[:1])
+            raise ImageNotFoundError([names[examples[0]]])
         return SearchResult(
             width=records[examples[0]].width,
             height=records[examples[0]].height,

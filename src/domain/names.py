@@ -17,6 +17,15 @@ def id_of_key(key: str) -> UUID:
     return uuid5(KEY_NAMESPACE, key)
 
 
+ImageName = UUID | str
+"""What an image is asked for by: its id, or its key as text."""
+
+
+def id_of(name: ImageName) -> UUID:
+    """The id of an image by its id or its key."""
+    return id_of_key(name) if isinstance(name, str) else name
+
+
 def checked_key(text: str) -> str:
     """`text` as a key: in Unicode's normal form C. It is text and nothing else, so `..` and slashes mean nothing.
 
