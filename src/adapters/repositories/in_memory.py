@@ -2,23 +2,24 @@
 
 import asyncio
 import functools
-import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import repeat
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
 
 import numpy as np
 from typing_extensions import override
 
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError, ImageNotFoundError
+from domain.errors import ConfigurationError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
-from domain.images import Cursor, DetectedObject, ImageId, ImagePage, ImageRecord, IndexedImage, Match
-from domain.metadata import Metadata, MetadataType
+from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, Match
+from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
+from domain.metadata import MetadataType, MetadataTypes
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository, check_space
 from domain.search import NearestQuery
@@ -26,6 +27,9 @@ from domain.search import NearestQuery
 P = ParamSpec("P")
 R = TypeVar("R")
 Method = Callable[Concatenate["InMemorySimilarityRepository", P], R]
+
+_IDENTITY = UUID("00000000-0000-4000-8000-000000000000")
+"""Nothing tells two indexes in memory apart."""
 
 Found = tuple[float, ImageRecord, DetectedObject | None]
 """A score, the image that has it, and by which of its objects, if by one."""
@@ -51,7 +55,8 @@ class InMemorySimilarityRepository(SimilarityRepository):
     Closing keeps the contents, so that opening again finds them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, indexed_metadata: MetadataTypes | None = None) -> None:
+        self._indexed_metadata = indexed_metadata or {}
         self.is_open = False
         self.turn = asyncio.Lock()
         self._space: EmbeddingSpace | None = None
@@ -77,6 +82,11 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @property
     @override
+    def identity(self) -> UUID:
+        return _IDENTITY
+
+    @property
+    @override
     def space(self) -> EmbeddingSpace:
         if self._space is None:
             raise RuntimeError("The repository is used before it was opened.")
@@ -91,12 +101,12 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @override
     @_in_turn
-    def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
-        if id_ not in self._images:
-            raise ImageNotFoundError([id_])
-        image = self._images[id_]
-        self._images[id_] = replace(image, record=replace(image.record, metadata=deepcopy(dict(metadata))))
+    def update(self, records: Sequence[ImageRecord]) -> Collection[ImageId]:
+        for record in records:
+            if (image := self._images.get(record.id)) is not None:
+                self._images[record.id] = replace(image, record=image.record.updated_as(deepcopy(record)))
         self._stacked = None
+        return {record.id for record in records} - self._images.keys()
 
     @override
     @_in_turn
@@ -112,6 +122,13 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @override
     @_in_turn
+    def named(self, sha256s: Collection[str]) -> Collection[str]:
+        under_construction = self._under_construction._images if self._under_construction else {}
+        images = (*self._images.values(), *under_construction.values())
+        return {image.record.sha256 for image in images}.intersection(sha256s)
+
+    @override
+    @_in_turn
     def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
         return {id_: self._images[id_].embedding.copy() for id_ in ids if id_ in self._images}
 
@@ -122,22 +139,30 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @override
     @_in_turn
-    def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
-        matching = self._matching(where)
-        rest = [record for record in matching if after is None or Cursor.after(record) < after]
-        items = tuple(heapq.nlargest(limit, rest, key=Cursor.after))
-        next_cursor = Cursor.after(items[-1]) if len(rest) > limit else None
-        return ImagePage(items=items, next_cursor=next_cursor, total=len(matching))
+    def list(
+        self,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        where: Filter = EVERYTHING,
+        order_by: Order = NEWEST_FIRST,
+    ) -> ImagePage:
+        listed = order_by.arranged(self._matching(where))
+        rest = listed if after is None else order_by.arranged(listed, after)
+        next_cursor = order_by.after(rest[limit - 1]) if len(rest) > limit else None
+        return ImagePage(items=tuple(rest[:limit]), next_cursor=next_cursor, total=len(listed))
 
     @override
     @_in_turn
     def nearest(self, query: NearestQuery) -> Sequence[Match]:
+        query.where.check_prefixes(self._indexed_metadata)
         asked, all_ = query.checked(self.space), self._all()
         return _best(zip(_cosines(all_.embeddings, asked.vector), all_.records, repeat(None)), asked)
 
     @override
     @_in_turn
     def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
+        query.where.check_prefixes(self._indexed_metadata)
         asked, all_ = query.checked(self.space), self._all()
         best: dict[int, Found] = {}
         for score, (row, found) in zip(_cosines(all_.object_embeddings, asked.vector), all_.objects, strict=True):
@@ -161,6 +186,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
         return counts
 
     def _matching(self, where: Filter) -> Sequence[ImageRecord]:
+        where.check_prefixes(self._indexed_metadata)
         return [image.record for image in self._images.values() if where.matches(image.record)]
 
     @override
@@ -180,7 +206,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
     @override
     async def replacement(self, space: EmbeddingSpace) -> "InMemorySimilarityRepository":
         if self._under_construction is None or self._under_construction.space != space:
-            self._under_construction = InMemorySimilarityRepository()
+            self._under_construction = InMemorySimilarityRepository(self._indexed_metadata)
         await self._under_construction.open(space)
         return self._under_construction
 

@@ -79,10 +79,10 @@ MeasuredObjectDetector: Callable[[ObjectDetector, Stages], ObjectDetector] = mea
 _STORE = dict.fromkeys(("put", "put_thumbnail", "delete"), StageName.STORE_WRITE)
 _STORE |= dict.fromkeys(("original", "thumbnail"), StageName.STORE_READ)
 
-_INDEX = dict.fromkeys(("upsert", "set_metadata", "delete", "sweep_objects"), StageName.INDEX_WRITE)
+_INDEX = dict.fromkeys(("upsert", "update", "delete", "sweep_objects"), StageName.INDEX_WRITE)
 _INDEX |= dict.fromkeys(
     (
-        *("get", "embeddings", "object_embeddings", "list", "nearest", "nearest_objects"),
+        *("get", "named", "embeddings", "object_embeddings", "list", "nearest", "nearest_objects"),
         *("count", "facet", "orphaned_objects"),
     ),
     StageName.INDEX_READ,

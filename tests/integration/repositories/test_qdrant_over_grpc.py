@@ -19,13 +19,12 @@ from domain.errors import (
     ConfigurationError,
     DeadlinePassedError,
     EmbeddingSpaceError,
-    ImageNotFoundError,
     Remedy,
     RepositoryUnavailableError,
     StorageFullError,
 )
 from domain.metadata import MetadataType, checked_metadata
-from tests.builders import a_query, an_embedding, an_id, an_image
+from tests.builders import a_query, a_record, an_embedding, an_id, an_image
 from tests.contracts.repository_cases import DECLARED, ids, where
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract
 from tests.disturbed_qdrant import stretched
@@ -494,8 +493,7 @@ async def test_an_index_replaced_by_the_same_space_is_followed(server: QdrantSta
     assert await serving.count() == 3
     await serving.upsert([an_image(7)])
     assert await serving.count() == 4
-    with pytest.raises(ImageNotFoundError):
-        await serving.set_metadata(an_id(99), {})
+    assert await serving.update([a_record(99)]) == [an_id(99)]
     await serving.close()
 
 

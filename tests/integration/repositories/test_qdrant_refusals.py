@@ -104,7 +104,7 @@ async def test_writes_that_are_refused_say_why_and_reads_go_on(
 ) -> None:
     refusal = REFUSALS[what]
     failure = refusal.failure
-    for method in ("Upsert", "Delete", "SetPayload"):
+    for method in ("Upsert", "Delete", "UpdateBatch"):
         server.failures[method] = Failure(failure.code, failure.details, ALWAYS, failure.trailing)
     answers = await service.everything()
     for request in ("index", "patch", "delete"):
