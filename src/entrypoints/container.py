@@ -37,12 +37,14 @@ from application.index_images import IndexImages
 from application.keyed_locks import KeyedLocks
 from application.reindex_embeddings import ReindexEmbeddings
 from application.reindex_objects import ReindexObjects
+from application.rename_images import RenameImages
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
+from application.shared_originals import SharedOriginals
 from application.stored_originals import StoredOriginals
 from domain.errors import ConfigurationError, ModelError
-from domain.images import CreationClock
+from domain.images import Clock
 from domain.objects import ObjectPolicy
 from domain.ports.backup_archive import BackupArchive
 from domain.ports.image_decoder import ImageDecoder
@@ -394,7 +396,7 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
 
     types = settings.provided.repository.indexed_metadata
-    clock = providers.Singleton(CreationClock)
+    clock = providers.Singleton(Clock)
     locks = providers.Singleton(KeyedLocks)
     metrics = providers.Singleton(service_metrics, settings)
     tracing = providers.Singleton(chosen_tracing, settings)
@@ -430,7 +432,8 @@ class Container(containers.DeclarativeContainer):
 
     policy = providers.Singleton(object_policy, settings)
     describe = providers.Factory(DescribePictures, detector=detector, encoder=encoder, policy=policy)
-    originals = providers.Factory(
+    originals = providers.Factory(SharedOriginals, store=store, repository=repository)
+    stored_originals = providers.Factory(
         StoredOriginals, store=store, decoder=decoder, describe=describe, repository=repository
     )
 
@@ -442,7 +445,7 @@ class Container(containers.DeclarativeContainer):
         decoder=decoder,
         describe=describe,
         thumbnails=thumbnails,
-        store=store,
+        originals=originals,
         repository=repository,
         clock=clock,
         locks=locks,
@@ -455,8 +458,11 @@ class Container(containers.DeclarativeContainer):
     search_by_examples = providers.Factory(SearchByExamples, repository=repository)
     extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
     browse_images = providers.Factory(BrowseImages, repository=repository, store=store, types=types)
-    edit_metadata = providers.Factory(EditMetadata, repository=repository, locks=locks, types=types)
-    delete_images = providers.Factory(DeleteImages, repository=repository, store=store, locks=locks)
+    edit_metadata = providers.Factory(EditMetadata, repository=repository, clock=clock, locks=locks, types=types)
+    delete_images = providers.Factory(DeleteImages, repository=repository, originals=originals, locks=locks)
+    rename_images = providers.Factory(
+        RenameImages, repository=repository, originals=originals, clock=clock, locks=locks
+    )
     backup_archive = providers.Factory(directory_backup_archive)
     back_up = providers.Factory(BackUp, repository=repository, store=store)
     restore = providers.Factory(Restore, repository=repository, store=store)
@@ -464,8 +470,8 @@ class Container(containers.DeclarativeContainer):
         CheckIntegrity, repository=repository, store=store, decoder=decoder, thumbnails=thumbnails
     )
     reindex_embeddings = providers.Factory(
-        ReindexEmbeddings, originals=originals, describe=describe, repository=repository
+        ReindexEmbeddings, originals=stored_originals, describe=describe, repository=repository
     )
     reindex_objects = providers.Factory(
-        ReindexObjects, originals=originals, describe=describe, repository=repository, locks=locks
+        ReindexObjects, originals=stored_originals, describe=describe, repository=repository, locks=locks
     )

@@ -111,6 +111,10 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
         images.edits,
         images.writes,
         images.reads,
+        names.reads,
+        names.lookups,
+        names.writes,
+        names.renames,
         models.router,
     ):
         app.include_router(router, prefix="/v1")

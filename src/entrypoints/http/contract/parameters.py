@@ -78,7 +78,7 @@ def parsed_by(parse: Callable[[str], object], *, optional: bool = True) -> Befor
 
     def validate(value: object) -> object:
         if not isinstance(value, str):
-            raise PydanticCustomError("string_type", "send it as text, not as a file")
+            raise PydanticCustomError("string_type", "send it as text")
         if optional and not value:
             return None  # an empty form field is one that was not filled in
         try:

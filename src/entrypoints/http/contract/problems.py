@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -26,12 +26,17 @@ STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.InvalidMetadataError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidExamplesError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidCursorError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidOrderError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidKeyError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidSourceError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedImageError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.ImageUnreadableError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageNotFoundError: HTTPStatus.NOT_FOUND,
+    errors.ImageExistsError: HTTPStatus.CONFLICT,
+    errors.KeyRepeatedError: HTTPStatus.CONFLICT,
     errors.EmbeddingSpaceError: HTTPStatus.CONFLICT,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RepositoryUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -106,8 +111,14 @@ def shortened(text: str, most: int) -> str:
     return cut.encode(errors="backslashreplace").decode()
 
 
-def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut:
-    """A named error as a problem."""
+@overload
+def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut: ...
+@overload
+def problem_of(error: errors.LookalikeError | None, *, instance: str, request_id: str) -> ProblemOut | None: ...
+def problem_of(error: errors.LookalikeError | None, *, instance: str, request_id: str) -> ProblemOut | None:
+    """A named error as a problem; None where there was none."""
+    if error is None:
+        return None
     return problem(STATUS[type(error)], error.code, explained(error), instance=instance, request_id=request_id)
 
 
@@ -158,6 +169,8 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is: no Content-Encoding."),
     "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "limit: Input should be less than or equal to 500"),
     "image_unreadable": (HTTPStatus.UNPROCESSABLE_ENTITY, "The JPEG ends early: it cannot be decoded whole."),
+    "image_exists": (HTTPStatus.CONFLICT, "An image is stored under sku-17/front already."),
+    "invalid_key": (HTTPStatus.UNPROCESSABLE_ENTITY, "The key takes 2,049 bytes as UTF-8; at most 2,048 are allowed."),
     "invalid_region": (HTTPStatus.UNPROCESSABLE_ENTITY, "The region lies outside the picture."),
     "invalid_examples": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give at least one positive or negative example."),
     "invalid_filter": (HTTPStatus.UNPROCESSABLE_ENTITY, "The filter names nothing."),

@@ -1,7 +1,6 @@
 """Searches and their results."""
 
 from typing import Annotated, Self
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +8,7 @@ from application.search_result import SearchResult, Target
 from domain.images import Match
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, FromDomain, ImageOut, ObjectOut
+from entrypoints.http.contract.name_schemas import ImageNameIn
 from entrypoints.http.contract.parameters import Limit, Offset, ScoreThreshold
 
 
@@ -92,8 +92,8 @@ class ExamplesIn(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"positive": [EXAMPLE_ID], "negative": [], "limit": 10}]}
     )
 
-    positive: Annotated[list[UUID], Field(max_length=100)] = []
-    negative: Annotated[list[UUID], Field(max_length=100)] = []
+    positive: Annotated[list[ImageNameIn], Field(max_length=100)] = []
+    negative: Annotated[list[ImageNameIn], Field(max_length=100)] = []
     limit: Limit = 10
     offset: Offset = 0
     score_threshold: ScoreThreshold | None = None

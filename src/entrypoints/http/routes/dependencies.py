@@ -15,6 +15,7 @@ from application.detect_objects import DetectObjects
 from application.edit_metadata import EditMetadata
 from application.extract_embedding import ExtractEmbedding
 from application.index_images import IndexImages
+from application.rename_images import RenameImages
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
@@ -51,6 +52,7 @@ DetectObjectsOf = Annotated[DetectObjects, use(DetectObjects)]
 BrowseImagesOf = Annotated[BrowseImages, use(BrowseImages)]
 EditMetadataOf = Annotated[EditMetadata, use(EditMetadata)]
 DeleteImagesOf = Annotated[DeleteImages, use(DeleteImages)]
+RenameImagesOf = Annotated[RenameImages, use(RenameImages)]
 
 
 async def _refuse_query(request: Request) -> None:

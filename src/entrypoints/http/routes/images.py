@@ -3,33 +3,33 @@
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from application.index_images import IfExists
 from domain.errors import InvalidMetadataError
 from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
 from entrypoints.http.access.roles import require
+from entrypoints.http.contract.edit_schemas import EditedManyOut, EditManyIn, MetadataPatchIn, UpdatedOut
 from entrypoints.http.contract.filter_schema import FilterText
 from entrypoints.http.contract.image_schemas import (
     BatchOut,
     DeletedOut,
     DeleteIn,
-    EditedManyOut,
-    EditManyIn,
     FacetCountOut,
     FacetsIn,
     FacetsOut,
     ImageOut,
     ImagePageOut,
-    MetadataPatchIn,
-    UpdatedOut,
     image_path,
 )
+from entrypoints.http.contract.name_schemas import ItemsText, KeyText, NewPicture, SourceText
 from entrypoints.http.contract.parameters import (
     CursorText,
     FilePart,
@@ -53,7 +53,7 @@ from entrypoints.http.routes.dependencies import (
     refuse_repeats,
 )
 from entrypoints.http.routes.downloads import OriginalResponse, not_modified, thumbnail_response
-from entrypoints.http.routes.uploads import MULTIPART, clean_filename, upload_of
+from entrypoints.http.routes.uploads import MULTIPART, batch_upload_of, clean_filename, upload_of
 from entrypoints.keys import Role
 
 _READING = [require(Role.READ), refuse_repeats, index_is_open]
@@ -66,13 +66,41 @@ edits = APIRouter(tags=["Images"], route_class=BulkRoute, dependencies=_WRITING)
 batches = APIRouter(tags=["Images"], route_class=BatchRoute, dependencies=_WRITING)
 
 
+MERGE_PATCH: dict[str, Any] = {
+    "requestBody": {
+        "content": {"application/merge-patch+json": {"schema": {"$ref": "#/components/schemas/MetadataPatchIn"}}}
+    }
+}
+
+OUTCOME_HEADER = "X-Outcome"
+
+_OUTCOME_HEADER: dict[str, Any] = {
+    OUTCOME_HEADER: {"description": "What happened.", "schema": {"enum": ["created", "exists", "replaced"]}}
+}
+
+WhereItExists = Annotated[
+    IfExists,
+    Field(
+        description="What to do where there is a picture under the key, or without a key with the same bytes: `replace` "
+        "it (metadata and source that are not given stay), `keep` it as it is, or `fail`."
+    ),
+]
+Adopt = Annotated[
+    bool, Field(description="A picture of the same bytes that is stored without a key gets the key that is given.")
+]
+
+
 class IndexForm(BaseModel):
     """One picture."""
 
     model_config = ConfigDict(extra="forbid")
 
     file: PictureFile
+    key: KeyText | None = None
+    source: SourceText | None = None
     metadata: MetadataText | None = None
+    if_exists: WhereItExists = IfExists.REPLACE
+    adopt: Adopt = False
 
 
 class BatchForm(BaseModel):
@@ -81,7 +109,20 @@ class BatchForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     files: Annotated[list[FilePart], Field(min_length=1, description="Pictures, in the order of the answer.")]
+    items: ItemsText | None = None
     metadata: JsonObjectText | None = None
+    if_exists: WhereItExists = IfExists.REPLACE
+    adopt: Adopt = False
+
+    @model_validator(mode="after")
+    def _an_item_for_each(self) -> Self:
+        if self.items is not None and self.metadata is not None:
+            raise PydanticCustomError("invalid_items", "give items, with the metadata in them, or metadata: one of the two")
+        if self.items is not None and len(self.items) != len(self.files):
+            raise PydanticCustomError(
+                "invalid_items", f"items has {len(self.items)} elements for {len(self.files)} files: give one for each"
+            )
+        return self
 
 
 class ListQuery(BaseModel):
@@ -101,28 +142,41 @@ class ListQuery(BaseModel):
     summary="Index a picture",
     response_description="It is indexed, and was not before. `Location` is its path.",
     responses={
-        200: {"model": ImageOut, "description": "It was there; metadata given now replaces what was stored."},
-        **problem_responses(*ALWAYS, *PICTURE, "index_damaged"),
+        201: {"headers": _OUTCOME_HEADER},
+        200: {
+            "model": ImageOut,
+            "description": "It was there, or other bytes were under its key, which it replaces; metadata and source "
+            "given now replace those that were stored.",
+            "headers": _OUTCOME_HEADER,
+        },
+        **problem_responses(*ALWAYS, *PICTURE, "image_exists", "invalid_key", "index_damaged"),
     },
 )
 async def index_image(
     form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, max_bytes: MaxUploadBytes, root: ProxyRoot
 ) -> JSONResponse:
-    """Decode, detect, encode, store and index one picture. Sending the same bytes twice is safe: one id."""
-    outcome = await index.one(upload_of(form.file, form.metadata, max_bytes))
+    """Decode, detect, encode, store and index one picture. Sending the same again is safe.
+
+    A picture is what stands under a `key`: other bytes sent under it replace it. Without a key, it is known by its
+    bytes. The same bytes under several keys are several pictures, which share what is stored and computed of them.
+    """
+    upload = upload_of(
+        form.file, max_bytes, key=form.key, source=form.source, metadata=form.metadata, adopt=form.adopt
+    )
+    outcome = await index.one(upload, if_exists=form.if_exists)
     assert outcome.image is not None  # noqa: S101 - `one` raises where there is none
     created = outcome.status == "created"
+    headers = {OUTCOME_HEADER: outcome.status}
     return JSONResponse(
         ImageOut.of(outcome.image, root).model_dump(mode="json", by_alias=True),
         status_code=HTTPStatus.CREATED if created else HTTPStatus.OK,
-        headers={"Location": image_path(outcome.image, root)} if created else None,
+        headers=headers | {"Location": image_path(outcome.image, root)} if created else headers,
     )
 
 
 @batches.post(
     "/images/batch",
     status_code=HTTPStatus.MULTI_STATUS,
-    response_model_exclude_none=True,
     summary="Index many pictures at once",
     response_description="What became of each, in the order sent.",
     responses=problem_responses(
@@ -142,12 +196,15 @@ async def index_batch(
 ) -> BatchOut:
     """Index many pictures; one bad picture never fails the others.
 
-    `metadata` is one object for all pictures, or, if every value of it is an object, one by filename. A filename that
-    is not in the batch is refused.
+    `items` has a key, a source and metadata for each picture. Or `metadata` is one object for all pictures, or, if
+    every value of it is an object, one by filename; a filename that is not in the batch is refused.
     """
-    metadata = _metadata_of_each(form)
-    uploads = [upload_of(file, item, max_bytes) for file, item in zip(form.files, metadata, strict=True)]
-    outcomes = [outcome async for outcome in index(uploads)]
+    items = form.items or [NewPicture(metadata=metadata) for metadata in _metadata_of_each(form)]
+    uploads = [
+        batch_upload_of(file, max_bytes, item, adopt=form.adopt)
+        for file, item in zip(form.files, items, strict=True)
+    ]
+    outcomes = [outcome async for outcome in index(uploads, if_exists=form.if_exists)]
     return BatchOut.of(outcomes, root=root, instance=request.scope["path"], request_id=request_id_of(request))
 
 
@@ -197,11 +254,7 @@ async def get_image(id: IdInPath, browse: BrowseImagesOf, root: ProxyRoot) -> Im
     responses=problem_responses(
         *ALWAYS, *BODY, "malformed_json", "image_not_found", "invalid_metadata", "storage_full", "index_damaged"
     ),
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/merge-patch+json": {"schema": {"$ref": "#/components/schemas/MetadataPatchIn"}}}
-        }
-    },
+    openapi_extra=MERGE_PATCH,
 )
 async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf, root: ProxyRoot) -> ImageOut:  # noqa: A002
     """Apply a JSON merge patch (RFC 7396) to the metadata: null removes a key. Nothing is encoded again."""
@@ -212,7 +265,6 @@ async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf
     "/images/metadata",
     status_code=HTTPStatus.MULTI_STATUS,
     response_model=EditedManyOut,
-    response_model_exclude_none=True,
     summary="Change the metadata of many images",
     response_description="What became of each image, in the order sent.",
     responses={
@@ -228,7 +280,7 @@ async def edit_many(request: Request, body: EditManyIn, edit: EditMetadataOf) ->
     if body.filter is not None:
         updated = await edit.matching(body.filter.to_domain(), body.metadata or {})
         return JSONResponse(UpdatedOut(updated=updated).model_dump())
-    outcomes = await edit.many([(item.id, item.metadata) for item in body.items or ()])
+    outcomes = await edit.many([(item.name, item.metadata) for item in body.items or ()])
     return EditedManyOut.of(outcomes, instance=request.scope["path"], request_id=request_id_of(request))
 
 

@@ -10,6 +10,7 @@ from application.search_similar import MAX_REGIONS
 from domain.filters import EVERYTHING
 from entrypoints.http.access.roles import require
 from entrypoints.http.contract.filter_schema import FilterText
+from entrypoints.http.contract.name_schemas import name_of
 from entrypoints.http.contract.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
 from entrypoints.http.contract.search_schemas import ExamplesIn, SearchResultOut
@@ -105,7 +106,9 @@ async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Prox
         score_threshold=body.score_threshold,
         where=EVERYTHING if body.filter is None else body.filter.to_domain(),
     )
-    return SearchResultOut.of(await find(body.positive, body.negative, options=options), root)
+    return SearchResultOut.of(await find(
+            [*map(name_of, body.positive)], [*map(name_of, body.negative)], options=options
+        ), root)
 
 
 @router.get(
