@@ -178,8 +178,8 @@ class IndexImages:
         for upload in uploads:
             arrived = await self._arrive(upload)
             if isinstance(arrived, _Arrived) and (key := upload.key) is not None:
-                if by_key.setdefault(key, arrived.sha256) != arrived.sha256:
-                    arrived = _failed(upload, KeyRepeatedError(key))
+                is_repeated = by_key.setdefault(key, arrived.sha256) != arrived.sha256
+                arrived = _failed(upload, KeyRepeatedError(key)) if is_repeated else arrived
             twin = isinstance(arrived, _Arrived) and not ids.isdisjoint(arrived.ids)
             if group and (twin or len(group) == GROUP_SIZE or held > GROUP_BYTES):
                 yield group
@@ -343,9 +343,7 @@ class IndexImages:
         """Files, then records; then what they replace goes. Without room nothing is left, and the error is returned."""
         try:
             await all_of(
-                self.originals.store.put(
-                    item.record.sha256, original=item.arrived.content, thumbnails=item.thumbnails
-                )
+                self.originals.store.put(item.record.sha256, original=item.arrived.content, thumbnails=item.thumbnails)
                 for item in prepared
             )
             await self.repository.upsert([item.image for item in prepared])
@@ -357,9 +355,7 @@ class IndexImages:
         written = {item.record.id for item in prepared}
         if adopted := {record.id for record in replaced} - written:
             await self.repository.delete(adopted)
-        await self.originals.purge(
-            {record.sha256 for record in replaced} - {item.record.sha256 for item in prepared}
-        )
+        await self.originals.purge({record.sha256 for record in replaced} - {item.record.sha256 for item in prepared})
         return None
 
 

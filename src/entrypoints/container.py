@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from application.shared_originals import SharedOriginals
 from dependency_injector import containers, providers
 
 from adapters.telemetry.measured_ports import (
@@ -41,7 +42,6 @@ from application.rename_images import RenameImages
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
-from application.shared_originals import SharedOriginals
 from application.stored_originals import StoredOriginals
 from domain.errors import ConfigurationError, ModelError
 from domain.images import Clock

@@ -39,8 +39,10 @@ from lookalike_client.models import (
     Problem,
     Query,
     RegionMatch,
+    Renamed,
     SearchResult,
 )
+from lookalike_client.names import Key
 from lookalike_client.outcomes import Outcome
 from lookalike_client.pictures import NewPicture, Picture
 from lookalike_client.synchronous import Lookalike
@@ -57,6 +59,7 @@ __all__ = [
     "Image",
     "ImagePage",
     "InvalidRequestError",
+    "Key",
     "Lookalike",
     "LookalikeError",
     "Match",
@@ -72,6 +75,7 @@ __all__ = [
     "Problem",
     "Query",
     "RegionMatch",
+    "Renamed",
     "SearchResult",
     "ServiceError",
     "StorageFullError",

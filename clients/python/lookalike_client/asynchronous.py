@@ -5,10 +5,11 @@ import os
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import islice
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import httpx
@@ -28,23 +29,28 @@ from lookalike_client.models import (
     Facets,
     Image,
     ImagePage,
+    Lookup,
     MetadataValue,
     Models,
     Problem,
+    Renamed,
+    RenamedMany,
     SearchResult,
     Target,
     Updated,
 )
+from lookalike_client.names import Key, Name, as_json, id_of
 from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
 from lookalike_client.pictures import MAX_PICTURE_BYTES, NewPicture, Picture, SentFile, batches, read_all, read_picture
 from lookalike_client.retries import LONGEST_PAUSE, TRY_AGAIN, asked_pause, pauses
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Filter = Mapping[str, Any]
+IfExists = Literal["replace", "keep", "fail"]
 Region = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright picture."""
 
-EDITS_AT_ONCE = 1000
+EDITS_AT_ONCE = NAMES_AT_ONCE = 1000
 """As many as the service takes in one request."""
 
 
@@ -119,29 +125,56 @@ class AsyncLookalike:
             raise NoServiceError(f"What answers at {self.url} is no Lookalike service ({response.status_code}).")
 
     async def index(
-        self, picture: Picture, *, filename: str | None = None, metadata: Mapping[str, MetadataValue] | None = None
+        self,
+        picture: Picture,
+        *,
+        filename: str | None = None,
+        key: str | None = None,
+        source: str | None = None,
+        metadata: Mapping[str, MetadataValue] | None = None,
+        if_exists: IfExists = "replace",
+        adopt: bool = False,
     ) -> Outcome:
-        """Index a picture; metadata replaces that of a picture that is there.
+        """Index a picture.
+
+        Args:
+            picture: What to index.
+            filename: Without one, that of the file.
+            key: Your own name for it. Other bytes that are there under it are replaced. Without a key, a picture is
+                known by its bytes.
+            source: Where it came from: a path or an URL, kept as text.
+            metadata: Replaces that of a picture that is there.
+            if_exists: What to do with a picture that is there: `replace`, `keep` or `fail` (ConflictError).
+            adopt: Give the key to a picture of the same bytes that is stored without one.
 
         Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
         """
-        new = NewPicture(picture, filename)
-        file = await runtime.in_thread(read_picture, new, self._max_picture_bytes)
-        response = await self._answered(
-            "POST", "/v1/images", form=Form.of({"metadata": _json(metadata)}, "file", [file])
-        )
-        created = response.status_code == HTTPStatus.CREATED
-        return Outcome(picture=picture, status="created" if created else "exists", image=self._parsed(response, Image))
+        file = await runtime.in_thread(read_picture, NewPicture(picture, filename), self._max_picture_bytes)
+        fields: dict[str, Field | None] = {
+            "key": key,
+            "source": source,
+            "metadata": _json(metadata),
+            "if_exists": if_exists,
+            "adopt": adopt,
+        }
+        response = await self._answered("POST", "/v1/images", form=Form.of(fields, "file", [file]))
+        status: Any = response.headers.get("X-Outcome")
+        return Outcome(picture=picture, status=status, image=self._parsed(response, Image))
 
     async def index_many(
         self,
         pictures: Iterable[Picture | NewPicture],
         *,
         metadata: Mapping[str, MetadataValue] | None = None,
+        if_exists: IfExists = "replace",
+        adopt: bool = False,
+        skip_unchanged: bool = False,
         concurrency: int = 3,
     ) -> AsyncGenerator[Outcome]:
         """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
 
+        `metadata` is that of pictures which bring none of their own; `if_exists` and `adopt` are as in `index`. With
+        `skip_unchanged`, a picture that is there under its key, as it would be stored, is not sent: it `exists`.
         `pictures` is read as it is needed. One that cannot be used or stored fails alone, also where those after it
         would fail as well: with UnavailableError, as StorageFullError. Raises what concerns the service as a whole:
         NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError. Sending all again is safe.
@@ -149,8 +182,10 @@ class AsyncLookalike:
         if concurrency < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
 
+        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt}
+
         async def index_batch(batch: list[NewPicture]) -> list[Outcome]:
-            return await self._index_batch(batch, _json(metadata))
+            return await self._index_batch(batch, metadata, fields, skip_unchanged=skip_unchanged)
 
         async with aclosing(runtime.in_order(index_batch, batches(pictures), concurrency)) as answered:
             async for outcomes in answered:
@@ -177,18 +212,43 @@ class AsyncLookalike:
                 return
             page = await self.list_images(limit=200, cursor=page.next_cursor, filter=filter)
 
-    async def get(self, id: UUID | str) -> Image:  # noqa: A002
-        """What is known of an image. Raises NotFoundError."""
-        return await self._get(f"{_path(id)}", Image)
+    async def get(self, id: Name) -> Image:  # noqa: A002
+        """What is known of an image, by its id or `Key`. Raises NotFoundError."""
+        return self._parsed(await self._answered("GET", **_called(id)), Image)
 
-    async def edit(self, id: UUID | str, metadata: Mapping[str, MetadataValue | None]) -> Image:  # noqa: A002
+    async def lookup(self, names: Iterable[Name]) -> list[Image | None]:
+        """What is known of images, by their ids or `Key`s, in the order given; None for one that is not there."""
+        asked = list(names)
+        found: dict[UUID, Image] = {}
+        for first in range(0, len(asked), NAMES_AT_ONCE):
+            some = asked[first : first + NAMES_AT_ONCE]
+            body = {
+                "ids": [str(name) for name in some if not isinstance(name, Key)],
+                "keys": [name for name in some if isinstance(name, Key)],
+            }
+            response = await self._answered("POST", "/v1/images/lookup", json=body)
+            found |= {image.id: image for image in self._parsed(response, Lookup).items}
+        return [found.get(id_of(name)) for name in asked]
+
+    async def rename(self, keys: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[Renamed]:
+        """Give images other keys, from each to its other; what became of each, in order. Nothing is encoded again."""
+        pairs = keys.items() if isinstance(keys, Mapping) else keys
+        items = [{"from": before, "to": after} for before, after in pairs]
+        renamed: list[Renamed] = []
+        for first in range(0, len(items), NAMES_AT_ONCE):
+            body = {"items": items[first : first + NAMES_AT_ONCE]}
+            response = await self._answered("POST", "/v1/images/rename", json=body, repeatable=False)
+            renamed += self._parsed(response, RenamedMany).results
+        return renamed
+
+    async def edit(self, id: Name, metadata: Mapping[str, MetadataValue | None]) -> Image:  # noqa: A002
         """Change metadata: keys given are set, those given as None removed, others stay. Raises NotFoundError."""
-        response = await self._answered("PATCH", f"{_path(id)}", json={"metadata": metadata})
+        response = await self._answered("PATCH", **_called(id), json={"metadata": metadata})
         return self._parsed(response, Image)
 
-    async def edit_many(self, patches: Iterable[tuple[UUID | str, Mapping[str, MetadataValue | None]]]) -> list[Edited]:
+    async def edit_many(self, patches: Iterable[tuple[Name, Mapping[str, MetadataValue | None]]]) -> list[Edited]:
         """Change the metadata of many images, each by a patch as in `edit`; what became of each, in order."""
-        items = [{"id": str(id_), "metadata": patch} for id_, patch in patches]
+        items = [{"key" if isinstance(name, Key) else "id": str(name), "metadata": patch} for name, patch in patches]
         edited: list[Edited] = []
         for first in range(0, len(items), EDITS_AT_ONCE):
             body = {"items": items[first : first + EDITS_AT_ONCE]}
@@ -202,20 +262,20 @@ class AsyncLookalike:
         response = await self._answered("POST", "/v1/images/metadata", json=body, repeatable=False)
         return self._parsed(response, Updated).updated
 
-    async def delete(self, id: UUID | str) -> None:  # noqa: A002
-        """Remove an image, its objects and its files. Raises NotFoundError."""
-        await self._answered("DELETE", f"{_path(id)}")
+    async def delete(self, id: Name) -> None:  # noqa: A002
+        """Remove an image, its objects, and its files where no other image has the same. Raises NotFoundError."""
+        await self._answered("DELETE", **_called(id))
 
     async def delete_matching(self, filter: Filter) -> int:  # noqa: A002
         """Remove all images that match; how many. A filter that names nothing is refused."""
         response = await self._answered("POST", "/v1/images/delete", json={"filter": filter}, repeatable=False)
         return self._parsed(response, Deleted).deleted
 
-    async def content(self, id: UUID | str) -> bytes:  # noqa: A002
+    async def content(self, id: Name) -> bytes:  # noqa: A002
         """The original, byte for byte. Raises NotFoundError."""
         return (await self._answered("GET", f"{_path(id)}/content")).content
 
-    async def thumbnail(self, id: UUID | str) -> bytes:  # noqa: A002
+    async def thumbnail(self, id: Name) -> bytes:  # noqa: A002
         """A small upright JPEG. Raises NotFoundError."""
         return (await self._answered("GET", f"{_path(id)}/thumbnail")).content
 
@@ -273,18 +333,18 @@ class AsyncLookalike:
 
     async def search_examples(
         self,
-        positive: Sequence[UUID | str],
-        negative: Sequence[UUID | str] = (),
+        positive: Sequence[Name],
+        negative: Sequence[Name] = (),
         *,
         limit: int = 10,
         offset: int = 0,
         score_threshold: float | None = None,
         filter: Filter | None = None,  # noqa: A002
     ) -> SearchResult:
-        """Images like some that are indexed, by their ids, and unlike others. Raises NotFoundError."""
+        """Images like some that are indexed, by their ids or `Key`s, and unlike others. Raises NotFoundError."""
         body = {
-            "positive": list(map(str, positive)),
-            "negative": list(map(str, negative)),
+            "positive": list(map(as_json, positive)),
+            "negative": list(map(as_json, negative)),
             "limit": limit,
             "offset": offset,
             "score_threshold": score_threshold,
@@ -294,7 +354,7 @@ class AsyncLookalike:
 
     async def similar(
         self,
-        id: UUID | str,  # noqa: A002
+        id: Name,  # noqa: A002
         *,
         limit: int = 10,
         offset: int = 0,
@@ -339,33 +399,62 @@ class AsyncLookalike:
         """What is running there."""
         return await self._get("/v1/models", Models)
 
-    async def _index_batch(self, batch: Sequence[NewPicture], metadata: str | None) -> list[Outcome]:
-        read = await runtime.in_thread(read_all, batch, self._max_picture_bytes)
-        files = [file for file in read if isinstance(file, SentFile)]
-        items = iter(await self._index_files(files, metadata) if files else [])
-        return [
-            Outcome.of(new.picture, next(items))
-            if isinstance(file, SentFile)
-            else Outcome(picture=new.picture, status="failed", error=file)
-            for new, file in zip(batch, read, strict=True)
-        ]
+    async def _index_batch(
+        self,
+        batch: Sequence[NewPicture],
+        metadata: Mapping[str, MetadataValue] | None,
+        fields: Mapping[str, Field | None],
+        *,
+        skip_unchanged: bool,
+    ) -> list[Outcome]:
+        batch = [new if new.metadata is not None else replace(new, metadata=metadata) for new in batch]
+        outcomes: dict[int, Outcome] = {}
+        files: dict[int, SentFile] = {}
+        for place, file in enumerate(await runtime.in_thread(read_all, batch, self._max_picture_bytes)):
+            if isinstance(file, SentFile):
+                files[place] = file
+            else:
+                outcomes[place] = Outcome(picture=batch[place].picture, status="failed", error=file)
+        if skip_unchanged:
+            for place, image in (await self._unchanged(files)).items():
+                outcomes[place] = Outcome(picture=batch[place].picture, status="exists", image=image)
+                del files[place]
+        items = await self._index_files([*files.values()], fields) if files else []
+        for place, item in zip(files, items, strict=True):
+            outcomes[place] = Outcome.of(batch[place].picture, item)
+        return [outcomes[place] for place in range(len(batch))]
 
-    async def _index_files(self, files: Sequence[SentFile], metadata: str | None) -> list[BatchItem]:
+    async def _unchanged(self, files: Mapping[int, SentFile]) -> dict[int, Image]:
+        """The images that are stored under the files' keys already, as these would be."""
+        keys = {place: Key(file.new.key) for place, file in files.items() if file.new.key is not None}
+        images = dict(zip(keys, await self.lookup(keys.values()), strict=True))
+        digests = await runtime.in_thread(lambda: {place: files[place].sha256 for place in keys})
+        return {
+            place: image
+            for place, image in images.items()
+            if image is not None
+            and image.sha256 == digests[place]
+            and files[place].new.metadata in (None, image.metadata)
+            and files[place].new.source in (None, image.source)
+        }
+
+    async def _index_files(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
         """An item for each file. Those that the service was too busy for are sent again."""
-        items = await self._index_together(files, metadata)
+        items = await self._index_together(files, fields)
         for pause in islice(pauses(), self._retries):
             busy = [place for place, item in enumerate(items) if item.problem and item.problem.status in TRY_AGAIN]
             if not busy:
                 break
             await runtime.sleep(pause)
-            again = await self._index_together([files[place] for place in busy], metadata)
+            again = await self._index_together([files[place] for place in busy], fields)
             for place, item in zip(busy, again, strict=True):
                 items[place] = item
         return items
 
-    async def _index_together(self, files: Sequence[SentFile], metadata: str | None) -> list[BatchItem]:
+    async def _index_together(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
         """An item for each file; those that are too many or too large together are sent by halves."""
-        form = Form.of({"metadata": metadata}, "files", files)
+        details = [file.new.details for file in files]
+        form = Form.of({**fields, "items": json.dumps(details) if any(details) else None}, "files", files)
         try:
             items = self._parsed(await self._answered("POST", "/v1/images/batch", form=form), BatchAnswer).results
         except ServiceError as error:
@@ -374,8 +463,8 @@ class AsyncLookalike:
             if len(files) == 1:
                 return [BatchItem(status="failed", problem=error.problem)]
             half = len(files) // 2
-            first = await self._index_together(files[:half], metadata)
-            return [*first, *await self._index_together(files[half:], metadata)]
+            first = await self._index_together(files[:half], fields)
+            return [*first, *await self._index_together(files[half:], fields)]
         if len(items) != len(files):
             raise NoServiceError(f"The service at {self.url} answers {len(items)} results for {len(files)} pictures.")
         return items
@@ -452,8 +541,15 @@ class AsyncLookalike:
             raise failure from error
 
 
-def _path(id: UUID | str) -> str:  # noqa: A002
-    return f"/v1/images/{UUID(str(id))}"
+def _path(name: Name) -> str:
+    return f"/v1/images/{id_of(name)}"
+
+
+def _called(name: Name) -> dict[str, Any]:
+    """A request about an image by its name, so that what is said of it has the same name."""
+    if isinstance(name, Key):
+        return {"path": "/v1/images/by-key", "params": {"key": str(name)}}
+    return {"path": _path(name)}
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:

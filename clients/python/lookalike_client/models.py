@@ -46,9 +46,11 @@ class Links(Answer):
 
 
 class Image(Answer):
-    """An indexed picture. `width` and `height` are pixels of it upright."""
+    """An indexed picture. `width` and `height` are pixels of it upright; without a key it is known by its bytes."""
 
     id: UUID
+    key: str | None
+    source: str | None
     filename: str
     media_type: str
     width: int
@@ -56,6 +58,7 @@ class Image(Answer):
     size_bytes: int
     sha256: str
     created_at: datetime
+    updated_at: datetime
     metadata: Mapping[str, MetadataValue]
     objects: list[DetectedObject]
     links: Links
@@ -182,6 +185,7 @@ class Edited(Answer):
     """What became of one image whose metadata was to be changed."""
 
     id: UUID
+    key: str | None
     status: Literal["updated", "failed"]
     problem: "Problem | None" = None
 
@@ -192,6 +196,37 @@ class EditedMany(Answer):
     results: list[Edited]
     updated: int
     failed: int
+
+
+class Renamed(Answer):
+    """What became of one image that was to have another key."""
+
+    from_: str = Field(alias="from")
+    to: str
+    status: Literal["renamed", "failed"]
+    problem: "Problem | None" = None
+
+
+class RenamedMany(Answer):
+    """What became of each image, in the order sent."""
+
+    results: list[Renamed]
+    renamed: int
+    failed: int
+
+
+class Missing(Answer):
+    """Names under which no image is stored."""
+
+    ids: list[UUID]
+    keys: list[str]
+
+
+class Lookup(Answer):
+    """Images that are there, each once, and the names of those that are not."""
+
+    items: list[Image]
+    missing: Missing
 
 
 class Deleted(Answer):

@@ -14,7 +14,7 @@ from entrypoints.cli.pictures import new_file
 from entrypoints.cli.service import ApiKey, Url
 
 if TYPE_CHECKING:
-    from lookalike_client import AsyncLookalike, Image, ImagePage
+    from lookalike_client import AsyncLookalike, Image, ImagePage, Key
     from lookalike_client.models import MetadataValue
 
 PAGE = 200
@@ -61,7 +61,7 @@ def list_images(
 
 
 def show(
-    id_: Annotated[UUID, typer.Argument(metavar="ID", help="An id, as `list` and `search` show it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A key or an id, as `list` and `search` show them.")],
     original: Annotated[
         Path | None,
         typer.Option(
@@ -78,14 +78,14 @@ def show(
 ) -> None:
     """Show what is known of a picture: its record, its metadata, and the objects detected in it.
 
-    Example: [bold]lookalike show be9152ba-2bf0-5e92-a78f-ed633ecd360b --original hat.jpg[/]
+    Example: [bold]lookalike show examples/hat-01.jpg --original hat.jpg[/]
     """
     from entrypoints.cli.deployment import open_index
     from entrypoints.cli.service import connect
 
     async def fetch() -> "tuple[Image, bytes | None]":
         async with connect(url, api_key, open_index()) as client:
-            return await client.get(id_), await client.content(id_) if original else None
+            return await client.get(named(name)), await client.content(named(name)) if original else None
 
     image, content = asyncio.run(fetch())
     if json:
@@ -137,7 +137,9 @@ def facets(
 
 
 def delete(
-    ids: Annotated[list[UUID] | None, typer.Argument(metavar="ID", help="Ids, as `list` shows them.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Keys or ids, as `list` shows them.")
+    ] = None,
     where: Annotated[
         str | None, typer.Option("--filter", metavar="JSON", help="All that match this filter instead.")
     ] = None,
@@ -149,15 +151,15 @@ def delete(
 
     Example: [bold]lookalike delete --filter '{"all": [{"field": "metadata.brand", "eq": "acme"}]}'[/]
     """
-    if bool(ids) == (where is not None):
-        raise typer.BadParameter("name ids, or give --filter: one of the two", param_hint="ID")
+    if bool(names) == (where is not None):
+        raise typer.BadParameter("name keys or ids, or give --filter: one of the two", param_hint="NAME")
     if where is not None:
         _delete_matching(where, url, api_key, yes=yes)
     else:
-        _delete_ids(ids or [], url, api_key)
+        _delete_named(names or [], url, api_key)
 
 
-def _delete_ids(ids: list[UUID], url: str | None, api_key: str | None) -> None:
+def _delete_named(names: list[str], url: str | None, api_key: str | None) -> None:
     from domain.errors import ImageNotFoundError
     from entrypoints.cli.deployment import open_index
     from entrypoints.cli.service import connect
@@ -168,12 +170,12 @@ def _delete_ids(ids: list[UUID], url: str | None, api_key: str | None) -> None:
     async def delete_all() -> None:
         nonlocal deleted
         async with connect(url, api_key, open_index()) as client:
-            for id_ in dict.fromkeys(ids):
+            for name in dict.fromkeys(names):
                 try:
-                    await client.delete(id_)
+                    await client.delete(named(name))
                     deleted += 1
                 except NotFoundError:
-                    unknown.append(id_)
+                    unknown.append(name)
 
     try:
         asyncio.run(delete_all())
@@ -234,11 +236,11 @@ def _print_images(images: "list[Image]") -> None:
     from entrypoints.cli.tables import print_table
 
     print_table(
-        ["Indexed (UTC)", "File", "Id", "Size", "Bytes", "Metadata"],
+        ["Indexed (UTC)", "Key or file", "Id", "Size", "Bytes", "Metadata"],
         [
             [
                 f"{image.created_at:%Y-%m-%d %H:%M:%S}",
-                image.filename,
+                image.key or image.filename,
                 str(image.id),
                 f"{image.width} x {image.height}",
                 f"{image.size_bytes:,}",
@@ -254,6 +256,8 @@ def _print_image(image: "Image") -> None:
     from entrypoints.cli.tables import print_objects, print_table
 
     facts = {
+        **({} if image.key is None else {"Key": image.key}),
+        **({} if image.source is None else {"Source": image.source}),
         "File": image.filename,
         "Id": str(image.id),
         "Type": image.media_type,
@@ -266,6 +270,16 @@ def _print_image(image: "Image") -> None:
     print_table(["Field", "Value"], [[name, value] for name, value in facts.items()])
     if image.objects:
         print_objects(image.objects)
+
+
+def named(text: str) -> "UUID | Key":
+    """What an argument names: an id where it is one, else a key."""
+    from lookalike_client import Key
+
+    try:
+        return UUID(text)
+    except ValueError:
+        return Key(text)
 
 
 def _shown(value: "MetadataValue") -> str:

@@ -12,7 +12,7 @@ from entrypoints.http.access.cross_origin import CrossOrigin
 from entrypoints.http.access.gate import Gate
 from entrypoints.http.access.key_ring import KeyRing, session_secret
 from entrypoints.http.contract.openapi import TAGS, describe, operation_id
-from entrypoints.http.routes import images, models, operations, search
+from entrypoints.http.routes import images, models, names, operations, search
 from entrypoints.http.routes.bodies import BytesInFlight
 from entrypoints.http.routes.documentation import serve_documentation
 from entrypoints.http.routes.session import router as session_router

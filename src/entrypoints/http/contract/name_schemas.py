@@ -95,8 +95,8 @@ ItemsText = Annotated[
     Any,
     parsed_by(parse_items),
     form_text(
-        "A JSON array as text, as long as `files` and in their order: `[{\"key\": \"sku-17/front\", \"source\": ..., "
-        "\"metadata\": {...}}, ...]`, each part optional."
+        'A JSON array as text, as long as `files` and in their order: `[{"key": "sku-17/front", "source": ..., '
+        '"metadata": {...}}, ...]`, each part optional.'
     ),
 ]
 """A form field whose value is a list of NewPicture."""

@@ -81,8 +81,8 @@ _OUTCOME_HEADER: dict[str, Any] = {
 WhereItExists = Annotated[
     IfExists,
     Field(
-        description="What to do where there is a picture under the key, or without a key with the same bytes: `replace` "
-        "it (metadata and source that are not given stay), `keep` it as it is, or `fail`."
+        description="What to do with a picture that is there under the key, or without a key with the same bytes: "
+        "`replace` it (metadata and source that are not given stay), `keep` it as it is, or `fail`."
     ),
 ]
 Adopt = Annotated[
@@ -117,7 +117,9 @@ class BatchForm(BaseModel):
     @model_validator(mode="after")
     def _an_item_for_each(self) -> Self:
         if self.items is not None and self.metadata is not None:
-            raise PydanticCustomError("invalid_items", "give items, with the metadata in them, or metadata: one of the two")
+            raise PydanticCustomError(
+                "invalid_items", "give items, with the metadata in them, or metadata: one of the two"
+            )
         if self.items is not None and len(self.items) != len(self.files):
             raise PydanticCustomError(
                 "invalid_items", f"items has {len(self.items)} elements for {len(self.files)} files: give one for each"
@@ -160,9 +162,7 @@ async def index_image(
     A picture is what stands under a `key`: other bytes sent under it replace it. Without a key, it is known by its
     bytes. The same bytes under several keys are several pictures, which share what is stored and computed of them.
     """
-    upload = upload_of(
-        form.file, max_bytes, key=form.key, source=form.source, metadata=form.metadata, adopt=form.adopt
-    )
+    upload = upload_of(form.file, max_bytes, key=form.key, source=form.source, metadata=form.metadata, adopt=form.adopt)
     outcome = await index.one(upload, if_exists=form.if_exists)
     assert outcome.image is not None  # noqa: S101 - `one` raises where there is none
     created = outcome.status == "created"
@@ -201,8 +201,7 @@ async def index_batch(
     """
     items = form.items or [NewPicture(metadata=metadata) for metadata in _metadata_of_each(form)]
     uploads = [
-        batch_upload_of(file, max_bytes, item, adopt=form.adopt)
-        for file, item in zip(form.files, items, strict=True)
+        batch_upload_of(file, max_bytes, item, adopt=form.adopt) for file, item in zip(form.files, items, strict=True)
     ]
     outcomes = [outcome async for outcome in index(uploads, if_exists=form.if_exists)]
     return BatchOut.of(outcomes, root=root, instance=request.scope["path"], request_id=request_id_of(request))

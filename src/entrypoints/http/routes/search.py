@@ -106,9 +106,9 @@ async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: Prox
         score_threshold=body.score_threshold,
         where=EVERYTHING if body.filter is None else body.filter.to_domain(),
     )
-    return SearchResultOut.of(await find(
-            [*map(name_of, body.positive)], [*map(name_of, body.negative)], options=options
-        ), root)
+    return SearchResultOut.of(
+        await find([*map(name_of, body.positive)], [*map(name_of, body.negative)], options=options), root
+    )
 
 
 @router.get(
