@@ -21,6 +21,7 @@ from domain.metadata import Metadata, checked_metadata
 from entrypoints.remedies import explained
 
 REQUEST_ID_HEADER = "X-Request-ID"
+OUTCOME_HEADER = "X-Outcome"
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
 MAX_DEADLINE = 999_999_999
 """Milliseconds: eleven days."""

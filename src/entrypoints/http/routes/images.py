@@ -31,6 +31,7 @@ from entrypoints.http.contract.image_schemas import (
 )
 from entrypoints.http.contract.name_schemas import ItemsText, KeyText, NewPicture, SourceText
 from entrypoints.http.contract.parameters import (
+    OUTCOME_HEADER,
     CursorText,
     FilePart,
     IdInPath,
@@ -70,12 +71,6 @@ MERGE_PATCH: dict[str, Any] = {
     "requestBody": {
         "content": {"application/merge-patch+json": {"schema": {"$ref": "#/components/schemas/MetadataPatchIn"}}}
     }
-}
-
-OUTCOME_HEADER = "X-Outcome"
-
-_OUTCOME_HEADER: dict[str, Any] = {
-    OUTCOME_HEADER: {"description": "What happened.", "schema": {"enum": ["created", "exists", "replaced"]}}
 }
 
 WhereItExists = Annotated[
@@ -144,12 +139,12 @@ class ListQuery(BaseModel):
     summary="Index a picture",
     response_description="It is indexed, and was not before. `Location` is its path.",
     responses={
-        201: {"headers": _OUTCOME_HEADER},
+        201: {"headers": {OUTCOME_HEADER: {}}},
         200: {
             "model": ImageOut,
             "description": "It was there, or other bytes were under its key, which it replaces; metadata and source "
             "given now replace those that were stored.",
-            "headers": _OUTCOME_HEADER,
+            "headers": {OUTCOME_HEADER: {}},
         },
         **problem_responses(*ALWAYS, *PICTURE, "image_exists", "invalid_key", "index_damaged"),
     },
