@@ -18,7 +18,7 @@ from domain.errors import (
     UnsupportedImageError,
 )
 from domain.geometry import BoundingBox
-from domain.images import ContentHash, DetectedObject, ImageId, ImageRecord, IndexedImage
+from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, sha256_of
 from domain.metadata import Metadata
 from domain.models import ModelDescription
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
@@ -52,7 +52,7 @@ class FakeDecoder(ImageDecoder):
             raise UnsupportedImageError("no bytes")
         if content.startswith(UNREADABLE):
             raise ImageUnreadableError("cannot be decoded")
-        seed = int(ContentHash.of(content).sha256[:8], 16)
+        seed = int(sha256_of(content)[:8], 16)
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
         yield DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
 
@@ -99,7 +99,7 @@ class FakeEncoder(ImageEncoder):
             raise self.failure
         self.journal.append(f"encode {len(images)}")
         directions = [
-            np.random.default_rng(int(ContentHash.of(np.ascontiguousarray(image.pixels).tobytes()).sha256[:8], 16))
+            np.random.default_rng(int(sha256_of(np.ascontiguousarray(image.pixels).tobytes())[:8], 16))
             .standard_normal(self._space.dimension)
             .tolist()
             for image in images

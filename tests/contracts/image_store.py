@@ -7,12 +7,12 @@ import pytest
 
 from domain.callers import Deadline, within
 from domain.errors import DeadlinePassedError, ImageNotFoundError
-from domain.images import ContentHash, ImageId
+from domain.images import ImageId, id_of_content, sha256_of
 from domain.ports.image_store import FileSizes, ImageStore
 
 
 def an_id(seed: int = 1) -> ImageId:
-    return ContentHash.of(seed.to_bytes(8, "big")).image_id
+    return id_of_content(sha256_of(seed.to_bytes(8, "big")))
 
 
 class NotedChangesContract:

@@ -6,14 +6,14 @@ from application.edit_metadata import EditMetadata
 from application.index_images import IndexImages, IndexOutcome, Upload
 from application.keyed_locks import KeyedLocks
 from domain.embeddings import EmbeddingSpace
-from domain.images import ContentHash, CreationClock, ImageId
+from domain.images import Clock, ImageId, id_of_content, sha256_of
 from domain.metadata import Metadata, MetadataType
 from domain.objects import ObjectPolicy
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails, Journal, JournalledRepository
 
 
 def id_of(content: bytes) -> ImageId:
-    return ContentHash.of(content).image_id
+    return id_of_content(sha256_of(content))
 
 
 def an_upload(content: bytes, filename: str = "a.png", metadata: Metadata | None = None) -> Upload:
@@ -45,7 +45,7 @@ class Workshop:
             thumbnails=FakeThumbnails(),
             store=self.store,
             repository=self.repository,
-            clock=CreationClock(),
+            clock=Clock(),
             locks=self.locks,
             types=TYPES,
         )
