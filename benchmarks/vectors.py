@@ -7,7 +7,7 @@ import numpy as np
 
 from domain.embeddings import Embeddings, normalised
 from domain.geometry import BoundingBox
-from domain.images import DetectedObject, ImageRecord, IndexedImage
+from domain.images import DetectedObject, ImageRecord, IndexedImage, id_of_content, sha256_of
 
 DIMENSION = 1280
 CLUSTERS = 500

@@ -28,6 +28,7 @@
   + StorageFullError: no room left to store
   + InternalError: an unexpected failure of one item in a batch
   + ConfigurationError: the deployment must be changed before it can start
+    - IndexMissingError: there is no index yet
     - IndexInUseError: the embedded index is open in another process
     - IndexDamagedError: what is stored cannot be opened
     - ModelError: weights that are missing, altered or of the wrong shape; an absent device
@@ -257,6 +258,12 @@ class ConfigurationError(LookalikeError):
     """The deployment must be changed before it can start."""
 
     code = "configuration_error"
+
+
+class IndexMissingError(ConfigurationError):
+    """There is no index yet."""
+
+    code = "index_missing"
 
 
 class IndexInUseError(ConfigurationError):

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import EINVAL
 from io import BytesIO, FileIO
-from typing import IO, Any, Protocol, runtime_checkable
+from itertools import islice
+from typing import IO, Any, Protocol, TypeVar, runtime_checkable
 
 from lookalike_client.errors import PictureFileError
-from lookalike_client.models import MetadataValue
+from lookalike_client.models import Image, MetadataValue
+
+T = TypeVar("T")
 
 MAX_PICTURE_BYTES = 128 * 1024 * 1024
 """A larger file is not read, unless the client is told to: services take 25 MB unless they are configured otherwise."""
@@ -69,11 +72,6 @@ class SentFile:
     content: bytes
     new: NewPicture
 
-    @property
-    def sha256(self) -> str:
-        """Of the bytes, in hexadecimal digits."""
-        return hashlib.sha256(self.content).hexdigest()
-
 
 def read_picture(new: NewPicture, max_bytes: int = MAX_PICTURE_BYTES) -> SentFile:
     """Name and bytes. Raises PictureFileError."""
@@ -104,6 +102,26 @@ def read_all(pictures: Iterable[NewPicture], max_bytes: int) -> list[SentFile | 
         except PictureFileError as error:
             read.append(error)
     return read
+
+
+def is_stored(new: NewPicture, image: Image, max_bytes: int) -> bool:
+    """Whether `image` is what storing the picture would make; what cannot be read is not."""
+    if new.metadata not in (None, image.metadata) or new.source not in (None, image.source):
+        return False
+    if isinstance(new.picture, str | os.PathLike) and _size(new.picture) != image.size_bytes:
+        return False
+    try:
+        content = read_picture(new, max_bytes).content
+    except PictureFileError:
+        return False
+    return hashlib.sha256(content).hexdigest() == image.sha256
+
+
+def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """At most `size` together, taken as they are needed."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def batches(pictures: Iterable[Picture | NewPicture]) -> Iterator[list[NewPicture]]:

@@ -41,7 +41,7 @@ from lookalike_client.models import (
 )
 from lookalike_client.names import Key, Name, as_json, id_of
 from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
-from lookalike_client.pictures import MAX_PICTURE_BYTES, NewPicture, Picture, SentFile, batches, read_all, read_picture
+from lookalike_client.pictures import MAX_PICTURE_BYTES, NewPicture, Picture, SentFile, batches, chunks, is_stored, read_all, read_picture
 from lookalike_client.retries import LONGEST_PAUSE, TRY_AGAIN, asked_pause, pauses
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
@@ -50,7 +50,7 @@ IfExists = Literal["replace", "keep", "fail"]
 Region = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright picture."""
 
-EDITS_AT_ONCE = NAMES_AT_ONCE = 1000
+NAMES_AT_ONCE = 1000
 """As many as the service takes in one request."""
 
 
@@ -168,13 +168,11 @@ class Lookalike:
         metadata: Mapping[str, MetadataValue] | None = None,
         if_exists: IfExists = "replace",
         adopt: bool = False,
-        skip_unchanged: bool = False,
         concurrency: int = 3,
     ) -> Generator[Outcome]:
         """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
 
-        `metadata` is that of pictures which bring none of their own; `if_exists` and `adopt` are as in `index`. With
-        `skip_unchanged`, a picture that is there under its key, as it would be stored, is not sent: it `exists`.
+        `metadata` is that of pictures which bring none of their own; `if_exists` and `adopt` are as in `index`.
         `pictures` is read as it is needed. One that cannot be used or stored fails alone, also where those after it
         would fail as well: with UnavailableError, as StorageFullError. Raises what concerns the service as a whole:
         NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError. Sending all again is safe.
@@ -185,12 +183,27 @@ class Lookalike:
         fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt}
 
         def index_batch(batch: list[NewPicture]) -> list[Outcome]:
-            return self._index_batch(batch, metadata, fields, skip_unchanged=skip_unchanged)
+            return self._index_batch(batch, metadata, fields)
 
         with closing(runtime.in_order(index_batch, batches(pictures), concurrency)) as answered:
             for outcomes in answered:
                 for outcome in outcomes:
                     yield outcome
+
+    def find_stored(
+        self, pictures: Iterable[NewPicture]
+    ) -> Generator[tuple[NewPicture, Image | None]]:
+        """Each picture, in order, with the image that is stored under its key as it would be; else None.
+
+        So what has not changed need not be sent. Without metadata or a source, those that are stored do.
+        """
+        for some in chunks(pictures, NAMES_AT_ONCE):
+            keys = [Key(new.key) for new in some if new.key is not None]
+            images = dict(zip(keys, self.lookup(keys), strict=True))
+            for new in some:
+                image = None if new.key is None else images[Key(new.key)]
+                same = image is not None and runtime.in_thread(is_stored, new, image, self._max_picture_bytes)
+                yield new, image if same else None
 
     def list_images(
         self,
@@ -220,8 +233,7 @@ class Lookalike:
         """What is known of images, by their ids or `Key`s, in the order given; None for one that is not there."""
         asked = list(names)
         found: dict[UUID, Image] = {}
-        for first in range(0, len(asked), NAMES_AT_ONCE):
-            some = asked[first : first + NAMES_AT_ONCE]
+        for some in chunks(asked, NAMES_AT_ONCE):
             body = {
                 "ids": [str(name) for name in some if not isinstance(name, Key)],
                 "keys": [name for name in some if isinstance(name, Key)],
@@ -235,8 +247,8 @@ class Lookalike:
         pairs = keys.items() if isinstance(keys, Mapping) else keys
         items = [{"from": before, "to": after} for before, after in pairs]
         renamed: list[Renamed] = []
-        for first in range(0, len(items), NAMES_AT_ONCE):
-            body = {"items": items[first : first + NAMES_AT_ONCE]}
+        for some in chunks(items, NAMES_AT_ONCE):
+            body = {"items": some}
             response = self._answered("POST", "/v1/images/rename", json=body, repeatable=False)
             renamed += self._parsed(response, RenamedMany).results
         return renamed
@@ -250,8 +262,8 @@ class Lookalike:
         """Change the metadata of many images, each by a patch as in `edit`; what became of each, in order."""
         items = [{"key" if isinstance(name, Key) else "id": str(name), "metadata": patch} for name, patch in patches]
         edited: list[Edited] = []
-        for first in range(0, len(items), EDITS_AT_ONCE):
-            body = {"items": items[first : first + EDITS_AT_ONCE]}
+        for some in chunks(items, NAMES_AT_ONCE):
+            body = {"items": some}
             response = self._answered("POST", "/v1/images/metadata", json=body)
             edited += self._parsed(response, EditedMany).results
         return edited
@@ -404,39 +416,17 @@ class Lookalike:
         batch: Sequence[NewPicture],
         metadata: Mapping[str, MetadataValue] | None,
         fields: Mapping[str, Field | None],
-        *,
-        skip_unchanged: bool,
     ) -> list[Outcome]:
         batch = [new if new.metadata is not None else replace(new, metadata=metadata) for new in batch]
-        outcomes: dict[int, Outcome] = {}
-        files: dict[int, SentFile] = {}
-        for place, file in enumerate(runtime.in_thread(read_all, batch, self._max_picture_bytes)):
-            if isinstance(file, SentFile):
-                files[place] = file
-            else:
-                outcomes[place] = Outcome(picture=batch[place].picture, status="failed", error=file)
-        if skip_unchanged:
-            for place, image in (self._unchanged(files)).items():
-                outcomes[place] = Outcome(picture=batch[place].picture, status="exists", image=image)
-                del files[place]
-        items = self._index_files([*files.values()], fields) if files else []
-        for place, item in zip(files, items, strict=True):
-            outcomes[place] = Outcome.of(batch[place].picture, item)
-        return [outcomes[place] for place in range(len(batch))]
-
-    def _unchanged(self, files: Mapping[int, SentFile]) -> dict[int, Image]:
-        """The images that are stored under the files' keys already, as these would be."""
-        keys = {place: Key(file.new.key) for place, file in files.items() if file.new.key is not None}
-        images = dict(zip(keys, self.lookup(keys.values()), strict=True))
-        digests = runtime.in_thread(lambda: {place: files[place].sha256 for place in keys})
-        return {
-            place: image
-            for place, image in images.items()
-            if image is not None
-            and image.sha256 == digests[place]
-            and files[place].new.metadata in (None, image.metadata)
-            and files[place].new.source in (None, image.source)
-        }
+        read = runtime.in_thread(read_all, batch, self._max_picture_bytes)
+        files = [file for file in read if isinstance(file, SentFile)]
+        items = iter(self._index_files(files, fields) if files else [])
+        return [
+            Outcome.of(new.picture, next(items))
+            if isinstance(file, SentFile)
+            else Outcome(picture=new.picture, status="failed", error=file)
+            for new, file in zip(batch, read, strict=True)
+        ]
 
     def _index_files(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
         """An item for each file. Those that the service was too busy for are sent again."""

@@ -42,7 +42,7 @@ def index(
 
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
     """
-    from entrypoints.cli.deployment import open_service
+    from entrypoints.cli.deployment import open_index, open_service
     from entrypoints.cli.indexing import GO_ON, index_found
     from entrypoints.cli.interruption import say_how_to_go_on
     from entrypoints.cli.pictures import SUFFIXES, find_pictures
@@ -60,7 +60,8 @@ def index(
             param_hint="PATH",
         )
     try:
-        code = asyncio.run(index_found(found, connect(url, api_key, open_service()), parsed, name))
+        stored, service = connect(url, api_key, open_index()), connect(url, api_key, open_service())
+        code = asyncio.run(index_found(found, stored, service, metadata=parsed, name=name))
     except KeyboardInterrupt:  # before it began, or a second time
         say_how_to_go_on(GO_ON)
         raise

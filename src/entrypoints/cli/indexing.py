@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
 import typer
 
+from domain.errors import IndexMissingError
 from domain.metadata import Metadata
 from entrypoints.cli.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
 from entrypoints.cli.pictures import Found
@@ -50,13 +51,16 @@ class Tally:
 
 async def index_found(
     found: Sequence[Found],
+    stored: AbstractAsyncContextManager[AsyncLookalike],
     connection: AbstractAsyncContextManager[AsyncLookalike],
+    *,
     metadata: Metadata | None,
     name: str | None,
 ) -> int:
     """Index what was found, under `name` if that is given, report, and return the exit code.
 
-    Raises what `connection` raises, after the report; BadParameter where another folder has that name.
+    `stored` tells what is there already. `connection`, for which models are loaded, is opened where that is not all.
+    Raises what they raise, after the report; BadParameter where another folder has the name of one of these.
     """
     tally = Tally(
         failures=[
@@ -65,21 +69,18 @@ async def index_found(
             if item.unreadable is not None
         ]
     )
-    pictures = list(_named(found, name, tally))
+    pictures = [replace(picture, metadata=metadata) for picture in _named(found, name, tally)]
     try:
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
-            # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
-            async with connection as client:
-                if name is None:
-                    await _refuse_taken_names(client, found)
-                indexing = client.index_many(
-                    _until_stopped(pictures, interruption, tally),
-                    metadata=metadata,
-                    adopt=True,
-                    skip_unchanged=True,
-                )
-                async with aclosing(indexing) as outcomes:
+            new = await _not_stored(pictures, stored, found if name is None else (), interruption, tally)
+            show(tally.done, len(found))
+            if new and not interruption.requested:
+                # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
+                async with (
+                    connection as client,
+                    aclosing(client.index_many(_until_stopped(new, interruption, tally), adopt=True)) as outcomes,
+                ):
                     async for outcome in outcomes:
                         tally.add(outcome)
                         show(tally.done, len(found))
@@ -107,6 +108,29 @@ def _named(found: Sequence[Found], name: str | None, tally: Tally) -> Iterator[N
                 yield NewPicture(item.path, key=key, source=item.source)
             else:
                 tally.failures.append((item.path, f"It comes to the key {key}, which is that of {first}."))
+
+
+async def _not_stored(
+    pictures: Sequence[NewPicture],
+    stored: AbstractAsyncContextManager[AsyncLookalike],
+    named_by: Sequence[Found],
+    interruption: Interruption,
+    tally: Tally,
+) -> list[NewPicture]:
+    """Those that are not there as they are; the others are counted."""
+    new = []
+    try:
+        async with stored as client:
+            await _refuse_taken_names(client, named_by)
+            async with aclosing(client.find_stored(_until_stopped(pictures, interruption, tally))) as looked_up:
+                async for picture, image in looked_up:
+                    if image is None:
+                        new.append(picture)
+                    else:
+                        tally.existed += 1
+    except IndexMissingError:
+        return list(pictures)
+    return new
 
 
 async def _refuse_taken_names(client: AsyncLookalike, found: Sequence[Found]) -> None:

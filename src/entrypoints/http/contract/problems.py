@@ -47,6 +47,7 @@ STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.IndexMissingError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.IndexInUseError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.IndexDamagedError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ModelError: HTTPStatus.INTERNAL_SERVER_ERROR,
