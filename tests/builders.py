@@ -7,7 +7,7 @@ import numpy as np
 
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.geometry import BoundingBox
-from domain.images import ContentHash, DetectedObject, ImageId, ImageRecord, IndexedImage
+from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, id_of_content, sha256_of
 from domain.search import NearestQuery
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ def box(x_min: float, y_min: float, x_max: float, y_max: float) -> BoundingBox:
 
 
 def an_id(number: int) -> ImageId:
-    return ContentHash.of(f"picture {number}".encode()).image_id
+    return id_of_content(sha256_of(f"picture {number}".encode()))
 
 
 def a_record(number: int = 0, **changes: Any) -> ImageRecord:
@@ -41,8 +41,9 @@ def a_record(number: int = 0, **changes: Any) -> ImageRecord:
         "width": 640 + number,
         "height": 480,
         "size_bytes": 10_000 + number,
-        "sha256": ContentHash.of(f"picture {number}".encode()).sha256,
+        "sha256": sha256_of(f"picture {number}".encode()),
         "created_at": EPOCH + timedelta(seconds=number),
+        "updated_at": EPOCH + timedelta(seconds=number),
         "metadata": {},
         "objects": (),
     }
