@@ -43,6 +43,7 @@ def a_record(number: int = 0, **changes: Any) -> ImageRecord:
         "size_bytes": 10_000 + number,
         "sha256": sha256_of(f"picture {number}".encode()),
         "created_at": EPOCH + timedelta(seconds=number),
+        "updated_at": EPOCH + timedelta(seconds=number),
         "metadata": {},
         "objects": (),
     }

@@ -9,16 +9,18 @@ from copy import deepcopy
 from dataclasses import replace
 from itertools import repeat
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
 
 import numpy as np
 from typing_extensions import override
 
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError, ImageNotFoundError
+from domain.errors import ConfigurationError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
-from domain.images import Cursor, DetectedObject, ImageId, ImagePage, ImageRecord, IndexedImage, Match
-from domain.metadata import Metadata, MetadataType
+from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, Match
+from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
+from domain.metadata import MetadataType
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository, check_space
 from domain.search import NearestQuery
@@ -26,6 +28,9 @@ from domain.search import NearestQuery
 P = ParamSpec("P")
 R = TypeVar("R")
 Method = Callable[Concatenate["InMemorySimilarityRepository", P], R]
+
+IDENTITY = UUID("5c0d0f0e-0f3c-4c65-9d2c-7c1a5f5e1f11")
+"""The same for every process: files that one of them has left are no other index's."""
 
 Found = tuple[float, ImageRecord, DetectedObject | None]
 """A score, the image that has it, and by which of its objects, if by one."""
@@ -77,6 +82,11 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @property
     @override
+    def identity(self) -> UUID:
+        return IDENTITY
+
+    @property
+    @override
     def space(self) -> EmbeddingSpace:
         if self._space is None:
             raise RuntimeError("The repository is used before it was opened.")
@@ -91,12 +101,19 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @override
     @_in_turn
-    def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
-        if id_ not in self._images:
-            raise ImageNotFoundError([id_])
-        image = self._images[id_]
-        self._images[id_] = replace(image, record=replace(image.record, metadata=deepcopy(dict(metadata))))
+    def update(self, records: Sequence[ImageRecord]) -> Collection[ImageId]:
+        for new in records:
+            if new.id in self._images:
+                image = self._images[new.id]
+                record = replace(
+                    image.record,
+                    source=new.source,
+                    metadata=deepcopy(dict(new.metadata)),
+                    updated_at=new.updated_at,
+                )
+                self._images[new.id] = replace(image, record=record)
         self._stacked = None
+        return {new.id for new in records if new.id not in self._images}
 
     @override
     @_in_turn
@@ -112,6 +129,13 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @override
     @_in_turn
+    def named(self, sha256s: Collection[str]) -> Collection[str]:
+        indexes = [self] if self._under_construction is None else [self, self._under_construction]
+        known = {image.record.sha256 for index in indexes for image in index._images.values()}
+        return known & set(sha256s)
+
+    @override
+    @_in_turn
     def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
         return {id_: self._images[id_].embedding.copy() for id_ in ids if id_ in self._images}
 
@@ -122,11 +146,27 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
     @override
     @_in_turn
-    def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
-        matching = self._matching(where)
-        rest = [record for record in matching if after is None or Cursor.after(record) < after]
-        items = tuple(heapq.nlargest(limit, rest, key=Cursor.after))
-        next_cursor = Cursor.after(items[-1]) if len(rest) > limit else None
+    def list(
+        self,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        where: Filter = EVERYTHING,
+        order_by: Order = NEWEST_FIRST,
+    ) -> ImagePage:
+        def place(record: ImageRecord) -> Cursor:
+            value = order_by.value_of(record)
+            assert value is not None  # noqa: S101
+            return Cursor(value, record.id)
+
+        matching = [record for record in self._matching(where) if order_by.value_of(record) is not None]
+        if order_by.is_descending:
+            rest = [record for record in matching if after is None or place(record) < after]
+            items = tuple(heapq.nlargest(limit, rest, key=place))
+        else:
+            rest = [record for record in matching if after is None or place(record) > after]
+            items = tuple(heapq.nsmallest(limit, rest, key=place))
+        next_cursor = place(items[-1]) if len(rest) > limit else None
         return ImagePage(items=items, next_cursor=next_cursor, total=len(matching))
 
     @override
