@@ -16,7 +16,6 @@ from typing_extensions import override
 
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, Match
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
@@ -69,7 +68,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
     async def open(self, space: EmbeddingSpace | None) -> None:
         if self._space is None:
             if space is None:
-                raise ConfigurationError("There is no index: one kept in memory is empty after each start.")
+                raise IndexMissingError("There is no index: one kept in memory is empty after each start.")
             self._space = space
         check_space("The index", self._space, space)
         self.is_open = True

@@ -329,8 +329,8 @@ def _opened(directory: Path) -> Iterator[int]:
 
 def _latest(mark: int) -> tuple[int, datetime]:
     """How often a mark was taken over, and when that, or making it, happened last."""
-    number = max((int(name) for name in os.listdir(mark) if name.isdecimal()), default=0)  # noqa: PTH208
-    return number, _time_of(os.stat(str(number), dir_fd=mark) if number else os.fstat(mark))  # noqa: PTH116
+    number = max((int(name) for name in os.listdir(mark) if name.isdecimal()), default=0)
+    return number, _time_of(os.stat(str(number), dir_fd=mark) if number else os.fstat(mark))
 
 
 def _place(folder: Path, sha256: str) -> Path:
