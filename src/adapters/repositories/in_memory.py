@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
+from domain.errors import IndexMissingError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, Match
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order

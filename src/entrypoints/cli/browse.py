@@ -1,12 +1,10 @@
-"""`lookalike list`, `show`, `facets` and `delete`. No model is loaded for them."""
+"""`lookalike list`, `show` and `facets`. No model is loaded for them."""
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
@@ -14,7 +12,7 @@ from entrypoints.cli.pictures import new_file
 from entrypoints.cli.service import ApiKey, Url
 
 if TYPE_CHECKING:
-    from lookalike_client import AsyncLookalike, Image, ImagePage, Key
+    from lookalike_client import AsyncLookalike, Image, ImagePage
     from lookalike_client.models import MetadataValue
 
 PAGE = 200
@@ -28,7 +26,6 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_images)
     app.command()(show)
     app.command()(facets)
-    app.command()(delete)
 
 
 def list_images(
@@ -81,7 +78,7 @@ def show(
     Example: [bold]lookalike show examples/hat-01.jpg --original hat.jpg[/]
     """
     from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import connect
+    from entrypoints.cli.service import connect, named
 
     async def fetch() -> "tuple[Image, bytes | None]":
         async with connect(url, api_key, open_index()) as client:
@@ -136,91 +133,6 @@ def facets(
         print_table([field, "Pictures"], rows, right_aligned={"Pictures"})
 
 
-def delete(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Keys or ids, as `list` shows them.")
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option("--filter", metavar="JSON", help="All that match this filter instead.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
-    url: Url = None,
-    api_key: ApiKey = None,
-) -> None:
-    """Delete pictures from the index: their vectors and the stored files. The files you indexed stay where they are.
-
-    Example: [bold]lookalike delete --filter '{"all": [{"field": "metadata.brand", "eq": "acme"}]}'[/]
-    """
-    if bool(names) == (where is not None):
-        raise typer.BadParameter("name keys or ids, or give --filter: one of the two", param_hint="NAME")
-    if where is not None:
-        _delete_matching(where, url, api_key, yes=yes)
-    else:
-        _delete_named(names or [], url, api_key)
-
-
-def _delete_named(names: list[str], url: str | None, api_key: str | None) -> None:
-    from domain.errors import ImageNotFoundError
-    from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import connect
-    from lookalike_client import NotFoundError
-
-    deleted, unknown = 0, []
-
-    async def delete_all() -> None:
-        nonlocal deleted
-        async with connect(url, api_key, open_index()) as client:
-            for name in dict.fromkeys(names):
-                try:
-                    await client.delete(named(name))
-                    deleted += 1
-                except NotFoundError:
-                    unknown.append(name)
-
-    try:
-        asyncio.run(delete_all())
-    finally:
-        if deleted or unknown:
-            print(f"{deleted} deleted")
-    if unknown:
-        raise ImageNotFoundError(unknown)
-
-
-def _delete_matching(where: str, url: str | None, api_key: str | None, *, yes: bool) -> None:
-    from application.delete_images import refuse_unmeant
-    from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import checked_filter, connect
-    from entrypoints.http.contract.filter_schema import parse_filter
-
-    refuse_unmeant(parse_filter(where))
-    among = checked_filter(where)
-
-    async def count() -> int:
-        async with connect(url, api_key, open_index()) as client:
-            return (await client.list_images(limit=1, filter=among)).total
-
-    async def delete_all() -> int:
-        async with connect(url, api_key, open_index()) as client:
-            return await client.delete_matching(among)
-
-    if not yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("is needed where there is no terminal to ask at", param_hint="--yes")
-        # Asked outside of the event loop: inside of it, Ctrl-C would not end the question.
-        if not _confirmed(f"Delete {asyncio.run(count())} pictures?"):
-            raise typer.Exit(1)
-    print(f"{asyncio.run(delete_all())} deleted")
-
-
-def _confirmed(question: str) -> bool:
-    from entrypoints.cli.interruption import INTERRUPTED
-
-    try:
-        return typer.confirm(question)
-    except typer.Abort:
-        raise typer.Exit(INTERRUPTED) from None
-
-
 async def _first(client: "AsyncLookalike", limit: int, among: Mapping[str, Any] | None) -> "ImagePage":
     """The first `limit` of the listing as one page."""
     page = await client.list_images(limit=min(limit, PAGE), filter=among)
@@ -270,16 +182,6 @@ def _print_image(image: "Image") -> None:
     print_table(["Field", "Value"], [[name, value] for name, value in facts.items()])
     if image.objects:
         print_objects(image.objects)
-
-
-def named(text: str) -> "UUID | Key":
-    """What an argument names: an id where it is one, else a key."""
-    from lookalike_client import Key
-
-    try:
-        return UUID(text)
-    except ValueError:
-        return Key(text)
 
 
 def _shown(value: "MetadataValue") -> str:

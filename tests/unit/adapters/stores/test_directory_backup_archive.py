@@ -10,6 +10,7 @@ import pytest
 
 from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from domain.errors import ConfigurationError
+from domain.images import id_of_content, sha256_of
 from domain.metadata import MAX_INTEGER
 from domain.ports.backup_archive import BackedUpImage
 from tests.builders import a_space, an_image, an_object
