@@ -243,7 +243,10 @@ class IndexImages:
                     if if_exists is IfExists.FAIL:
                         raise ImageExistsError(record.key or record.id)
                     if if_exists is IfExists.KEEP or record.sha256 == item.sha256:
-                        return await self._already_there(item, record, if_exists)
+                        outcome = await self._already_there(item, record, if_exists)
+                        if item.upload.adopt and _is_adopted(record, known.get(item.content_id)):  # but for a crash
+                            await committed(self.repository.delete([item.content_id]))
+                        return outcome
                 elif item.upload.adopt:
                     record = known.get(item.content_id)
                 return await self._prepare(item, record, is_stored=item.sha256 in twins)
@@ -357,6 +360,11 @@ class IndexImages:
             await self.repository.delete(adopted)
         await self.originals.purge({record.sha256 for record in replaced} - {item.record.sha256 for item in prepared})
         return None
+
+
+def _is_adopted(record: ImageRecord, unnamed: ImageRecord | None) -> bool:
+    """Whether `record` was made of an image that had no key, and is there still."""
+    return record.key is not None and unnamed is not None and unnamed.created_at == record.created_at
 
 
 def _annotated(record: ImageRecord, upload: Upload) -> ImageRecord:
