@@ -13,6 +13,8 @@
     - UnsupportedImageError: not one of the accepted formats, by content
     - ImageUnreadableError: an accepted format that cannot be decoded
   + ImageNotFoundError
+  + LinkExpiredError: a signed link is no longer valid, or never was
+  + FieldNotPublicError: a field that the caller may not see
   + EmbeddingSpaceError: the index holds embeddings of another space
   + UnavailableError: try again later
     - RepositoryUnavailableError
@@ -140,6 +142,23 @@ class ImageNotFoundError(LookalikeError):
         self.ids = tuple(ids)
         names = ", ".join(str(id_) for id_ in self.ids)
         super().__init__(f"No image is stored under {names}.")
+
+
+class LinkExpiredError(LookalikeError):
+    """A signed link is no longer valid, or never was: of a stranger's link nothing more is told."""
+
+    code = "link_expired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The link has expired, or its picture was replaced. Ask for the image again: it has a new one."
+        )
+
+
+class FieldNotPublicError(LookalikeError):
+    """A field that the caller may not see, and so may not name in a filter either."""
+
+    code = "field_not_public"
 
 
 class EmbeddingSpaceError(LookalikeError):

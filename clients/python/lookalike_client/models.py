@@ -46,10 +46,13 @@ class Links(Answer):
 
 
 class Image(Answer):
-    """An indexed picture. `width` and `height` are pixels of it upright."""
+    """An indexed picture. `width` and `height` are pixels of it upright.
+
+    `filename` is None for a key of the role `search`.
+    """
 
     id: UUID
-    filename: str
+    filename: str | None
     media_type: str
     width: int
     height: int

@@ -11,6 +11,7 @@ from entrypoints.container import Container
 from entrypoints.http.access.cross_origin import CrossOrigin
 from entrypoints.http.access.gate import Gate
 from entrypoints.http.access.key_ring import KeyRing, session_secret
+from entrypoints.http.access.thumbnail_links import ThumbnailLinks
 from entrypoints.http.contract.openapi import TAGS, describe, operation_id
 from entrypoints.http.routes import images, models, operations, search
 from entrypoints.http.routes.bodies import BytesInFlight
@@ -100,6 +101,7 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     app.state.keys = KeyRing(
         settings.auth.keys, settings.auth.keys_file, secret=lambda: session_secret(settings.data_dir)
     )
+    app.state.thumbnail_links = ThumbnailLinks(settings.auth, secret=app.state.keys.secret)
     app.state.end = None
     app.state.draining = draining
     app.state.bytes_in_flight = in_flight = BytesInFlight(settings.http.max_bytes_in_flight)
@@ -111,6 +113,8 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
         images.edits,
         images.writes,
         images.reads,
+        images.thumbnails,
+        models.detections,
         models.router,
     ):
         app.include_router(router, prefix="/v1")

@@ -19,7 +19,10 @@ from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
 from entrypoints.container import Container
+from entrypoints.http.access.roles import has_role
+from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.routes.forms import FormRequest
+from entrypoints.keys import Role
 
 
 async def _container(request: Request) -> Container:
@@ -81,6 +84,14 @@ async def _proxy_root(request: Request) -> str:
     return root.rstrip("/")
 
 
+async def _image_view(request: Request, container: ContainerOf) -> ImageView:
+    return ImageView(
+        root=await _proxy_root(request),
+        sign=request.app.state.thumbnail_links.signed,
+        public_metadata=None if has_role(request, Role.READ) else container.settings().auth.public_metadata,
+    )
+
+
 async def _max_upload_bytes(container: ContainerOf) -> int:
     return container.settings().http.max_upload_bytes
 
@@ -96,6 +107,9 @@ index_is_open = Depends(_index_is_open)
 
 ProxyRoot = Annotated[str, Depends(_proxy_root)]
 """The path under which a proxy serves us, without a slash at its end."""
+
+CallerView = Annotated[ImageView, Depends(_image_view)]
+"""How the caller sees images, by its role."""
 
 MaxUploadBytes = Annotated[int, Depends(_max_upload_bytes)]
 """Bytes that one picture may have."""

@@ -5,15 +5,16 @@ from http import HTTPStatus
 from itertools import chain
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.errors import InvalidMetadataError
+from domain.errors import ImageNotFoundError, InvalidMetadataError, LinkExpiredError
 from domain.filters import EVERYTHING
 from domain.metadata import Metadata, checked_metadata
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
-from entrypoints.http.access.roles import require
+from entrypoints.http.access.roles import has_role, require, require_reading_or_link
+from entrypoints.http.access.thumbnail_links import ThumbnailLinks
 from entrypoints.http.contract.filter_schema import FilterText
 from entrypoints.http.contract.image_schemas import (
     BatchOut,
@@ -30,6 +31,7 @@ from entrypoints.http.contract.image_schemas import (
     UpdatedOut,
     image_path,
 )
+from entrypoints.http.contract.image_view import version_of
 from entrypoints.http.contract.parameters import (
     CursorText,
     FilePart,
@@ -40,14 +42,14 @@ from entrypoints.http.contract.parameters import (
 )
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
 from entrypoints.http.routes.bodies import BatchRoute, BoundedRoute, BulkRoute, PatientRoute
-from entrypoints.http.routes.caching import is_current
+from entrypoints.http.routes.caching import KEEP, KEEP_VERSION, is_current, keep_publicly
 from entrypoints.http.routes.dependencies import (
     BrowseImagesOf,
+    CallerView,
     DeleteImagesOf,
     EditMetadataOf,
     IndexImagesOf,
     MaxUploadBytes,
-    ProxyRoot,
     index_is_open,
     refuse_query,
     refuse_repeats,
@@ -62,6 +64,11 @@ _WRITING = [require(Role.WRITE), refuse_query, refuse_repeats, index_is_open]
 reads = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_READING)
 writes = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_WRITING)
 deletions = APIRouter(tags=["Images"], route_class=PatientRoute, dependencies=_WRITING)
+thumbnails = APIRouter(
+    tags=["Images"],
+    route_class=BoundedRoute,
+    dependencies=[Depends(require_reading_or_link), refuse_repeats, index_is_open],
+)
 edits = APIRouter(tags=["Images"], route_class=BulkRoute, dependencies=_WRITING)
 batches = APIRouter(tags=["Images"], route_class=BatchRoute, dependencies=_WRITING)
 
@@ -94,6 +101,18 @@ class ListQuery(BaseModel):
     filter: FilterText | None = None
 
 
+class ThumbnailQuery(BaseModel):
+    """What `links.thumbnail` carries."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    v: Annotated[
+        str | None, Field(description="The first 12 digits of the SHA-256: browsers may keep the picture for longer.")
+    ] = None
+    expires: Annotated[str | None, Field(description="Until when the link is valid, in seconds since 1970.")] = None
+    signature: Annotated[str | None, Field(description="By which it loads without a key.")] = None
+
+
 @writes.post(
     "/images",
     status_code=HTTPStatus.CREATED,
@@ -106,16 +125,16 @@ class ListQuery(BaseModel):
     },
 )
 async def index_image(
-    form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, max_bytes: MaxUploadBytes, root: ProxyRoot
+    form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, max_bytes: MaxUploadBytes, view: CallerView
 ) -> JSONResponse:
     """Decode, detect, encode, store and index one picture. Sending the same bytes twice is safe: one id."""
     outcome = await index.one(upload_of(form.file, form.metadata, max_bytes))
     assert outcome.image is not None  # noqa: S101 - `one` raises where there is none
     created = outcome.status == "created"
     return JSONResponse(
-        ImageOut.of(outcome.image, root).model_dump(mode="json", by_alias=True),
+        ImageOut.of(outcome.image, view).model_dump(mode="json", by_alias=True),
         status_code=HTTPStatus.CREATED if created else HTTPStatus.OK,
-        headers={"Location": image_path(outcome.image, root)} if created else None,
+        headers={"Location": image_path(outcome.image, view.root)} if created else None,
     )
 
 
@@ -138,7 +157,7 @@ async def index_batch(
     form: Annotated[BatchForm, MULTIPART],
     index: IndexImagesOf,
     max_bytes: MaxUploadBytes,
-    root: ProxyRoot,
+    view: CallerView,
 ) -> BatchOut:
     """Index many pictures; one bad picture never fails the others.
 
@@ -148,7 +167,7 @@ async def index_batch(
     metadata = _metadata_of_each(form)
     uploads = [upload_of(file, item, max_bytes) for file, item in zip(form.files, metadata, strict=True)]
     outcomes = [outcome async for outcome in index(uploads)]
-    return BatchOut.of(outcomes, root=root, instance=request.scope["path"], request_id=request_id_of(request))
+    return BatchOut.of(outcomes, view=view, instance=request.scope["path"], request_id=request_id_of(request))
 
 
 @reads.get(
@@ -156,10 +175,10 @@ async def index_batch(
     summary="List images, newest first",
     responses=problem_responses(*ALWAYS),
 )
-async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImagesOf, root: ProxyRoot) -> ImagePageOut:
+async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImagesOf, view: CallerView) -> ImagePageOut:
     """A page of the listing, and the cursor of the next one. Pages stay complete while others write."""
     page = await browse.page(limit=query.limit, after=query.cursor, where=query.filter or EVERYTHING)
-    return ImagePageOut.of(page, root)
+    return ImagePageOut.of(page, view)
 
 
 @reads.post(
@@ -186,9 +205,9 @@ async def count_facets(body: FacetsIn, browse: BrowseImagesOf) -> FacetsOut:
     responses=problem_responses(*ALWAYS, "image_not_found"),
     dependencies=[refuse_query],
 )
-async def get_image(id: IdInPath, browse: BrowseImagesOf, root: ProxyRoot) -> ImageOut:  # noqa: A002 - the contract's name
+async def get_image(id: IdInPath, browse: BrowseImagesOf, view: CallerView) -> ImageOut:  # noqa: A002 - the contract's name
     """What is known of an indexed image."""
-    return ImageOut.of(await browse.get(id), root)
+    return ImageOut.of(await browse.get(id), view)
 
 
 @writes.patch(
@@ -203,9 +222,9 @@ async def get_image(id: IdInPath, browse: BrowseImagesOf, root: ProxyRoot) -> Im
         }
     },
 )
-async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf, root: ProxyRoot) -> ImageOut:  # noqa: A002
+async def patch_image(id: IdInPath, patch: MetadataPatchIn, edit: EditMetadataOf, view: CallerView) -> ImageOut:  # noqa: A002
     """Apply a JSON merge patch (RFC 7396) to the metadata: null removes a key. Nothing is encoded again."""
-    return ImageOut.of(await edit(id, patch.metadata), root)
+    return ImageOut.of(await edit(id, patch.metadata), view)
 
 
 @edits.post(
@@ -258,12 +277,12 @@ async def delete_matching(body: DeleteIn, delete: DeleteImagesOf) -> DeletedOut:
     return DeletedOut(deleted=await delete.matching(body.filter.to_domain()))
 
 
-def _file_responses(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+def _file_responses(media_type: str, description: str, *codes: str) -> dict[int | str, dict[str, Any]]:
     content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
     return {
         200: {"content": content, "description": description},
         304: {"description": "The caller's copy (`If-None-Match`) is current."},
-        **problem_responses(*ALWAYS, "image_not_found"),
+        **problem_responses(*ALWAYS, "image_not_found", *codes),
     }
 
 
@@ -283,20 +302,41 @@ async def get_content(id: IdInPath, request: Request, browse: BrowseImagesOf) ->
     return OriginalResponse(browse.original(record), record.media_type, etag, filename=record.filename)
 
 
-@reads.get(
+@thumbnails.get(
     "/images/{id:uuid}/thumbnail",
     summary="Get a small upright rendition",
     response_class=Response,
-    responses=_file_responses(THUMBNAIL_MEDIA_TYPE, "A small upright rendition."),
-    dependencies=[refuse_query],
+    responses=_file_responses(THUMBNAIL_MEDIA_TYPE, "A small upright rendition.", "link_expired"),
 )
-async def get_thumbnail(id: IdInPath, request: Request, browse: BrowseImagesOf) -> Response:  # noqa: A002
-    """A JPEG of at most 384 pixels a side, upright whatever the original's EXIF orientation."""
-    record = await browse.get(id)
+async def get_thumbnail(
+    id: IdInPath,  # noqa: A002
+    query: Annotated[ThumbnailQuery, Query()],
+    request: Request,
+    browse: BrowseImagesOf,
+) -> Response:
+    """A JPEG of at most 384 pixels a side, upright whatever the original's EXIF orientation.
+
+    It needs a key, or `links.thumbnail` as it is, which shared caches keep until it expires.
+    """
+    links: ThumbnailLinks = request.app.state.thumbnail_links
+    may_read = has_role(request, Role.READ)
+    try:
+        record = await browse.get(id)
+    except ImageNotFoundError:
+        if may_read:
+            raise
+        raise LinkExpiredError from None  # as for an image that is there: strangers learn of none
+    is_this_version = query.v == version_of(record)
+    if is_this_version and (left := links.seconds_left(record, query.expires or "", query.signature or "")):
+        keeping = keep_publicly(left)
+    elif may_read:
+        keeping = KEEP_VERSION if is_this_version else KEEP
+    else:
+        raise LinkExpiredError
     etag = f'"thumbnail-{record.sha256}"'
     if is_current(request, etag):
-        return not_modified(etag)
-    return thumbnail_response(await browse.thumbnail(record), etag)
+        return not_modified(etag, keeping)
+    return thumbnail_response(await browse.thumbnail(record), etag, keeping)
 
 
 def _metadata_of_each(form: BatchForm) -> list[Metadata | None]:
