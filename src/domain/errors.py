@@ -18,6 +18,8 @@
   + ImageNotFoundError
   + ImageExistsError: another picture has this name
   + KeyRepeatedError: a batch has other bytes under this key already
+  + LinkExpiredError: a signed link is no longer valid, or never was
+  + FieldNotPublicError: a field that the caller may not see
   + EmbeddingSpaceError: the index holds embeddings of another space
   + UnavailableError: try again later
     - RepositoryUnavailableError
@@ -182,6 +184,23 @@ class KeyRepeatedError(LookalikeError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"The key {key} comes twice in this batch, with different pictures. The first one counts.")
+
+
+class LinkExpiredError(LookalikeError):
+    """A signed link is no longer valid, or never was: of a stranger's link nothing more is told."""
+
+    code = "link_expired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The link has expired, or its picture was replaced. Ask for the image again: it has a new one."
+        )
+
+
+class FieldNotPublicError(LookalikeError):
+    """A field that the caller may not see, and so may not name in a filter either."""
+
+    code = "field_not_public"
 
 
 class EmbeddingSpaceError(LookalikeError):

@@ -46,12 +46,15 @@ class Links(Answer):
 
 
 class Image(Answer):
-    """An indexed picture. `width` and `height` are pixels of it upright; without a key it is known by its bytes."""
+    """An indexed picture. `width` and `height` are pixels of it upright; without a key it is known by its bytes.
+
+    `filename` is None for a key of the role `search`.
+    """
 
     id: UUID
     key: str | None
     source: str | None
-    filename: str
+    filename: str | None
     media_type: str
     width: int
     height: int

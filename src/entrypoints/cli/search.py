@@ -135,11 +135,12 @@ def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[byte
             drawn = [await tile(content, "query", result.query.width, result.query.regions)]
             for shown, match in zip(thumbnails, result.matches, strict=True):
                 found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
-                caption = f"{match.score:.3f}  {match.image.filename}"
+                name = match.image.filename or match.image.id
+                caption = f"{match.score:.3f}  {name}"
                 try:
                     drawn.append(await tile(shown, caption, match.image.width, [each.box for each in found]))
                 except ImageError as error:
-                    raise ImageError(f"The thumbnail of {match.image.filename} cannot be shown: {error}") from error
+                    raise ImageError(f"The thumbnail of {name} cannot be shown: {error}") from error
             return drawn
 
     try:

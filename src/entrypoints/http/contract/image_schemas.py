@@ -14,6 +14,7 @@ from application.index_images import IndexOutcome
 from domain.images import ImageRecord
 from domain.listing import ImagePage
 from entrypoints.http.contract.filter_schema import FilterIn
+from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.parameters import encode_cursor
 from entrypoints.http.contract.problems import ProblemOut, example_problem, problem_of
 
@@ -38,7 +39,7 @@ EXAMPLE_IMAGE: JsonDict = {
     "links": {
         "self": f"/v1/images/{EXAMPLE_ID}",
         "content": f"/v1/images/{EXAMPLE_ID}/content",
-        "thumbnail": f"/v1/images/{EXAMPLE_ID}/thumbnail",
+        "thumbnail": f"/v1/images/{EXAMPLE_ID}/thumbnail?v=5766cadc079c",
         "similar": f"/v1/images/{EXAMPLE_ID}/similar",
     },
 }
@@ -75,7 +76,10 @@ class ObjectOut(FromDomain):
 
 
 class LinksOut(BaseModel):
-    """Where the image's representations are."""
+    """Where the image's representations are. Keys of the role `search` open `thumbnail` and `similar` alone.
+
+    Where keys are configured, `thumbnail` is signed: as it is, it loads without a key until it expires.
+    """
 
     self_: Annotated[str, Field(alias="self")]
     content: str
@@ -86,14 +90,17 @@ class LinksOut(BaseModel):
 
 
 class ImageOut(BaseModel):
-    """An indexed image."""
+    """An indexed image.
+
+    Keys of the role `search` see no `filename`, and of `metadata` what `LOOKALIKE_AUTH__PUBLIC_METADATA` names.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_IMAGE]})
 
     id: UUID
     key: Annotated[str | None, Field(description="The caller's own name for it; the id follows from it.")]
     source: Annotated[str | None, Field(description="Where it came from, as the caller says: a path or an URL.")]
-    filename: str
+    filename: str | None
     media_type: str
     width: int
     height: int
@@ -106,13 +113,17 @@ class ImageOut(BaseModel):
     links: LinksOut
 
     @classmethod
-    def of(cls, record: ImageRecord, root: str = "") -> Self:
-        """From the domain; `root` is the path under which a proxy serves us."""
-        path = image_path(record, root)
+    def of(cls, record: ImageRecord, view: ImageView) -> Self:
+        """From the domain, as the caller may see it."""
+        path = image_path(record, view.root)
         links = LinksOut(
-            self_=path, content=f"{path}/content", thumbnail=f"{path}/thumbnail", similar=f"{path}/similar"
+            self_=path,
+            content=f"{path}/content",
+            thumbnail=f"{path}/thumbnail?{view.thumbnail_query(record)}",
+            similar=f"{path}/similar",
         )
-        return cls(**{name: getattr(record, name) for name in cls.model_fields if name != "links"}, links=links)
+        fields = {name: getattr(record, name) for name in cls.model_fields if name != "links"}
+        return cls(**view.visible(fields), links=links)
 
 
 def image_path(record: ImageRecord, root: str) -> str:
@@ -132,10 +143,10 @@ class ImagePageOut(BaseModel):
     total: int
 
     @classmethod
-    def of(cls, page: ImagePage, root: str) -> Self:
+    def of(cls, page: ImagePage, view: ImageView) -> Self:
         """From the domain."""
         return cls(
-            items=[ImageOut.of(record, root) for record in page.items],
+            items=[ImageOut.of(record, view) for record in page.items],
             next_cursor=None if page.next_cursor is None else encode_cursor(page.next_cursor),
             total=page.total,
         )
@@ -197,14 +208,14 @@ class BatchOut(BaseModel):
     failed: int
 
     @classmethod
-    def of(cls, outcomes: list[IndexOutcome], *, root: str, instance: str, request_id: str) -> Self:
+    def of(cls, outcomes: list[IndexOutcome], *, view: ImageView, instance: str, request_id: str) -> Self:
         """From the outcomes."""
         results = [
             BatchItemOut(
                 filename=outcome.upload.filename,
                 key=outcome.upload.key,
                 status=outcome.status,
-                image=None if outcome.image is None else ImageOut.of(outcome.image, root),
+                image=None if outcome.image is None else ImageOut.of(outcome.image, view),
                 problem=problem_of(outcome.error, instance=instance, request_id=request_id),
             )
             for outcome in outcomes

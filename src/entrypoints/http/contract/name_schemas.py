@@ -12,6 +12,7 @@ from domain.errors import InvalidInputError
 from domain.images import ImageRecord
 from domain.names import ImageName, checked_key, checked_source
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, EXAMPLE_KEY, ImageOut, OutcomeOut
+from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.parameters import form_text, parsed_by
 from entrypoints.http.contract.problems import problem_of
 
@@ -135,12 +136,12 @@ class LookupOut(BaseModel):
     missing: MissingOut
 
     @classmethod
-    def of(cls, found: Mapping[ImageName, ImageRecord | None], root: str) -> Self:
+    def of(cls, found: Mapping[ImageName, ImageRecord | None], view: ImageView) -> Self:
         """From the use case."""
         records = {record.id: record for record in found.values() if record is not None}
         missing = [name for name, record in found.items() if record is None]
         return cls(
-            items=[ImageOut.of(record, root) for record in records.values()],
+            items=[ImageOut.of(record, view) for record in records.values()],
             missing=MissingOut(
                 ids=[name for name in missing if isinstance(name, UUID)],
                 keys=[name for name in missing if isinstance(name, str)],

@@ -8,6 +8,7 @@ from application.search_result import SearchResult, Target
 from domain.images import Match
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, FromDomain, ImageOut, ObjectOut
+from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.name_schemas import ImageNameIn
 from entrypoints.http.contract.parameters import Limit, Offset, ScoreThreshold
 
@@ -43,12 +44,12 @@ class MatchOut(BaseModel):
     regions: list[RegionMatchOut] | None = None
 
     @classmethod
-    def of(cls, rank: int, match: Match, root: str) -> Self:
+    def of(cls, rank: int, match: Match, view: ImageView) -> Self:
         """From the domain."""
         return cls(
             rank=rank,
             score=match.score,
-            image=ImageOut.of(match.image, root),
+            image=ImageOut.of(match.image, view),
             region=match.region,
             regions=match.regions,
         )
@@ -74,12 +75,12 @@ class SearchResultOut(BaseModel):
     next_offset: int | None
 
     @classmethod
-    def of(cls, result: SearchResult, root: str = "") -> Self:
+    def of(cls, result: SearchResult, view: ImageView) -> Self:
         """From the use case."""
         return cls(
             query=QueryOut.of(result),
             matches=[
-                MatchOut.of(rank, match, root) for rank, match in enumerate(result.matches, start=result.offset + 1)
+                MatchOut.of(rank, match, view) for rank, match in enumerate(result.matches, start=result.offset + 1)
             ],
             next_offset=result.next_offset,
         )

@@ -7,17 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from application.search_result import SearchOptions, Target
 from application.search_similar import MAX_REGIONS
-from domain.filters import EVERYTHING
+from domain.filters import EVERYTHING, Filter
 from entrypoints.http.access.roles import require
 from entrypoints.http.contract.filter_schema import FilterText
+from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.name_schemas import name_of
 from entrypoints.http.contract.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
 from entrypoints.http.contract.search_schemas import ExamplesIn, SearchResultOut
 from entrypoints.http.routes.bodies import BoundedRoute
 from entrypoints.http.routes.dependencies import (
+    CallerView,
     MaxUploadBytes,
-    ProxyRoot,
     SearchByExamplesOf,
     SearchSimilarOf,
     index_is_open,
@@ -28,7 +29,7 @@ from entrypoints.http.routes.uploads import MULTIPART, read_picture
 from entrypoints.keys import Role
 
 router = APIRouter(
-    tags=["Search"], route_class=BoundedRoute, dependencies=[require(Role.READ), refuse_repeats, index_is_open]
+    tags=["Search"], route_class=BoundedRoute, dependencies=[require(Role.SEARCH), refuse_repeats, index_is_open]
 )
 
 
@@ -70,20 +71,20 @@ class SimilarQuery(BaseModel):
 @router.post(
     "/search",
     summary="Find images that look like a picture, like regions of it, or that hold objects that do",
-    responses=problem_responses(*ALWAYS, *PICTURE, "invalid_region", "detector_unavailable"),
+    responses=problem_responses(*ALWAYS, *PICTURE, "field_not_public", "invalid_region", "detector_unavailable"),
     dependencies=[refuse_query],
 )
 async def search(
-    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, max_bytes: MaxUploadBytes, root: ProxyRoot
+    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, max_bytes: MaxUploadBytes, view: CallerView
 ) -> SearchResultOut:
     """The indexed images most similar to the picture, best first. The picture itself is not stored."""
     result = await find(
         await read_picture(form.file, max_bytes),
         regions=form.region,
         target=form.target,
-        options=_options(form, exact=form.exact),
+        options=_options(form, view, exact=form.exact),
     )
-    return SearchResultOut.of(result, root)
+    return SearchResultOut.of(result, view)
 
 
 @router.post(
@@ -93,44 +94,51 @@ async def search(
         *ALWAYS,
         *BODY,
         "malformed_json",
+        "field_not_public",
         "image_not_found",
         "invalid_examples",
     ),
     dependencies=[refuse_query],
 )
-async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: ProxyRoot) -> SearchResultOut:
+async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, view: CallerView) -> SearchResultOut:
     """Nearest to the positive examples, away from the negative ones; the examples themselves are left out."""
     options = SearchOptions(
         limit=body.limit,
         offset=body.offset,
         score_threshold=body.score_threshold,
-        where=EVERYTHING if body.filter is None else body.filter.to_domain(),
+        where=_permitted(EVERYTHING if body.filter is None else body.filter.to_domain(), view),
     )
     return SearchResultOut.of(
-        await find([*map(name_of, body.positive)], [*map(name_of, body.negative)], options=options), root
+        await find([*map(name_of, body.positive)], [*map(name_of, body.negative)], options=options), view
     )
 
 
 @router.get(
     "/images/{id:uuid}/similar",
     summary="Find images that look like a stored one",
-    responses=problem_responses(*ALWAYS, "image_not_found"),
+    responses=problem_responses(*ALWAYS, "field_not_public", "image_not_found"),
 )
 async def similar(
     id: IdInPath,  # noqa: A002 - the contract's name
     query: Annotated[SimilarQuery, Query()],
     find: SearchByExamplesOf,
-    root: ProxyRoot,
+    view: CallerView,
 ) -> SearchResultOut:
     """Nearest to a stored image, which is itself left out. Nothing is encoded again."""
-    return SearchResultOut.of(await find([id], options=_options(query)), root)
+    return SearchResultOut.of(await find([id], options=_options(query, view)), view)
 
 
-def _options(given: SearchForm | SimilarQuery, *, exact: bool = False) -> SearchOptions:
+def _options(given: SearchForm | SimilarQuery, view: ImageView, *, exact: bool = False) -> SearchOptions:
     return SearchOptions(
         limit=given.limit,
         offset=given.offset,
         score_threshold=given.score_threshold,
-        where=given.filter or EVERYTHING,
+        where=_permitted(given.filter or EVERYTHING, view),
         exact=exact,
     )
+
+
+def _permitted(where: Filter, view: ImageView) -> Filter:
+    """The filter, if the caller may see its fields. Raises FieldNotPublicError."""
+    view.refuse_private_fields(condition.field.name for condition in (*where.all, *where.any, *where.none))
+    return where
