@@ -1,5 +1,6 @@
 """Look at images: their records, their files, and what they have in common."""
 
+from enum import IntEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import ImageNotFoundError, LinkExpiredError
 from domain.filters import EVERYTHING
-from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, THUMBNAIL_MEDIA_TYPE, THUMBNAIL_SIDES
 from entrypoints.http.access.roles import has_role, require, require_reading_or_link
 from entrypoints.http.access.thumbnail_links import ThumbnailLinks
 from entrypoints.http.contract.filter_schema import FilterText
@@ -59,11 +60,17 @@ class ListQuery(BaseModel):
     filter: FilterText | None = None
 
 
+ThumbnailSide = IntEnum("ThumbnailSide", {f"PIXELS_{side}": side for side in THUMBNAIL_SIDES})
+
+
 class ThumbnailQuery(BaseModel):
-    """What `links.thumbnail` carries."""
+    """What `links.thumbnail` carries, and how large the picture is to be."""
 
     model_config = ConfigDict(extra="forbid")
 
+    size: Annotated[ThumbnailSide, Field(description="Pixels of the longer side at most; no picture is enlarged.")] = (
+        ThumbnailSide(DEFAULT_THUMBNAIL_SIDE)
+    )
     v: Annotated[
         str | None, Field(description="The first 12 digits of the SHA-256: browsers may keep the picture for longer.")
     ] = None
@@ -168,7 +175,7 @@ async def get_thumbnail(
     request: Request,
     browse: BrowseImagesOf,
 ) -> Response:
-    """A JPEG of at most 384 pixels a side, upright whatever the original's EXIF orientation.
+    """A JPEG of at most `size` pixels a side, upright whatever the original's EXIF orientation.
 
     It needs a key, or `links.thumbnail` as it is, which shared caches keep until it expires.
     """
@@ -187,7 +194,7 @@ async def get_thumbnail(
         keeping = KEEP_VERSION if is_this_version else KEEP
     else:
         raise LinkExpiredError
-    etag = f'"thumbnail-{record.sha256}"'
+    etag = f'"thumbnail-{query.size}-{record.sha256}"'
     if is_current(request, etag):
         return not_modified(etag, keeping)
-    return thumbnail_response(await browse.thumbnail(record), etag, keeping)
+    return thumbnail_response(await browse.thumbnail(record, query.size), etag, keeping)
