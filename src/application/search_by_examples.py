@@ -1,9 +1,10 @@
 """Search with images that are already indexed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from application.search_result import SearchOptions, SearchResult, Target, cut_page
+from application.arrange_matches import ArrangeMatches
+from application.search_result import SearchOptions, SearchResult, Target
 from domain.embeddings import example_query
 from domain.errors import ImageNotFoundError, InvalidExamplesError
 from domain.images import ImageId
@@ -18,11 +19,13 @@ class SearchByExamples:
     """
 
     repository: SimilarityRepository
+    arrange: ArrangeMatches
 
     async def __call__(
         self, positive: Sequence[ImageId], negative: Sequence[ImageId] = (), *, options: SearchOptions
     ) -> SearchResult:
-        """Raises ImageNotFoundError naming every unknown id, InvalidExamplesError, UnavailableError."""
+        """Raises ImageNotFoundError naming every unknown id, InvalidInputError of examples or grouping, UnavailableError."""
+        self.arrange.check(options)
         examples = list(dict.fromkeys([*positive, *negative]))
         if not examples:
             raise InvalidExamplesError("Give at least one positive or negative example.")
@@ -36,9 +39,8 @@ class SearchByExamples:
         query = example_query(
             [embeddings[id_] for id_ in dict.fromkeys(positive)], [embeddings[id_] for id_ in dict.fromkeys(negative)]
         )
-        matches, next_offset = await cut_page(
-            options,
-            lambda limit: self.repository.nearest(replace(options, limit=limit).nearest_to(query, leave_out=examples)),
+        matches, next_offset = await self.arrange(
+            options, lambda part: self.repository.nearest(part.nearest_to(query, leave_out=examples))
         )
         if examples[0] not in records:  # deleted in between
             raise ImageNotFoundError(examples[:1])

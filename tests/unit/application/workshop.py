@@ -1,5 +1,6 @@
 """The use cases on fakes."""
 
+from application.arrange_matches import ArrangeMatches
 from application.delete_images import DeleteImages
 from application.describe_pictures import DescribePictures
 from application.edit_metadata import EditMetadata
@@ -50,6 +51,7 @@ class Workshop:
             types=TYPES,
         )
         self.delete = DeleteImages(repository=self.repository, store=self.store, locks=self.locks)
+        self.arrange = ArrangeMatches(repository=self.repository, types=TYPES)
         self.edit = EditMetadata(repository=self.repository, locks=self.locks, types=TYPES)
 
     async def open(self) -> "Workshop":
