@@ -24,7 +24,7 @@ class SearchByExamples:
     async def __call__(
         self, positive: Sequence[ImageId], negative: Sequence[ImageId] = (), *, options: SearchOptions
     ) -> SearchResult:
-        """Raises ImageNotFoundError naming every unknown id, InvalidInputError of examples or grouping, UnavailableError."""
+        """Raises ImageNotFoundError naming every unknown id, Invalid{Examples,Grouping}Error, UnavailableError."""
         self.arrange.check(options)
         examples = list(dict.fromkeys([*positive, *negative]))
         if not examples:
