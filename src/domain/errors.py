@@ -6,6 +6,7 @@
     - InvalidFilterError
     - InvalidMetadataError
     - InvalidExamplesError
+    - InvalidGroupingError
     - InvalidCursorError
     - InvalidOrderError
     - InvalidKeyError
@@ -101,6 +102,12 @@ class InvalidExamplesError(InvalidInputError):
     """Examples that give no direction to search in."""
 
     code = "invalid_examples"
+
+
+class InvalidGroupingError(InvalidInputError):
+    """A grouping by what has no groups, or the size of groups where there are none."""
+
+    code = "invalid_grouping"
 
 
 class InvalidCursorError(InvalidInputError):

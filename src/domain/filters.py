@@ -12,7 +12,7 @@ from domain.metadata import MetadataValue, parsed_time
 
 Scalar = str | int | float | bool
 
-TEXT_FIELDS = frozenset({"labels", "filename", "media_type"})
+TEXT_FIELDS = frozenset({"labels", "filename", "media_type", "sha256"})
 NUMBER_FIELDS = frozenset({"width", "height"})
 TIME_FIELDS = frozenset({"created_at"})
 METADATA_PREFIX = "metadata."

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from application.shared_originals import SharedOriginals
 from dependency_injector import containers, providers
 
 from adapters.telemetry.measured_ports import (
@@ -26,6 +25,7 @@ from adapters.telemetry.measured_ports import (
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
 from adapters.telemetry.tracing import Tracing
+from application.arrange_matches import ArrangeMatches
 from application.back_up import BackUp, Restore
 from application.browse_images import BrowseImages
 from application.check_integrity import CheckIntegrity
@@ -42,6 +42,7 @@ from application.rename_images import RenameImages
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
+from application.shared_originals import SharedOriginals
 from application.stored_originals import StoredOriginals
 from domain.errors import ConfigurationError, ModelError
 from domain.images import Clock
@@ -451,11 +452,12 @@ class Container(containers.DeclarativeContainer):
         locks=locks,
         types=types,
     )
+    arrange = providers.Factory(ArrangeMatches, repository=repository, types=types)
     search_similar = providers.Factory(
-        SearchSimilar, decoder=decoder, encoder=encoder, detector=detector, repository=repository
+        SearchSimilar, decoder=decoder, encoder=encoder, detector=detector, repository=repository, arrange=arrange
     )
     detect_objects = providers.Factory(DetectObjects, decoder=decoder, detector=detector)
-    search_by_examples = providers.Factory(SearchByExamples, repository=repository)
+    search_by_examples = providers.Factory(SearchByExamples, repository=repository, arrange=arrange)
     extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
     browse_images = providers.Factory(BrowseImages, repository=repository, store=store, types=types)
     edit_metadata = providers.Factory(EditMetadata, repository=repository, clock=clock, locks=locks, types=types)

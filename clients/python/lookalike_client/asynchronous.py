@@ -321,6 +321,9 @@ class AsyncLookalike:
         offset: int = 0,
         score_threshold: float | None = None,
         filter: Filter | None = None,  # noqa: A002
+        group_by: str | None = None,
+        group_size: int | None = None,
+        diversity: float = 0.0,
         regions: Sequence[Region] = (),
         target: Target = "images",
         exact: bool = False,
@@ -329,10 +332,14 @@ class AsyncLookalike:
 
         Args:
             picture: It is not stored.
-            limit: Matches at most, 1 to 500.
+            limit: Matches, or groups, at most, 1 to 500.
             offset: How many of the best to leave out, 0 to 10,000.
             score_threshold: Least cosine similarity in [-1, 1].
             filter: Among which images.
+            group_by: Show one match for each value of `metadata.<key>`, a key that the service declares as keyword or
+                integer, or of `sha256`.
+            group_size: Most matches of a group, 1 (if not given) to 10: the others are in `group.more`.
+            diversity: How much likeness to better matches counts against a match, 0 to 1.
             regions: Parts of the picture to search for, (x_min, y_min, x_max, y_max) in its pixels: one, or up to 8
                 with the target `objects`.
             target: What to compare with.
@@ -345,6 +352,7 @@ class AsyncLookalike:
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": _json(filter),
+            **_arrangement(group_by, group_size, diversity),
             "region": [",".join(map(str, region)) for region in regions],
             "target": target,
             "exact": exact,
@@ -360,8 +368,11 @@ class AsyncLookalike:
         offset: int = 0,
         score_threshold: float | None = None,
         filter: Filter | None = None,  # noqa: A002
+        group_by: str | None = None,
+        group_size: int | None = None,
+        diversity: float = 0.0,
     ) -> SearchResult:
-        """Images like some that are indexed, by their ids or `Key`s, and unlike others. Raises NotFoundError."""
+        """Images like some that are indexed, by ids or `Key`s, and unlike others; see `search`. Raises NotFoundError."""
         body = {
             "positive": list(map(as_json, positive)),
             "negative": list(map(as_json, negative)),
@@ -369,6 +380,7 @@ class AsyncLookalike:
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": filter,
+            **_arrangement(group_by, group_size, diversity),
         }
         return self._parsed(await self._answered("POST", "/v1/search/examples", json=body), SearchResult)
 
@@ -380,8 +392,11 @@ class AsyncLookalike:
         offset: int = 0,
         score_threshold: float | None = None,
         filter: Filter | None = None,  # noqa: A002
+        group_by: str | None = None,
+        group_size: int | None = None,
+        diversity: float = 0.0,
     ) -> SearchResult:
-        """Images like one that is indexed, itself left out. Raises NotFoundError."""
+        """Images like one that is indexed, itself left out; see `search`. Raises NotFoundError."""
         return await self._get(
             f"{_path(id)}/similar",
             SearchResult,
@@ -389,6 +404,7 @@ class AsyncLookalike:
             offset=offset,
             score_threshold=score_threshold,
             filter=_json(filter),
+            **_arrangement(group_by, group_size, diversity),
         )
 
     async def detect(
@@ -552,3 +568,9 @@ def _called(name: Name) -> dict[str, Any]:
 
 def _json(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else json.dumps(value)
+
+
+def _arrangement(group_by: str | None, group_size: int | None, diversity: float) -> dict[str, Any]:
+    """What is not as by default: older services do not know these parameters."""
+    given = {"group_by": group_by, "group_size": group_size, "diversity": diversity or None}
+    return {name: value for name, value in given.items() if value is not None}

@@ -94,17 +94,30 @@ class RegionMatch(Answer):
 
 
 class Match(Answer):
-    """A similar image. `score` is the cosine similarity in [-1, 1], `region` the stored object that matched."""
+    """A similar image. `score` is the cosine similarity in [-1, 1], `region` the stored object that matched.
+
+    `order_score` is what the order was made by, None where that is `score`. `group`: where the search grouped.
+    """
 
     rank: int
     score: float
+    order_score: float | None = None
+    group: "MatchGroup | None" = None
     image: Image
     region: DetectedObject | None
     regions: list[RegionMatch] | None
 
 
+class MatchGroup(Answer):
+    """The group that a match stands for: how many images have the value and pass the filter, and the next best."""
+
+    value: str | int | None
+    images: int
+    more: list[Match]
+
+
 class SearchResult(Answer):
-    """Matches, best first; `next_offset` leads on, None at the end."""
+    """Matches in the order shown; `next_offset` leads on, None at the end."""
 
     query: Query
     matches: list[Match]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH_IN_FILES = 200
 """Columns where no terminal says how many there are: enough not to fold an id."""
 
-FOLDING = frozenset({"File", "Metadata", "Value"})
+FOLDING = frozenset({"File", "Group", "Metadata", "Value"})
 NARROWEST = 10
 """Columns where no fewer are left to what folds, unless it needs fewer."""
 

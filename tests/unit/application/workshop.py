@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from application.arrange_matches import ArrangeMatches
 from application.delete_images import DeleteImages
 from application.describe_pictures import DescribePictures
 from application.edit_metadata import EditMetadata
@@ -56,6 +57,7 @@ class Workshop:
             types=TYPES,
         )
         self.delete = DeleteImages(repository=self.repository, originals=self.originals, locks=self.locks)
+        self.arrange = ArrangeMatches(repository=self.repository, types=TYPES)
         self.edit = EditMetadata(repository=self.repository, clock=self.clock, locks=self.locks, types=TYPES)
         self.rename = RenameImages(
             repository=self.repository, originals=self.originals, clock=self.clock, locks=self.locks

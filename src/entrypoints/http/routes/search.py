@@ -3,18 +3,16 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from application.search_result import SearchOptions, Target
+from application.search_result import Target
 from application.search_similar import MAX_REGIONS
-from domain.filters import EVERYTHING, Filter
 from entrypoints.http.access.roles import require
 from entrypoints.http.contract.filter_schema import FilterText
-from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.name_schemas import name_of
-from entrypoints.http.contract.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
+from entrypoints.http.contract.parameters import IdInPath, PictureFile, Regions
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
-from entrypoints.http.contract.search_schemas import ExamplesIn, SearchResultOut
+from entrypoints.http.contract.search_schemas import ExamplesIn, SearchParameters, SearchResultOut
 from entrypoints.http.routes.bodies import BoundedRoute
 from entrypoints.http.routes.dependencies import (
     CallerView,
@@ -33,15 +31,10 @@ router = APIRouter(
 )
 
 
-class SearchForm(BaseModel):
+class SearchForm(SearchParameters):
     """A picture, and how to search with it."""
 
-    model_config = ConfigDict(extra="forbid")
-
     file: PictureFile
-    limit: Limit = 10
-    offset: Offset = 0
-    score_threshold: ScoreThreshold | None = None
     filter: FilterText | None = None
     region: Annotated[
         Regions,
@@ -50,28 +43,25 @@ class SearchForm(BaseModel):
             description="The part of the picture to search for. Up to 8 with target `objects`: pictures are ranked by "
             "the best one-to-one assignment of the regions to their stored objects.",
         ),
-    ] = []
+    ] = []  # noqa: RUF012 - pydantic copies it
     target: Annotated[Target, Field(description="Compare with whole pictures, with stored objects, or with both.")] = (
         Target.IMAGES
     )
     exact: Annotated[bool, Field(description="Compare with every vector instead of the approximate index.")] = False
 
 
-class SimilarQuery(BaseModel):
-    """Which part of the ranking."""
+class SimilarQuery(SearchParameters):
+    """Which part of the ranking, and how it is arranged."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Limit = 10
-    offset: Offset = 0
-    score_threshold: ScoreThreshold | None = None
     filter: FilterText | None = None
 
 
 @router.post(
     "/search",
     summary="Find images that look like a picture, like regions of it, or that hold objects that do",
-    responses=problem_responses(*ALWAYS, *PICTURE, "field_not_public", "invalid_region", "detector_unavailable"),
+    responses=problem_responses(
+        *ALWAYS, *PICTURE, "field_not_public", "invalid_region", "invalid_grouping", "detector_unavailable"
+    ),
     dependencies=[refuse_query],
 )
 async def search(
@@ -82,7 +72,7 @@ async def search(
         await read_picture(form.file, max_bytes),
         regions=form.region,
         target=form.target,
-        options=_options(form, view, exact=form.exact),
+        options=form.options(form.filter, view, exact=form.exact),
     )
     return SearchResultOut.of(result, view)
 
@@ -97,17 +87,13 @@ async def search(
         "field_not_public",
         "image_not_found",
         "invalid_examples",
+        "invalid_grouping",
     ),
     dependencies=[refuse_query],
 )
 async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, view: CallerView) -> SearchResultOut:
     """Nearest to the positive examples, away from the negative ones; the examples themselves are left out."""
-    options = SearchOptions(
-        limit=body.limit,
-        offset=body.offset,
-        score_threshold=body.score_threshold,
-        where=_permitted(EVERYTHING if body.filter is None else body.filter.to_domain(), view),
-    )
+    options = body.options(None if body.filter is None else body.filter.to_domain(), view)
     return SearchResultOut.of(
         await find([*map(name_of, body.positive)], [*map(name_of, body.negative)], options=options), view
     )
@@ -116,7 +102,7 @@ async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, view: Call
 @router.get(
     "/images/{id:uuid}/similar",
     summary="Find images that look like a stored one",
-    responses=problem_responses(*ALWAYS, "field_not_public", "image_not_found"),
+    responses=problem_responses(*ALWAYS, "field_not_public", "image_not_found", "invalid_grouping"),
 )
 async def similar(
     id: IdInPath,  # noqa: A002 - the contract's name
@@ -125,20 +111,4 @@ async def similar(
     view: CallerView,
 ) -> SearchResultOut:
     """Nearest to a stored image, which is itself left out. Nothing is encoded again."""
-    return SearchResultOut.of(await find([id], options=_options(query, view)), view)
-
-
-def _options(given: SearchForm | SimilarQuery, view: ImageView, *, exact: bool = False) -> SearchOptions:
-    return SearchOptions(
-        limit=given.limit,
-        offset=given.offset,
-        score_threshold=given.score_threshold,
-        where=_permitted(given.filter or EVERYTHING, view),
-        exact=exact,
-    )
-
-
-def _permitted(where: Filter, view: ImageView) -> Filter:
-    """The filter, if the caller may see its fields. Raises FieldNotPublicError."""
-    view.refuse_private_fields(condition.field.name for condition in (*where.all, *where.any, *where.none))
-    return where
+    return SearchResultOut.of(await find([id], options=query.options(query.filter, view)), view)
