@@ -372,7 +372,7 @@ class AsyncLookalike:
         group_size: int | None = None,
         diversity: float = 0.0,
     ) -> SearchResult:
-        """Images like some that are indexed, by ids or `Key`s, and unlike others; see `search`. Raises NotFoundError."""
+        """Images like some that are indexed, by ids or `Key`s, and unlike others. Raises NotFoundError."""
         body = {
             "positive": list(map(as_json, positive)),
             "negative": list(map(as_json, negative)),
