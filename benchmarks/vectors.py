@@ -7,7 +7,7 @@ import numpy as np
 
 from domain.embeddings import Embeddings, normalised
 from domain.geometry import BoundingBox
-from domain.images import ContentHash, DetectedObject, ImageRecord, IndexedImage
+from domain.images import DetectedObject, ImageRecord, IndexedImage, id_of_content, sha256_of
 
 DIMENSION = 1280
 CLUSTERS = 500
@@ -28,20 +28,22 @@ class Clusters:
 
     def image(self, number: int, *, objects: int = 0) -> IndexedImage:
         """An image that nobody took, with so many objects."""
-        hashed = ContentHash.of(uuid.UUID(int=number).bytes)
+        sha256 = sha256_of(uuid.UUID(int=number).bytes)
+        created_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
         found = tuple(
             DetectedObject(label="thing", score=0.9, box=BoundingBox(x_min=0, y_min=0, x_max=10 + n, y_max=10))
             for n in range(objects)
         )
         record = ImageRecord(
-            id=hashed.image_id,
+            id=id_of_content(sha256),
             filename=f"{number}.jpg",
             media_type="image/jpeg",
             width=400,
             height=533,
             size_bytes=1,
-            sha256=hashed.sha256,
-            created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+            sha256=sha256,
+            created_at=created_at,
+            updated_at=created_at,
             objects=found,
         )
         vectors = self.draw(1 + objects)

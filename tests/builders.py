@@ -47,7 +47,8 @@ def a_record(number: int = 0, **changes: Any) -> ImageRecord:
         "metadata": {},
         "objects": (),
     }
-    return ImageRecord(**(fields | changes))
+    fields |= changes
+    return ImageRecord(**({"updated_at": fields["created_at"]} | fields))
 
 
 def an_embedding(seed: int = 0, *, dimension: int = 16) -> Embedding:

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from qdrant_client import AsyncQdrantClient
 
 from domain.geometry import BoundingBox
-from domain.images import ContentHash, DetectedObject
+from domain.images import DetectedObject, id_of_content, sha256_of
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
 from tests.builders import a_space
@@ -162,7 +162,7 @@ class Service:
         query = {"file": ("query.png", b"a query")}
         batch = [("files", (f"{number}.png", content)) for number, content in enumerate(new[1:])]
         nothing = {"filter": {"all": [{"field": "metadata.brand", "eq": "nobody's"}]}}
-        examples = {"positive": [str(ContentHash.of(self.kept).image_id)]}
+        examples = {"positive": [str(id_of_content(sha256_of(self.kept)))]}
         requests = {
             "search": self.ask("POST", "/v1/search", files=query, headers=headers),
             "search for both": self.ask("POST", "/v1/search", files=query, data={"target": "any"}, headers=headers),
@@ -185,7 +185,7 @@ class Service:
 
 
 def path_of(content: bytes) -> str:
-    return f"/v1/images/{ContentHash.of(content).image_id}"
+    return f"/v1/images/{id_of_content(sha256_of(content))}"
 
 
 @asynccontextmanager

@@ -1,8 +1,11 @@
 """Hand-written stand-ins for the ports. What they do is noted, in order, in a journal that they may share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from uuid import UUID
 
 import numpy as np
 
@@ -10,6 +13,7 @@ from adapters.repositories.in_memory import InMemorySimilarityRepository
 from domain.callers import raise_if_over
 from domain.embeddings import Embeddings, EmbeddingSpace, normalised
 from domain.errors import (
+    ConfigurationError,
     EncoderUnavailableError,
     ImageNotFoundError,
     ImageUnreadableError,
@@ -18,8 +22,7 @@ from domain.errors import (
     UnsupportedImageError,
 )
 from domain.geometry import BoundingBox
-from domain.images import ContentHash, DetectedObject, ImageId, ImageRecord, IndexedImage
-from domain.metadata import Metadata
+from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, sha256_of
 from domain.models import ModelDescription
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
@@ -52,7 +55,7 @@ class FakeDecoder(ImageDecoder):
             raise UnsupportedImageError("no bytes")
         if content.startswith(UNREADABLE):
             raise ImageUnreadableError("cannot be decoded")
-        seed = int(ContentHash.of(content).sha256[:8], 16)
+        seed = int(sha256_of(content)[:8], 16)
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
         yield DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
 
@@ -99,7 +102,7 @@ class FakeEncoder(ImageEncoder):
             raise self.failure
         self.journal.append(f"encode {len(images)}")
         directions = [
-            np.random.default_rng(int(ContentHash.of(np.ascontiguousarray(image.pixels).tobytes()).sha256[:8], 16))
+            np.random.default_rng(int(sha256_of(np.ascontiguousarray(image.pixels).tobytes())[:8], 16))
             .standard_normal(self._space.dimension)
             .tolist()
             for image in images
@@ -156,9 +159,9 @@ class FakeDetector(ObjectDetector):
 
 
 class FakeThumbnails(ThumbnailRenderer):
-    async def render(self, image: RasterImage) -> bytes:
+    async def render(self, image: RasterImage, side: int) -> bytes:
         await asyncio.sleep(0)
-        return b"thumbnail of " + image.pixels.tobytes()[:8]
+        return b"thumbnail of %d of " % side + image.pixels.tobytes()[:8]
 
 
 class FakeOriginal(OpenedOriginal, AbstractAsyncContextManager[OpenedOriginal]):
@@ -181,82 +184,105 @@ class FakeOriginal(OpenedOriginal, AbstractAsyncContextManager[OpenedOriginal]):
 
 
 class FakeStore(ImageStore):
-    """Files in a dictionary. While `full`, nothing can be put.
-
-    `noted_ids` are the images that are being changed, of which those in `young` do not count as cut short yet.
-    """
+    """Files in dictionaries by their SHA-256, and when they were written. While `full`, nothing can be put."""
 
     def __init__(self, *, journal: Journal | None = None) -> None:
-        self.files: dict[ImageId, tuple[bytes, bytes]] = {}
+        self.originals: dict[str, bytes] = {}
+        self.thumbnails: dict[str, dict[int, bytes]] = {}
+        self.written: dict[str, datetime] = {}
+        self.doomed: dict[str, datetime] = {}
+        self.owner: UUID | None = None
         self.journal = [] if journal is None else journal
-        self.noted_ids: list[ImageId] = []
-        self.young: set[ImageId] = set()
         self.full = False
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def open(self) -> None:
         self.journal.append("store open")
+
+    async def claim(self, index: UUID) -> None:
+        if self.owner not in (None, index):
+            raise ConfigurationError("The pictures belong to another index.")
+        self.owner = index
 
     async def require_room(self, size: int) -> None:
         if self.full:
             raise StorageFullError("no room")
 
-    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
-        await asyncio.sleep(0)
-        await self.require_room(len(original) + len(thumbnail))
-        self.files[id_] = (original, thumbnail)
-        self.journal.append(f"put {id_}")
+    async def put(
+        self,
+        sha256: str,
+        *,
+        original: bytes | None = None,
+        thumbnails: Mapping[int, bytes] = MappingProxyType({}),
+        replace: bool = False,
+    ) -> None:
+        await self.require_room(1)
+        there = self.thumbnails.setdefault(sha256, {})
+        new = {side: each for side, each in thumbnails.items() if replace or len(there.get(side, b"")) != len(each)}
+        there |= new
+        if original is not None and (replace or len(self.originals.get(sha256, b"")) != len(original)):
+            self.originals[sha256] = original
+            self.journal.append(f"put {sha256}")
+        elif not new:
+            return
+        self.written[sha256] = self.now()
 
-    async def original(self, id_: ImageId) -> bytes:
-        return self._files(id_)[0]
+    async def original(self, sha256: str) -> bytes:
+        if sha256 not in self.originals:
+            raise ImageNotFoundError([sha256])
+        return self.originals[sha256]
 
-    def opened_original(self, id_: ImageId) -> AbstractAsyncContextManager[OpenedOriginal]:
-        return FakeOriginal(self._files(id_)[0])
+    @asynccontextmanager
+    async def opened_original(self, sha256: str) -> AsyncIterator[OpenedOriginal]:
+        async with FakeOriginal(await self.original(sha256)) as original:
+            yield original
 
-    async def thumbnail(self, id_: ImageId) -> bytes:
-        return self._files(id_)[1]
+    async def thumbnail(self, sha256: str, side: int) -> bytes:
+        if side not in self.thumbnails.get(sha256, {}):
+            raise ImageNotFoundError([sha256])
+        return self.thumbnails[sha256][side]
 
-    async def delete(self, id_: ImageId) -> None:
-        await asyncio.sleep(0)
-        self.files.pop(id_, None)
-        self.journal.append(f"remove files {id_}")
+    async def delete(self, sha256: str) -> None:
+        await self.delete_thumbnails(sha256)
+        self.originals.pop(sha256, None)
+        self.written.pop(sha256, None)
+        self.journal.append(f"remove files {sha256}")
 
-    async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
-        original, _ = self._files(id_)
-        await self.put(id_, original=original, thumbnail=thumbnail)
+    async def delete_thumbnails(self, sha256: str) -> None:
+        self.thumbnails.pop(sha256, None)
 
-    async def ids(self) -> AsyncIterator[Sequence[ImageId]]:
-        yield list(self.files)
+    async def stored(self) -> AsyncIterator[Mapping[str, datetime]]:
+        yield dict(self.written)
 
-    async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
-        none = FileSizes(original=None, thumbnail=None)
-        lengths = {id_: tuple(map(len, files)) for id_, files in self.files.items()}
+    async def sizes(self, sha256s: Collection[str]) -> Mapping[str, FileSizes]:
         return {
-            id_: FileSizes(original=lengths[id_][0], thumbnail=lengths[id_][1]) if id_ in lengths else none
-            for id_ in ids
+            sha256: FileSizes(
+                original=len(self.originals[sha256]) if sha256 in self.originals else None,
+                thumbnails={side: len(each) for side, each in self.thumbnails.get(sha256, {}).items()},
+            )
+            for sha256 in sha256s
         }
 
-    @asynccontextmanager
-    async def changing(self, ids: Collection[ImageId]) -> AsyncIterator[None]:
-        raise_if_over()
-        self.noted_ids.extend(ids)
-        yield
-        for id_ in ids:
-            self.noted_ids.remove(id_)
+    async def mark(self, sha256: str) -> bool:
+        if sha256 in self.doomed:
+            return False
+        self.doomed[sha256] = self.now()
+        return True
 
-    @asynccontextmanager
-    async def paused(self) -> AsyncIterator[Sequence[ImageId]]:
-        yield [id_ for id_ in dict.fromkeys(self.noted_ids) if id_ not in self.young]
+    async def remark(self, sha256: str, marked_at: datetime) -> bool:
+        if self.doomed.get(sha256) != marked_at:
+            return False
+        self.doomed[sha256] = self.now()
+        return True
 
-    async def noted(self) -> Collection[ImageId]:
-        return set(self.noted_ids)
+    async def unmark(self, sha256: str) -> None:
+        self.doomed.pop(sha256, None)
 
-    async def forget_interrupted(self) -> None:
-        self.noted_ids = [id_ for id_ in self.noted_ids if id_ in self.young]
+    async def marked(self, sha256s: Collection[str]) -> Collection[str]:
+        return self.doomed.keys() & set(sha256s)
 
-    def _files(self, id_: ImageId) -> tuple[bytes, bytes]:
-        if id_ not in self.files:
-            raise ImageNotFoundError([id_])
-        return self.files[id_]
+    async def marks(self, *, older_than: timedelta) -> Mapping[str, datetime]:
+        return {sha256: at for sha256, at in self.doomed.items() if self.now() - at >= older_than}
 
 
 class JournalledRepository(InMemorySimilarityRepository):
@@ -283,9 +309,10 @@ class JournalledRepository(InMemorySimilarityRepository):
         await super().upsert(images)
         self.journal.extend(f"upsert {image.record.id}" for image in images)
 
-    async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
-        await super().set_metadata(id_, metadata)
-        self.journal.append(f"set metadata {id_}")
+    async def update(self, records: Sequence[ImageRecord]) -> Collection[ImageId]:
+        missing = await super().update(records)
+        self.journal.extend(f"update {record.id}" for record in records if record.id not in missing)
+        return missing
 
     async def delete(self, ids: Collection[ImageId]) -> None:
         await super().delete(ids)

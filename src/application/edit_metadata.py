@@ -83,11 +83,13 @@ class EditMetadata:
             changed: dict[ImageId, ImageRecord] = {}
             for id_, (name, patch) in zip(ids, patches, strict=True):
                 try:
-                    records[id_] = changed[id_] = self._patched(name, records.get(id_), patch)
+                    patched = self._patched(name, records.get(id_), patch)
                 except LookalikeError as error:
                     outcomes.append(EditOutcome(name, error=error))
-                else:
-                    outcomes.append(EditOutcome(name, image=records[id_]))
+                    continue
+                outcomes.append(EditOutcome(name, image=patched))
+                if patched != records[id_]:
+                    records[id_] = changed[id_] = patched
             failures = await self._store(list(changed.values()))
         failed = [failures.get(id_) for id_ in ids]
         return [
@@ -99,6 +101,8 @@ class EditMetadata:
         if record is None:
             raise ImageNotFoundError([name])
         metadata = merged(record.metadata, patch)
+        if metadata == record.metadata:
+            return record
         check_types({key: value for key, value in metadata.items() if value != record.metadata.get(key)}, self.types)
         return replace(record, metadata=metadata, updated_at=self.clock.now())
 

@@ -178,8 +178,8 @@ class IndexImages:
         for upload in uploads:
             arrived = await self._arrive(upload)
             if isinstance(arrived, _Arrived) and (key := upload.key) is not None:
-                if by_key.setdefault(key, arrived.sha256) != arrived.sha256:
-                    arrived = _failed(upload, KeyRepeatedError(key))
+                is_repeated = by_key.setdefault(key, arrived.sha256) != arrived.sha256
+                arrived = _failed(upload, KeyRepeatedError(key)) if is_repeated else arrived
             twin = isinstance(arrived, _Arrived) and not ids.isdisjoint(arrived.ids)
             if group and (twin or len(group) == GROUP_SIZE or held > GROUP_BYTES):
                 yield group
@@ -243,7 +243,10 @@ class IndexImages:
                     if if_exists is IfExists.FAIL:
                         raise ImageExistsError(record.key or record.id)
                     if if_exists is IfExists.KEEP or record.sha256 == item.sha256:
-                        return await self._already_there(item, record, if_exists)
+                        outcome = await self._already_there(item, record, if_exists)
+                        if item.upload.adopt and _is_adopted(record, known.get(item.content_id)):  # but for a crash
+                            await committed(self.repository.delete([item.content_id]))
+                        return outcome
                 elif item.upload.adopt:
                     record = known.get(item.content_id)
                 return await self._prepare(item, record, is_stored=item.sha256 in twins)
@@ -343,9 +346,7 @@ class IndexImages:
         """Files, then records; then what they replace goes. Without room nothing is left, and the error is returned."""
         try:
             await all_of(
-                self.originals.store.put(
-                    item.record.sha256, original=item.arrived.content, thumbnails=item.thumbnails
-                )
+                self.originals.store.put(item.record.sha256, original=item.arrived.content, thumbnails=item.thumbnails)
                 for item in prepared
             )
             await self.repository.upsert([item.image for item in prepared])
@@ -357,10 +358,13 @@ class IndexImages:
         written = {item.record.id for item in prepared}
         if adopted := {record.id for record in replaced} - written:
             await self.repository.delete(adopted)
-        await self.originals.purge(
-            {record.sha256 for record in replaced} - {item.record.sha256 for item in prepared}
-        )
+        await self.originals.purge({record.sha256 for record in replaced} - {item.record.sha256 for item in prepared})
         return None
+
+
+def _is_adopted(record: ImageRecord, unnamed: ImageRecord | None) -> bool:
+    """Whether `record` was made of an image that had no key, and is there still."""
+    return record.key is not None and unnamed is not None and unnamed.created_at == record.created_at
 
 
 def _annotated(record: ImageRecord, upload: Upload) -> ImageRecord:

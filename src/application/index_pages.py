@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from domain.filters import EVERYTHING, Filter
-from domain.images import ImagePage
+from domain.listing import ImagePage
 from domain.ports.similarity_repository import SimilarityRepository
 
 PAGE_SIZE = 500

@@ -1,9 +1,10 @@
 """Search with images that are already indexed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from application.search_result import SearchOptions, SearchResult, Target, cut_page
+from application.arrange_matches import ArrangeMatches
+from application.search_result import SearchOptions, SearchResult, Target
 from domain.embeddings import example_query
 from domain.errors import ImageNotFoundError, InvalidExamplesError
 from domain.names import ImageName, id_of
@@ -18,11 +19,13 @@ class SearchByExamples:
     """
 
     repository: SimilarityRepository
+    arrange: ArrangeMatches
 
     async def __call__(
         self, positive: Sequence[ImageName], negative: Sequence[ImageName] = (), *, options: SearchOptions
     ) -> SearchResult:
-        """By ids or keys. Raises ImageNotFoundError naming all unknown, InvalidExamplesError, UnavailableError."""
+        """By ids or keys. Raises ImageNotFoundError that names all unknown, Invalid{Examples,Grouping}Error."""
+        self.arrange.check(options)
         names = {id_of(name): name for name in [*positive, *negative]}
         likes, dislikes = ([*dict.fromkeys(map(id_of, given))] for given in (positive, negative))
         examples = list(names)
@@ -36,9 +39,8 @@ class SearchByExamples:
         if missing := [id_ for id_ in examples if id_ not in embeddings]:
             raise ImageNotFoundError([names[id_] for id_ in missing])
         query = example_query([embeddings[id_] for id_ in likes], [embeddings[id_] for id_ in dislikes])
-        matches, next_offset = await cut_page(
-            options,
-            lambda limit: self.repository.nearest(replace(options, limit=limit).nearest_to(query, leave_out=examples)),
+        matches, next_offset = await self.arrange(
+            options, lambda part: self.repository.nearest(part.nearest_to(query, leave_out=examples))
         )
         if examples[0] not in records:  # deleted in between
             raise ImageNotFoundError([names[examples[0]]])

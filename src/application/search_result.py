@@ -3,13 +3,15 @@
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from domain.embeddings import Embedding
-from domain.filters import EVERYTHING, Filter
+from domain.filters import EVERYTHING, Field, Filter
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, Match
 from domain.search import NearestQuery
+
+T = TypeVar("T")
 
 MAX_LIMIT = 500
 MAX_OFFSET = 10_000
@@ -26,13 +28,19 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """Which part of the ranking to answer. `score_threshold` is a cosine similarity in [-1, 1]."""
+    """Which part of the ranking to answer, and how it is arranged. `score_threshold` is a cosine in [-1, 1]."""
 
     limit: int = 10
     offset: int = 0
     score_threshold: float | None = None
     where: Filter = EVERYTHING
     exact: bool = False
+    group_by: Field | None = None
+    """Show one match for each value of this field; limit and offset count groups then."""
+    group_size: int | None = None
+    """Most matches to name of a group; None for 1."""
+    diversity: float = 0.0
+    """How much likeness to better matches counts against a match, in [0, 1]."""
 
     def nearest_to(self, vector: Embedding, *, leave_out: Collection[ImageId] = ()) -> NearestQuery:
         """The same part of the ranking by similarity to `vector`."""
@@ -49,7 +57,7 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """Matches, best first, and the offset of the next page (None at the end).
+    """Matches in the order shown, and the offset of the next page (None at the end).
 
     `width`, `height` and `regions` describe the query picture in its upright pixels; `objects` is what the detector
     sees in it, where objects were searched and there is a detector.
@@ -65,13 +73,13 @@ class SearchResult:
     next_offset: int | None
 
 
-FindNearest = Callable[[int], Coroutine[Any, Any, Sequence[Match]]]
+Find = Callable[[int], Coroutine[Any, Any, Sequence[T]]]
 
 
-async def cut_page(options: SearchOptions, find: FindNearest) -> tuple[tuple[Match, ...], int | None]:
-    """The matches of one page and the next page's offset; `find` fetches up to so many matches after the offset.
+async def cut_page(options: SearchOptions, find: Find[T]) -> tuple[tuple[T, ...], int | None]:
+    """The matches, or groups, of one page and the next page's offset; `find` fetches up to so many after the offset.
 
-    One match more than asked for tells whether there is a next page.
+    One more than asked for tells whether there is a next page.
     """
     next_offset = options.offset + options.limit
     if next_offset > MAX_OFFSET:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from application.arrange_matches import ArrangeMatches
 from application.begun_work import all_of
 from application.rank_by_regions import rank_by_regions
-from application.search_result import SearchOptions, SearchResult, Target, cut_page
+from application.search_result import SearchOptions, SearchResult, Target
 from domain.embeddings import Embedding, Embeddings
 from domain.errors import InvalidRegionError
 from domain.geometry import BoundingBox
@@ -41,19 +42,21 @@ class SearchSimilar:
     encoder: ImageEncoder
     detector: ObjectDetector
     repository: SimilarityRepository
+    arrange: ArrangeMatches
 
     async def __call__(
         self, picture: bytes, *, regions: Sequence[BoundingBox] = (), target: Target, options: SearchOptions
     ) -> SearchResult:
         """Nothing is stored. Several regions (up to 8) go with target objects.
 
-        Raises ImageError, InvalidRegionError, UnavailableError, EmbeddingSpaceError.
+        Raises ImageError, InvalidRegionError, InvalidGroupingError, UnavailableError, EmbeddingSpaceError.
         """
+        self.arrange.check(options)
         if len(regions) > MAX_REGIONS or (len(regions) > 1 and target is not Target.OBJECTS):
             raise InvalidRegionError(f"Give at most one region, or up to {MAX_REGIONS} with target=objects.")
         encoded = await self._encode_query(picture, regions, target)
-        matches, next_offset = await cut_page(
-            options, lambda limit: self._find(encoded.queries, encoded.regions, target, replace(options, limit=limit))
+        matches, next_offset = await self.arrange(
+            options, lambda part: self._find(encoded.queries, encoded.regions, target, part)
         )
         return SearchResult(
             width=encoded.width,

@@ -6,6 +6,7 @@
     - InvalidFilterError
     - InvalidMetadataError
     - InvalidExamplesError
+    - InvalidGroupingError
     - InvalidCursorError
     - InvalidOrderError
     - InvalidKeyError
@@ -18,6 +19,8 @@
   + ImageNotFoundError
   + ImageExistsError: another picture has this name
   + KeyRepeatedError: a batch has other bytes under this key already
+  + LinkExpiredError: a signed link is no longer valid, or never was
+  + FieldNotPublicError: a field that the caller may not see
   + EmbeddingSpaceError: the index holds embeddings of another space
   + UnavailableError: try again later
     - RepositoryUnavailableError
@@ -28,6 +31,7 @@
   + StorageFullError: no room left to store
   + InternalError: an unexpected failure of one item in a batch
   + ConfigurationError: the deployment must be changed before it can start
+    - IndexMissingError: there is no index yet
     - IndexInUseError: the embedded index is open in another process
     - IndexDamagedError: what is stored cannot be opened
     - ModelError: weights that are missing, altered or of the wrong shape; an absent device
@@ -98,6 +102,12 @@ class InvalidExamplesError(InvalidInputError):
     """Examples that give no direction to search in."""
 
     code = "invalid_examples"
+
+
+class InvalidGroupingError(InvalidInputError):
+    """A grouping by what has no groups, or the size of groups where there are none."""
+
+    code = "invalid_grouping"
 
 
 class InvalidCursorError(InvalidInputError):
@@ -183,6 +193,23 @@ class KeyRepeatedError(LookalikeError):
         super().__init__(f"The key {key} comes twice in this batch, with different pictures. The first one counts.")
 
 
+class LinkExpiredError(LookalikeError):
+    """A signed link is no longer valid, or never was: of a stranger's link nothing more is told."""
+
+    code = "link_expired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The link has expired, or its picture was replaced. Ask for the image again: it has a new one."
+        )
+
+
+class FieldNotPublicError(LookalikeError):
+    """A field that the caller may not see, and so may not name in a filter either."""
+
+    code = "field_not_public"
+
+
 class EmbeddingSpaceError(LookalikeError):
     """The index was built in another embedding space than the encoder's."""
 
@@ -257,6 +284,12 @@ class ConfigurationError(LookalikeError):
     """The deployment must be changed before it can start."""
 
     code = "configuration_error"
+
+
+class IndexMissingError(ConfigurationError):
+    """There is no index yet."""
+
+    code = "index_missing"
 
 
 class IndexInUseError(ConfigurationError):

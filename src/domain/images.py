@@ -103,11 +103,13 @@ class Match:
     """A search hit: cosine similarity in [-1, 1].
 
     `region` is the stored object that matched, where objects were searched; `regions` pairs each region of a query
-    of several.
+    of several. `order_score` is what the order was made by, where that is not `score`.
     """
 
     score: float
     image: ImageRecord
+    order_score: float | None = None
+    group: "MatchGroup | None" = None
     region: DetectedObject | None = None
     regions: tuple[RegionMatch, ...] | None = None
 
@@ -115,6 +117,18 @@ class Match:
     def place(self) -> tuple[float, ImageId]:
         """What a ranking is sorted by: the best first, equal scores in the order of ids."""
         return -self.score, self.image.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchGroup:
+    """The group for which a match stands, its best: `images` have the value, of which `more` are the next best.
+
+    An image without a value is a group of its own, whose value is None.
+    """
+
+    value: str | int | None
+    images: int
+    more: tuple[Match, ...] = ()
 
 
 class Clock:

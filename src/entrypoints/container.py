@@ -25,6 +25,7 @@ from adapters.telemetry.measured_ports import (
 from adapters.telemetry.metrics import Metrics
 from adapters.telemetry.stages import Stages
 from adapters.telemetry.tracing import Tracing
+from application.arrange_matches import ArrangeMatches
 from application.back_up import BackUp, Restore
 from application.browse_images import BrowseImages
 from application.check_integrity import CheckIntegrity
@@ -37,12 +38,14 @@ from application.index_images import IndexImages
 from application.keyed_locks import KeyedLocks
 from application.reindex_embeddings import ReindexEmbeddings
 from application.reindex_objects import ReindexObjects
+from application.rename_images import RenameImages
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
+from application.shared_originals import SharedOriginals
 from application.stored_originals import StoredOriginals
 from domain.errors import ConfigurationError, ModelError
-from domain.images import CreationClock
+from domain.images import Clock
 from domain.objects import ObjectPolicy
 from domain.ports.backup_archive import BackupArchive
 from domain.ports.image_decoder import ImageDecoder
@@ -335,11 +338,11 @@ def directory_backup_archive(directory: Path) -> BackupArchive:
     return DirectoryBackupArchive(directory)
 
 
-def in_memory_repository() -> SimilarityRepository:
+def in_memory_repository(settings: Settings) -> SimilarityRepository:
     """Exact and gone with the process: for tests."""
     from adapters.repositories.in_memory import InMemorySimilarityRepository
 
-    return InMemorySimilarityRepository()
+    return InMemorySimilarityRepository(settings.repository.indexed_metadata)
 
 
 def runnable_models(directory: Path) -> "Sequence[RunnableModel]":
@@ -394,7 +397,7 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
 
     types = settings.provided.repository.indexed_metadata
-    clock = providers.Singleton(CreationClock)
+    clock = providers.Singleton(Clock)
     locks = providers.Singleton(KeyedLocks)
     metrics = providers.Singleton(service_metrics, settings)
     tracing = providers.Singleton(chosen_tracing, settings)
@@ -416,7 +419,7 @@ class Container(containers.DeclarativeContainer):
         settings.provided.repository.backend,
         edge=providers.Singleton(edge_repository, settings),
         qdrant=providers.Singleton(qdrant_repository, settings),
-        memory=providers.Singleton(in_memory_repository),
+        memory=providers.Singleton(in_memory_repository, settings),
     )
     # Use cases get every port measured.
     decoder = providers.Singleton(MeasuredImageDecoder, providers.Singleton(pillow_decoder, settings, metrics), stages)
@@ -430,7 +433,8 @@ class Container(containers.DeclarativeContainer):
 
     policy = providers.Singleton(object_policy, settings)
     describe = providers.Factory(DescribePictures, detector=detector, encoder=encoder, policy=policy)
-    originals = providers.Factory(
+    originals = providers.Factory(SharedOriginals, store=store, repository=repository)
+    stored_originals = providers.Factory(
         StoredOriginals, store=store, decoder=decoder, describe=describe, repository=repository
     )
 
@@ -442,21 +446,25 @@ class Container(containers.DeclarativeContainer):
         decoder=decoder,
         describe=describe,
         thumbnails=thumbnails,
-        store=store,
+        originals=originals,
         repository=repository,
         clock=clock,
         locks=locks,
         types=types,
     )
+    arrange = providers.Factory(ArrangeMatches, repository=repository, types=types)
     search_similar = providers.Factory(
-        SearchSimilar, decoder=decoder, encoder=encoder, detector=detector, repository=repository
+        SearchSimilar, decoder=decoder, encoder=encoder, detector=detector, repository=repository, arrange=arrange
     )
     detect_objects = providers.Factory(DetectObjects, decoder=decoder, detector=detector)
-    search_by_examples = providers.Factory(SearchByExamples, repository=repository)
+    search_by_examples = providers.Factory(SearchByExamples, repository=repository, arrange=arrange)
     extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
     browse_images = providers.Factory(BrowseImages, repository=repository, store=store, types=types)
-    edit_metadata = providers.Factory(EditMetadata, repository=repository, locks=locks, types=types)
-    delete_images = providers.Factory(DeleteImages, repository=repository, store=store, locks=locks)
+    edit_metadata = providers.Factory(EditMetadata, repository=repository, clock=clock, locks=locks, types=types)
+    delete_images = providers.Factory(DeleteImages, repository=repository, originals=originals, locks=locks)
+    rename_images = providers.Factory(
+        RenameImages, repository=repository, originals=originals, clock=clock, locks=locks
+    )
     backup_archive = providers.Factory(directory_backup_archive)
     back_up = providers.Factory(BackUp, repository=repository, store=store)
     restore = providers.Factory(Restore, repository=repository, store=store)
@@ -464,8 +472,8 @@ class Container(containers.DeclarativeContainer):
         CheckIntegrity, repository=repository, store=store, decoder=decoder, thumbnails=thumbnails
     )
     reindex_embeddings = providers.Factory(
-        ReindexEmbeddings, originals=originals, describe=describe, repository=repository
+        ReindexEmbeddings, originals=stored_originals, describe=describe, repository=repository
     )
     reindex_objects = providers.Factory(
-        ReindexObjects, originals=originals, describe=describe, repository=repository, locks=locks
+        ReindexObjects, originals=stored_originals, describe=describe, repository=repository, locks=locks
     )

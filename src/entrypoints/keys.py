@@ -25,6 +25,7 @@ _HEX_DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 class Role(StrEnum):
     """What a key allows; each role includes the one before it."""
 
+    SEARCH = "search"
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from unicodedata import normalize
 
 from dotenv import dotenv_values
 from limits import parse_many
@@ -30,6 +31,9 @@ from entrypoints.keys import ApiKey, parse_keys
 PREFIX = "LOOKALIKE_"
 MEBIBYTE = 1024 * 1024
 
+LEAST_SECRET_LENGTH = 32
+"""Characters of a secret that signs: guesses can be tried out on one link, without asking the service."""
+
 OWN_SEGMENTS = frozenset(
     {"v1", "health", "metrics", "docs", "redoc", "openapi.json", "static-offline-docs", "session", "assets"}
 )
@@ -43,6 +47,15 @@ def _refuse_empty(value: object) -> object:
         raise ValueError("it is empty: give it a value, or leave it out altogether")
     return value
 
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(normalize("NFC", part.strip()) for part in value.split(",") if part.strip())
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Texts with a comma between them, in Unicode's normal form C, as keys of metadata are."""
 
 NotEmpty = BeforeValidator(_refuse_empty)
 """For settings that mean something else when empty than when not set: `${VARIABLE:-}` in a compose file is empty."""
@@ -73,11 +86,11 @@ class HttpSettings(Section):
     root_path: str = ""
     shutdown_seconds: Annotated[int, Field(ge=1)] = 20
     shutdown_notice_seconds: Annotated[float, Field(ge=0)] = 0.0
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    trusted_proxies: CommaSeparated = ("127.0.0.1", "::1")
     tls_certificate: NamedPath | None = None
     tls_key: NamedPath | None = None
     hsts_seconds: Annotated[int, Field(ge=0)] = 0
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: CommaSeparated = ()
 
     @field_validator("root_path")
     @classmethod
@@ -86,11 +99,6 @@ class HttpSettings(Section):
         if (first := path.partition("/")[0]) in OWN_SEGMENTS:
             raise ValueError(f"/{first} is a path of the service itself: serve it under another, such as /lookalike")
         return f"/{path}" if path else ""
-
-    @field_validator("trusted_proxies", "cors_origins", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -291,6 +299,10 @@ class AuthSettings(Section):
 
     keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(default=(), repr=False)
     keys_file: NamedPath | None = None
+    public_metadata: CommaSeparated = ()
+    signed_thumbnail_seconds: Annotated[int, Field(ge=0)] = 2 * 24 * 3600
+    thumbnail_secret: SecretStr | None = None
+    former_thumbnail_secret: SecretStr | None = None
     open_docs: bool = True
     open_metrics: bool = True
 
@@ -298,6 +310,15 @@ class AuthSettings(Section):
     @classmethod
     def _parse_keys(cls, value: object) -> object:
         return parse_keys(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("thumbnail_secret", "former_thumbnail_secret")
+    @classmethod
+    def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < LEAST_SECRET_LENGTH:
+            raise ValueError(
+                f"write {LEAST_SECRET_LENGTH} or more random characters, such as `openssl rand -hex 32` prints"
+            )
+        return value
 
     @property
     def has_keys(self) -> bool:

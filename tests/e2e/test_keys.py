@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import httpx
 import pytest
@@ -12,17 +15,39 @@ from tests.e2e.watching import Watch
 from tests.pictures import a_photo
 from tests.serving import Service, running
 
-READ, WRITE = "read-key-1", "write-key-2"
+SEARCH, READ, WRITE = "search-key-0", "read-key-1", "write-key-2"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    settings = {"REPOSITORY__BACKEND": "memory", "AUTH__KEYS": f"read:{READ},write:{WRITE}"}
+    settings = {"REPOSITORY__BACKEND": "memory", "AUTH__KEYS": f"search:{SEARCH},read:{READ},write:{WRITE}"}
     with running(tmp_path_factory.mktemp("service"), settings) as service:
         with service.client(headers={"authorization": f"Bearer {WRITE}"}) as client:
             for name in ("hat-01.jpg", "hat-02.jpg"):
                 assert client.post("/v1/images", files={"file": (name, a_photo(name))}).status_code == 201
         yield service
+
+
+@contextmanager
+def another_site(page: str) -> Iterator[str]:
+    """The address of a page that another server serves: to browsers `localhost` and 127.0.0.1 are two sites."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode() if self.path == "/" else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://localhost:{server.server_port}/"
+        finally:
+            server.shutdown()
 
 
 def sign_in(page: Page, service: Service, key: str) -> None:
@@ -61,6 +86,32 @@ def test_signing_out_forgets(page: Page, service: Service, watch: Watch) -> None
     sign_in(page, service, WRITE)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("textbox", name="Key")).to_be_visible()
+
+
+def test_a_key_that_only_searches_is_none_for_the_page(page: Page, service: Service, watch: Watch) -> None:
+    watch.expect("401")
+    watch.expect("403")
+    page.goto(service.url)
+    page.get_by_role("textbox", name="Key").fill(SEARCH)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("This needs a key with the role read; yours has the role search.")).to_be_visible()
+    page.get_by_role("textbox", name="Key").fill(READ)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(TILE)).to_have_count(2)
+
+
+def test_a_page_of_another_site_shows_thumbnails_by_their_links(page: Page, service: Service, watch: Watch) -> None:
+    files = {"file": a_photo("hat-01.jpg")}
+    with service.client(headers={"authorization": f"Bearer {SEARCH}"}) as client:
+        links = client.post("/v1/search", files=files).json()["matches"][0]["image"]["links"]
+    pictures = "".join(f'<img src="{service.url}{links[name]}" alt="{name}">' for name in ("thumbnail", "content"))
+    watch.expect("asked elsewhere")
+    watch.expect("ERR_BLOCKED_BY_RESPONSE.NotSameOrigin")  # the original
+    with another_site(pictures) as address:
+        page.goto(address)
+        expect(page.get_by_alt_text("thumbnail")).not_to_have_js_property("naturalWidth", 0)
+        expect(page.get_by_alt_text("content")).to_have_js_property("complete", True)
+        expect(page.get_by_alt_text("content")).to_have_js_property("naturalWidth", 0)
 
 
 def test_a_reader_is_offered_no_changes(page: Page, service: Service) -> None:

@@ -35,12 +35,15 @@ from lookalike_client.models import (
     Image,
     ImagePage,
     Match,
+    MatchGroup,
     Models,
     Problem,
     Query,
     RegionMatch,
+    Renamed,
     SearchResult,
 )
+from lookalike_client.names import Key
 from lookalike_client.outcomes import Outcome
 from lookalike_client.pictures import NewPicture, Picture
 from lookalike_client.synchronous import Lookalike
@@ -57,9 +60,11 @@ __all__ = [
     "Image",
     "ImagePage",
     "InvalidRequestError",
+    "Key",
     "Lookalike",
     "LookalikeError",
     "Match",
+    "MatchGroup",
     "Models",
     "NewPicture",
     "NoServiceError",
@@ -72,6 +77,7 @@ __all__ = [
     "Problem",
     "Query",
     "RegionMatch",
+    "Renamed",
     "SearchResult",
     "ServiceError",
     "StorageFullError",

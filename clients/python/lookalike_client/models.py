@@ -46,16 +46,22 @@ class Links(Answer):
 
 
 class Image(Answer):
-    """An indexed picture. `width` and `height` are pixels of it upright."""
+    """An indexed picture. `width` and `height` are pixels of it upright; without a key it is known by its bytes.
+
+    `filename` is None for a key of the role `search`.
+    """
 
     id: UUID
-    filename: str
+    key: str | None
+    source: str | None
+    filename: str | None
     media_type: str
     width: int
     height: int
     size_bytes: int
     sha256: str
     created_at: datetime
+    updated_at: datetime
     metadata: Mapping[str, MetadataValue]
     objects: list[DetectedObject]
     links: Links
@@ -88,17 +94,30 @@ class RegionMatch(Answer):
 
 
 class Match(Answer):
-    """A similar image. `score` is the cosine similarity in [-1, 1], `region` the stored object that matched."""
+    """A similar image. `score` is the cosine similarity in [-1, 1], `region` the stored object that matched.
+
+    `order_score` is what the order was made by, None where that is `score`. `group`: where the search grouped.
+    """
 
     rank: int
     score: float
+    order_score: float | None = None
+    group: "MatchGroup | None" = None
     image: Image
     region: DetectedObject | None
     regions: list[RegionMatch] | None
 
 
+class MatchGroup(Answer):
+    """The group that a match stands for: how many images have the value and pass the filter, and the next best."""
+
+    value: str | int | None
+    images: int
+    more: list[Match]
+
+
 class SearchResult(Answer):
-    """Matches, best first; `next_offset` leads on, None at the end."""
+    """Matches in the order shown; `next_offset` leads on, None at the end."""
 
     query: Query
     matches: list[Match]
@@ -182,6 +201,7 @@ class Edited(Answer):
     """What became of one image whose metadata was to be changed."""
 
     id: UUID
+    key: str | None
     status: Literal["updated", "failed"]
     problem: "Problem | None" = None
 
@@ -192,6 +212,37 @@ class EditedMany(Answer):
     results: list[Edited]
     updated: int
     failed: int
+
+
+class Renamed(Answer):
+    """What became of one image that was to have another key."""
+
+    from_: str = Field(alias="from")
+    to: str
+    status: Literal["renamed", "failed"]
+    problem: "Problem | None" = None
+
+
+class RenamedMany(Answer):
+    """What became of each image, in the order sent."""
+
+    results: list[Renamed]
+    renamed: int
+    failed: int
+
+
+class Missing(Answer):
+    """Names under which no image is stored."""
+
+    ids: list[UUID]
+    keys: list[str]
+
+
+class Lookup(Answer):
+    """Images that are there, each once, and the names of those that are not."""
+
+    items: list[Image]
+    missing: Missing
 
 
 class Deleted(Answer):

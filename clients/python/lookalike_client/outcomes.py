@@ -7,7 +7,7 @@ from lookalike_client.errors import LookalikeError, error_of
 from lookalike_client.models import Answer, Image, Problem
 from lookalike_client.pictures import Picture
 
-Status = Literal["created", "exists", "failed"]
+Status = Literal["created", "exists", "replaced", "failed"]
 
 
 class BatchItem(Answer):

@@ -1,14 +1,19 @@
 """Pictures on their way out: named, read, and put together in batches."""
 
+import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import EINVAL
 from io import BytesIO, FileIO
-from typing import IO, Any, Protocol, runtime_checkable
+from itertools import islice
+from typing import IO, Any, Protocol, TypeVar, runtime_checkable
 
 from lookalike_client.errors import PictureFileError
+from lookalike_client.models import Image, MetadataValue
+
+T = TypeVar("T")
 
 MAX_PICTURE_BYTES = 128 * 1024 * 1024
 """A larger file is not read, unless the client is told to: services take 25 MB unless they are configured otherwise."""
@@ -44,10 +49,19 @@ Picture = str | os.PathLike[str] | bytes | IO[bytes] | PilImage
 
 @dataclass(frozen=True, slots=True)
 class NewPicture:
-    """A picture to index under a name of its own; without one, it has that of its file."""
+    """A picture to index, and what is to be stored with it. Without a filename, it has that of its file."""
 
     picture: Picture
     filename: str | None = None
+    key: str | None = None
+    source: str | None = None
+    metadata: Mapping[str, MetadataValue] | None = None
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What comes with the picture."""
+        given = {"key": self.key, "source": self.source, "metadata": self.metadata}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,7 @@ class SentFile:
 
     filename: str
     content: bytes
+    new: NewPicture
 
 
 def read_picture(new: NewPicture, max_bytes: int = MAX_PICTURE_BYTES) -> SentFile:
@@ -63,15 +78,16 @@ def read_picture(new: NewPicture, max_bytes: int = MAX_PICTURE_BYTES) -> SentFil
     picture = new.picture
     try:
         if isinstance(picture, bytes):
-            return SentFile(new.filename or "unnamed", picture)
+            return SentFile(new.filename or "unnamed", picture, new)
         if isinstance(picture, str | os.PathLike):
-            return SentFile(new.filename or _name_of(picture), _read_file(picture, max_bytes))
+            return SentFile(new.filename or _name_of(picture), _read_file(picture, max_bytes), new)
         if isinstance(picture, PilImage):
             png, exif = BytesIO(), picture.getexif()
             (picture if picture.mode in PNG_MODES else picture.convert("RGB")).save(png, "PNG", exif=exif)
-            return SentFile(new.filename or "unnamed.png", png.getvalue())
+            return SentFile(new.filename or "unnamed.png", png.getvalue(), new)
         name = getattr(picture, "name", None)  # of a file that has no path, a descriptor's number
-        return SentFile(new.filename or (_name_of(name) if isinstance(name, str) else "unnamed"), picture.read())
+        filename = _name_of(name) if isinstance(name, str) else "unnamed"
+        return SentFile(new.filename or filename, picture.read(), new)
     except (OSError, ValueError) as error:  # ValueError: a closed file, a path with a NUL
         reason = getattr(error, "strerror", None) or error
         raise PictureFileError(f"The file cannot be read: {reason}.") from error
@@ -86,6 +102,26 @@ def read_all(pictures: Iterable[NewPicture], max_bytes: int) -> list[SentFile | 
         except PictureFileError as error:
             read.append(error)
     return read
+
+
+def is_stored(new: NewPicture, image: Image, max_bytes: int) -> bool:
+    """Whether `image` is what storing the picture would make; what cannot be read is not."""
+    if new.metadata not in (None, image.metadata) or new.source not in (None, image.source):
+        return False
+    if isinstance(new.picture, str | os.PathLike) and _size(new.picture) != image.size_bytes:
+        return False
+    try:
+        content = read_picture(new, max_bytes).content
+    except PictureFileError:
+        return False
+    return hashlib.sha256(content).hexdigest() == image.sha256
+
+
+def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """At most `size` together, taken as they are needed."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def batches(pictures: Iterable[Picture | NewPicture]) -> Iterator[list[NewPicture]]:

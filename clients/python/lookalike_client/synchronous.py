@@ -5,10 +5,11 @@ import os
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import islice
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import httpx
@@ -28,23 +29,38 @@ from lookalike_client.models import (
     Facets,
     Image,
     ImagePage,
+    Lookup,
     MetadataValue,
     Models,
     Problem,
+    Renamed,
+    RenamedMany,
     SearchResult,
     Target,
     Updated,
 )
+from lookalike_client.names import Key, Name, as_json, id_of
 from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
-from lookalike_client.pictures import MAX_PICTURE_BYTES, NewPicture, Picture, SentFile, batches, read_all, read_picture
+from lookalike_client.pictures import (
+    MAX_PICTURE_BYTES,
+    NewPicture,
+    Picture,
+    SentFile,
+    batches,
+    chunks,
+    is_stored,
+    read_all,
+    read_picture,
+)
 from lookalike_client.retries import LONGEST_PAUSE, TRY_AGAIN, asked_pause, pauses
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
 Filter = Mapping[str, Any]
+IfExists = Literal["replace", "keep", "fail"]
 Region = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright picture."""
 
-EDITS_AT_ONCE = 1000
+NAMES_AT_ONCE = 1000
 """As many as the service takes in one request."""
 
 
@@ -119,29 +135,54 @@ class Lookalike:
             raise NoServiceError(f"What answers at {self.url} is no Lookalike service ({response.status_code}).")
 
     def index(
-        self, picture: Picture, *, filename: str | None = None, metadata: Mapping[str, MetadataValue] | None = None
+        self,
+        picture: Picture,
+        *,
+        filename: str | None = None,
+        key: str | None = None,
+        source: str | None = None,
+        metadata: Mapping[str, MetadataValue] | None = None,
+        if_exists: IfExists = "replace",
+        adopt: bool = False,
     ) -> Outcome:
-        """Index a picture; metadata replaces that of a picture that is there.
+        """Index a picture.
+
+        Args:
+            picture: What to index.
+            filename: Without one, that of the file.
+            key: Your own name for it. Other bytes that are there under it are replaced. Without a key, a picture is
+                known by its bytes.
+            source: Where it came from: a path or an URL, kept as text.
+            metadata: Replaces that of a picture that is there.
+            if_exists: What to do with a picture that is there: `replace`, `keep` or `fail` (ConflictError).
+            adopt: Give the key to a picture of the same bytes that is stored without one.
 
         Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
         """
-        new = NewPicture(picture, filename)
-        file = runtime.in_thread(read_picture, new, self._max_picture_bytes)
-        response = self._answered(
-            "POST", "/v1/images", form=Form.of({"metadata": _json(metadata)}, "file", [file])
-        )
-        created = response.status_code == HTTPStatus.CREATED
-        return Outcome(picture=picture, status="created" if created else "exists", image=self._parsed(response, Image))
+        file = runtime.in_thread(read_picture, NewPicture(picture, filename), self._max_picture_bytes)
+        fields: dict[str, Field | None] = {
+            "key": key,
+            "source": source,
+            "metadata": _json(metadata),
+            "if_exists": if_exists,
+            "adopt": adopt,
+        }
+        response = self._answered("POST", "/v1/images", form=Form.of(fields, "file", [file]))
+        status: Any = response.headers.get("X-Outcome")
+        return Outcome(picture=picture, status=status, image=self._parsed(response, Image))
 
     def index_many(
         self,
         pictures: Iterable[Picture | NewPicture],
         *,
         metadata: Mapping[str, MetadataValue] | None = None,
+        if_exists: IfExists = "replace",
+        adopt: bool = False,
         concurrency: int = 3,
     ) -> Generator[Outcome]:
         """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
 
+        `metadata` is that of pictures which bring none of their own; `if_exists` and `adopt` are as in `index`.
         `pictures` is read as it is needed. One that cannot be used or stored fails alone, also where those after it
         would fail as well: with UnavailableError, as StorageFullError. Raises what concerns the service as a whole:
         NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError. Sending all again is safe.
@@ -149,13 +190,28 @@ class Lookalike:
         if concurrency < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
 
+        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt}
+
         def index_batch(batch: list[NewPicture]) -> list[Outcome]:
-            return self._index_batch(batch, _json(metadata))
+            return self._index_batch(batch, metadata, fields)
 
         with closing(runtime.in_order(index_batch, batches(pictures), concurrency)) as answered:
             for outcomes in answered:
                 for outcome in outcomes:
                     yield outcome
+
+    def find_stored(self, pictures: Iterable[NewPicture]) -> Generator[tuple[NewPicture, Image | None]]:
+        """Each picture, in order, with the image that is stored under its key as it would be; else None.
+
+        So what has not changed need not be sent. Without metadata or a source, those that are stored do.
+        """
+        for some in chunks(pictures, NAMES_AT_ONCE):
+            keys = [Key(new.key) for new in some if new.key is not None]
+            images = dict(zip(keys, self.lookup(keys), strict=True))
+            for new in some:
+                image = None if new.key is None else images[Key(new.key)]
+                same = image is not None and runtime.in_thread(is_stored, new, image, self._max_picture_bytes)
+                yield new, image if same else None
 
     def list_images(
         self,
@@ -177,21 +233,45 @@ class Lookalike:
                 return
             page = self.list_images(limit=200, cursor=page.next_cursor, filter=filter)
 
-    def get(self, id: UUID | str) -> Image:  # noqa: A002
-        """What is known of an image. Raises NotFoundError."""
-        return self._get(f"{_path(id)}", Image)
+    def get(self, id: Name) -> Image:  # noqa: A002
+        """What is known of an image, by its id or `Key`. Raises NotFoundError."""
+        return self._parsed(self._answered("GET", **_called(id)), Image)
 
-    def edit(self, id: UUID | str, metadata: Mapping[str, MetadataValue | None]) -> Image:  # noqa: A002
+    def lookup(self, names: Iterable[Name]) -> list[Image | None]:
+        """What is known of images, by their ids or `Key`s, in the order given; None for one that is not there."""
+        asked = list(names)
+        found: dict[UUID, Image] = {}
+        for some in chunks(asked, NAMES_AT_ONCE):
+            body = {
+                "ids": [str(name) for name in some if not isinstance(name, Key)],
+                "keys": [name for name in some if isinstance(name, Key)],
+            }
+            response = self._answered("POST", "/v1/images/lookup", json=body)
+            found |= {image.id: image for image in self._parsed(response, Lookup).items}
+        return [found.get(id_of(name)) for name in asked]
+
+    def rename(self, keys: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[Renamed]:
+        """Give images other keys, from each to its other; what became of each, in order. Nothing is encoded again."""
+        pairs = keys.items() if isinstance(keys, Mapping) else keys
+        items = [{"from": before, "to": after} for before, after in pairs]
+        renamed: list[Renamed] = []
+        for some in chunks(items, NAMES_AT_ONCE):
+            body = {"items": some}
+            response = self._answered("POST", "/v1/images/rename", json=body, repeatable=False)
+            renamed += self._parsed(response, RenamedMany).results
+        return renamed
+
+    def edit(self, id: Name, metadata: Mapping[str, MetadataValue | None]) -> Image:  # noqa: A002
         """Change metadata: keys given are set, those given as None removed, others stay. Raises NotFoundError."""
-        response = self._answered("PATCH", f"{_path(id)}", json={"metadata": metadata})
+        response = self._answered("PATCH", **_called(id), json={"metadata": metadata})
         return self._parsed(response, Image)
 
-    def edit_many(self, patches: Iterable[tuple[UUID | str, Mapping[str, MetadataValue | None]]]) -> list[Edited]:
+    def edit_many(self, patches: Iterable[tuple[Name, Mapping[str, MetadataValue | None]]]) -> list[Edited]:
         """Change the metadata of many images, each by a patch as in `edit`; what became of each, in order."""
-        items = [{"id": str(id_), "metadata": patch} for id_, patch in patches]
+        items = [{"key" if isinstance(name, Key) else "id": str(name), "metadata": patch} for name, patch in patches]
         edited: list[Edited] = []
-        for first in range(0, len(items), EDITS_AT_ONCE):
-            body = {"items": items[first : first + EDITS_AT_ONCE]}
+        for some in chunks(items, NAMES_AT_ONCE):
+            body = {"items": some}
             response = self._answered("POST", "/v1/images/metadata", json=body)
             edited += self._parsed(response, EditedMany).results
         return edited
@@ -202,20 +282,20 @@ class Lookalike:
         response = self._answered("POST", "/v1/images/metadata", json=body, repeatable=False)
         return self._parsed(response, Updated).updated
 
-    def delete(self, id: UUID | str) -> None:  # noqa: A002
-        """Remove an image, its objects and its files. Raises NotFoundError."""
-        self._answered("DELETE", f"{_path(id)}")
+    def delete(self, id: Name) -> None:  # noqa: A002
+        """Remove an image, its objects, and its files where no other image has the same. Raises NotFoundError."""
+        self._answered("DELETE", **_called(id))
 
     def delete_matching(self, filter: Filter) -> int:  # noqa: A002
         """Remove all images that match; how many. A filter that names nothing is refused."""
         response = self._answered("POST", "/v1/images/delete", json={"filter": filter}, repeatable=False)
         return self._parsed(response, Deleted).deleted
 
-    def content(self, id: UUID | str) -> bytes:  # noqa: A002
+    def content(self, id: Name) -> bytes:  # noqa: A002
         """The original, byte for byte. Raises NotFoundError."""
         return (self._answered("GET", f"{_path(id)}/content")).content
 
-    def thumbnail(self, id: UUID | str) -> bytes:  # noqa: A002
+    def thumbnail(self, id: Name) -> bytes:  # noqa: A002
         """A small upright JPEG. Raises NotFoundError."""
         return (self._answered("GET", f"{_path(id)}/thumbnail")).content
 
@@ -241,6 +321,9 @@ class Lookalike:
         offset: int = 0,
         score_threshold: float | None = None,
         filter: Filter | None = None,  # noqa: A002
+        group_by: str | None = None,
+        group_size: int | None = None,
+        diversity: float = 0.0,
         regions: Sequence[Region] = (),
         target: Target = "images",
         exact: bool = False,
@@ -249,10 +332,14 @@ class Lookalike:
 
         Args:
             picture: It is not stored.
-            limit: Matches at most, 1 to 500.
+            limit: Matches, or groups, at most, 1 to 500.
             offset: How many of the best to leave out, 0 to 10,000.
             score_threshold: Least cosine similarity in [-1, 1].
             filter: Among which images.
+            group_by: Show one match for each value of `metadata.<key>`, a key that the service declares as keyword or
+                integer, or of `sha256`.
+            group_size: Most matches of a group, 1 (if not given) to 10: the others are in `group.more`.
+            diversity: How much likeness to better matches counts against a match, 0 to 1.
             regions: Parts of the picture to search for, (x_min, y_min, x_max, y_max) in its pixels: one, or up to 8
                 with the target `objects`.
             target: What to compare with.
@@ -265,6 +352,7 @@ class Lookalike:
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": _json(filter),
+            **_arrangement(group_by, group_size, diversity),
             "region": [",".join(map(str, region)) for region in regions],
             "target": target,
             "exact": exact,
@@ -273,35 +361,42 @@ class Lookalike:
 
     def search_examples(
         self,
-        positive: Sequence[UUID | str],
-        negative: Sequence[UUID | str] = (),
+        positive: Sequence[Name],
+        negative: Sequence[Name] = (),
         *,
         limit: int = 10,
         offset: int = 0,
         score_threshold: float | None = None,
         filter: Filter | None = None,  # noqa: A002
+        group_by: str | None = None,
+        group_size: int | None = None,
+        diversity: float = 0.0,
     ) -> SearchResult:
-        """Images like some that are indexed, by their ids, and unlike others. Raises NotFoundError."""
+        """Images like some that are indexed, by ids or `Key`s, and unlike others. Raises NotFoundError."""
         body = {
-            "positive": list(map(str, positive)),
-            "negative": list(map(str, negative)),
+            "positive": list(map(as_json, positive)),
+            "negative": list(map(as_json, negative)),
             "limit": limit,
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": filter,
+            **_arrangement(group_by, group_size, diversity),
         }
         return self._parsed(self._answered("POST", "/v1/search/examples", json=body), SearchResult)
 
     def similar(
         self,
-        id: UUID | str,  # noqa: A002
+        id: Name,  # noqa: A002
         *,
         limit: int = 10,
         offset: int = 0,
         score_threshold: float | None = None,
         filter: Filter | None = None,  # noqa: A002
+        group_by: str | None = None,
+        group_size: int | None = None,
+        diversity: float = 0.0,
     ) -> SearchResult:
-        """Images like one that is indexed, itself left out. Raises NotFoundError."""
+        """Images like one that is indexed, itself left out; see `search`. Raises NotFoundError."""
         return self._get(
             f"{_path(id)}/similar",
             SearchResult,
@@ -309,6 +404,7 @@ class Lookalike:
             offset=offset,
             score_threshold=score_threshold,
             filter=_json(filter),
+            **_arrangement(group_by, group_size, diversity),
         )
 
     def detect(
@@ -339,10 +435,16 @@ class Lookalike:
         """What is running there."""
         return self._get("/v1/models", Models)
 
-    def _index_batch(self, batch: Sequence[NewPicture], metadata: str | None) -> list[Outcome]:
+    def _index_batch(
+        self,
+        batch: Sequence[NewPicture],
+        metadata: Mapping[str, MetadataValue] | None,
+        fields: Mapping[str, Field | None],
+    ) -> list[Outcome]:
+        batch = [new if new.metadata is not None else replace(new, metadata=metadata) for new in batch]
         read = runtime.in_thread(read_all, batch, self._max_picture_bytes)
         files = [file for file in read if isinstance(file, SentFile)]
-        items = iter(self._index_files(files, metadata) if files else [])
+        items = iter(self._index_files(files, fields) if files else [])
         return [
             Outcome.of(new.picture, next(items))
             if isinstance(file, SentFile)
@@ -350,22 +452,23 @@ class Lookalike:
             for new, file in zip(batch, read, strict=True)
         ]
 
-    def _index_files(self, files: Sequence[SentFile], metadata: str | None) -> list[BatchItem]:
+    def _index_files(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
         """An item for each file. Those that the service was too busy for are sent again."""
-        items = self._index_together(files, metadata)
+        items = self._index_together(files, fields)
         for pause in islice(pauses(), self._retries):
             busy = [place for place, item in enumerate(items) if item.problem and item.problem.status in TRY_AGAIN]
             if not busy:
                 break
             runtime.sleep(pause)
-            again = self._index_together([files[place] for place in busy], metadata)
+            again = self._index_together([files[place] for place in busy], fields)
             for place, item in zip(busy, again, strict=True):
                 items[place] = item
         return items
 
-    def _index_together(self, files: Sequence[SentFile], metadata: str | None) -> list[BatchItem]:
+    def _index_together(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
         """An item for each file; those that are too many or too large together are sent by halves."""
-        form = Form.of({"metadata": metadata}, "files", files)
+        details = [file.new.details for file in files]
+        form = Form.of({**fields, "items": json.dumps(details) if any(details) else None}, "files", files)
         try:
             items = self._parsed(self._answered("POST", "/v1/images/batch", form=form), BatchAnswer).results
         except ServiceError as error:
@@ -374,8 +477,8 @@ class Lookalike:
             if len(files) == 1:
                 return [BatchItem(status="failed", problem=error.problem)]
             half = len(files) // 2
-            first = self._index_together(files[:half], metadata)
-            return [*first, *self._index_together(files[half:], metadata)]
+            first = self._index_together(files[:half], fields)
+            return [*first, *self._index_together(files[half:], fields)]
         if len(items) != len(files):
             raise NoServiceError(f"The service at {self.url} answers {len(items)} results for {len(files)} pictures.")
         return items
@@ -452,9 +555,22 @@ class Lookalike:
             raise failure from error
 
 
-def _path(id: UUID | str) -> str:  # noqa: A002
-    return f"/v1/images/{UUID(str(id))}"
+def _path(name: Name) -> str:
+    return f"/v1/images/{id_of(name)}"
+
+
+def _called(name: Name) -> dict[str, Any]:
+    """A request about an image by its name, so that what is said of it has the same name."""
+    if isinstance(name, Key):
+        return {"path": "/v1/images/by-key", "params": {"key": str(name)}}
+    return {"path": _path(name)}
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else json.dumps(value)
+
+
+def _arrangement(group_by: str | None, group_size: int | None, diversity: float) -> dict[str, Any]:
+    """What is not as by default: older services do not know these parameters."""
+    given = {"group_by": group_by, "group_size": group_size, "diversity": diversity or None}
+    return {name: value for name, value in given.items() if value is not None}

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError
+from domain.errors import IndexMissingError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, Match
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
@@ -28,8 +28,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Method = Callable[Concatenate["InMemorySimilarityRepository", P], R]
 
-_IDENTITY = UUID("00000000-0000-4000-8000-000000000000")
-"""Nothing tells two indexes in memory apart."""
+IDENTITY = UUID("5c0d0f0e-0f3c-4c65-9d2c-7c1a5f5e1f11")
+"""The same for every process: files that one of them has left are no other index's."""
 
 Found = tuple[float, ImageRecord, DetectedObject | None]
 """A score, the image that has it, and by which of its objects, if by one."""
@@ -69,7 +69,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
     async def open(self, space: EmbeddingSpace | None) -> None:
         if self._space is None:
             if space is None:
-                raise ConfigurationError("There is no index: one kept in memory is empty after each start.")
+                raise IndexMissingError("There is no index: one kept in memory is empty after each start.")
             self._space = space
         check_space("The index", self._space, space)
         self.is_open = True
@@ -83,7 +83,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
     @property
     @override
     def identity(self) -> UUID:
-        return _IDENTITY
+        return IDENTITY
 
     @property
     @override
@@ -123,9 +123,9 @@ class InMemorySimilarityRepository(SimilarityRepository):
     @override
     @_in_turn
     def named(self, sha256s: Collection[str]) -> Collection[str]:
-        under_construction = self._under_construction._images if self._under_construction else {}
-        images = (*self._images.values(), *under_construction.values())
-        return {image.record.sha256 for image in images}.intersection(sha256s)
+        indexes = [self] if self._under_construction is None else [self, self._under_construction]
+        known = {image.record.sha256 for index in indexes for image in index._images.values()}
+        return known & set(sha256s)
 
     @override
     @_in_turn

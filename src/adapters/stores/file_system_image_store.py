@@ -2,132 +2,157 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
+import re
 import shutil
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from types import MappingProxyType
+from uuid import UUID, uuid4
 
 from typing_extensions import override
 
 from adapters.durability import FULL, sync_folder
-from adapters.stores.change_notes import ChangeNotes
 from adapters.stores.data_format import FORMAT, FORMAT_FILE, check_format
 from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
-from domain.images import ImageId
 from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
+from domain.ports.thumbnail_renderer import THUMBNAIL_SIDES
 
 log = logging.getLogger(__name__)
 
-_INCOMING = "incoming"
+_ABANDONED_AFTER = timedelta(hours=1)
+"""The age at which an unfinished file, which takes seconds to write, is one that a killed process has left."""
+
+_FOLDERS = tuple(f"{byte:02x}" for byte in range(256))
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class FileSystemImageStore(ImageStore):
-    """`originals/` and `thumbnails/` under `root`, in 256 folders each by the first two hex digits of the id.
+    """Files under `root`, by their SHA-256 and in 256 folders each by its first two digits.
+
+        originals/3f/3f0a...         the bytes as uploaded
+        thumbnails/384/3f/3f0a...    the small renditions, by their longer side
+        doomed/3f0a.../              marks; in them, a file for each time that the mark was taken over
+        index/6f0b...                the id of the index that the files belong to
+        incoming/                    what is being written
 
     A file is written under `incoming/`, made durable, and only then renamed to its place, so that a reader sees all of
-    it or nothing. `changing/` has notes of the images that are being changed. At least `reserve_bytes` of the file
-    system stay free: an index that shares it needs room to work. A change counts as cut short when it began
-    `settle_after` seconds ago, at the earliest.
+    it or nothing. A directory takes as little to make as a file, and is made, filled and renamed as exclusively: so
+    marks and the claim of the index are directories. No file is locked, and none is linked.
 
-    Beside `root`, the file `format` has the version of the data directory. Without that file the version is 1; a newer
-    one than `FORMAT` is refused.
+    At least `reserve_bytes` of the file system stay free: an index that shares it needs room to work.
+
+    Beside `root`, the file `format` has the version of the data directory.
     """
 
-    def __init__(self, root: Path, *, reserve_bytes: int, settle_after: float = 0.0) -> None:
+    def __init__(self, root: Path, *, reserve_bytes: int) -> None:
         self._root = root
         self._originals = root / "originals"
-        self._thumbnails = root / "thumbnails"
+        self._thumbnails = {side: root / "thumbnails" / str(side) for side in THUMBNAIL_SIDES}
+        self._doomed = root / "doomed"
+        self._index = root / "index"
+        self._incoming = root / "incoming"
         self._format = root.parent / FORMAT_FILE
-        self._notes = ChangeNotes(root / "changing", settle_after=settle_after)
         self._reserve_bytes = reserve_bytes
-        # Held while names change, which takes microseconds: two writers of one image, or a writer and a deleter,
-        # never leave one file of the two.
-        self._names = threading.Lock()
 
     @override
     async def open(self) -> None:
         await asyncio.to_thread(self._open)
 
     @override
+    async def claim(self, index: UUID) -> None:
+        await asyncio.to_thread(self._claim, index)
+
+    @override
     async def require_room(self, size: int) -> None:
         await asyncio.to_thread(self._refuse_below_reserve, size)
 
     @override
-    async def put(self, id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
-        await asyncio.to_thread(self._put, id_, {self._thumbnails: thumbnail, self._originals: original})
+    async def put(
+        self,
+        sha256: str,
+        *,
+        original: bytes | None = None,
+        thumbnails: Mapping[int, bytes] = MappingProxyType({}),
+        replace: bool = False,
+    ) -> None:
+        contents = {_place(self._thumbnails[side], sha256): content for side, content in thumbnails.items()}
+        if original is not None:
+            contents[_place(self._originals, sha256)] = original
+        await asyncio.to_thread(self._put, contents, replace=replace)
 
     @override
-    async def put_thumbnail(self, id_: ImageId, thumbnail: bytes) -> None:
-        await asyncio.to_thread(self._put, id_, {self._thumbnails: thumbnail})
-
-    @override
-    async def original(self, id_: ImageId) -> bytes:
-        return await asyncio.to_thread(_read, self._originals, id_)
+    async def original(self, sha256: str) -> bytes:
+        return await asyncio.to_thread(_read, self._originals, sha256)
 
     @contextlib.asynccontextmanager
     @override
-    async def opened_original(self, id_: ImageId) -> AsyncIterator["_OpenedFile"]:
-        file = await asyncio.to_thread(_OpenedFile, self._originals, id_)
+    async def opened_original(self, sha256: str) -> AsyncIterator["_OpenedFile"]:
+        file = await asyncio.to_thread(_OpenedFile, self._originals, sha256)
         try:
             yield file
         finally:
             await asyncio.to_thread(file.close)
 
     @override
-    async def thumbnail(self, id_: ImageId) -> bytes:
-        return await asyncio.to_thread(_read, self._thumbnails, id_)
+    async def thumbnail(self, sha256: str, side: int) -> bytes:
+        return await asyncio.to_thread(_read, self._thumbnails[side], sha256)
 
     @override
-    async def delete(self, id_: ImageId) -> None:
-        await asyncio.to_thread(self._delete, id_)
+    async def delete(self, sha256: str) -> None:
+        await asyncio.to_thread(self._delete, sha256, [*self._thumbnails.values(), self._originals])
 
     @override
-    async def ids(self) -> AsyncIterator[Sequence[ImageId]]:
-        for byte in range(256):
-            yield await asyncio.to_thread(self._ids, f"{byte:02x}")
+    async def delete_thumbnails(self, sha256: str) -> None:
+        await asyncio.to_thread(self._delete, sha256, [*self._thumbnails.values()])
 
     @override
-    async def sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
-        return await asyncio.to_thread(self._sizes, ids)
+    async def stored(self) -> AsyncIterator[Mapping[str, datetime]]:
+        for folder in _FOLDERS:
+            yield await asyncio.to_thread(self._stored, folder)
 
     @override
-    def changing(self, ids: Collection[ImageId]) -> AbstractAsyncContextManager[None]:
-        return self._notes.changing(ids)
+    async def sizes(self, sha256s: Collection[str]) -> Mapping[str, FileSizes]:
+        return await asyncio.to_thread(lambda: {sha256: self._sizes(sha256) for sha256 in sha256s})
 
     @override
-    def paused(self) -> AbstractAsyncContextManager[Sequence[ImageId]]:
-        return self._notes.paused()
+    async def mark(self, sha256: str) -> bool:
+        return await asyncio.to_thread(self._mark, self._doomed / sha256)
 
     @override
-    async def noted(self) -> Collection[ImageId]:
-        return await self._notes.noted()
+    async def remark(self, sha256: str, marked_at: datetime) -> bool:
+        return await asyncio.to_thread(self._remark, self._doomed / sha256, marked_at)
 
     @override
-    async def forget_interrupted(self) -> None:
-        await self._notes.forget_interrupted()
+    async def unmark(self, sha256: str) -> None:
+        await asyncio.to_thread(self._unmark, self._doomed / sha256)
+
+    @override
+    async def marked(self, sha256s: Collection[str]) -> Collection[str]:
+        return await asyncio.to_thread(lambda: {each for each in sha256s if (self._doomed / each).exists()})
+
+    @override
+    async def marks(self, *, older_than: timedelta) -> Mapping[str, datetime]:
+        return await asyncio.to_thread(self._marks, older_than)
 
     def _open(self) -> None:
         try:
-            has_format = check_format(self._root.parent)
+            has_format = check_format(self._root)
             made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
-            for folder in (self._originals, self._thumbnails):
+            for folder in (self._doomed, self._incoming):
+                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (*self._thumbnails.values(), self._originals):
                 # All of them now, so that `put` has no folder to make, and to make durable.
-                for name in (_INCOMING, *(f"{byte:02x}" for byte in range(256))):
+                for name in _FOLDERS:
                     (folder / name).mkdir(parents=True, exist_ok=True)
                 sync_folder(folder)
-                _remove_abandoned(folder / _INCOMING)
-                with tempfile.TemporaryFile(dir=folder / _INCOMING):
-                    pass
-            self._notes.open()
+            self._remove_abandoned()
             if not has_format:
                 self._write_format()
-            for folder in (self._root, *(folder.parent for folder in made)):
+            for folder in (self._root / "thumbnails", self._root, *(folder.parent for folder in made)):
                 sync_folder(folder)
         except OSError as error:
             raise ConfigurationError(
@@ -138,57 +163,118 @@ class FileSystemImageStore(ImageStore):
     def _write_format(self) -> None:
         """Several processes may do so at once: each replaces the file by the same one."""
         try:
-            with _Incoming(self._format.parent, f"{FORMAT}\n".encode()) as file:
-                file.path.replace(self._format)
+            with _draft(self._format.parent, f"{FORMAT}\n".encode()) as draft:
+                draft.replace(self._format)
             sync_folder(self._format.parent)
         except OSError as error:
             # A full disk may still be read, and deleted from; and it may be that only `root` is a volume to write to.
-            log.warning("%s cannot be written (%s): without it the format is %d", self._format, error.strerror, FORMAT)
+            log.warning("%s cannot be written (%s): it should say %d", self._format, error.strerror, FORMAT)
 
-    def _put(self, id_: ImageId, contents: Mapping[Path, bytes]) -> None:
-        """Store contents by the folder that each belongs to, in this order."""
-        self._refuse_below_reserve(sum(map(len, contents.values())))
-        places = [_place(folder, id_) for folder in contents]
-        with contextlib.ExitStack() as cleanup, _full_disk_named(self._root):
-            incoming = [
-                cleanup.enter_context(_Incoming(folder / _INCOMING, content)) for folder, content in contents.items()
-            ]
-            with self._names:
-                self._reveal(incoming, places)
-            for place in places:
+    def _remove_abandoned(self) -> None:
+        latest = self._now() - _ABANDONED_AFTER
+        for path in self._incoming.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if _written_at(path) <= latest:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _claim(self, index: UUID) -> None:
+        try:
+            if not self._index.exists():
+                self._make_claim(index)
+            [owner] = [path.name for path in self._index.iterdir()]
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{self._index} is damaged, or cannot be written: {error}.") from error
+        if owner != str(index):
+            raise ConfigurationError(
+                f"The pictures in {self._root} belong to another index ({owner}) than this one ({index}). Use them "
+                "together, or keep the pictures of this index in another directory. If the other index is lost for "
+                f"good, remove {self._index} to give them to this one."
+            )
+
+    def _make_claim(self, index: UUID) -> None:
+        claim = self._incoming / uuid4().hex
+        claim.mkdir()
+        (claim / str(index)).touch()
+        with contextlib.suppress(OSError):  # another process was faster: the directory is there, and not empty
+            claim.rename(self._index)
+            sync_folder(self._root)
+        shutil.rmtree(claim, ignore_errors=True)
+
+    def _put(self, contents: Mapping[Path, bytes], *, replace: bool) -> None:
+        missing = {place: each for place, each in contents.items() if replace or _size(place) != len(each)}
+        if missing:
+            self._refuse_below_reserve(sum(map(len, missing.values())))
+        with contextlib.ExitStack() as drafts, _full_disk_named(self._root):
+            written = {drafts.enter_context(_draft(self._incoming, each)): place for place, each in missing.items()}
+            for draft, place in written.items():
+                draft.replace(place)
+            for place in contents:  # also of a file that another writer has only just renamed
                 sync_folder(place.parent)
 
-    @staticmethod
-    def _reveal(incoming: "list[_Incoming]", places: list[Path]) -> None:
-        """Rename all to their places, or where that fails leave none that was not there before."""
-        new: list[Path] = []
-        try:
-            for file, place in zip(incoming, places, strict=True):
-                if not place.exists():
-                    new.append(place)
-                file.path.replace(place)
-        except OSError:
-            for place in new:
-                place.unlink(missing_ok=True)
-            raise
-
-    def _delete(self, id_: ImageId) -> None:
-        places = [_place(self._originals, id_), _place(self._thumbnails, id_)]
-        with self._names:
-            for place in places:
-                place.unlink(missing_ok=True)
+    def _delete(self, sha256: str, folders: Sequence[Path]) -> None:
+        places = [place for folder in folders if (place := _place(folder, sha256)).exists()]
+        for place in places:
+            place.unlink(missing_ok=True)
         for place in places:
             sync_folder(place.parent)
 
-    def _ids(self, folder: str) -> Sequence[ImageId]:
-        names = {name for kind in (self._originals, self._thumbnails) for name in os.listdir(kind / folder)}  # noqa: PTH208
-        return sorted(id_ for name in names if (id_ := _id(name)) is not None)
+    def _stored(self, folder: str) -> Mapping[str, datetime]:
+        latest: dict[str, datetime] = {}
+        for kind in (self._originals, *self._thumbnails.values()):
+            for path in (kind / folder).iterdir():
+                if _SHA256.fullmatch(path.name):
+                    with contextlib.suppress(FileNotFoundError):
+                        at = _written_at(path)
+                        latest[path.name] = max(at, latest.get(path.name, at))
+        return latest
 
-    def _sizes(self, ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
-        return {
-            id_: FileSizes(original=_size(_place(self._originals, id_)), thumbnail=_size(_place(self._thumbnails, id_)))
-            for id_ in ids
-        }
+    def _sizes(self, sha256: str) -> FileSizes:
+        sizes = {side: _size(_place(folder, sha256)) for side, folder in self._thumbnails.items()}
+        return FileSizes(
+            original=_size(_place(self._originals, sha256)),
+            thumbnails={side: size for side, size in sizes.items() if size is not None},
+        )
+
+    # Marks
+
+    def _mark(self, mark: Path) -> bool:
+        with _full_disk_named(self._root):
+            try:
+                mark.mkdir()
+            except FileExistsError:
+                return False
+        return True
+
+    def _remark(self, mark: Path, marked_at: datetime) -> bool:
+        """The mark stays. Of several that take it over at once, one makes the next numbered file in it."""
+        with _full_disk_named(self._root), contextlib.suppress(FileExistsError, FileNotFoundError), _opened(mark) as it:
+            number, at = _latest(it)
+            if at != marked_at:
+                return False
+            os.close(os.open(str(number + 1), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=it))
+            # Meanwhile others may have taken it over, removed it and made another of this name.
+            return mark.stat().st_ino == os.fstat(it).st_ino
+        return False
+
+    def _unmark(self, mark: Path) -> None:
+        gone = self._incoming / uuid4().hex
+        with contextlib.suppress(FileNotFoundError):
+            mark.rename(gone)  # at once, whatever is in it
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def _marks(self, older_than: timedelta) -> Mapping[str, datetime]:
+        now = self._now()
+        marks: dict[str, datetime] = {}
+        for mark in self._doomed.iterdir():
+            with contextlib.suppress(FileNotFoundError), _opened(mark) as it:
+                _, marks[mark.name] = _latest(it)
+        # Those of a time to come were made before the clock was set back.
+        return {sha256: at for sha256, at in marks.items() if abs(now - at) >= older_than}
+
+    def _now(self) -> datetime:
+        """By the file system's own clock, which another machine may keep."""
+        with tempfile.NamedTemporaryFile(dir=self._incoming) as file:
+            return _written_at(Path(file.name))
 
     def _refuse_below_reserve(self, needed: int) -> None:
         free = shutil.disk_usage(self._root).free
@@ -200,11 +286,11 @@ class FileSystemImageStore(ImageStore):
 
 
 class _OpenedFile(OpenedOriginal):
-    """A file of an image."""
+    """A file that is being read."""
 
-    def __init__(self, folder: Path, id_: ImageId) -> None:
-        with _missing_named(id_):
-            self._file = _place(folder, id_).open("rb")
+    def __init__(self, folder: Path, sha256: str) -> None:
+        with _missing_named(sha256):
+            self._file = _place(folder, sha256).open("rb")
         self.size = os.fstat(self._file.fileno()).st_size
 
     @override
@@ -216,60 +302,47 @@ class _OpenedFile(OpenedOriginal):
         self._file.close()
 
 
-class _Incoming(contextlib.AbstractContextManager["_Incoming"]):
-    """Bytes in a file of their own, durable, not yet in their place; gone at the end unless renamed.
-
-    The file is locked while its writer lives, which tells it from what a killed process has left: another process
-    that opens the same store must not remove it.
-    """
-
-    def __init__(self, folder: Path, content: bytes) -> None:
-        self._make_locked(folder)
-        try:
-            while not self.path.exists():  # removed by another process between its making and its lock
-                self._file.close()
-                self._make_locked(folder)
-            view = memoryview(content)
-            while view:
-                view = view[self._file.write(view) :]
-            os.fsync(self._file.fileno())
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def _make_locked(self, folder: Path) -> None:
-        descriptor, name = tempfile.mkstemp(dir=folder)
-        self.path = Path(name)
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.path.unlink(missing_ok=True)
-        self._file.close()
-
-
-def _remove_abandoned(incoming: Path) -> None:
-    for path in incoming.iterdir():
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-
-
-def _place(folder: Path, id_: ImageId) -> Path:
-    return folder / id_.hex[:2] / str(id_)
-
-
-def _id(name: str) -> ImageId | None:
-    """None for a name that this store has not given."""
+@contextlib.contextmanager
+def _draft(folder: Path, content: bytes) -> Iterator[Path]:
+    """A file of these bytes, durable, not yet in its place; gone at the end unless renamed."""
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    draft = Path(name)
     try:
-        id_ = UUID(name)
-    except ValueError:
-        return None
-    return id_ if str(id_) == name else None
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """A descriptor, which means the same directory whatever its name becomes."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _latest(mark: int) -> tuple[int, datetime]:
+    """How often a mark was taken over, and when that, or making it, happened last."""
+    number = max((int(name) for name in os.listdir(mark) if name.isdecimal()), default=0)
+    return number, _time_of(os.stat(str(number), dir_fd=mark) if number else os.fstat(mark))
+
+
+def _place(folder: Path, sha256: str) -> Path:
+    return folder / sha256[:2] / sha256
+
+
+def _written_at(path: Path) -> datetime:
+    return _time_of(path.stat())
+
+
+def _time_of(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)
 
 
 def _size(path: Path) -> int | None:
@@ -279,17 +352,17 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _read(folder: Path, id_: ImageId) -> bytes:
-    with _missing_named(id_):
-        return _place(folder, id_).read_bytes()
+def _read(folder: Path, sha256: str) -> bytes:
+    with _missing_named(sha256):
+        return _place(folder, sha256).read_bytes()
 
 
 @contextlib.contextmanager
-def _missing_named(id_: ImageId) -> Iterator[None]:
+def _missing_named(sha256: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ImageNotFoundError([id_]) from None
+        raise ImageNotFoundError([sha256]) from None
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing_extensions import override
 from adapters.telemetry.metrics import Metrics, StageName
 from adapters.telemetry.stages import Stages
 from domain.embeddings import EmbeddingSpace
-from domain.images import ImageId, IndexedImage
+from domain.images import IndexedImage
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import ImageStore, OpenedOriginal
@@ -76,7 +76,7 @@ MeasuredObjectDetector: Callable[[ObjectDetector, Stages], ObjectDetector] = mea
     ObjectDetector, {"detect": StageName.DETECT}
 )
 
-_STORE = dict.fromkeys(("put", "put_thumbnail", "delete"), StageName.STORE_WRITE)
+_STORE = dict.fromkeys(("put", "delete", "delete_thumbnails"), StageName.STORE_WRITE)
 _STORE |= dict.fromkeys(("original", "thumbnail"), StageName.STORE_READ)
 
 _INDEX = dict.fromkeys(("upsert", "update", "delete", "sweep_objects"), StageName.INDEX_WRITE)
@@ -96,8 +96,8 @@ class MeasuredImageStore(
 
     @override
     @asynccontextmanager
-    async def opened_original(self, id_: ImageId) -> AsyncIterator["MeasuredOriginal"]:
-        async with super().opened_original(id_) as original:
+    async def opened_original(self, sha256: str) -> AsyncIterator["MeasuredOriginal"]:
+        async with super().opened_original(sha256) as original:
             yield MeasuredOriginal(original, self.stages)
 
 

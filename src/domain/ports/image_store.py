@@ -1,10 +1,10 @@
 """Originals and thumbnails."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
@@ -56,10 +56,11 @@ class ImageStore(Protocol):
         *,
         original: bytes | None = None,
         thumbnails: Mapping[int, bytes] = MappingProxyType({}),
+        replace: bool = False,
     ) -> None:
-        """Store those files durably that are not there, or there with another size; all of a file is seen or none.
+        """Store those files durably that are not there, or there with another size; with `replace`, all of them.
 
-        Raises StorageFullError.
+        All of a file is seen or none; thumbnails are those of sides in `THUMBNAIL_SIDES`. Raises StorageFullError.
         """
 
     @abstractmethod
@@ -97,11 +98,17 @@ class ImageStore(Protocol):
 
     @abstractmethod
     async def mark(self, sha256: str) -> bool:
-        """Mark as doomed, durably; False where it is marked already, or others did so at the same time."""
+        """Mark as doomed, for all to see; False where it is marked already, or others did so at the same time.
+
+        The mark outlives the process, but need not survive a loss of power. Raises StorageFullError.
+        """
 
     @abstractmethod
     async def remark(self, sha256: str, marked_at: datetime) -> bool:
-        """Take over a mark that was made, or taken over, at `marked_at`; False where others have been faster."""
+        """Take over a mark that was made, or taken over, at `marked_at`; False where others have been faster.
+
+        Meanwhile it stays marked throughout. Raises StorageFullError.
+        """
 
     @abstractmethod
     async def unmark(self, sha256: str) -> None:
@@ -112,5 +119,5 @@ class ImageStore(Protocol):
         """Those of them that are marked."""
 
     @abstractmethod
-    async def marks(self) -> Mapping[str, datetime]:
-        """All marks, with the times at which they were made or taken over, by the store's own clock."""
+    async def marks(self, *, older_than: timedelta) -> Mapping[str, datetime]:
+        """The marks that were made, or taken over, so long ago by the store's own clock, each with that time."""

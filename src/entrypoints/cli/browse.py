@@ -1,12 +1,10 @@
-"""`lookalike list`, `show`, `facets` and `delete`. No model is loaded for them."""
+"""`lookalike list`, `show` and `facets`. No model is loaded for them."""
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
@@ -28,7 +26,6 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_images)
     app.command()(show)
     app.command()(facets)
-    app.command()(delete)
 
 
 def list_images(
@@ -61,7 +58,7 @@ def list_images(
 
 
 def show(
-    id_: Annotated[UUID, typer.Argument(metavar="ID", help="An id, as `list` and `search` show it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A key or an id, as `list` and `search` show them.")],
     original: Annotated[
         Path | None,
         typer.Option(
@@ -78,14 +75,14 @@ def show(
 ) -> None:
     """Show what is known of a picture: its record, its metadata, and the objects detected in it.
 
-    Example: [bold]lookalike show be9152ba-2bf0-5e92-a78f-ed633ecd360b --original hat.jpg[/]
+    Example: [bold]lookalike show examples/hat-01.jpg --original hat.jpg[/]
     """
     from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import connect
+    from entrypoints.cli.service import connect, named
 
     async def fetch() -> "tuple[Image, bytes | None]":
         async with connect(url, api_key, open_index()) as client:
-            return await client.get(id_), await client.content(id_) if original else None
+            return await client.get(named(name)), await client.content(named(name)) if original else None
 
     image, content = asyncio.run(fetch())
     if json:
@@ -136,89 +133,6 @@ def facets(
         print_table([field, "Pictures"], rows, right_aligned={"Pictures"})
 
 
-def delete(
-    ids: Annotated[list[UUID] | None, typer.Argument(metavar="ID", help="Ids, as `list` shows them.")] = None,
-    where: Annotated[
-        str | None, typer.Option("--filter", metavar="JSON", help="All that match this filter instead.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
-    url: Url = None,
-    api_key: ApiKey = None,
-) -> None:
-    """Delete pictures from the index: their vectors and the stored files. The files you indexed stay where they are.
-
-    Example: [bold]lookalike delete --filter '{"all": [{"field": "metadata.brand", "eq": "acme"}]}'[/]
-    """
-    if bool(ids) == (where is not None):
-        raise typer.BadParameter("name ids, or give --filter: one of the two", param_hint="ID")
-    if where is not None:
-        _delete_matching(where, url, api_key, yes=yes)
-    else:
-        _delete_ids(ids or [], url, api_key)
-
-
-def _delete_ids(ids: list[UUID], url: str | None, api_key: str | None) -> None:
-    from domain.errors import ImageNotFoundError
-    from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import connect
-    from lookalike_client import NotFoundError
-
-    deleted, unknown = 0, []
-
-    async def delete_all() -> None:
-        nonlocal deleted
-        async with connect(url, api_key, open_index()) as client:
-            for id_ in dict.fromkeys(ids):
-                try:
-                    await client.delete(id_)
-                    deleted += 1
-                except NotFoundError:
-                    unknown.append(id_)
-
-    try:
-        asyncio.run(delete_all())
-    finally:
-        if deleted or unknown:
-            print(f"{deleted} deleted")
-    if unknown:
-        raise ImageNotFoundError(unknown)
-
-
-def _delete_matching(where: str, url: str | None, api_key: str | None, *, yes: bool) -> None:
-    from application.delete_images import refuse_unmeant
-    from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import checked_filter, connect
-    from entrypoints.http.contract.filter_schema import parse_filter
-
-    refuse_unmeant(parse_filter(where))
-    among = checked_filter(where)
-
-    async def count() -> int:
-        async with connect(url, api_key, open_index()) as client:
-            return (await client.list_images(limit=1, filter=among)).total
-
-    async def delete_all() -> int:
-        async with connect(url, api_key, open_index()) as client:
-            return await client.delete_matching(among)
-
-    if not yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("is needed where there is no terminal to ask at", param_hint="--yes")
-        # Asked outside of the event loop: inside of it, Ctrl-C would not end the question.
-        if not _confirmed(f"Delete {asyncio.run(count())} pictures?"):
-            raise typer.Exit(1)
-    print(f"{asyncio.run(delete_all())} deleted")
-
-
-def _confirmed(question: str) -> bool:
-    from entrypoints.cli.interruption import INTERRUPTED
-
-    try:
-        return typer.confirm(question)
-    except typer.Abort:
-        raise typer.Exit(INTERRUPTED) from None
-
-
 async def _first(client: "AsyncLookalike", limit: int, among: Mapping[str, Any] | None) -> "ImagePage":
     """The first `limit` of the listing as one page."""
     page = await client.list_images(limit=min(limit, PAGE), filter=among)
@@ -234,11 +148,11 @@ def _print_images(images: "list[Image]") -> None:
     from entrypoints.cli.tables import print_table
 
     print_table(
-        ["Indexed (UTC)", "File", "Id", "Size", "Bytes", "Metadata"],
+        ["Indexed (UTC)", "Key or file", "Id", "Size", "Bytes", "Metadata"],
         [
             [
                 f"{image.created_at:%Y-%m-%d %H:%M:%S}",
-                image.filename,
+                image.key or image.filename,
                 str(image.id),
                 f"{image.width} x {image.height}",
                 f"{image.size_bytes:,}",
@@ -254,6 +168,8 @@ def _print_image(image: "Image") -> None:
     from entrypoints.cli.tables import print_objects, print_table
 
     facts = {
+        **({} if image.key is None else {"Key": image.key}),
+        **({} if image.source is None else {"Source": image.source}),
         "File": image.filename,
         "Id": str(image.id),
         "Type": image.media_type,

@@ -27,18 +27,22 @@ def index(
             "are indexed already.",
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Begin the pictures' keys with this instead of the folder's name."),
+    ] = None,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Index pictures.
+    """Index pictures, each under the name of its folder and its path below that.
 
-    What is indexed already is skipped, whatever its name, but for --metadata, which replaces the whole of its metadata.
-    Ctrl-C finishes the pictures that have begun; run the same command again to go on. Exits 1 if any picture failed,
-    and names each with the reason.
+    A file that has changed replaces its picture; what has not is skipped, but for --metadata, which replaces the whole
+    of its metadata. Ctrl-C finishes the pictures that have begun; run the same command again to go on. Exits 1 if any
+    picture failed, and names each with the reason.
 
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
     """
-    from entrypoints.cli.deployment import open_service
+    from entrypoints.cli.deployment import open_index, open_service
     from entrypoints.cli.indexing import GO_ON, index_found
     from entrypoints.cli.interruption import say_how_to_go_on
     from entrypoints.cli.pictures import SUFFIXES, find_pictures
@@ -56,7 +60,8 @@ def index(
             param_hint="PATH",
         )
     try:
-        code = asyncio.run(index_found(found, connect(url, api_key, open_service()), parsed))
+        stored, service = connect(url, api_key, open_index()), connect(url, api_key, open_service())
+        code = asyncio.run(index_found(found, stored, service, metadata=parsed, name=name))
     except KeyboardInterrupt:  # before it began, or a second time
         say_how_to_go_on(GO_ON)
         raise

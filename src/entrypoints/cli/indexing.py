@@ -3,14 +3,19 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unicodedata import normalize
 
+import typer
+
+from domain.errors import IndexMissingError
 from domain.metadata import Metadata
 from entrypoints.cli.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
 from entrypoints.cli.pictures import Found
 from entrypoints.cli.progress import progress
-from lookalike_client import AsyncLookalike, Outcome, UnavailableError
+from lookalike_client import AsyncLookalike, NewPicture, Outcome, UnavailableError
+from lookalike_client.names import text_of_path
 
 GO_ON = "Run the same command again to go on; what is indexed is kept."
 
@@ -20,6 +25,7 @@ class Tally:
     """Outcomes so far."""
 
     created: int = 0
+    replaced: int = 0
     existed: int = 0
     failures: list[tuple[Path, str]] = field(default_factory=list)
     """Each file that failed, with the reason."""
@@ -29,6 +35,7 @@ class Tally:
     def add(self, outcome: Outcome) -> None:
         """Count one."""
         self.created += outcome.status == "created"
+        self.replaced += outcome.status == "replaced"
         self.existed += outcome.status == "exists"
         if outcome.status == "failed":
             assert isinstance(outcome.picture, Path)  # noqa: S101 - as we gave it
@@ -39,13 +46,22 @@ class Tally:
     @property
     def done(self) -> int:
         """How many files have an outcome."""
-        return self.created + self.existed + len(self.failures)
+        return self.created + self.replaced + self.existed + len(self.failures)
 
 
 async def index_found(
-    found: Sequence[Found], connection: AbstractAsyncContextManager[AsyncLookalike], metadata: Metadata | None
+    found: Sequence[Found],
+    stored: AbstractAsyncContextManager[AsyncLookalike],
+    connection: AbstractAsyncContextManager[AsyncLookalike],
+    *,
+    metadata: Metadata | None,
+    name: str | None,
 ) -> int:
-    """Index what was found, report, and return the exit code. Raises what `connection` raises, after the report."""
+    """Index what was found, under `name` if that is given, report, and return the exit code.
+
+    `stored` tells what is there already. `connection`, for which models are loaded, is opened where that is not all.
+    Raises what they raise, after the report; BadParameter where another folder has the name of one of these.
+    """
     tally = Tally(
         failures=[
             (item.path, f"The folder cannot be read: {item.unreadable}.")
@@ -53,18 +69,21 @@ async def index_found(
             if item.unreadable is not None
         ]
     )
-    files = [item.path for item in found if item.unreadable is None]
+    pictures = [replace(picture, metadata=metadata) for picture in _named(found, name, tally)]
     try:
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
-            # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
-            async with (
-                connection as client,
-                aclosing(client.index_many(_until_stopped(files, interruption, tally), metadata=metadata)) as outcomes,
-            ):
-                async for outcome in outcomes:
-                    tally.add(outcome)
-                    show(tally.done, len(found))
+            new = await _not_stored(pictures, stored, found if name is None else (), interruption, tally)
+            show(tally.done, len(found))
+            if new and not interruption.requested:
+                # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
+                async with (
+                    connection as client,
+                    aclosing(client.index_many(_until_stopped(new, interruption, tally), adopt=True)) as outcomes,
+                ):
+                    async for outcome in outcomes:
+                        tally.add(outcome)
+                        show(tally.done, len(found))
     except Exception:
         if tally.done:
             _report(tally, metadata)
@@ -79,11 +98,62 @@ async def index_found(
     return 1 if tally.failures else 0
 
 
-def _until_stopped(files: Sequence[Path], interruption: Interruption, tally: Tally) -> Iterator[Path]:
-    for path in files:
+def _named(found: Sequence[Found], name: str | None, tally: Tally) -> Iterator[NewPicture]:
+    """The files with their keys. Of two that come to one key, the second fails."""
+    paths: dict[str, Path] = {}
+    for item in found:
+        if item.unreadable is None:
+            key = normalize("NFC", item.key(name))
+            if (first := paths.setdefault(key, item.path)) == item.path:
+                yield NewPicture(item.path, key=key, source=item.source)
+            else:
+                tally.failures.append((item.path, f"It comes to the key {key}, which is that of {first}."))
+
+
+async def _not_stored(
+    pictures: Sequence[NewPicture],
+    stored: AbstractAsyncContextManager[AsyncLookalike],
+    named_by: Sequence[Found],
+    interruption: Interruption,
+    tally: Tally,
+) -> list[NewPicture]:
+    """Those that are not there as they are; the others are counted."""
+    new = []
+    try:
+        async with stored as client:
+            await _refuse_taken_names(client, named_by)
+            async with aclosing(client.find_stored(_until_stopped(pictures, interruption, tally))) as looked_up:
+                async for picture, image in looked_up:
+                    if image is None:
+                        new.append(picture)
+                    else:
+                        tally.existed += 1
+    except IndexMissingError:
+        return list(pictures)
+    return new
+
+
+async def _refuse_taken_names(client: AsyncLookalike, found: Sequence[Found]) -> None:
+    """A name belongs to the folder that used it first: else two folders would replace each other's pictures."""
+    for root, name in {item.root: item.root_name for item in found}.items():
+        key = text_of_path(f"{name}/")
+        taken = await client.list_images(limit=1, filter={"all": [{"field": "key", "prefix": key}]})
+        for image in taken.items:
+            ours = Found(root / "x", root=root).source.removesuffix("x")
+            if image.source != ours + (image.key or "").removeprefix(normalize("NFC", key)):
+                folder = (image.source or "another folder").removesuffix((image.key or "").removeprefix(key))
+                raise typer.BadParameter(
+                    f"The name {name} is that of {folder} here, whose pictures would be replaced. Choose another name "
+                    f"with --as. If that folder has moved to {root}, say so with --as {name}.",
+                    param_hint="PATH",
+                )
+
+
+def _until_stopped(pictures: Sequence[NewPicture], interruption: Interruption, tally: Tally) -> Iterator[NewPicture]:
+    for picture in pictures:
         if interruption.requested or tally.stopped_by is not None:
             return
-        yield path
+        yield picture
 
 
 def _report(tally: Tally, metadata: Metadata | None) -> None:
@@ -91,4 +161,7 @@ def _report(tally: Tally, metadata: Metadata | None) -> None:
         print(f"{path}: {reason}", file=sys.stderr)
     sys.stderr.flush()
     replaced = " (metadata replaced)" if metadata is not None and tally.existed else ""
-    print(f"{tally.created} created, {tally.existed} existed{replaced}, {len(tally.failures)} failed", flush=True)
+    changed = f", {tally.replaced} replaced" if tally.replaced else ""
+    print(
+        f"{tally.created} created{changed}, {tally.existed} existed{replaced}, {len(tally.failures)} failed", flush=True
+    )

@@ -21,7 +21,8 @@ def _group() -> None:
 
 def new(
     role: Annotated[
-        Role, typer.Option(help="What it allows: read, write (and read), admin (and closed documentation and metrics).")
+        Role,
+        typer.Option(help="search (alone, for web pages), read, write (and read), admin (and closed docs and metrics)"),
     ] = Role.READ,
 ) -> None:
     """Make a strong key, and print it with the line by which the service knows it.

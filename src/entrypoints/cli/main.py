@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain.errors import ConfigurationError, EmbeddingSpaceError, InvalidInputError, LookalikeError
-from entrypoints.cli import browse, check, detect, index, keys, maintain, models, search, serve
+from entrypoints.cli import browse, change, check, detect, index, keys, maintain, models, search, serve
 from entrypoints.remedies import explained
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ index.register(app)
 search.register(app)
 detect.register(app)
 browse.register(app)
+change.register(app)
 maintain.register(app)
 check.register(app)
 models.register(app)

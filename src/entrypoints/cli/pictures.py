@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from lookalike_client.names import text_of_path
+
 SUFFIXES = frozenset(
     {
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib",
@@ -22,6 +24,22 @@ class Found:
 
     path: Path
     unreadable: str | None = None
+    root: Path = Path()
+    """The folder from which it was found; of a file that was named itself, the one that it is in."""
+
+    def key(self, name: str | None) -> str:
+        """The picture's key: the name of its root, or the one given, and its path below that."""
+        return text_of_path(f"{name or self.root_name}/{self.path.relative_to(self.root).as_posix()}")
+
+    @property
+    def root_name(self) -> str:
+        """The folder's own name, wherever it lies."""
+        return Path(os.path.abspath(self.root)).name or "root"  # noqa: PTH100 - resolve would follow links
+
+    @property
+    def source(self) -> str:
+        """Where it lies."""
+        return text_of_path(os.path.abspath(self.path))  # noqa: PTH100 - likewise
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Found]:
@@ -32,7 +50,7 @@ def find_pictures(paths: Iterable[Path]) -> list[Found]:
     found: dict[Path, Found] = {}
     seen: set[tuple[int, int]] = set()
     for path in paths:
-        for item in _below(path, seen) if path.is_dir() else [Found(path)]:
+        for item in _below(path, seen) if path.is_dir() else [Found(path, root=path.parent)]:
             found.setdefault(item.path, item)
     return list(found.values())
 
@@ -49,7 +67,7 @@ def _below(root: Path, seen: set[tuple[int, int]]) -> Iterator[Found]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Found(Path(folder, name))
+                yield Found(Path(folder, name), root=root)
     yield from _errors(unreadable)
 
 

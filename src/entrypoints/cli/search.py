@@ -11,7 +11,7 @@ from entrypoints.cli.pictures import place_to_save
 from entrypoints.cli.service import ApiKey, Url
 
 if TYPE_CHECKING:
-    from lookalike_client import Box, SearchResult
+    from lookalike_client import Box, Match, SearchResult
 
 
 class Compared(StrEnum):
@@ -52,6 +52,16 @@ def search(
     score_threshold: Annotated[
         float | None, typer.Option(min=-1.0, max=1.0, help="Leave out matches of a lower cosine similarity.")
     ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Show each value once: metadata.<key> of a declared key, or sha256."),
+    ] = None,
+    group_size: Annotated[
+        int | None, typer.Option(min=1, max=10, help="How many matches of a group to show at most.  [default: 1]")
+    ] = None,
+    diversity: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="How much likeness to better matches counts against a match.")
+    ] = 0.0,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -71,6 +81,8 @@ def search(
     """Find indexed pictures that look like this one.
 
     Example: [bold]lookalike search hat.jpg --limit 5 --region 40,60,300,400[/]
+
+    Example: [bold]lookalike search hat.jpg --group-by metadata.product --group-size 3[/]
     """
     from entrypoints.cli.deployment import open_service
     from entrypoints.cli.service import checked_filter, connect
@@ -88,6 +100,9 @@ def search(
                 filter=among,
                 regions=[(box.x_min, box.y_min, box.x_max, box.y_max) for box in boxes],
                 target=target.value,
+                group_by=group_by,
+                group_size=group_size,
+                diversity=diversity,
             )
             wanted = result.matches if save or open_ else []
             return result, [await client.thumbnail(match.image.id) for match in wanted]
@@ -135,11 +150,12 @@ def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[byte
             drawn = [await tile(content, "query", result.query.width, result.query.regions)]
             for shown, match in zip(thumbnails, result.matches, strict=True):
                 found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
-                caption = f"{match.score:.3f}  {match.image.filename}"
+                name = match.image.filename or match.image.id
+                caption = f"{match.score:.3f}  {name}"
                 try:
                     drawn.append(await tile(shown, caption, match.image.width, [each.box for each in found]))
                 except ImageError as error:
-                    raise ImageError(f"The thumbnail of {match.image.filename} cannot be shown: {error}") from error
+                    raise ImageError(f"The thumbnail of {name} cannot be shown: {error}") from error
             return drawn
 
     try:
@@ -154,11 +170,20 @@ def _show(result: "SearchResult") -> None:
     if not result.matches:
         print("Nothing indexed matches.")
         return
+    headers, is_grouped = ["Rank", "Score", "File", "Id", "Size"], result.matches[0].group is not None
+    rows = []
+    for best in result.matches:
+        rows.append([str(best.rank), *_cells(best)])
+        if best.group:
+            rows[-1] += ["-" if best.group.value is None else str(best.group.value), f"{best.group.images:,}"]
+            rows += [["", *_cells(match), "", ""] for match in best.group.more]
     print_table(
-        ["Rank", "Score", "File", "Id", "Size"],
-        [
-            [str(m.rank), f"{m.score:.3f}", m.image.filename, str(m.image.id), f"{m.image.width} x {m.image.height}"]
-            for m in result.matches
-        ],
-        right_aligned={"Rank", "Score", "Size"},
+        [*headers, "Group", "Pictures"] if is_grouped else headers,
+        rows,
+        right_aligned={"Rank", "Score", "Size", "Pictures"},
     )
+
+
+def _cells(match: "Match") -> list[str]:
+    image = match.image
+    return [f"{match.score:.3f}", image.filename, str(image.id), f"{image.width} x {image.height}"]

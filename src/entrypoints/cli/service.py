@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 if TYPE_CHECKING:
     from entrypoints.container import Container
-    from lookalike_client import AsyncLookalike
+    from lookalike_client import AsyncLookalike, Key
 
 Url = Annotated[
     str | None,
@@ -61,6 +62,16 @@ async def connect(
     async with client:
         await client.ping()
         yield client
+
+
+def named(text: str) -> "UUID | Key":
+    """What an argument names: an id where it is one, else a key."""
+    from lookalike_client import Key
+
+    try:
+        return UUID(text)
+    except ValueError:
+        return Key(text)
 
 
 def checked_filter(text: str) -> dict[str, Any]:

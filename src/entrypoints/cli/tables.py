@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH_IN_FILES = 200
 """Columns where no terminal says how many there are: enough not to fold an id."""
 
-FOLDING = frozenset({"File", "Metadata", "Value"})
+FOLDING = frozenset({"File", "Group", "Metadata", "Value"})
 NARROWEST = 10
 """Columns where no fewer are left to what folds, unless it needs fewer."""
 
@@ -26,8 +26,10 @@ EDGES = 2
 """Columns between two of a table, and those at its edges."""
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right_aligned: Collection[str] = ()) -> None:
-    """Print rows under headers; names and metadata fold, ids and numbers do not.
+def print_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str | None]], *, right_aligned: Collection[str] = ()
+) -> None:
+    """Print rows under headers, None as an empty cell; names and metadata fold, ids and numbers do not.
 
     Where a terminal is too narrow for that, it wraps the lines: nothing is left out.
     """
@@ -35,7 +37,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right_
     widths = []
     for header, *cells in zip(headers, *rows, strict=True):
         folds = header in FOLDING
-        widest = max(map(cell_len, (header, *cells)))
+        widest = max(map(cell_len, (header, *filter(None, cells))))
         widths.append(min(widest, NARROWEST) if folds else widest)
         table.add_column(
             header,
@@ -45,7 +47,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right_
             min_width=widths[-1],
         )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: names are shown as they are, never read as markup
+        table.add_row(*(Text(cell or "") for cell in row))  # Text: names are shown as they are, never read as markup
     console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     needed = sum(widths) + GAP * (len(widths) - 1) + EDGES
     width = max(console.width, 1)  # COLUMNS may say 0

@@ -11,8 +11,9 @@ from entrypoints.container import Container
 from entrypoints.http.access.cross_origin import CrossOrigin
 from entrypoints.http.access.gate import Gate
 from entrypoints.http.access.key_ring import KeyRing, session_secret
+from entrypoints.http.access.thumbnail_links import ThumbnailLinks
 from entrypoints.http.contract.openapi import TAGS, describe, operation_id
-from entrypoints.http.routes import images, models, operations, search
+from entrypoints.http.routes import changes, images, indexing, models, operations, search
 from entrypoints.http.routes.bodies import BytesInFlight
 from entrypoints.http.routes.documentation import serve_documentation
 from entrypoints.http.routes.session import router as session_router
@@ -100,17 +101,23 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     app.state.keys = KeyRing(
         settings.auth.keys, settings.auth.keys_file, secret=lambda: session_secret(settings.data_dir)
     )
+    app.state.thumbnail_links = ThumbnailLinks(settings.auth, secret=app.state.keys.secret)
     app.state.end = None
     app.state.draining = draining
     app.state.bytes_in_flight = in_flight = BytesInFlight(settings.http.max_bytes_in_flight)
     metrics.watch_bytes("bodies", lambda: in_flight.held, limit=settings.http.max_bytes_in_flight)
     for router in (
         search.router,
-        images.batches,
-        images.deletions,
-        images.edits,
-        images.writes,
+        indexing.batches,
+        indexing.writes,
+        changes.deletions,
+        changes.edits,
+        changes.writes,
+        changes.by_key,
         images.reads,
+        images.lookups,
+        images.thumbnails,
+        models.detections,
         models.router,
     ):
         app.include_router(router, prefix="/v1")

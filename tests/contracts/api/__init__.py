@@ -20,6 +20,7 @@ from tests.contracts.api.filters import FilterRequestsContract, FiltersContract
 from tests.contracts.api.images import ImageRequestsContract, ImagesContract
 from tests.contracts.api.listing import ListingContract, ListingRequestsContract
 from tests.contracts.api.models import ModelRequestsContract, ModelsContract
+from tests.contracts.api.names import NamedBatchesContract, NamesContract, RenamesContract
 from tests.contracts.api.objects import ObjectRequestsContract, ObjectsContract
 from tests.contracts.api.search import SearchContract, SearchRequestsContract
 
@@ -33,6 +34,9 @@ class IndexContract(
     BatchesContract,
     ListingContract,
     EditsContract,
+    NamesContract,
+    RenamesContract,
+    NamedBatchesContract,
     FiltersContract,
     CopiesContract,
     ObjectsContract,

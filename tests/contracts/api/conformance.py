@@ -77,7 +77,7 @@ def assert_problem(response: httpx.Response, status: int, code: str | None = Non
     return problem
 
 
-def assert_invalid(response: httpx.Response, name: str) -> None:
+def assert_invalid(response: httpx.Response, name: str | int, *, says: str = "") -> None:
     """The parameter `name` is refused, and named."""
-    problem = assert_problem(response, 422, "validation_failed")
+    problem = assert_problem(response, 422, "validation_failed", says=says)
     assert any(name in error["loc"] for error in problem["errors"]), problem

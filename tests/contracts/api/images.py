@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from domain.images import NAMESPACE
+from domain.images import CONTENT_NAMESPACE
 from tests.contracts.api.conformance import assert_invalid, assert_problem
 from tests.contracts.api.deployed import Album, Deployed
 from tests.pictures import a_photo, a_picture, a_turned_photo, encoded
@@ -52,7 +52,7 @@ class ImagesContract(Deployed):
         assert response.status_code == 201
         image = response.json()
         sha256 = hashlib.sha256(content).hexdigest()
-        assert UUID(image["id"]) == uuid5(NAMESPACE, sha256)
+        assert UUID(image["id"]) == uuid5(CONTENT_NAMESPACE, sha256)
         assert {key: image[key] for key in ("filename", "media_type", "width", "height", "size_bytes", "sha256")} == {
             "filename": "hat.png",
             "media_type": "image/png",
@@ -79,7 +79,9 @@ class ImagesContract(Deployed):
 
         assert again.status_code == 200
         assert "location" not in again.headers
-        assert again.json() == {**first, "metadata": {"mark": album.mark, "colour": "red"}}
+        changed = {"metadata": {"mark": album.mark, "colour": "red"}, "updated_at": again.json()["updated_at"]}
+        assert again.json() == {**first, **changed}
+        assert again.json()["updated_at"] > first["updated_at"]
         assert client.get(f"/v1/images/{first['id']}").json() == again.json()
         assert album.listed()["total"] == 1
 

@@ -16,23 +16,26 @@ from tests.contracts.api.deployed import LIMITS
 from tests.pictures import a_picture
 from tests.serving import Service, running
 
-KEYS = {"read": "read-key-1", "write": "write-key:2", "admin": "admin-key-3=="}
-RANK = ["read", "write", "admin"]
+KEYS = {"search": "search-key-0", "read": "read-key-1", "write": "write-key:2", "admin": "admin-key-3=="}
+RANK = ["search", "read", "write", "admin"]
 
-READS = {
-    *("POST /v1/search", "POST /v1/search/examples", "POST /v1/embeddings", "POST /v1/detections"),
-    "POST /v1/facets",
+SEARCHES = {
+    *("POST /v1/search", "POST /v1/search/examples", "GET /v1/images/{id}/similar"),
+    "POST /v1/detections",
 }
-"""What needs no more than `read`, besides every GET."""
+"""What needs no more than `search`."""
+
+READS = {"POST /v1/embeddings", "POST /v1/facets"}
+"""What needs no more than `read`, besides every other GET."""
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One key by itself, one by its hash, one in a file, and a second one that reads."""
+    """Two keys by themselves, one by its hash, one in a file, and a second one that reads."""
     directory = tmp_path_factory.mktemp("service")
     file = directory / "keys"
     file.write_text(f"# of the operators\nadmin:{KEYS['admin']}\n")
-    keys = f"read:{KEYS['read']},{written(KEYS['write'], Role.WRITE)}, read:second-key"
+    keys = f"search:{KEYS['search']},read:{KEYS['read']},{written(KEYS['write'], Role.WRITE)}, read:second-key"
     settings = {**LIMITS, "REPOSITORY__BACKEND": "memory", "AUTH__KEYS": keys, "AUTH__KEYS_FILE": str(file)}
     with running(directory, settings) as service:
         yield service
@@ -59,8 +62,13 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for path, methods in document["paths"].items():
         for method in map(str.upper, methods):
             if path.startswith("/v1/"):
-                role = "read" if method == "GET" or f"{method} {path}" in READS else "write"
-                yield method, path.replace("{id}", str(uuid4())), role
+                yield method, path.replace("{id}", str(uuid4())), needed_role(method, f"{method} {path}")
+
+
+def needed_role(method: str, operation: str) -> str:
+    if operation in SEARCHES:
+        return "search"
+    return "read" if method == "GET" or operation in READS else "write"
 
 
 def test_without_a_key_nothing_but_health_is_open(client: httpx.Client, document: dict[str, Any]) -> None:
@@ -133,7 +141,7 @@ def test_keys_are_nowhere_but_in_the_callers_hands(tmp_path: Path) -> None:
     settings = {
         "REPOSITORY__BACKEND": "memory",
         "DETECTOR__RUNTIME": "none",
-        "AUTH__KEYS": f"read:{KEYS['read']},{written(KEYS['write'], Role.WRITE)}",
+        "AUTH__KEYS": f"search:{KEYS['search']},read:{KEYS['read']},{written(KEYS['write'], Role.WRITE)}",
         "AUTH__KEYS_FILE": str(file),
         "AUTH__OPEN_DOCS": "false",
         "LIMITS__WRONG_KEYS": "4/hour",
@@ -176,3 +184,29 @@ def test_the_document_says_how_to_send_a_key(document: dict[str, Any]) -> None:
             needed = bool(operation.get("security")) and {} not in operation["security"]
             assert needed == path.startswith("/v1/"), path
     assert document["paths"]["/metrics"]["get"]["security"]  # where metrics are closed
+    [signed] = [name for name, scheme in schemes.items() if scheme["type"] == "apiKey"]
+    assert (schemes[signed]["in"], schemes[signed]["name"]) == ("query", "signature")
+    secured = {
+        path: operation["security"]
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        if {signed: []} in operation.get("security", [])
+    }
+    assert [*secured] == ["/v1/images/{id}/thumbnail"]
+    assert len(secured["/v1/images/{id}/thumbnail"]) == 2  # a key, or the signature
+
+
+def test_a_page_shows_what_it_finds_with_a_key_that_only_searches(client: httpx.Client) -> None:
+    files = {"file": ("of-the-shop.png", a_picture(2))}
+    assert client.post("/v1/images", files=files, headers=bearer("write")).status_code in {200, 201}
+    match = client.post("/v1/search", files=files, headers=bearer("search")).json()["matches"][0]
+    assert match["image"]["filename"] is None
+    link = match["image"]["links"]["thumbnail"]
+    shown = client.get(link)
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
+    assert shown.headers["cache-control"].startswith("public, max-age=")
+    assert client.get(link, headers={"if-none-match": shown.headers["etag"]}).status_code == 304
+    assert_problem(client.get(link.replace("signature=", "signature=x")), 403, "link_expired")
+    refused = client.post("/v1/search", files=files, data={"filter": '{"all": [{"field": "filename", "eq": "a"}]}'},
+                          headers=bearer("search"))  # fmt: skip
+    assert_problem(refused, 403, "field_not_public", says="filename")

@@ -1,18 +1,21 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from entrypoints.keys import Role, parse_keys, read_keys_file
 from tests.integration.cli.command import lookalike
 
 
-def test_a_new_key_comes_with_the_line_that_the_service_needs(tmp_path: Path) -> None:
-    made = lookalike("keys", "new", "--role", "write", data_dir=tmp_path / "data")
+@pytest.mark.parametrize("role", [Role.SEARCH, Role.WRITE])
+def test_a_new_key_comes_with_the_line_that_the_service_needs(tmp_path: Path, role: Role) -> None:
+    made = lookalike("keys", "new", "--role", role, data_dir=tmp_path / "data")
     assert made.returncode == 0
     [key] = re.findall(r"^  (lookalike_\S+)$", made.stdout, re.MULTILINE)
-    [line] = re.findall(r"^  (write:sha256:\S+)$", made.stdout, re.MULTILINE)
+    [line] = re.findall(rf"^  ({role}:sha256:\S+)$", made.stdout, re.MULTILINE)
     (tmp_path / "keys").write_text(line)
     assert key not in line
-    assert read_keys_file(tmp_path / "keys") == parse_keys([f"{Role.WRITE}:{key}"])
+    assert read_keys_file(tmp_path / "keys") == parse_keys([f"{role}:{key}"])
     assert not (tmp_path / "data").exists()
 
 

@@ -147,18 +147,18 @@ async def test_a_wrong_key_is_a_matter_of_configuration(server: QdrantStandIn) -
 
 
 async def test_a_server_that_is_too_old_is_refused(server: QdrantStandIn) -> None:
-    server.version = "1.17.1"
-    with pytest.raises(ConfigurationError, match=r"version 1\.17\.1; 1\.18 or later"):
+    server.version = "1.18.3"
+    with pytest.raises(ConfigurationError, match=r"version 1\.18\.3; 1\.19 or later"):
         await connected(server).open(SPACE)
 
 
 async def test_a_server_far_from_the_clients_version_is_warned_about(
     server: QdrantStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.version = "1.18.0"
+    server.version = "1.30.0"
     repository = connected(server)
     await repository.open(SPACE)
-    assert "1.18.0" in caplog.text
+    assert "1.30.0" in caplog.text
     await repository.close()
 
 

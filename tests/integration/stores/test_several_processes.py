@@ -14,7 +14,7 @@ import pytest
 from adapters.stores.file_system_image_store import FileSystemImageStore
 from domain.callers import Deadline, within
 from domain.errors import DeadlinePassedError
-from domain.images import ContentHash, ImageId
+from domain.images import ImageId, id_of_content, sha256_of
 from tests.contracts.image_store import an_id
 
 
@@ -34,7 +34,7 @@ WRITER = """
     import asyncio, sys
     from pathlib import Path
     from adapters.stores.file_system_image_store import FileSystemImageStore
-    from domain.images import ContentHash
+    from domain.images import id_of_content, sha256_of
 
     async def main():
         store = FileSystemImageStore(Path(sys.argv[1]), reserve_bytes=0)
@@ -42,7 +42,7 @@ WRITER = """
         number = 0
         while True:
             content = number.to_bytes(8, "big") * 20_000
-            id_ = ContentHash.of(content).image_id
+            id_ = id_of_content(sha256_of(content))
             await store.put(id_, original=content, thumbnail=content[:800])
             print(number, flush=True)
             number += 1
@@ -67,8 +67,8 @@ async def test_a_killed_writer_loses_nothing_acknowledged_and_shows_nothing_part
     await store.open()
     for number in acknowledged:
         content = number.to_bytes(8, "big") * 20_000
-        assert await store.original(ContentHash.of(content).image_id) == content
-        assert await store.thumbnail(ContentHash.of(content).image_id) == content[:800]
+        assert await store.original(id_of_content(sha256_of(content))) == content
+        assert await store.thumbnail(id_of_content(sha256_of(content))) == content[:800]
     sizes = {path.stat().st_size for path in root.rglob("*/??/*")}
     assert sizes == {160_000, 800}
 

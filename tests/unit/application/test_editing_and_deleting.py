@@ -1,15 +1,13 @@
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from adapters.stores.file_system_image_store import FileSystemImageStore
 from domain.callers import Deadline, raise_if_over, within
 from domain.errors import DeadlinePassedError, ImageNotFoundError, InvalidFilterError, InvalidMetadataError
 from domain.filters import AnyOf, Field, Filter
+from domain.images import sha256_of
 from tests.fakes import records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
 
@@ -20,9 +18,9 @@ async def test_the_record_goes_before_the_files(workshop: Workshop) -> None:
     await workshop.index(b"hat")
     workshop.journal.clear()
     await workshop.delete.one(id_of(b"hat"))
-    assert workshop.journal == [f"delete {id_of(b'hat')}", f"remove files {id_of(b'hat')}"]
+    assert workshop.journal == [f"delete {id_of(b'hat')}", f"remove files {sha256_of(b'hat')}"]
     assert await records_of(workshop.repository) == []
-    assert workshop.store.files == {}
+    assert workshop.store.originals == {}
 
 
 async def test_an_unknown_image_cannot_be_deleted(workshop: Workshop) -> None:
@@ -43,7 +41,7 @@ async def test_all_that_match_are_deleted_over_many_pages(workshop: Workshop) ->
     await workshop.index(b"other")
     assert await workshop.delete.matching(ACME) == 450
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"other")]
-    assert set(workshop.store.files) == {id_of(b"other")}
+    assert set(workshop.store.originals) == {sha256_of(b"other")}
     assert await workshop.delete.matching(ACME) == 0
 
 
@@ -92,15 +90,15 @@ async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
     await workshop.index(b"hat")
     deadline = Deadline()
 
-    def deadline_passing_before(write: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        async def late(*arguments: object) -> None:
+    def deadline_passing_before(write: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def late(*arguments: object) -> object:
             deadline.at = 0.0
             raise_if_over()
-            await write(*arguments)
+            return await write(*arguments)
 
         return late
 
-    for name in ("set_metadata", "delete"):
+    for name in ("update", "delete"):
         monkeypatch.setattr(workshop.repository, name, deadline_passing_before(getattr(workshop.repository, name)))
     with within(deadline):
         assert (await workshop.edit(id_of(b"hat"), {"new": True})).metadata == {"new": True}
@@ -108,18 +106,7 @@ async def test_a_write_that_has_begun_is_finished_though_the_deadline_passes(
             await workshop.delete.one(id_of(b"hat"))
         deadline.at = None
         await workshop.delete.one(id_of(b"hat"))
-    assert workshop.store.files == {}
-
-
-async def test_nothing_is_deleted_for_who_waits_no_more_when_a_pause_ends(workshop: Workshop, tmp_path: Path) -> None:
-    await workshop.index(b"hat")
-    store = FileSystemImageStore(tmp_path / "images", reserve_bytes=0)
-    await store.open()
-    delete = replace(workshop.delete, store=store)
-    async with store.paused(), asyncio.timeout(10):
-        with within(Deadline(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
-            await delete.one(id_of(b"hat"))
-    assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
+    assert workshop.store.originals == {}
 
 
 async def test_a_declared_key_takes_its_type_alone(workshop: Workshop) -> None:
@@ -138,7 +125,8 @@ async def test_a_declared_key_takes_its_type_alone(workshop: Workshop) -> None:
 
 async def test_a_value_from_before_its_key_was_declared_does_not_hinder_other_edits(workshop: Workshop) -> None:
     await workshop.index(b"hat")
-    await workshop.repository.set_metadata(id_of(b"hat"), {"price": "cheap", "note": 1})
+    [hat] = await records_of(workshop.repository)
+    await workshop.repository.update([replace(hat, metadata={"price": "cheap", "note": 1})])
     assert (await workshop.edit(id_of(b"hat"), {"note": 2})).metadata == {"price": "cheap", "note": 2}
 
 
@@ -153,7 +141,7 @@ async def test_many_are_edited_and_each_that_cannot_be_is_told(workshop: Worksho
 
     outcomes = await workshop.edit.many(patches)
 
-    assert [outcome.id for outcome in outcomes] == [id_ for id_, _ in patches]
+    assert [outcome.name for outcome in outcomes] == [id_ for id_, _ in patches]
     failed = {place: type(outcome.error) for place, outcome in enumerate(outcomes) if outcome.error is not None}
     assert (len(outcomes), failed) == (452, {3: ImageNotFoundError, 5: InvalidMetadataError})
     records = await workshop.repository.get(ids)

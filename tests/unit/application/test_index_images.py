@@ -2,12 +2,10 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
-from adapters.stores.file_system_image_store import FileSystemImageStore
 from application.index_images import GROUP_SIZE, GROUPS_AT_ONCE, Upload
 from domain.callers import Deadline, is_bulk, raise_if_over, set_deadline, within
 from domain.embeddings import Embeddings
@@ -20,9 +18,8 @@ from domain.errors import (
     RepositoryUnavailableError,
     StorageFullError,
 )
-from domain.images import ImageId, ImageRecord, IndexedImage
-from domain.metadata import Metadata
-from domain.ports.image_store import FileSizes
+from domain.images import ImageId, ImageRecord, IndexedImage, sha256_of
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE
 from domain.raster import RasterImage
 from tests.fakes import UNREADABLE, records_of
 from tests.pictures import a_picture
@@ -37,7 +34,9 @@ async def test_the_record_is_written_after_the_files(workshop: Workshop) -> None
     contents = [f"picture {number}".encode() for number in range(3)]
     await workshop.index(*contents)
     for content in contents:
-        put, upsert = (workshop.journal.index(f"{verb} {id_of(content)}") for verb in ("put", "upsert"))
+        put, upsert = (
+            workshop.journal.index(line) for line in (f"put {sha256_of(content)}", f"upsert {id_of(content)}")
+        )
         assert put < upsert
 
 
@@ -50,9 +49,9 @@ async def test_the_next_pictures_are_encoded_while_a_group_is_stored(workshop: W
             encoded_more.set()
         return await encode(images)
 
-    async def put_late(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+    async def put_late(sha256: str, *, original: bytes, thumbnails: Mapping[int, bytes]) -> None:
         await asyncio.wait_for(encoded_more.wait(), 10)
-        await put(id_, original=original, thumbnail=thumbnail)
+        await put(sha256, original=original, thumbnails=thumbnails)
 
     workshop.encoder.encode = encode_and_note  # type: ignore[method-assign]
     workshop.store.put = put_late  # type: ignore[method-assign]
@@ -92,7 +91,7 @@ async def test_the_record_says_what_came(workshop: Workshop) -> None:
     assert (record.width, record.height, record.size_bytes) == (32, 24, 3)
     assert record.metadata == {"brand": "acme"}
     assert await records_of(workshop.repository) == [record]
-    assert workshop.store.files[record.id][0] == b"hat"
+    assert workshop.store.originals[record.sha256] == b"hat"
 
 
 async def test_one_failure_leaves_the_others(workshop: Workshop) -> None:
@@ -107,7 +106,7 @@ async def test_one_failure_leaves_the_others(workshop: Workshop) -> None:
         "UnsupportedImageError",
     ]
     assert {record.id for record in await records_of(workshop.repository)} == {id_of(b"one"), id_of(b"two")}
-    assert set(workshop.store.files) == {id_of(b"one"), id_of(b"two")}
+    assert set(workshop.store.originals.values()) == {b"one", b"two"}
 
 
 async def test_an_error_without_a_name_fails_its_group_and_leaves_the_others(
@@ -116,10 +115,10 @@ async def test_an_error_without_a_name_fails_its_group_and_leaves_the_others(
     contents = [f"picture {number}".encode() for number in range((GROUPS_AT_ONCE + 2) * GROUP_SIZE)]
     put = workshop.store.put
 
-    async def put_all_but_one(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+    async def put_all_but_one(sha256: str, *, original: bytes, thumbnails: Mapping[int, bytes]) -> None:
         if original == contents[GROUP_SIZE]:
             raise PermissionError("a secret of the house")
-        await put(id_, original=original, thumbnail=thumbnail)
+        await put(sha256, original=original, thumbnails=thumbnails)
 
     monkeypatch.setattr(workshop.store, "put", put_all_but_one)
     outcomes = await workshop.index(*contents)
@@ -137,7 +136,7 @@ async def test_an_error_without_a_name_fails_its_group_and_leaves_the_others(
 
 
 async def test_one_raises_an_error_without_a_name_as_it_is(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def put(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
+    async def put(sha256: str, *, original: bytes, thumbnails: Mapping[int, bytes]) -> None:
         raise PermissionError
 
     monkeypatch.setattr(workshop.store, "put", put)
@@ -193,10 +192,10 @@ async def test_twins_in_one_call_are_one_image(workshop: Workshop) -> None:
         an_upload(b"hat", "first.png", {"n": 1}), b"other", an_upload(b"hat", "second.png", {"n": 2}), b"hat"
     )
     assert statuses(outcomes) == ["created", "created", "exists", "exists"]
-    assert [outcome.filename for outcome in outcomes] == ["first.png", "a.png", "second.png", "a.png"]
+    assert [outcome.upload.filename for outcome in outcomes] == ["first.png", "a.png", "second.png", "a.png"]
     record = (await workshop.repository.get([id_of(b"hat")]))[id_of(b"hat")]
     assert (record.filename, record.metadata) == ("first.png", {"n": 2})
-    assert workshop.journal.count(f"put {id_of(b'hat')}") == 1
+    assert workshop.journal.count(f"put {sha256_of(b'hat')}") == 1
 
 
 async def test_what_is_there_is_not_encoded_again(workshop: Workshop) -> None:
@@ -226,7 +225,7 @@ async def test_what_cannot_be_committed_fails_and_is_not_searchable(workshop: Wo
     assert statuses(outcomes) == ["failed", "failed"]
     assert await records_of(workshop.repository) == []
     if fault != "repository away":  # then the record may have arrived, and keeps its files
-        assert workshop.store.files == {}
+        assert workshop.store.originals == {}
     workshop.store.full, workshop.encoder.failure, workshop.repository.failure = False, None, None
     assert statuses(await workshop.index(b"one", b"two")) == ["created", "created"]
 
@@ -245,10 +244,11 @@ async def test_an_index_that_cannot_answer_for_want_of_room_says_that(
 
 
 async def test_files_that_a_crash_left_are_taken_over(workshop: Workshop) -> None:
-    await workshop.store.put(id_of(b"hat"), original=b"hat", thumbnail=b"of an earlier life")
+    await workshop.store.put(sha256_of(b"hat"), original=b"ha", thumbnails={DEFAULT_THUMBNAIL_SIDE: b"half"})
     [outcome] = await workshop.index(b"hat")
     assert outcome.status == "created"
-    assert await workshop.store.thumbnail(id_of(b"hat")) != b"of an earlier life"
+    assert await workshop.store.original(sha256_of(b"hat")) == b"hat"
+    assert await workshop.store.thumbnail(sha256_of(b"hat"), DEFAULT_THUMBNAIL_SIDE) != b"half"
 
 
 async def test_one_raises_what_failed(workshop: Workshop) -> None:
@@ -266,14 +266,14 @@ async def test_a_passed_deadline_drops_the_work(workshop: Workshop) -> None:
             await workshop.index_images.one(an_upload(b"hat"))
 
     await asyncio.create_task(late())
-    assert workshop.store.files == {}
+    assert workshop.store.originals == {}
 
 
 async def test_who_goes_once_it_is_being_stored_leaves_it_whole(workshop: Workshop) -> None:
     deadline, put = Deadline(), workshop.store.put
 
-    async def put_and_go(id_: ImageId, *, original: bytes, thumbnail: bytes) -> None:
-        await put(id_, original=original, thumbnail=thumbnail)
+    async def put_and_go(sha256: str, *, original: bytes, thumbnails: Mapping[int, bytes]) -> None:
+        await put(sha256, original=original, thumbnails=thumbnails)
         deadline.gone = True
 
     workshop.store.put = put_and_go  # type: ignore[method-assign]
@@ -302,29 +302,18 @@ async def test_what_is_being_stored_is_stored_whole_though_its_caller_is_cancell
     assert [record.id for record in await records_of(workshop.repository)] == [id_of(b"hat")]
 
 
-async def test_nothing_is_stored_for_who_waits_no_more_when_a_pause_ends(workshop: Workshop, tmp_path: Path) -> None:
-    store = FileSystemImageStore(tmp_path / "images", reserve_bytes=0)
-    await store.open()
-    index_images = replace(workshop.index_images, store=store)
-    async with store.paused(), asyncio.timeout(10):
-        with within(Deadline(time.monotonic() + 0.2)), pytest.raises(DeadlinePassedError):
-            await index_images.one(an_upload(b"hat"))
-    assert [id_ async for ids in store.ids() for id_ in ids] == []
-    assert await records_of(workshop.repository) == []
-
-
 async def test_metadata_that_is_being_written_is_written_though_the_deadline_passes(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await workshop.index(b"hat")
-    deadline, set_metadata = Deadline(), workshop.repository.set_metadata
+    deadline, update = Deadline(), workshop.repository.update
 
-    async def late(id_: ImageId, metadata: Metadata) -> None:
+    async def late(records: Sequence[ImageRecord]) -> Collection[ImageId]:
         deadline.at = 0.0
         raise_if_over()
-        await set_metadata(id_, metadata)
+        return await update(records)
 
-    monkeypatch.setattr(workshop.repository, "set_metadata", late)
+    monkeypatch.setattr(workshop.repository, "update", late)
     with within(deadline):
         outcome = await workshop.index_images.one(an_upload(b"hat", metadata={"new": True}))
     assert outcome.image is not None
@@ -357,46 +346,26 @@ async def test_no_uploads_make_no_outcomes(workshop: Workshop) -> None:
     assert await workshop.index() == []
 
 
-@pytest.mark.parametrize("lost", ["both", "thumbnail", "bytes"])
-async def test_sending_a_picture_again_puts_its_lost_files_back(workshop: Workshop, lost: str) -> None:
+@pytest.mark.parametrize("lost", ["all", "some bytes"])
+async def test_sending_a_picture_again_puts_its_lost_original_back(workshop: Workshop, lost: str) -> None:
     await workshop.index(b"hat", b"coat")
-    before, records = dict(workshop.store.files), await records_of(workshop.repository)
-    original, thumbnail = workshop.store.files.pop(id_of(b"hat"))
-    if lost == "thumbnail":
-        workshop.store.files[id_of(b"hat")] = (original, b"")
-    elif lost == "bytes":
-        workshop.store.files[id_of(b"hat")] = (original[:-1], thumbnail)
+    before, records = dict(workshop.store.originals), await records_of(workshop.repository)
+    original = workshop.store.originals.pop(sha256_of(b"hat"))
+    if lost == "some bytes":
+        workshop.store.originals[sha256_of(b"hat")] = original[:-1]
     workshop.journal.clear()
 
     outcomes = await workshop.index(b"hat", b"coat")
 
     assert statuses(outcomes) == ["exists", "exists"]
-    assert workshop.store.files == before
+    assert workshop.store.originals == before
     assert await records_of(workshop.repository) == records
-    assert workshop.journal == [f"put {id_of(b'hat')}"], "what is there is not written again, and nothing is encoded"
-    assert workshop.store.noted_ids == []
-
-
-async def test_nothing_is_put_back_of_an_image_that_others_delete_meanwhile(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await workshop.index(b"hat")
-    sizes = workshop.store.sizes
-
-    async def amid_a_deletion(ids: Collection[ImageId]) -> Mapping[ImageId, FileSizes]:
-        await workshop.repository.delete(ids)  # by another process, whose locks are not ours
-        for id_ in ids:
-            await workshop.store.delete(id_)
-        return await sizes(ids)
-
-    monkeypatch.setattr(workshop.store, "sizes", amid_a_deletion)
-    await workshop.index(b"hat")
-    assert workshop.store.files == {}
+    assert workshop.journal == [f"put {sha256_of(b'hat')}"], "what is there is not written again, nor encoded"
 
 
 async def test_a_lost_file_that_cannot_be_put_back_is_a_failure(workshop: Workshop) -> None:
     await workshop.index(b"hat")
-    workshop.store.files.clear()
+    workshop.store.originals.clear()
     workshop.store.full = True
     [outcome] = await workshop.index(an_upload(b"hat", metadata={"n": 1}))
     assert (outcome.status, type(outcome.error)) == ("failed", StorageFullError)

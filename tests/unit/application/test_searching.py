@@ -69,7 +69,11 @@ async def test_the_picture_is_not_held_while_the_index_is_asked(workshop: Worksh
 
     workshop.repository.nearest = noted  # type: ignore[method-assign]
     search = SearchSimilar(
-        decoder=decoder, encoder=workshop.encoder, detector=workshop.detector, repository=workshop.repository
+        decoder=decoder,
+        encoder=workshop.encoder,
+        detector=workshop.detector,
+        repository=workshop.repository,
+        arrange=workshop.arrange,
     )
     await search(a_picture(1), target=Target.IMAGES, options=SearchOptions())
     assert given_back == [True]
@@ -78,7 +82,11 @@ async def test_the_picture_is_not_held_while_the_index_is_asked(workshop: Worksh
 
 async def test_a_region_is_cut_out_before_it_is_encoded(workshop: Workshop) -> None:
     search = SearchSimilar(
-        decoder=workshop.decoder, encoder=workshop.encoder, detector=workshop.detector, repository=workshop.repository
+        decoder=workshop.decoder,
+        encoder=workshop.encoder,
+        detector=workshop.detector,
+        repository=workshop.repository,
+        arrange=workshop.arrange,
     )
     extract = ExtractEmbedding(decoder=workshop.decoder, encoder=workshop.encoder, detector=workshop.detector)
     region = BoundingBox(x_min=-5, y_min=2, x_max=20, y_max=1000)
@@ -101,7 +109,7 @@ async def test_a_region_is_cut_out_before_it_is_encoded(workshop: Workshop) -> N
 async def test_examples_are_combined_and_left_out(workshop: Workshop) -> None:
     await workshop.index(*(f"picture {number}".encode() for number in range(6)))
     positive, negative = id_of(b"picture 0"), id_of(b"picture 1")
-    search = SearchByExamples(repository=workshop.repository)
+    search = SearchByExamples(repository=workshop.repository, arrange=workshop.arrange)
 
     result = await search([positive, positive], [negative], options=SearchOptions())
 
@@ -113,7 +121,12 @@ async def test_examples_are_combined_and_left_out(workshop: Workshop) -> None:
 
 async def test_bad_examples_are_told(workshop: Workshop) -> None:
     await workshop.index(b"hat")
-    search, hat, none, other = SearchByExamples(repository=workshop.repository), id_of(b"hat"), id_of(b"x"), id_of(b"y")
+    search, hat, none, other = (
+        SearchByExamples(repository=workshop.repository, arrange=workshop.arrange),
+        id_of(b"hat"),
+        id_of(b"x"),
+        id_of(b"y"),
+    )
     with pytest.raises(ImageNotFoundError) as not_found:
         await search([hat, none], [other], options=SearchOptions())
     assert set(not_found.value.ids) == {none, other}

@@ -23,6 +23,7 @@ def search_with(workshop: Workshop, detector: ObjectDetector | None = None) -> S
         encoder=workshop.encoder,
         detector=detector or workshop.detector,
         repository=workshop.repository,
+        arrange=workshop.arrange,
     )
 
 

@@ -1,26 +1,31 @@
 """The use cases on fakes."""
 
+from typing import Any
+
+from application.arrange_matches import ArrangeMatches
 from application.delete_images import DeleteImages
 from application.describe_pictures import DescribePictures
 from application.edit_metadata import EditMetadata
-from application.index_images import IndexImages, IndexOutcome, Upload
+from application.index_images import IfExists, IndexImages, IndexOutcome, Upload
 from application.keyed_locks import KeyedLocks
+from application.rename_images import RenameImages
+from application.shared_originals import SharedOriginals
 from domain.embeddings import EmbeddingSpace
-from domain.images import ContentHash, CreationClock, ImageId
+from domain.images import Clock, ImageId, id_of_content, sha256_of
 from domain.metadata import Metadata, MetadataType
 from domain.objects import ObjectPolicy
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails, Journal, JournalledRepository
 
 
 def id_of(content: bytes) -> ImageId:
-    return ContentHash.of(content).image_id
+    return id_of_content(sha256_of(content))
 
 
-def an_upload(content: bytes, filename: str = "a.png", metadata: Metadata | None = None) -> Upload:
+def an_upload(content: bytes, filename: str = "a.png", metadata: Metadata | None = None, **names: Any) -> Upload:
     async def read() -> bytes:
         return content
 
-    return Upload(filename=filename, read=read, metadata=metadata)
+    return Upload(filename=filename, read=read, metadata=metadata, **names)
 
 
 TYPES = {"price": MetadataType.FLOAT, "taken_at": MetadataType.DATETIME}
@@ -37,20 +42,26 @@ class Workshop:
         self.detector = FakeDetector(journal=self.journal)
         self.store = FakeStore(journal=self.journal)
         self.repository = JournalledRepository(journal=self.journal)
+        self.originals = SharedOriginals(store=self.store, repository=self.repository)
+        self.clock = Clock()
         self.locks = KeyedLocks()
         self.describe = DescribePictures(detector=self.detector, encoder=self.encoder, policy=ObjectPolicy())
         self.index_images = IndexImages(
             decoder=self.decoder,
             describe=self.describe,
             thumbnails=FakeThumbnails(),
-            store=self.store,
+            originals=self.originals,
             repository=self.repository,
-            clock=CreationClock(),
+            clock=self.clock,
             locks=self.locks,
             types=TYPES,
         )
-        self.delete = DeleteImages(repository=self.repository, store=self.store, locks=self.locks)
-        self.edit = EditMetadata(repository=self.repository, locks=self.locks, types=TYPES)
+        self.delete = DeleteImages(repository=self.repository, originals=self.originals, locks=self.locks)
+        self.arrange = ArrangeMatches(repository=self.repository, types=TYPES)
+        self.edit = EditMetadata(repository=self.repository, clock=self.clock, locks=self.locks, types=TYPES)
+        self.rename = RenameImages(
+            repository=self.repository, originals=self.originals, clock=self.clock, locks=self.locks
+        )
 
     async def open(self) -> "Workshop":
         await self.encoder.open()
@@ -58,6 +69,6 @@ class Workshop:
         self.journal.clear()
         return self
 
-    async def index(self, *uploads: Upload | bytes) -> list[IndexOutcome]:
+    async def index(self, *uploads: Upload | bytes, if_exists: IfExists = IfExists.REPLACE) -> list[IndexOutcome]:
         given = [upload if isinstance(upload, Upload) else an_upload(upload) for upload in uploads]
-        return [outcome async for outcome in self.index_images(given)]
+        return [outcome async for outcome in self.index_images(given, if_exists=if_exists)]

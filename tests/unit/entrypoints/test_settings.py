@@ -38,6 +38,7 @@ def test_nothing_needs_to_be_set(load: Load) -> None:
     assert settings.http.max_batch_files == 256
     assert (settings.repository.backend, settings.encoder.runtime) == ("edge", "openvino")
     assert (settings.auth.keys, settings.auth.has_keys) == ((), False)
+    assert (settings.auth.public_metadata, settings.auth.signed_thumbnail_seconds) == ((), 2 * 24 * 3600)
     assert (settings.auth.open_docs, settings.auth.open_metrics, settings.http.cors_origins) == (True, True, ())
     assert (settings.detector.runtime, settings.objects.enabled) == ("auto", True)
 
@@ -254,6 +255,29 @@ def test_secrets_are_not_shown(load: Load) -> None:
     assert "secret-key" not in repr(settings)
     assert settings.repository.api_key is not None
     assert settings.repository.api_key.get_secret_value() == "secret-key"
+
+
+def test_secrets_of_links_are_not_shown(load: Load) -> None:
+    auth = load(AUTH__THUMBNAIL_SECRET="new-" + "s" * 32, AUTH__FORMER_THUMBNAIL_SECRET="old-" + "s" * 32).auth
+    assert "sss" not in repr(auth)
+    assert auth.thumbnail_secret is not None
+    assert auth.thumbnail_secret.get_secret_value().startswith("new-")
+
+
+@pytest.mark.parametrize("name", ["THUMBNAIL_SECRET", "FORMER_THUMBNAIL_SECRET"])
+@pytest.mark.parametrize("secret", ["", "guess-me", "s" * 31])
+def test_a_secret_that_can_be_guessed_is_refused_and_not_repeated(load: Load, name: str, secret: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"LOOKALIKE_AUTH__{name}: write 32 or more random characters"
+    ) as error:
+        load(**{f"AUTH__{name}": secret})
+    assert "guess" not in str(error.value)
+    assert "sss" not in str(error.value)
+
+
+def test_public_metadata_are_keys_in_normal_form(load: Load) -> None:
+    assert load(AUTH__PUBLIC_METADATA="brand, e\u0301tat,,a:b ").auth.public_metadata == ("brand", "\u00e9tat", "a:b")
+    assert load(AUTH__PUBLIC_METADATA="").auth.public_metadata == ()
 
 
 def test_indexed_metadata_are_keys_with_types(load: Load) -> None:

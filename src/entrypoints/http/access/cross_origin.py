@@ -21,7 +21,7 @@ class CrossOrigin(CORSMiddleware):
             allow_origins=origins,
             allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
             allow_headers=("Authorization", "If-None-Match", "X-Request-ID", "X-Request-Deadline-Ms"),
-            expose_headers=("ETag", "Location", "Retry-After", "X-Request-ID"),
+            expose_headers=("ETag", "Location", "Retry-After", "X-Outcome", "X-Request-ID"),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ from entrypoints.http.access.key_ring import KeyRing
 from entrypoints.http.access.rate_limits import RateLimit, caller_at
 from entrypoints.http.contract.problems import problem_response
 from entrypoints.http.server.paths import is_health
-from entrypoints.keys import ApiKey, digest_of
+from entrypoints.keys import ApiKey, Role, digest_of
 from entrypoints.settings import LimitSettings
 
 COOKIE = "lookalike_session"
@@ -95,7 +95,7 @@ class Gate:
         elif _cookie_counts(request) and (token := request.cookies.get(COOKIE)):
             key = self._keys.find_by_token(token)
         request.scope["state"]["key"] = key
-        if key is not None and (seconds := self._per_key.count(key.digest.hex())):
+        if key is not None and (seconds := self._per_key.count(_caller_with(key, address))):
             return ("Too many requests came with this key.", seconds)
         return None
 
@@ -104,6 +104,11 @@ def caller_of(request: HTTPConnection) -> ApiKey | None:
     """The key that the caller has shown, by itself or by the page's cookie; None without one of ours."""
     found: ApiKey | None = request.scope["state"]["key"]
     return found
+
+
+def _caller_with(key: ApiKey, address: str) -> str:
+    """By what requests with a key are counted. All visitors of a shop's page share its key, so also by address."""
+    return f"{key.digest.hex()} {address}" if key.role is Role.SEARCH else key.digest.hex()
 
 
 def _key_in_header(request: HTTPConnection) -> bytes | None:

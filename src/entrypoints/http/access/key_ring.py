@@ -41,7 +41,7 @@ class KeyRing:
         """
         self._configured = configured
         self._file = file
-        self._secret = functools.cache(secret)
+        self.secret = functools.cache(secret)
         self._clock = clock
         self._looked_at = clock()
         self._version = self._version_of_file()
@@ -66,7 +66,7 @@ class KeyRing:
 
     def token_of(self, entry: ApiKey) -> str:
         """A token that stands for a key without revealing it: 64 hexadecimal digits."""
-        return hmac.digest(self._secret(), b"lookalike web page session" + entry.digest, "sha256").hex()
+        return hmac.digest(self.secret(), b"lookalike web page session" + entry.digest, "sha256").hex()
 
     def _reread(self) -> None:
         """Read the file again if it has changed. If it cannot be read, keep its old keys and log an error."""
@@ -98,13 +98,16 @@ class KeyRing:
 def session_secret(data_dir: Path) -> bytes:
     """The secret that all processes over one data directory share, made by the first of them.
 
-    Where it cannot be kept, one for this process: the page's visitors sign in again after a restart.
+    Where it cannot be kept, one for this process: after a restart the page's visitors sign in again, and signed links
+    are no longer valid.
     """
     path = data_dir / SECRET_FILE
     try:
         return _kept_secret(path)
     except OSError as error:
-        log.warning("%s cannot be kept (%s): the page's sessions end with this process", path, error.strerror)
+        log.warning(
+            "%s cannot be kept (%s): the page's sessions and signed links end with this process", path, error.strerror
+        )
         return secrets.token_bytes(_SECRET_BYTES)
 
 

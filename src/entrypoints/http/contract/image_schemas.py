@@ -1,28 +1,31 @@
 """Images, their objects and labels, and what is done to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from unicodedata import normalize
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
-from application.edit_metadata import EditOutcome
 from application.index_images import IndexOutcome
-from domain.images import ImagePage, ImageRecord
+from domain.images import ImageRecord
+from domain.listing import ImagePage
 from entrypoints.http.contract.filter_schema import FilterIn
+from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.parameters import encode_cursor
 from entrypoints.http.contract.problems import ProblemOut, example_problem, problem_of
 
 # What `make demo` indexes: the examples can be tried out.
 EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
+EXAMPLE_KEY = "sku-17/front"
 EXAMPLE_BOX: JsonDict = {"x_min": 12.0, "y_min": 8.5, "x_max": 240.0, "y_max": 310.0}
 EXAMPLE_IMAGE: JsonDict = {
     "id": EXAMPLE_ID,
+    "key": None,
+    "source": None,
     "filename": "hat-01.jpg",
     "media_type": "image/jpeg",
     "width": 400,
@@ -30,12 +33,13 @@ EXAMPLE_IMAGE: JsonDict = {
     "size_bytes": 28387,
     "sha256": "5766cadc079c18500f8e45cb303ef7eb61cf2928fdbd99d23415030b509d08ce",
     "created_at": "2026-01-31T12:00:00.000001Z",
+    "updated_at": "2026-01-31T12:00:00.000001Z",
     "metadata": {"brand": "acme", "price": 19.9},
     "objects": [],
     "links": {
         "self": f"/v1/images/{EXAMPLE_ID}",
         "content": f"/v1/images/{EXAMPLE_ID}/content",
-        "thumbnail": f"/v1/images/{EXAMPLE_ID}/thumbnail",
+        "thumbnail": f"/v1/images/{EXAMPLE_ID}/thumbnail?v=5766cadc079c",
         "similar": f"/v1/images/{EXAMPLE_ID}/similar",
     },
 }
@@ -72,7 +76,10 @@ class ObjectOut(FromDomain):
 
 
 class LinksOut(BaseModel):
-    """Where the image's representations are."""
+    """Where the image's representations are. Keys of the role `search` open `thumbnail` and `similar` alone.
+
+    Where keys are configured, `thumbnail` is signed: as it is, it loads without a key until it expires.
+    """
 
     self_: Annotated[str, Field(alias="self")]
     content: str
@@ -83,30 +90,40 @@ class LinksOut(BaseModel):
 
 
 class ImageOut(BaseModel):
-    """An indexed image."""
+    """An indexed image.
+
+    Keys of the role `search` see no `filename`, and of `metadata` what `LOOKALIKE_AUTH__PUBLIC_METADATA` names.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_IMAGE]})
 
     id: UUID
-    filename: str
+    key: Annotated[str | None, Field(description="The caller's own name for it; the id follows from it.")]
+    source: Annotated[str | None, Field(description="Where it came from, as the caller says: a path or an URL.")]
+    filename: str | None
     media_type: str
     width: int
     height: int
     size_bytes: int
     sha256: str
     created_at: datetime
+    updated_at: datetime
     metadata: Mapping[str, str | int | float | bool | list[str]]
     objects: list[ObjectOut]
     links: LinksOut
 
     @classmethod
-    def of(cls, record: ImageRecord, root: str = "") -> Self:
-        """From the domain; `root` is the path under which a proxy serves us."""
-        path = image_path(record, root)
+    def of(cls, record: ImageRecord, view: ImageView) -> Self:
+        """From the domain, as the caller may see it."""
+        path = image_path(record, view.root)
         links = LinksOut(
-            self_=path, content=f"{path}/content", thumbnail=f"{path}/thumbnail", similar=f"{path}/similar"
+            self_=path,
+            content=f"{path}/content",
+            thumbnail=f"{path}/thumbnail?{view.thumbnail_query(record)}",
+            similar=f"{path}/similar",
         )
-        return cls(**{name: getattr(record, name) for name in cls.model_fields if name != "links"}, links=links)
+        fields = {name: getattr(record, name) for name in cls.model_fields if name != "links"}
+        return cls(**view.visible(fields), links=links)
 
 
 def image_path(record: ImageRecord, root: str) -> str:
@@ -126,26 +143,37 @@ class ImagePageOut(BaseModel):
     total: int
 
     @classmethod
-    def of(cls, page: ImagePage, root: str) -> Self:
+    def of(cls, page: ImagePage, view: ImageView) -> Self:
         """From the domain."""
         return cls(
-            items=[ImageOut.of(record, root) for record in page.items],
+            items=[ImageOut.of(record, view) for record in page.items],
             next_cursor=None if page.next_cursor is None else encode_cursor(page.next_cursor),
             total=page.total,
         )
 
 
-class BatchItemOut(BaseModel):
+class OutcomeOut(BaseModel):
+    """What became of one of many: `problem` if it failed."""
+
+    problem: ProblemOut | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, serialized: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a type here would stand in the document
+        """Without an image of what failed, or a problem of what did not."""
+        members = serialized(self)
+        if self.problem is not None:
+            members["problem"] = self.problem.model_dump(mode="json", exclude_none=True)
+        return {name: value for name, value in members.items() if value is not None or name not in {"problem", "image"}}
+
+
+class BatchItemOut(OutcomeOut):
     """What became of one picture of a batch: `image`, or `problem` if it failed."""
 
     filename: str
-    status: Literal["created", "exists", "failed"]
+    key: str | None
+    status: Literal["created", "exists", "replaced", "failed"]
     image: ImageOut | None = None
-    problem: ProblemOut | None = None
 
-
-MAX_EDITS = 1000
-"""Images whose metadata is changed at once."""
 
 MAX_FACETS = 16
 """Fields whose values are counted at once."""
@@ -161,11 +189,12 @@ class BatchOut(BaseModel):
             "examples": [
                 {
                     "results": [
-                        {"filename": "hat-01.jpg", "status": "created", "image": EXAMPLE_IMAGE},
-                        {"filename": "notes.txt", "status": "failed", "problem": _EXAMPLE_PROBLEM},
+                        {"filename": "hat-01.jpg", "key": None, "status": "created", "image": EXAMPLE_IMAGE},
+                        {"filename": "notes.txt", "key": None, "status": "failed", "problem": _EXAMPLE_PROBLEM},
                     ],
                     "created": 1,
                     "existed": 0,
+                    "replaced": 0,
                     "failed": 1,
                 }
             ]
@@ -175,19 +204,19 @@ class BatchOut(BaseModel):
     results: list[BatchItemOut]
     created: int
     existed: int
+    replaced: int
     failed: int
 
     @classmethod
-    def of(cls, outcomes: list[IndexOutcome], *, root: str, instance: str, request_id: str) -> Self:
+    def of(cls, outcomes: list[IndexOutcome], *, view: ImageView, instance: str, request_id: str) -> Self:
         """From the outcomes."""
         results = [
             BatchItemOut(
-                filename=outcome.filename,
+                filename=outcome.upload.filename,
+                key=outcome.upload.key,
                 status=outcome.status,
-                image=None if outcome.image is None else ImageOut.of(outcome.image, root),
-                problem=None
-                if outcome.error is None
-                else problem_of(outcome.error, instance=instance, request_id=request_id),
+                image=None if outcome.image is None else ImageOut.of(outcome.image, view),
+                problem=problem_of(outcome.error, instance=instance, request_id=request_id),
             )
             for outcome in outcomes
         ]
@@ -196,6 +225,7 @@ class BatchOut(BaseModel):
             results=results,
             created=statuses.count("created"),
             existed=statuses.count("exists"),
+            replaced=statuses.count("replaced"),
             failed=statuses.count("failed"),
         )
 
@@ -237,90 +267,6 @@ class FacetsOut(BaseModel):
     )
 
     facets: Mapping[str, list[FacetCountOut]]
-
-
-class MetadataPatchIn(BaseModel):
-    """A JSON merge patch (RFC 7396): null removes a key."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"metadata": {"price": 24.5, "brand": None}}]}
-    )
-
-    metadata: dict[str, Any]
-
-
-class EditIn(BaseModel):
-    """A JSON merge patch (RFC 7396) of one image's metadata."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: UUID
-    metadata: dict[str, Any]
-
-
-class EditManyIn(BaseModel):
-    """Either `items`, each image with a patch of its own, or a `filter` and one patch for all that match."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"items": [{"id": EXAMPLE_ID, "metadata": {"price": 24.5}}]}]},
-    )
-
-    items: Annotated[list[EditIn] | None, Field(min_length=1, max_length=MAX_EDITS)] = None
-    filter: FilterIn | None = None
-    metadata: dict[str, Any] | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.items is None) == (self.filter is None) or (self.filter is None) != (self.metadata is None):
-            raise PydanticCustomError("invalid_edit", "give items, or a filter with metadata: one of the two")
-        return self
-
-
-class EditedOut(BaseModel):
-    """What became of one image: `problem` if it failed."""
-
-    id: UUID
-    status: Literal["updated", "failed"]
-    problem: ProblemOut | None = None
-
-
-class EditedManyOut(BaseModel):
-    """What became of each image, in the order sent."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"results": [{"id": EXAMPLE_ID, "status": "updated"}], "updated": 1, "failed": 0}]
-        }
-    )
-
-    results: list[EditedOut]
-    updated: int
-    failed: int
-
-    @classmethod
-    def of(cls, outcomes: Sequence[EditOutcome], *, instance: str, request_id: str) -> Self:
-        """From the outcomes."""
-        results = [
-            EditedOut(
-                id=outcome.id,
-                status="updated" if outcome.error is None else "failed",
-                problem=None
-                if outcome.error is None
-                else problem_of(outcome.error, instance=instance, request_id=request_id),
-            )
-            for outcome in outcomes
-        ]
-        updated = sum(result.status == "updated" for result in results)
-        return cls(results=results, updated=updated, failed=len(results) - updated)
-
-
-class UpdatedOut(BaseModel):
-    """How many images were changed."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"updated": 3}]})
-
-    updated: int
 
 
 class DeleteIn(BaseModel):

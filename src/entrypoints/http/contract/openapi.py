@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from entrypoints.http.contract import image_schemas, model_schemas, search_schemas
-from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, REQUEST_ID_HEADER
+from entrypoints.http.contract import edit_schemas, image_schemas, model_schemas, name_schemas, search_schemas
+from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, OUTCOME_HEADER, REQUEST_ID_HEADER
 from entrypoints.http.contract.problems import MEDIA_TYPE
 
 TAGS = [
@@ -69,7 +69,7 @@ def describe(app: FastAPI) -> None:
 def _restore_examples(document: dict[str, Any]) -> None:
     """Put the schemas' examples in anew: FastAPI drops nulls from them, which mean something."""
     components = document["components"]["schemas"]
-    for module in (image_schemas, model_schemas, search_schemas):
+    for module in (edit_schemas, image_schemas, model_schemas, name_schemas, search_schemas):
         for name, schema in vars(module).items():
             if name in components and isinstance(schema, type) and issubclass(schema, BaseModel):
                 more = schema.model_config.get("json_schema_extra")
@@ -81,6 +81,7 @@ def _complete_operations(document: dict[str, Any]) -> None:
     """Declare the headers that matter to callers, of which FastAPI knows only a route's parameters, and problems."""
     headers = {name: (description, schema) for name, (_, description, schema) in RESPONSE_HEADERS.items()}
     headers[ETAG] = ("It names the file's content, for `If-None-Match`.", _TEXT)
+    headers[OUTCOME_HEADER] = ("What happened.", {"type": "string", "enum": ["created", "exists", "replaced"]})
     document["components"]["headers"] = {
         name: {"description": description, "required": True, "schema": schema}
         for name, (description, schema) in headers.items()
@@ -100,4 +101,5 @@ def _complete_operations(document: dict[str, Any]) -> None:
                 sent = [name for name, (statuses, *_) in RESPONSE_HEADERS.items() if not statuses or status in statuses]
                 if conditional and status in {"200", "304"}:
                     sent.append(ETAG)
+                sent += response.get("headers", {})  # those that a route declares
                 response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sent}

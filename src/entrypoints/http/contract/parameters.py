@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from unicodedata import normalize
 from uuid import UUID
 
 from fastapi import Path, UploadFile
@@ -15,12 +16,14 @@ from starlette.datastructures import UploadFile as StarletteUploadFile
 
 from application.search_result import MAX_LIMIT, MAX_OFFSET
 from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
+from domain.filters import Field as FilterField
 from domain.geometry import BoundingBox
 from domain.images import Cursor
 from domain.metadata import Metadata, checked_metadata
 from entrypoints.remedies import explained
 
 REQUEST_ID_HEADER = "X-Request-ID"
+OUTCOME_HEADER = "X-Outcome"
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
 MAX_DEADLINE = 999_999_999
 """Milliseconds: eleven days."""
@@ -78,7 +81,7 @@ def parsed_by(parse: Callable[[str], object], *, optional: bool = True) -> Befor
 
     def validate(value: object) -> object:
         if not isinstance(value, str):
-            raise PydanticCustomError("string_type", "send it as text, not as a file")
+            raise PydanticCustomError("string_type", "send it as text")
         if optional and not value:
             return None  # an empty form field is one that was not filled in
         try:
@@ -160,6 +163,28 @@ PictureFile = Annotated[
 ]
 """A form field whose value is a picture file."""
 
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Matches to answer at most.")]
-Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Matches to skip.")]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Matches, or groups, to answer at most.")]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Matches, or groups, to skip.")]
 ScoreThreshold = Annotated[float, Field(ge=-1, le=1, description="Least cosine similarity of a match.")]
+GroupBy = Annotated[
+    Any,
+    parsed_by(lambda text: FilterField(normalize("NFC", text))),
+    form_text(
+        "`metadata.<key>` of a key that is declared as keyword or integer, or `sha256`: each value is shown once, by "
+        "its best match. An array counts by its first value; a picture without the key is a group of its own."
+    ),
+]
+"""A field whose values make groups; its value is the domain's Field."""
+
+GroupSize = Annotated[
+    int, Field(ge=1, le=10, description="Matches of a group to name at most, its best included; 1 where not given.")
+]
+Diversity = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Maximal marginal relevance: order the first 200 matches by (1 - diversity) * score - diversity * "
+        "the greatest similarity to those in front. 0 leaves the order of the scores.",
+    ),
+]

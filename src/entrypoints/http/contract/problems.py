@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -25,13 +25,21 @@ STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.InvalidFilterError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidMetadataError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidExamplesError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidGroupingError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidCursorError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidOrderError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidKeyError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidSourceError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedImageError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.ImageUnreadableError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ImageNotFoundError: HTTPStatus.NOT_FOUND,
+    errors.ImageExistsError: HTTPStatus.CONFLICT,
+    errors.KeyRepeatedError: HTTPStatus.CONFLICT,
+    errors.LinkExpiredError: HTTPStatus.FORBIDDEN,
+    errors.FieldNotPublicError: HTTPStatus.FORBIDDEN,
     errors.EmbeddingSpaceError: HTTPStatus.CONFLICT,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RepositoryUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -42,6 +50,7 @@ STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.StorageFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.IndexMissingError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.IndexInUseError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.IndexDamagedError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ModelError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -106,8 +115,14 @@ def shortened(text: str, most: int) -> str:
     return cut.encode(errors="backslashreplace").decode()
 
 
-def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut:
-    """A named error as a problem."""
+@overload
+def problem_of(error: errors.LookalikeError, *, instance: str, request_id: str) -> ProblemOut: ...
+@overload
+def problem_of(error: errors.LookalikeError | None, *, instance: str, request_id: str) -> ProblemOut | None: ...
+def problem_of(error: errors.LookalikeError | None, *, instance: str, request_id: str) -> ProblemOut | None:
+    """A named error as a problem; None where there was none."""
+    if error is None:
+        return None
     return problem(STATUS[type(error)], error.code, explained(error), instance=instance, request_id=request_id)
 
 
@@ -149,6 +164,8 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "malformed_json": (HTTPStatus.BAD_REQUEST, "body: it is not JSON: Expecting value at character 1"),
     "unauthorized": (HTTPStatus.UNAUTHORIZED, "Send a key: Authorization: Bearer <key>."),
     "forbidden": (HTTPStatus.FORBIDDEN, "This needs a key with the role write."),
+    "link_expired": (HTTPStatus.FORBIDDEN, "The link has expired, or its picture was replaced."),
+    "field_not_public": (HTTPStatus.FORBIDDEN, "A key of the role search may not name metadata.cost, only labels."),
     "image_not_found": (HTTPStatus.NOT_FOUND, "No image is stored under 0a4d55a8-d778-5022-abab-977f9a1b3f7c."),
     "body_too_slow": (HTTPStatus.REQUEST_TIMEOUT, "Of the body only 4,096 bytes came in 20 s."),
     "embedding_space_mismatch": (HTTPStatus.CONFLICT, "The index was replaced by one of another embedding space."),
@@ -158,8 +175,11 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is: no Content-Encoding."),
     "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "limit: Input should be less than or equal to 500"),
     "image_unreadable": (HTTPStatus.UNPROCESSABLE_ENTITY, "The JPEG ends early: it cannot be decoded whole."),
+    "image_exists": (HTTPStatus.CONFLICT, "An image is stored under sku-17/front already."),
+    "invalid_key": (HTTPStatus.UNPROCESSABLE_ENTITY, "The key takes 2,049 bytes as UTF-8; at most 2,048 are allowed."),
     "invalid_region": (HTTPStatus.UNPROCESSABLE_ENTITY, "The region lies outside the picture."),
     "invalid_examples": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give at least one positive or negative example."),
+    "invalid_grouping": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give group_by too: group_size is the size of its groups."),
     "invalid_filter": (HTTPStatus.UNPROCESSABLE_ENTITY, "The filter names nothing."),
     "invalid_metadata": (HTTPStatus.UNPROCESSABLE_ENTITY, "Metadata has 65 keys; at most 64 are allowed."),
     "index_damaged": (HTTPStatus.INTERNAL_SERVER_ERROR, "Objects of the image are missing. Delete it, index it again."),

@@ -1,15 +1,18 @@
 """Searches and their results."""
 
 from typing import Annotated, Self
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from application.search_result import SearchResult, Target
+from application.search_result import SearchOptions, SearchResult, Target
+from domain.filters import EVERYTHING, Filter
 from domain.images import Match
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, FromDomain, ImageOut, ObjectOut
-from entrypoints.http.contract.parameters import Limit, Offset, ScoreThreshold
+from entrypoints.http.contract.image_view import ImageView
+from entrypoints.http.contract.name_schemas import ImageNameIn
+from entrypoints.http.contract.parameters import Diversity, GroupBy, GroupSize, Limit, Offset, ScoreThreshold
 
 
 class QueryOut(FromDomain):
@@ -33,36 +36,73 @@ class RegionMatchOut(FromDomain):
     score: Annotated[float, Field(ge=-1, le=1)]
 
 
+class GroupOut(BaseModel):
+    """The group that a match stands for."""
+
+    value: Annotated[str | int | None, Field(description="null: the image has none, and is a group of its own.")]
+    images: Annotated[int, Field(ge=1, description="How many images of this value pass the filter.")]
+    more: Annotated[
+        list["MatchOut"], Field(description="The next best of them; their `rank` is the place in the group.")
+    ] = []
+
+
 class MatchOut(BaseModel):
     """A match; `score` is the cosine similarity."""
 
     rank: Annotated[int, Field(ge=1)]
     score: Annotated[float, Field(ge=-1, le=1)]
+    order_score: Annotated[
+        float | None, Field(description="What the order was made by; null where that is `score`.")
+    ] = None
+    group: GroupOut | None = None
     image: ImageOut
     region: ObjectOut | None = None
     regions: list[RegionMatchOut] | None = None
 
     @classmethod
-    def of(cls, rank: int, match: Match, root: str) -> Self:
+    def of(cls, rank: int, match: Match, view: ImageView) -> Self:
         """From the domain."""
+        group = match.group and GroupOut(
+            value=match.group.value,
+            images=match.group.images,
+            more=[cls.of(place, other, view) for place, other in enumerate(match.group.more, start=2)],
+        )
         return cls(
             rank=rank,
             score=match.score,
-            image=ImageOut.of(match.image, root),
+            order_score=match.order_score,
+            group=group,
+            image=ImageOut.of(match.image, view),
             region=match.region,
             regions=match.regions,
         )
 
 
+_EXAMPLE_MATCH: JsonDict = {
+    "rank": 1,
+    "score": 0.8312,
+    "order_score": None,
+    "group": None,
+    "image": EXAMPLE_IMAGE,
+    "region": None,
+    "regions": None,
+}
+_EXAMPLE_GROUP: JsonDict = {
+    "value": "acme",
+    "images": 3,
+    "more": [{**_EXAMPLE_MATCH, "rank": 2, "score": 0.7954}],
+}
+
+
 class SearchResultOut(BaseModel):
-    """Matches, best first. No match is an empty list."""
+    """Matches in the order shown: best first, unless `diversity` made another. No match is an empty list."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
                     "query": {"width": 400, "height": 711, "regions": [], "target": "images", "objects": None},
-                    "matches": [{"rank": 1, "score": 0.8312, "image": EXAMPLE_IMAGE, "region": None, "regions": None}],
+                    "matches": [{**_EXAMPLE_MATCH, "group": _EXAMPLE_GROUP}],
                     "next_offset": 1,
                 }
             ]
@@ -74,27 +114,51 @@ class SearchResultOut(BaseModel):
     next_offset: int | None
 
     @classmethod
-    def of(cls, result: SearchResult, root: str = "") -> Self:
+    def of(cls, result: SearchResult, view: ImageView) -> Self:
         """From the use case."""
         return cls(
             query=QueryOut.of(result),
             matches=[
-                MatchOut.of(rank, match, root) for rank, match in enumerate(result.matches, start=result.offset + 1)
+                MatchOut.of(rank, match, view) for rank, match in enumerate(result.matches, start=result.offset + 1)
             ],
             next_offset=result.next_offset,
         )
 
 
-class ExamplesIn(BaseModel):
-    """Images to find the like of, and images to stay away from."""
+class SearchParameters(BaseModel):
+    """What all searches take beside the query and the filter: which part of the ranking, and how it is arranged."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"positive": [EXAMPLE_ID], "negative": [], "limit": 10}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
-    positive: Annotated[list[UUID], Field(max_length=100)] = []
-    negative: Annotated[list[UUID], Field(max_length=100)] = []
     limit: Limit = 10
     offset: Offset = 0
     score_threshold: ScoreThreshold | None = None
+    group_by: GroupBy | None = None
+    group_size: GroupSize | None = None
+    diversity: Diversity = 0.0
+
+    def options(self, where: Filter | None, view: ImageView, *, exact: bool = False) -> SearchOptions:
+        """The use cases' options. Raises FieldNotPublicError where the caller may not see a field that is named."""
+        named = where or EVERYTHING
+        fields = [condition.field.name for condition in (*named.all, *named.any, *named.none)]
+        view.refuse_private_fields([*fields, self.group_by] if self.group_by else fields)
+        return SearchOptions(
+            limit=self.limit,
+            offset=self.offset,
+            score_threshold=self.score_threshold,
+            where=named,
+            exact=exact,
+            group_by=self.group_by,
+            group_size=self.group_size,
+            diversity=self.diversity,
+        )
+
+
+class ExamplesIn(SearchParameters):
+    """Images to find the like of, and images to stay away from."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"positive": [EXAMPLE_ID], "negative": [], "limit": 10}]})
+
+    positive: Annotated[list[ImageNameIn], Field(max_length=100)] = []
+    negative: Annotated[list[ImageNameIn], Field(max_length=100)] = []
     filter: FilterIn | None = None

@@ -1,6 +1,23 @@
-"""Conditional requests."""
+"""Conditional requests, and how long which caches may keep a file."""
+
+from collections.abc import Mapping
 
 from fastapi import Request
+
+KEEP = {"Cache-Control": "private, max-age=3600"}
+"""Of a file that its caller's key has opened: that caller's browser keeps it."""
+
+KEEP_VERSION = {"Cache-Control": "private, max-age=172800, immutable"}
+"""The same of a link that names the version: its picture never changes. Two days, for after that it may be deleted."""
+
+
+def keep_publicly(seconds: int) -> Mapping[str, str]:
+    """Of a signed link: everyone with the link may load it, so shared caches keep it, and any site shows it."""
+    return {
+        "Cache-Control": f"public, max-age={seconds}, immutable",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Access-Control-Allow-Origin": "*",
+    }
 
 
 def is_current(request: Request, etag: str) -> bool:

@@ -6,8 +6,9 @@ All are coroutines: FastAPI sends plain functions to a thread, which costs more 
 from collections import Counter
 from typing import Annotated
 
-from fastapi import Depends, Request, params
+from fastapi import Depends, Query, Request, params
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
 
 from application.browse_images import BrowseImages
 from application.delete_images import DeleteImages
@@ -15,11 +16,16 @@ from application.detect_objects import DetectObjects
 from application.edit_metadata import EditMetadata
 from application.extract_embedding import ExtractEmbedding
 from application.index_images import IndexImages
+from application.rename_images import RenameImages
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
 from entrypoints.container import Container
+from entrypoints.http.access.roles import has_role
+from entrypoints.http.contract.image_view import ImageView
+from entrypoints.http.contract.name_schemas import KeyText
 from entrypoints.http.routes.forms import FormRequest
+from entrypoints.keys import Role
 
 
 async def _container(request: Request) -> Container:
@@ -51,6 +57,7 @@ DetectObjectsOf = Annotated[DetectObjects, use(DetectObjects)]
 BrowseImagesOf = Annotated[BrowseImages, use(BrowseImages)]
 EditMetadataOf = Annotated[EditMetadata, use(EditMetadata)]
 DeleteImagesOf = Annotated[DeleteImages, use(DeleteImages)]
+RenameImagesOf = Annotated[RenameImages, use(RenameImages)]
 
 
 async def _refuse_query(request: Request) -> None:
@@ -81,8 +88,28 @@ async def _proxy_root(request: Request) -> str:
     return root.rstrip("/")
 
 
+async def _image_view(request: Request, container: ContainerOf) -> ImageView:
+    return ImageView(
+        root=await _proxy_root(request),
+        sign=request.app.state.thumbnail_links.signed,
+        public_metadata=None if has_role(request, Role.READ) else container.settings().auth.public_metadata,
+    )
+
+
 async def _max_upload_bytes(container: ContainerOf) -> int:
     return container.settings().http.max_upload_bytes
+
+
+class KeyQuery(BaseModel):
+    """Which image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: KeyText
+
+
+async def _key(query: Annotated[KeyQuery, Query()]) -> str:
+    return str(query.key)
 
 
 refuse_query = Depends(_refuse_query)
@@ -96,6 +123,12 @@ index_is_open = Depends(_index_is_open)
 
 ProxyRoot = Annotated[str, Depends(_proxy_root)]
 """The path under which a proxy serves us, without a slash at its end."""
+
+CallerView = Annotated[ImageView, Depends(_image_view)]
+"""How the caller sees images, by its role."""
+
+KeyInQuery = Annotated[str, Depends(_key)]
+"""A key as a query parameter: it may hold slashes, and anything else."""
 
 MaxUploadBytes = Annotated[int, Depends(_max_upload_bytes)]
 """Bytes that one picture may have."""

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from domain.ports.image_store import OpenedOriginal
 from domain.ports.thumbnail_renderer import THUMBNAIL_MEDIA_TYPE
+from entrypoints.http.routes.caching import KEEP
 from entrypoints.http.routes.uploads import clean_filename
 from entrypoints.http.server.methods import IS_HEAD
 from entrypoints.http.server.security_headers import FILES
@@ -49,14 +50,14 @@ class OriginalResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-def thumbnail_response(content: bytes, etag: str) -> Response:
-    """The answer with a thumbnail, which is small."""
-    return Response(content, media_type=THUMBNAIL_MEDIA_TYPE, headers=_headers(etag))
+def thumbnail_response(content: bytes, etag: str, keeping: Mapping[str, str]) -> Response:
+    """The answer with a thumbnail, which is small. `keeping`: the headers that tell caches about it."""
+    return Response(content, media_type=THUMBNAIL_MEDIA_TYPE, headers=_headers(etag, keeping))
 
 
-def not_modified(etag: str) -> Response:
+def not_modified(etag: str, keeping: Mapping[str, str] = KEEP) -> Response:
     """The answer to a caller whose copy is current."""
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(etag))
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(etag, keeping))
 
 
 def content_disposition(kind: str, filename: str) -> str:
@@ -80,5 +81,5 @@ async def _pieces(original: OpenedOriginal) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _headers(etag: str) -> Mapping[str, str]:
-    return {"ETag": etag, "Cache-Control": "private, max-age=3600", "Content-Security-Policy": FILES}
+def _headers(etag: str, keeping: Mapping[str, str] = KEEP) -> Mapping[str, str]:
+    return {"ETag": etag, "Content-Security-Policy": FILES, **keeping}

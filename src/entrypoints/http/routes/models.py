@@ -25,6 +25,9 @@ from entrypoints.keys import Role
 router = APIRouter(
     tags=["Models"], route_class=BoundedRoute, dependencies=[require(Role.READ), refuse_query, refuse_repeats]
 )
+detections = APIRouter(
+    tags=["Models"], route_class=BoundedRoute, dependencies=[require(Role.SEARCH), refuse_query, refuse_repeats]
+)
 
 
 class EmbeddingForm(BaseModel):
@@ -63,7 +66,7 @@ async def embed(
     return EmbeddingOut(model=found.model, dimension=len(found.embedding), embedding=found.embedding.tolist())
 
 
-@router.post(
+@detections.post(
     "/detections",
     summary="Detect objects in a picture",
     responses=problem_responses(*ALWAYS, *PICTURE, "detector_unavailable"),

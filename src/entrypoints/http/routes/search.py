@@ -3,20 +3,20 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from application.search_result import SearchOptions, Target
+from application.search_result import Target
 from application.search_similar import MAX_REGIONS
-from domain.filters import EVERYTHING
 from entrypoints.http.access.roles import require
 from entrypoints.http.contract.filter_schema import FilterText
-from entrypoints.http.contract.parameters import IdInPath, Limit, Offset, PictureFile, Regions, ScoreThreshold
+from entrypoints.http.contract.name_schemas import name_of
+from entrypoints.http.contract.parameters import IdInPath, PictureFile, Regions
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
-from entrypoints.http.contract.search_schemas import ExamplesIn, SearchResultOut
+from entrypoints.http.contract.search_schemas import ExamplesIn, SearchParameters, SearchResultOut
 from entrypoints.http.routes.bodies import BoundedRoute
 from entrypoints.http.routes.dependencies import (
+    CallerView,
     MaxUploadBytes,
-    ProxyRoot,
     SearchByExamplesOf,
     SearchSimilarOf,
     index_is_open,
@@ -27,19 +27,14 @@ from entrypoints.http.routes.uploads import MULTIPART, read_picture
 from entrypoints.keys import Role
 
 router = APIRouter(
-    tags=["Search"], route_class=BoundedRoute, dependencies=[require(Role.READ), refuse_repeats, index_is_open]
+    tags=["Search"], route_class=BoundedRoute, dependencies=[require(Role.SEARCH), refuse_repeats, index_is_open]
 )
 
 
-class SearchForm(BaseModel):
+class SearchForm(SearchParameters):
     """A picture, and how to search with it."""
 
-    model_config = ConfigDict(extra="forbid")
-
     file: PictureFile
-    limit: Limit = 10
-    offset: Offset = 0
-    score_threshold: ScoreThreshold | None = None
     filter: FilterText | None = None
     region: Annotated[
         Regions,
@@ -48,41 +43,38 @@ class SearchForm(BaseModel):
             description="The part of the picture to search for. Up to 8 with target `objects`: pictures are ranked by "
             "the best one-to-one assignment of the regions to their stored objects.",
         ),
-    ] = []
+    ] = []  # noqa: RUF012 - pydantic copies it
     target: Annotated[Target, Field(description="Compare with whole pictures, with stored objects, or with both.")] = (
         Target.IMAGES
     )
     exact: Annotated[bool, Field(description="Compare with every vector instead of the approximate index.")] = False
 
 
-class SimilarQuery(BaseModel):
-    """Which part of the ranking."""
+class SimilarQuery(SearchParameters):
+    """Which part of the ranking, and how it is arranged."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Limit = 10
-    offset: Offset = 0
-    score_threshold: ScoreThreshold | None = None
     filter: FilterText | None = None
 
 
 @router.post(
     "/search",
     summary="Find images that look like a picture, like regions of it, or that hold objects that do",
-    responses=problem_responses(*ALWAYS, *PICTURE, "invalid_region", "detector_unavailable"),
+    responses=problem_responses(
+        *ALWAYS, *PICTURE, "field_not_public", "invalid_region", "invalid_grouping", "detector_unavailable"
+    ),
     dependencies=[refuse_query],
 )
 async def search(
-    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, max_bytes: MaxUploadBytes, root: ProxyRoot
+    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, max_bytes: MaxUploadBytes, view: CallerView
 ) -> SearchResultOut:
     """The indexed images most similar to the picture, best first. The picture itself is not stored."""
     result = await find(
         await read_picture(form.file, max_bytes),
         regions=form.region,
         target=form.target,
-        options=_options(form, exact=form.exact),
+        options=form.options(form.filter, view, exact=form.exact),
     )
-    return SearchResultOut.of(result, root)
+    return SearchResultOut.of(result, view)
 
 
 @router.post(
@@ -92,42 +84,31 @@ async def search(
         *ALWAYS,
         *BODY,
         "malformed_json",
+        "field_not_public",
         "image_not_found",
         "invalid_examples",
+        "invalid_grouping",
     ),
     dependencies=[refuse_query],
 )
-async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, root: ProxyRoot) -> SearchResultOut:
+async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, view: CallerView) -> SearchResultOut:
     """Nearest to the positive examples, away from the negative ones; the examples themselves are left out."""
-    options = SearchOptions(
-        limit=body.limit,
-        offset=body.offset,
-        score_threshold=body.score_threshold,
-        where=EVERYTHING if body.filter is None else body.filter.to_domain(),
+    options = body.options(None if body.filter is None else body.filter.to_domain(), view)
+    return SearchResultOut.of(
+        await find([*map(name_of, body.positive)], [*map(name_of, body.negative)], options=options), view
     )
-    return SearchResultOut.of(await find(body.positive, body.negative, options=options), root)
 
 
 @router.get(
     "/images/{id:uuid}/similar",
     summary="Find images that look like a stored one",
-    responses=problem_responses(*ALWAYS, "image_not_found"),
+    responses=problem_responses(*ALWAYS, "field_not_public", "image_not_found", "invalid_grouping"),
 )
 async def similar(
     id: IdInPath,  # noqa: A002 - the contract's name
     query: Annotated[SimilarQuery, Query()],
     find: SearchByExamplesOf,
-    root: ProxyRoot,
+    view: CallerView,
 ) -> SearchResultOut:
     """Nearest to a stored image, which is itself left out. Nothing is encoded again."""
-    return SearchResultOut.of(await find([id], options=_options(query)), root)
-
-
-def _options(given: SearchForm | SimilarQuery, *, exact: bool = False) -> SearchOptions:
-    return SearchOptions(
-        limit=given.limit,
-        offset=given.offset,
-        score_threshold=given.score_threshold,
-        where=given.filter or EVERYTHING,
-        exact=exact,
-    )
+    return SearchResultOut.of(await find([id], options=query.options(query.filter, view)), view)

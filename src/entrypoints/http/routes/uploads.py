@@ -6,8 +6,10 @@ from pathlib import PurePosixPath
 from fastapi import UploadFile, params
 
 from application.index_images import Upload
-from domain.errors import BodyTooLargeError
-from domain.metadata import Metadata
+from domain.errors import BodyTooLargeError, InvalidInputError
+from domain.metadata import Metadata, checked_metadata
+from domain.names import checked_key, checked_source
+from entrypoints.http.contract.name_schemas import NewPicture
 
 MAX_FILENAME = 255
 
@@ -22,9 +24,38 @@ async def read_picture(file: UploadFile, limit: int) -> bytes:
     return await file.read()
 
 
-def upload_of(file: UploadFile, metadata: Metadata | None, limit: int) -> Upload:
+def upload_of(
+    file: UploadFile, limit: int, *, key: str | None, source: str | None, metadata: Metadata | None, adopt: bool
+) -> Upload:
     """The use case's view of a file; its bytes stay on disk until they are read."""
-    return Upload(filename=clean_filename(file.filename), read=lambda: read_picture(file, limit), metadata=metadata)
+    return Upload(
+        filename=clean_filename(file.filename),
+        read=lambda: read_picture(file, limit),
+        key=key,
+        source=source,
+        metadata=metadata,
+        adopt=adopt,
+    )
+
+
+def batch_upload_of(file: UploadFile, limit: int, item: NewPicture, *, adopt: bool) -> Upload:
+    """Likewise, of a batch. Where what comes with the picture is wrong, reading it raises that."""
+    try:
+        return upload_of(
+            file,
+            limit,
+            key=None if item.key is None else checked_key(item.key),
+            source=checked_source(item.source) if item.source else None,
+            metadata=None if item.metadata is None else checked_metadata(item.metadata),
+            adopt=adopt,
+        )
+    except InvalidInputError as error:
+        refusal = error
+
+    async def refuse() -> bytes:
+        raise refusal
+
+    return Upload(filename=clean_filename(file.filename), key=item.key, read=refuse)
 
 
 def clean_filename(name: str | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from domain.errors import ConfigurationError
-from domain.images import ContentHash
+from domain.images import id_of_content, sha256_of
 from domain.metadata import MAX_INTEGER
 from domain.ports.backup_archive import BackedUpImage
 from tests.builders import a_space, an_image, an_object
@@ -18,8 +18,8 @@ from tests.builders import a_space, an_image, an_object
 
 def backed_up(number: int = 0, *, original: bytes | None = None, **changes: object) -> BackedUpImage:
     content = f"picture {number}".encode() if original is None else original
-    hash_ = ContentHash.of(content)
-    image = an_image(number, id=hash_.image_id, sha256=hash_.sha256, size_bytes=len(content), **changes)
+    sha256 = sha256_of(content)
+    image = an_image(number, id=id_of_content(sha256), sha256=sha256, size_bytes=len(content), **changes)
     return BackedUpImage(image=image, original=content, thumbnail=f"thumbnail {number}".encode())
 
 

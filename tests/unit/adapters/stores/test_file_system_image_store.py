@@ -1,31 +1,20 @@
 import asyncio
 import errno
-import fcntl
 import os
+import shutil
 import stat
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from uuid import UUID
 
 import pytest
 
-from adapters.stores import change_notes
 from adapters.stores.data_format import FORMAT
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from domain.callers import Deadline, within
-from domain.errors import (
-    BusyError,
-    ConfigurationError,
-    DeadlinePassedError,
-    ImageNotFoundError,
-    StorageFullError,
-    UnavailableError,
-)
-from tests.contracts.image_store import ImageStoreContract, an_id
-from tests.eventually import eventually
+from domain.errors import ConfigurationError, Remedy, StorageFullError
+from tests.contracts.image_store import ImageStoreContract, a_sha256
 
 
 def failing_with(number: int) -> Callable[..., None]:
@@ -36,9 +25,7 @@ def failing_with(number: int) -> Callable[..., None]:
 
 
 def files_below(root: Path) -> set[str]:
-    """Without the notes of changes, and their locks."""
-    names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-    return {name for name in names if not name.startswith("changing/")}
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -60,16 +47,19 @@ class TestFileSystemImageStore(ImageStoreContract):
 
 
 async def test_fans_out_by_the_first_two_hex_digits(store: FileSystemImageStore, root: Path) -> None:
-    await store.put(an_id(), original=b"one", thumbnail=b"small one")
-    name = str(an_id())
-    assert files_below(root) == {f"originals/{name[:2]}/{name}", f"thumbnails/{name[:2]}/{name}"}
+    await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
+    name = a_sha256()
+    assert files_below(root) == {f"originals/{name[:2]}/{name}", f"thumbnails/384/{name[:2]}/{name}"}
 
 
 async def test_open_removes_what_an_interrupted_write_left(store: FileSystemImageStore, root: Path) -> None:
-    await store.put(an_id(), original=b"one", thumbnail=b"small one")
+    await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
     whole = files_below(root)
-    (root / "originals" / "incoming" / "tmpabc").write_bytes(b"half an ori")
-    (root / "thumbnails" / "incoming" / "tmpdef").write_bytes(b"")
+    for name in ("tmpabc", "mark/1"):
+        (root / "incoming" / name).parent.mkdir(exist_ok=True)
+        (root / "incoming" / name).write_bytes(b"half an ori")
+    for path in (root / "incoming").iterdir():
+        os.utime(path, (0, 0))
     await FileSystemImageStore(root, reserve_bytes=0).open()
     assert files_below(root) == whole
 
@@ -85,119 +75,71 @@ async def test_open_leaves_what_another_process_is_writing(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", open_another_first)
-    await store.put(an_id(), original=b"one", thumbnail=b"small one")
-    assert await store.thumbnail(an_id()) == b"small one"
+    await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
+    assert await store.thumbnail(a_sha256(), 384) == b"small one"
 
 
-async def test_a_file_that_another_process_removes_before_it_is_locked_is_made_again(
+async def test_a_taken_over_mark_is_renewed(store: FileSystemImageStore, root: Path) -> None:
+    await store.mark(a_sha256())
+    os.utime(root / "doomed" / a_sha256(), (0, 0))
+    marks = await store.marks(older_than=timedelta(minutes=15))
+    assert marks == {a_sha256(): datetime.fromtimestamp(0, UTC)}
+    assert await store.remark(a_sha256(), marks[a_sha256()])
+    assert await store.marks(older_than=timedelta(minutes=15)) == {}
+    os.utime(root / "doomed" / a_sha256() / "1", (60, 60))
+    marks = await store.marks(older_than=timedelta(minutes=15))
+    assert marks == {a_sha256(): datetime.fromtimestamp(60, UTC)}
+    assert await store.remark(a_sha256(), marks[a_sha256()])
+    await store.unmark(a_sha256())
+    assert files_below(root) == set()
+
+
+async def test_a_mark_that_was_removed_and_made_anew_meanwhile_is_not_taken_over(
     store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock = fcntl.flock
+    await store.mark(a_sha256())
+    [at] = (await store.marks(older_than=timedelta(0))).values()
+    really = os.fstat
+    others = [lambda: asyncio.run(store.unmark(a_sha256())), lambda: asyncio.run(store.mark(a_sha256()))]
 
-    def open_another_first(file: Any, operation: int) -> None:
-        monkeypatch.setattr(fcntl, "flock", flock)
-        asyncio.run(FileSystemImageStore(root, reserve_bytes=0).open())
-        flock(file, operation)
+    def after_others(descriptor: int) -> os.stat_result:
+        status = really(descriptor)
+        while others:
+            others.pop(0)()
+        return status
 
-    monkeypatch.setattr(fcntl, "flock", open_another_first)
-    await store.put(an_id(), original=b"one", thumbnail=b"small one")
-    assert await store.original(an_id()) == b"one"
-    assert await store.thumbnail(an_id()) == b"small one"
-    assert len(files_below(root)) == 2
-
-
-async def test_a_pause_is_of_every_process(store: FileSystemImageStore, root: Path) -> None:
-    other = FileSystemImageStore(root, reserve_bytes=0)
-    await other.open()
-    entered = asyncio.Event()
-
-    async def pause() -> None:
-        async with other.paused() as interrupted:
-            assert list(interrupted) == []
-            entered.set()
-
-    async with store.changing([an_id(1)]):
-        pausing = asyncio.create_task(pause())
-        await asyncio.sleep(0.05)
-        assert not entered.is_set()
-    await asyncio.wait_for(pausing, 10)
+    monkeypatch.setattr(os, "fstat", after_others)
+    assert not await store.remark(a_sha256(), at)
+    assert set(await store.marked([a_sha256()])) == {a_sha256()}
 
 
-async def test_a_change_may_count_as_cut_short_only_later(store: FileSystemImageStore, root: Path) -> None:
-    patient = FileSystemImageStore(root, reserve_bytes=0, settle_after=300)
-    await patient.open()
-    with pytest.raises(RuntimeError):
-        async with patient.changing([an_id(1)]):
-            raise RuntimeError
-    async with patient.paused() as interrupted:
-        assert list(interrupted) == []
-        assert set(await patient.noted()) == {an_id(1)}
-        await patient.forget_interrupted()
-    [note] = (root / "changing").glob("*.note")
-    os.utime(note, (0, 0))
-    async with patient.paused() as interrupted:
-        assert list(interrupted) == [an_id(1)]
+async def test_a_mark_of_a_time_to_come_is_old(store: FileSystemImageStore, root: Path) -> None:
+    await store.mark(a_sha256())
+    later = time.time() + 3600
+    os.utime(root / "doomed" / a_sha256(), (later, later))
+    assert set(await store.marks(older_than=timedelta(minutes=15))) == {a_sha256()}
 
 
-async def test_who_never_lets_go_is_told_of(
+async def test_files_that_are_none_of_the_stores_are_left_alone(store: FileSystemImageStore, root: Path) -> None:
+    (root / "originals" / "ab" / "shopping").write_text("milk")
+    assert [sha256 async for some in store.stored() for sha256 in some] == []
+
+
+async def test_another_index_is_told_how_to_have_the_pictures(store: FileSystemImageStore, root: Path) -> None:
+    await asyncio.gather(*(store.claim(UUID(int=1)) for _ in range(8)))
+    with pytest.raises(ConfigurationError, match=f"{UUID(int=1)}.*{UUID(int=2)}.*remove {root / 'index'}"):
+        await store.claim(UUID(int=2))
+    assert files_below(root) == {f"index/{UUID(int=1)}"}
+    shutil.rmtree(root / "index")
+    await store.claim(UUID(int=2))
+
+
+async def test_a_claim_that_cannot_be_made_is_told(
     store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_notes, "PATIENCE_SECONDS", 0.05)
-    async with store.paused():
-        with pytest.raises(BusyError, match="hangs and has"):
-            async with store.changing([an_id(1)]):
-                pass
-    async with store.changing([an_id(1)]):
-        with pytest.raises(BusyError):
-            async with store.paused():
-                pass
-
-
-async def test_who_waits_for_a_pause_to_end_waits_no_longer_than_the_caller(store: FileSystemImageStore) -> None:
-    async with store.paused(), asyncio.timeout(10):
-        with within(Deadline(time.monotonic() + 0.05)), pytest.raises(DeadlinePassedError):
-            async with store.changing([an_id(1)]):
-                pytest.fail("it has begun")
-        assert set(await store.noted()) == set()
-
-
-class OneAtATime(ThreadPoolExecutor):
-    """Runs the first thing it is asked for, and the others once `busy` is over."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.busy = threading.Event()
-        self.asked = 0
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.asked += 1
-        if self.asked == 1:
-            return super().submit(fn, *args, **kwargs)
-        return super().submit(lambda: self.busy.wait(10) and fn(*args, **kwargs))
-
-
-async def test_no_change_that_waits_for_a_thread_keeps_the_gate(store: FileSystemImageStore, root: Path) -> None:
-    threads = OneAtATime()
-    asyncio.get_running_loop().set_default_executor(threads)
-
-    async def change() -> None:
-        async with store.changing([an_id(1)]):
-            pass
-
-    changing = asyncio.create_task(change())
-    assert await eventually(lambda: threads.asked == 2)
-    with (root / "changing" / "gate").open("rb") as gate:
-        fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where the change has it
-    threads.busy.set()
-    await changing
-
-
-async def test_files_that_are_no_notes_are_left_alone(store: FileSystemImageStore, root: Path) -> None:
-    (root / "changing" / "shopping.note").write_text("milk")
-    async with store.paused() as interrupted:
-        assert list(interrupted) == []
-        await store.forget_interrupted()
-    assert (root / "changing" / "shopping.note").read_text() == "milk"
+    monkeypatch.setattr(Path, "touch", failing_with(errno.EIO))
+    with pytest.raises(ConfigurationError, match=f"{root / 'index'} is damaged, or cannot be written"):
+        await store.claim(UUID(int=1))
 
 
 class TestFormat:
@@ -209,15 +151,36 @@ class TestFormat:
         assert written.read_text() == f"{FORMAT}\n"
         assert sorted(path.name for path in written.parent.iterdir()) == ["format", "images"]
 
-    async def test_one_without_it_is_the_first_and_is_upgraded(
+    async def test_one_without_it_is_of_this_format_if_its_files_are(
         self, store: FileSystemImageStore, root: Path, written: Path
     ) -> None:
-        await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
         written.unlink()
         again = FileSystemImageStore(root, reserve_bytes=0)
         await again.open()
         assert written.read_text() == f"{FORMAT}\n"
-        assert await again.original(an_id()) == b"one"
+        assert await again.original(a_sha256()) == b"one"
+
+    @pytest.mark.parametrize("said", [b"1\n", None])
+    async def test_an_older_one_with_pictures_is_refused_and_left_as_it_is(
+        self, root: Path, written: Path, said: bytes | None
+    ) -> None:
+        picture = root / "originals" / "6f" / str(UUID(int=1))
+        picture.parent.mkdir(parents=True)
+        picture.write_bytes(b"one")
+        if said is not None:
+            written.write_bytes(said)
+        before = files_below(root.parent)
+        with pytest.raises(ConfigurationError, match="format 1") as caught:
+            await FileSystemImageStore(root, reserve_bytes=0).open()
+        assert caught.value.remedy is Remedy.CARRY_OVER_THE_OLDER_FORMAT
+        assert files_below(root.parent) == before
+
+    async def test_an_older_one_without_pictures_becomes_this_one(self, root: Path, written: Path) -> None:
+        (root / "originals" / "6f").mkdir(parents=True)
+        written.write_bytes(b"1\n")
+        await FileSystemImageStore(root, reserve_bytes=0).open()
+        assert written.read_text() == f"{FORMAT}\n"
 
     async def test_it_is_written_once(self, store: FileSystemImageStore, root: Path, written: Path) -> None:
         before = written.stat()
@@ -257,7 +220,7 @@ class TestFormat:
         code: int,
     ) -> None:
         written = root.parent / "format"
-        await store.put(an_id(), original=b"one", thumbnail=b"small one")
+        await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
         written.unlink()
         really = os.fsync
 
@@ -269,7 +232,7 @@ class TestFormat:
         monkeypatch.setattr(os, "fsync", failing)
         again = FileSystemImageStore(root, reserve_bytes=0)
         await again.open()
-        assert await again.original(an_id()) == b"one"
+        assert await again.original(a_sha256()) == b"one"
         assert [path.name for path in written.parent.iterdir()] == ["images"]
         assert f"{written} cannot be written ({os.strerror(code)})" in caplog.text
 
@@ -292,65 +255,12 @@ class TestFormat:
         assert events[:2] == ["content", "name"]
 
 
-async def test_a_file_system_without_locks_is_told_at_the_start(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fcntl, "flock", failing_with(errno.ENOLCK))
-    with pytest.raises(ConfigurationError, match="cannot be locked: No locks available"):
-        await FileSystemImageStore(root, reserve_bytes=0).open()
-
-
-@pytest.mark.parametrize(
-    ("number", "error"), [(errno.EIO, UnavailableError), (errno.ENOTSUP, ConfigurationError)], ids=["disk", "locks"]
-)
-async def test_what_locks_raise_has_a_name(
-    store: FileSystemImageStore, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
-) -> None:
-    monkeypatch.setattr(fcntl, "flock", failing_with(number))
-    with pytest.raises(error):
-        async with store.changing([an_id(1)]):
-            pass
-    with pytest.raises(error):
-        async with store.paused():
-            pass
-
-
-async def test_a_note_that_cannot_be_removed_has_a_named_error(
-    store: FileSystemImageStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Path, "unlink", failing_with(errno.EIO))
-    with pytest.raises(UnavailableError, match="notes of changes"):
-        async with store.changing([an_id(1)]):
-            pass
-    async with store.paused() as interrupted:
-        assert list(interrupted) == [an_id(1)]
-        with pytest.raises(UnavailableError):
-            await store.forget_interrupted()
-
-
-async def test_an_error_of_the_work_itself_stays_what_it_is(store: FileSystemImageStore) -> None:
-    with pytest.raises(PermissionError):
-        async with store.changing([an_id(1)]):
-            raise PermissionError
-
-
-async def test_without_any_room_changes_go_on_unnoted(
-    store: FileSystemImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    await store.put(an_id(), original=b"one", thumbnail=b"small one")
-    monkeypatch.setattr(Path, "touch", full)
-    async with store.changing([an_id()]):
-        await store.delete(an_id())
-    assert files_below(root) == set()
-
-
 class TestFullDisk:
     async def test_refuses_below_the_reserve(self, root: Path) -> None:
         store = FileSystemImageStore(root, reserve_bytes=2**62)
         await store.open()
         with pytest.raises(StorageFullError, match=f"{2**62:,}.*reserve"):
-            await store.put(an_id(), original=b"one", thumbnail=b"small one")
+            await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
         with pytest.raises(StorageFullError):
             await store.require_room(1)
         assert files_below(root) == set()
@@ -373,20 +283,26 @@ class TestFullDisk:
 
         monkeypatch.setattr(os, "fsync", full)  # where a file system with delayed allocation notices
         with pytest.raises(StorageFullError, match=str(root)):
-            await store.put(an_id(), original=b"one", thumbnail=b"small one")
+            await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
         assert files_below(root) == set()
 
-    async def test_other_failures_keep_their_name_and_leave_nothing_either(
-        self, store: FileSystemImageStore, root: Path
-    ) -> None:
-        obstacle = root / "originals" / str(an_id())[:2] / str(an_id())
-        obstacle.mkdir()  # the second rename fails
+    async def test_other_failures_keep_their_name(self, store: FileSystemImageStore, root: Path) -> None:
+        (root / "originals" / a_sha256()[:2] / a_sha256()).mkdir()  # the second rename fails
         with pytest.raises(IsADirectoryError):
-            await store.put(an_id(), original=b"one", thumbnail=b"small one")
-        obstacle.rmdir()
-        assert files_below(root) == set()
-        with pytest.raises(ImageNotFoundError):
-            await store.thumbnail(an_id())
+            await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
+        assert list((root / "incoming").iterdir()) == []
+
+    async def test_a_mark_for_which_there_is_no_room(
+        self, store: FileSystemImageStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.mark(a_sha256(1))
+        [at] = (await store.marks(older_than=timedelta(0))).values()
+        monkeypatch.setattr(Path, "mkdir", failing_with(errno.ENOSPC))
+        monkeypatch.setattr(os, "open", failing_with(errno.ENOSPC))
+        with pytest.raises(StorageFullError):
+            await store.mark(a_sha256(2))
+        with pytest.raises(StorageFullError):
+            await store.remark(a_sha256(1), at)
 
 
 class TestUnusableRoot:
@@ -420,5 +336,5 @@ async def test_durable_before_it_is_visible(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
-    await store.put(an_id(), original=b"one", thumbnail=b"small one")
-    assert synchronised == ["thumbnails/incoming", "originals/incoming", "thumbnails", "originals"]
+    await store.put(a_sha256(), original=b"one", thumbnails={384: b"small one"})
+    assert synchronised == ["incoming", "incoming", "thumbnails/384", "originals"]

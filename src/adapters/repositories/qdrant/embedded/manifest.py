@@ -13,7 +13,7 @@ from uuid import UUID
 from adapters.durability import replace_durably
 from adapters.repositories.qdrant.layout import FORMAT, IndexKind, check_format
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, IndexDamagedError, IndexInUseError, Remedy
+from domain.errors import ConfigurationError, IndexDamagedError, IndexInUseError, IndexMissingError, Remedy
 
 _FILE = "manifest.json"
 _SHARDS = "shard-*"
@@ -126,9 +126,9 @@ def cannot_be_opened(shard: Path, reason: str) -> IndexDamagedError:
     return damaged(f"The index in {shard} cannot be opened: {first_line[:300]}.", shard.parent)
 
 
-def no_index(directory: Path) -> ConfigurationError:
+def no_index(directory: Path) -> IndexMissingError:
     """The error of a directory without an index."""
-    return ConfigurationError(f"There is no index in {directory}. Index pictures first.")
+    return IndexMissingError(f"There is no index in {directory}. Index pictures first.")
 
 
 def unusable(directory: Path, error: OSError) -> ConfigurationError:

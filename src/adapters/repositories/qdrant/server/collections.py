@@ -17,7 +17,7 @@ from adapters.repositories.qdrant import layout
 from adapters.repositories.qdrant.server.connection import QdrantConnection
 from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, Remedy
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, IndexMissingError, Remedy
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import check_space
 
@@ -81,7 +81,7 @@ class QdrantCollections:
         live = await self.live_name()
         if live is None:
             if space is None:
-                raise ConfigurationError(
+                raise IndexMissingError(
                     f"There is no index {self.index!r} on the Qdrant server at {self.connection.url} yet."
                 )
             if await self.connection.call(AsyncQdrantClient.collection_exists, self.index):

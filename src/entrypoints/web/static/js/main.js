@@ -41,7 +41,7 @@ function show(place) {
 /** Ask who the visitor is; without a key that is needed, ask for it first. */
 async function learnSession() {
   const session = await ask("session");
-  if (session.role === null) {
+  if (session.role === null || session.role === "search") {
     await askForKey();
     return;
   }

@@ -1,0 +1,47 @@
+"""What an image is asked for by."""
+
+import os
+import unicodedata
+from unicodedata import normalize
+from urllib.parse import quote
+from uuid import UUID, uuid5
+
+CONTENT_NAMESPACE = UUID("6f0b3a52-5d0e-5f0c-9c55-7d0f2f6f5a11")
+KEY_NAMESPACE = UUID("0d6e6d3f-3a8e-5f5b-8f0a-1b0c7c2f9f7e")
+
+
+class Key(str):
+    """An image's key, in the place of its id: `client.get(Key("sku-17/front"))`."""
+
+    __slots__ = ()
+
+
+Name = UUID | str
+"""An id, or a `Key`. Other text is an id's."""
+
+
+def id_of(name: Name) -> UUID:
+    """The id that follows from a key, or that the text is. Raises ValueError for other text."""
+    if isinstance(name, Key):
+        return uuid5(KEY_NAMESPACE, normalize("NFC", name))
+    return UUID(str(name))
+
+
+def id_of_content(sha256: str) -> UUID:
+    """The id of the image without a key that has these bytes, by their SHA-256 in hexadecimal digits."""
+    return uuid5(CONTENT_NAMESPACE, sha256)
+
+
+def text_of_path(path: str | os.PathLike[str]) -> str:
+    """A path as text that keys and sources can hold: control characters, bytes that are no text, and % encoded."""
+    return "".join(
+        character
+        if unicodedata.category(character) not in {"Cc", "Cs"} and character != "%"
+        else quote(os.fsencode(character))
+        for character in os.fspath(path)
+    )
+
+
+def as_json(name: Name) -> str | dict[str, str]:
+    """A name in a request's body."""
+    return {"key": str(name)} if isinstance(name, Key) else str(name)

@@ -1,0 +1,232 @@
+"""From a ranking to what a search shows: its first matches reordered, then grouped, then cut into a page."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from application.begun_work import all_of
+from application.index_pages import pages_of
+from application.search_result import SearchOptions, cut_page
+from domain.embeddings import Embeddings
+from domain.errors import InvalidGroupingError
+from domain.filters import AnyOf, Field, Filter
+from domain.images import ImageId, ImageRecord, Match, MatchGroup
+from domain.metadata import MetadataType, MetadataTypes
+from domain.ports.similarity_repository import SimilarityRepository
+from domain.search import MAX_WINDOW
+
+REORDERED = 200
+"""As many of the best matches may change places. Beyond them the order is that of the scores."""
+
+GROUPABLE = (MetadataType.KEYWORD, MetadataType.INTEGER)
+SHA256 = Field("sha256")
+
+FIRST_DEPTH = 64
+"""How far a ranking is read for groups at first."""
+
+Rank = Callable[[SearchOptions], Coroutine[Any, Any, Sequence[Match]]]
+"""The part of a ranking that options tell: by limit, offset, threshold and filter."""
+
+Value = str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grouping:
+    """By the values of a field."""
+
+    field: Field
+    type: MetadataType
+
+    def value_of(self, image: ImageRecord) -> Value | None:
+        """The field's value, of an array the first; None where there is none of the declared type."""
+        value = self.field.value_of(image)
+        if isinstance(value, list):
+            value = value[0] if value else None
+        return value if isinstance(value, str | int) and self.type.accepts(value) else None
+
+    def among(self, where: Filter, values: Collection[Value]) -> Filter:
+        """Of the images that `where` passes those with one of the values: of arrays also where it is not the first."""
+        return replace(where, all=(*where.all, AnyOf(self.field, tuple(values))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrangeMatches:
+    """What all searches do with their ranking, whatever it ranks by."""
+
+    repository: SimilarityRepository
+    types: MetadataTypes
+
+    def check(self, options: SearchOptions) -> None:
+        """Raise InvalidGroupingError if there is no such grouping."""
+        if options.group_by is not None:
+            self._grouping(options.group_by)
+        elif options.group_size is not None:
+            raise InvalidGroupingError("Give group_by too: group_size is the size of its groups.")
+
+    async def __call__(self, options: SearchOptions, rank: Rank) -> tuple[tuple[Match, ...], int | None]:
+        """One page of what is shown, and the offset of the next.
+
+        Groups are formed among the first MAX_WINDOW matches. Raises InvalidGroupingError.
+        """
+        order = await self._reordered(options, rank)
+        if options.group_by is None:
+            return await cut_page(options, lambda limit: order(replace(options, limit=limit)))
+        grouping = self._grouping(options.group_by)
+        groups, next_offset = await cut_page(
+            options, lambda limit: _groups(grouping, order, replace(options, limit=limit))
+        )
+        return await self._shown(grouping, groups, rank, options), next_offset
+
+    def _grouping(self, field: Field) -> _Grouping:
+        if field == SHA256:
+            return _Grouping(field=field, type=MetadataType.KEYWORD)
+        type_ = self.types.get(field.metadata_key or "")
+        if type_ not in GROUPABLE:
+            known = [f"metadata.{key}" for key, declared in self.types.items() if declared in GROUPABLE]
+            raise InvalidGroupingError(
+                f"There are no groups by {field.name}. Group by {', '.join([*known, SHA256.name])}, or by a metadata "
+                "key that is declared as keyword or integer."
+            )
+        return _Grouping(field=field, type=type_)
+
+    async def _reordered(self, options: SearchOptions, rank: Rank) -> Rank:
+        """The ranking with its first matches in the order that the options ask for."""
+        if not options.diversity or (options.group_by is None and options.offset >= REORDERED):
+            return rank
+        first = await rank(replace(options, offset=0, limit=REORDERED))
+        return _continued(await self._diversified(first, options.diversity), rank)
+
+    async def _diversified(self, matches: Sequence[Match], diversity: float) -> list[Match]:
+        """By maximal marginal relevance (Carbonell and Goldstein, 1998), of what was compared with the query."""
+        scores = np.array([match.score for match in matches], dtype=np.float64)
+        chosen = await asyncio.to_thread(_most_diverse, scores, await self._vectors(matches), diversity)
+        return [replace(matches[place], order_score=order_score) for place, order_score in chosen]
+
+    async def _vectors(self, matches: Sequence[Match]) -> Embeddings:
+        """The embedding of each match: of its object, where one matched, else of its picture; 0 where it is gone."""
+        pictures = await self.repository.embeddings([match.image.id for match in matches if match.region is None])
+        objects = await self.repository.object_embeddings([match.image.id for match in matches if match.region])
+        vectors = np.zeros((len(matches), self.repository.space.dimension), dtype=np.float32)
+        for vector, match in zip(vectors, matches, strict=True):
+            if match.region is None:
+                vector[:] = pictures.get(match.image.id, 0.0)
+            elif (found := objects.get(match.image.id)) is not None and len(found) == len(match.image.objects):
+                vector[:] = found[match.image.objects.index(match.region)]
+        return vectors
+
+    async def _shown(
+        self, grouping: _Grouping, groups: Sequence[list[Match]], rank: Rank, options: SearchOptions
+    ) -> tuple[Match, ...]:
+        """The best of each group, with what there is to tell of the group. `rank` is by score, for any filter."""
+        values = [grouping.value_of(best.image) for best, *_ in groups]
+        valued = {value: group for value, group in zip(values, groups, strict=True) if value is not None}
+        images = await self._images(grouping, options.where, valued) if valued else {}
+        size = options.group_size or 1
+        lacking = {value: min(size, images[value]) for value in valued}
+        await _complete(valued, lacking, grouping, rank, options)
+        return tuple(
+            replace(
+                best,
+                group=MatchGroup(
+                    value=value, images=1 if value is None else images[value], more=tuple(more[: size - 1])
+                ),
+            )
+            for value, (best, *more) in zip(values, groups, strict=True)
+        )
+
+    async def _images(self, grouping: _Grouping, where: Filter, values: Collection[Value]) -> Mapping[Value, int]:
+        """How many of the images that `where` passes are in the group of each of these values, exactly."""
+        if grouping.field == SHA256:
+            wheres = [grouping.among(where, [value]) for value in values]
+            return dict(zip(values, await all_of(map(self.repository.count, wheres)), strict=True))
+        among = grouping.among(where, values)
+        having, images = await all_of(
+            (self.repository.facet(grouping.field, grouping.type, among), self.repository.count(among))
+        )
+        if sum(having.values()) == images:
+            return {value: having.get(value, 0) for value in values}
+        # Some have several values. Only the first counts, and which that is the records alone tell.
+        first = Counter[Value | None]()
+        async for page in pages_of(self.repository, where=among):
+            first.update(map(grouping.value_of, page.items))
+        return {value: first[value] for value in values}
+
+
+def _continued(first: Sequence[Match], rank: Rank) -> Rank:
+    """The ranking `rank`, whose first REORDERED matches (or all, if there are fewer) `first` holds in another order."""
+
+    async def ranked(part: SearchOptions) -> Sequence[Match]:
+        end = part.offset + part.limit
+        shown = first[part.offset : end]
+        beyond = max(part.offset, REORDERED)
+        if end <= beyond or len(first) < REORDERED:
+            return shown
+        return [*shown, *await rank(replace(part, offset=beyond, limit=end - beyond))]
+
+    return ranked
+
+
+async def _groups(grouping: _Grouping, rank: Rank, options: SearchOptions) -> list[list[Match]]:
+    """The groups that the options ask for, each with its matches in the part of the ranking that was read.
+
+    That part is as short as it can be: it is lengthened until there are enough groups in it.
+    """
+    end = options.offset + options.limit
+    groups: dict[Value | ImageId, list[Match]] = {}
+    seen = set[ImageId]()
+    read, depth = 0, min(max(FIRST_DEPTH, 2 * end), MAX_WINDOW)
+    while True:
+        page = await rank(replace(options, offset=read, limit=depth - read))
+        for match in page:
+            if match.image.id not in seen:  # an approximate index may give it in two parts
+                value = grouping.value_of(match.image)
+                groups.setdefault(match.image.id if value is None else value, []).append(match)
+                seen.add(match.image.id)
+        if len(groups) >= end or len(page) < depth - read or depth == MAX_WINDOW:
+            return list(groups.values())[options.offset : end]
+        read, depth = depth, min(4 * depth, MAX_WINDOW)
+
+
+async def _complete(
+    groups: Mapping[Value, list[Match]],
+    sizes: Mapping[Value, int],
+    grouping: _Grouping,
+    rank: Rank,
+    options: SearchOptions,
+) -> None:
+    """Lengthen groups to these sizes, as far as the ranking has so many of them, however late they come in it."""
+    depth = max(FIRST_DEPTH, 2 * sum(sizes.values()))
+    while lacking := [value for value, size in sizes.items() if len(groups[value]) < size]:
+        known = {match.image.id for value in lacking for match in groups[value]}
+        found = await rank(replace(options, where=grouping.among(options.where, lacking), offset=0, limit=depth))
+        for match in found:
+            value = grouping.value_of(match.image)
+            if value in lacking and match.image.id not in known:
+                groups[value].append(match)
+        if len(found) < depth or depth == MAX_WINDOW:
+            return
+        depth = min(4 * depth, MAX_WINDOW)
+
+
+def _most_diverse(scores: NDArray[np.float64], vectors: Embeddings, diversity: float) -> list[tuple[int, float]]:
+    """Places and what they were chosen by: (1 - diversity) * score - diversity * greatest similarity to those chosen.
+
+    `scores` fall, so that the first place is chosen first. Of equals the one in front is chosen.
+    """
+    similarities = (vectors @ vectors.T).astype(np.float64)
+    relevance = (1.0 - diversity) * scores
+    worth = relevance.copy()
+    greatest = np.full(len(scores), -np.inf)
+    chosen: list[tuple[int, float]] = []
+    for _ in scores:
+        best = int(np.argmax(worth))
+        chosen.append((best, float(worth[best])))
+        np.maximum(greatest, similarities[best], out=greatest)
+        worth = relevance - diversity * greatest
+        worth[[place for place, _ in chosen]] = -np.inf
+    return chosen
