@@ -19,8 +19,10 @@ from PIL import Image
 from python_multipart.multipart import parse_options_header
 
 import lookalike_client
+from entrypoints.http.contract import edit_schemas as edits
 from entrypoints.http.contract import image_schemas as images
 from entrypoints.http.contract import model_schemas as models
+from entrypoints.http.contract import name_schemas as names
 from entrypoints.http.contract import search_schemas as search
 from lookalike_client import _asyncio_runtime, _thread_runtime, pictures
 from lookalike_client.outcomes import BatchAnswer, BatchItem
@@ -138,7 +140,9 @@ def files(folder: Path, *names: str) -> list[Path]:
         (images.ObjectOut, lookalike_client.DetectedObject),
         (images.BoxOut, lookalike_client.Box),
         (images.FacetCountOut, lookalike_client.FacetCount),
-        (images.EditedOut, lookalike_client.Edited),
+        (edits.EditedOut, lookalike_client.Edited),
+        (names.RenamedOut, lookalike_client.Renamed),
+        (names.LookupOut, lookalike_client.models.Lookup),
         (search.SearchResultOut, lookalike_client.SearchResult),
         (search.QueryOut, lookalike_client.Query),
         (search.MatchOut, lookalike_client.Match),
