@@ -107,7 +107,7 @@ async def test_every_call_of_the_index_is_a_read_or_a_write_but_for_its_status(
     await repository.open(SPACE)
     dimension = SPACE.dimension
     await repository.upsert([an_image(number, dimension=dimension) for number in range(3)])
-    await repository.set_metadata(an_id(0), {"a": 1})
+    await repository.update([a_record(0, metadata={"a": 1})])
     await repository.delete([an_id(1)])
     assert calls(metrics) == {"index_write": 3}
     reads: list[Callable[[], Awaitable[object]]] = [
