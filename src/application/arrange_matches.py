@@ -213,7 +213,7 @@ async def _complete(
 ) -> None:
     """Lengthen groups to these sizes, as far as the ranking has so many of them, however late they come in it."""
     depth = 0
-    while lacking := [value for value, size in sizes.items() if len(groups[value]) < size]:
+    while lacking := {value for value, size in sizes.items() if len(groups[value]) < size}:
         depth = min(max(FIRST_DEPTH, 4 * depth, 2 * sum(sizes[value] for value in lacking)), MAX_WINDOW)
         known = {match.image.id for value in lacking for match in groups[value]}
         found = await rank(replace(options, where=grouping.among(options.where, lacking), offset=0, limit=depth))
