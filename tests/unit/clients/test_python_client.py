@@ -147,6 +147,7 @@ def files(folder: Path, *names: str) -> list[Path]:
         (search.QueryOut, lookalike_client.Query),
         (search.MatchOut, lookalike_client.Match),
         (search.RegionMatchOut, lookalike_client.RegionMatch),
+        (search.GroupOut, lookalike_client.MatchGroup),
         (models.DetectionsOut, lookalike_client.Detections),
         (models.EmbeddingOut, lookalike_client.Embedding),
         (models.ModelsOut, lookalike_client.Models),
@@ -496,6 +497,22 @@ def test_a_search_sends_its_options(client: Client) -> None:
         "5.5,6.0,7.0,8.0",
     ]
     assert 'name="exact"\r\n\r\ntrue\r\n' in body
+
+
+@pytest.mark.parametrize("call", [("search", b"picture"), ("search_examples", [IMAGE["id"]]), ("similar", IMAGE["id"])])
+def test_groups_and_diversity_are_asked_for_by_all_searches(client: Client, call: tuple[str, Any]) -> None:
+    result = search.SearchResultOut.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index,call-overload]
+    client.service.troubles.extend([lambda _: httpx.Response(200, json=result)] * 2)
+
+    found = client(*call, group_by="metadata.brand", group_size=3, diversity=0.5)
+    client(*call)
+
+    group = found.matches[0].group
+    assert (group.value, group.images, group.more[0].rank) == ("acme", 3, 2)
+    asked, plain = (f"{request.url.query!r} {request.content!r}" for request in client.service.requests)
+    for name in ("group_by", "metadata.brand", "group_size", "diversity"):
+        assert name in asked
+        assert name not in plain  # an older service would refuse it
 
 
 def test_leaving_early_waits_for_what_was_begun(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
