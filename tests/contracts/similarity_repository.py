@@ -31,6 +31,7 @@ from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import MAX_WINDOW
 from tests.builders import EPOCH, a_query, a_record, a_space, an_embedding, an_id, an_image, an_object, indexed
+from tests.contracts.arranged_searches import ArrangedSearchesContract
 from tests.contracts.repository_cases import (
     DECLARED,
     LABELS,
@@ -65,8 +66,8 @@ UNFIT: dict[str, Embedding] = {
 }
 
 
-class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
-    """Every promise of the port."""
+class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract, ArrangedSearchesContract):
+    """Every promise of the port, and what searches make of it."""
 
     score_tolerance: float = 1e-3
     """How far a score may be from the exact cosine."""

@@ -1,14 +1,13 @@
 """Look at images: their records, their files, and what they have in common."""
 
-from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from domain.errors import ImageNotFoundError, LinkExpiredError
 from domain.filters import EVERYTHING
-from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, THUMBNAIL_MEDIA_TYPE, THUMBNAIL_SIDES
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, THUMBNAIL_MEDIA_TYPE
 from entrypoints.http.access.roles import has_role, require, require_reading_or_link
 from entrypoints.http.access.thumbnail_links import ThumbnailLinks
 from entrypoints.http.contract.filter_schema import FilterText
@@ -60,17 +59,16 @@ class ListQuery(BaseModel):
     filter: FilterText | None = None
 
 
-ThumbnailSide = IntEnum("ThumbnailSide", {f"PIXELS_{side}": side for side in THUMBNAIL_SIDES})
-
-
 class ThumbnailQuery(BaseModel):
     """What `links.thumbnail` carries, and how large the picture is to be."""
 
     model_config = ConfigDict(extra="forbid")
 
-    size: Annotated[ThumbnailSide, Field(description="Pixels of the longer side at most; no picture is enlarged.")] = (
-        ThumbnailSide(DEFAULT_THUMBNAIL_SIDE)
-    )
+    size: Annotated[
+        Literal[128, 384, 1024],  # THUMBNAIL_SIDES
+        BeforeValidator(lambda given: int(given) if given.isdecimal() else given),
+        Field(description="Pixels of the longer side at most; no picture is enlarged."),
+    ] = DEFAULT_THUMBNAIL_SIDE
     v: Annotated[
         str | None, Field(description="The first 12 digits of the SHA-256: browsers may keep the picture for longer.")
     ] = None
