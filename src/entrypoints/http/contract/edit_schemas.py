@@ -12,7 +12,7 @@ from domain.names import id_of
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, OutcomeOut
 from entrypoints.http.contract.name_schemas import NamedIn
-from entrypoints.http.contract.problems import problem_of
+from entrypoints.http.contract.problems import ProblemOut, problem_of
 
 MAX_EDITS = 1000
 """Images whose metadata is changed at once."""
@@ -61,6 +61,7 @@ class EditedOut(OutcomeOut):
     id: UUID
     key: str | None
     status: Literal["updated", "failed"]
+    problem: ProblemOut | None = None
 
 
 class EditedManyOut(BaseModel):

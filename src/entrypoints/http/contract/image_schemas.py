@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from unicodedata import normalize
 from uuid import UUID
 
@@ -153,16 +153,13 @@ class ImagePageOut(BaseModel):
 
 
 class OutcomeOut(BaseModel):
-    """What became of one of many: `problem` if it failed."""
-
-    problem: ProblemOut | None = None
+    """What became of one of many. What there is none of is left out: a `problem`, or an `image` of what failed."""
 
     @model_serializer(mode="wrap")
-    def _without_absent(self, serialized: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a type here would stand in the document
-        """Without an image of what failed, or a problem of what did not."""
-        members = serialized(self)
-        if self.problem is not None:
-            members["problem"] = self.problem.model_dump(mode="json", exclude_none=True)
+    def _without_absent(self, serialized: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a type would be documented
+        members: dict[str, Any] = serialized(self)
+        if problem := members.get("problem"):
+            members["problem"] = {name: value for name, value in problem.items() if value is not None}
         return {name: value for name, value in members.items() if value is not None or name not in {"problem", "image"}}
 
 
@@ -173,6 +170,7 @@ class BatchItemOut(OutcomeOut):
     key: str | None
     status: Literal["created", "exists", "replaced", "failed"]
     image: ImageOut | None = None
+    problem: ProblemOut | None = None
 
 
 MAX_FACETS = 16

@@ -14,7 +14,7 @@ from domain.names import ImageName, checked_key, checked_source
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, EXAMPLE_KEY, ImageOut, OutcomeOut
 from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.parameters import form_text, parsed_by
-from entrypoints.http.contract.problems import problem_of
+from entrypoints.http.contract.problems import ProblemOut, problem_of
 
 MAX_NAMES = 1000
 """Images that are looked up, or renamed, at once."""
@@ -180,6 +180,7 @@ class RenamedOut(OutcomeOut):
     from_: Annotated[str, Field(alias="from")]
     to: str
     status: Literal["renamed", "failed"]
+    problem: ProblemOut | None = None
 
 
 class RenamedManyOut(BaseModel):
