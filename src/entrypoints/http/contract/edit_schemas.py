@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from application.edit_metadata import EditOutcome
 from domain.names import id_of
 from entrypoints.http.contract.filter_schema import FilterIn
-from entrypoints.http.contract.image_schemas import EXAMPLE_ID, OutcomeOut
+from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_KEY, OutcomeOut
 from entrypoints.http.contract.name_schemas import NamedIn
 from entrypoints.http.contract.problems import ProblemOut, problem_of
 
@@ -69,7 +69,9 @@ class EditedManyOut(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"results": [{"id": EXAMPLE_ID, "key": None, "status": "updated"}], "updated": 1, "failed": 0}]
+            "examples": [
+                {"results": [{"id": EXAMPLE_ID, "key": EXAMPLE_KEY, "status": "updated"}], "updated": 1, "failed": 0}
+            ]
         }
     )
 

@@ -19,13 +19,13 @@ from entrypoints.http.contract.parameters import encode_cursor
 from entrypoints.http.contract.problems import ProblemOut, example_problem, problem_of
 
 # What `make demo` indexes: the examples can be tried out.
-EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
-EXAMPLE_KEY = "sku-17/front"
+EXAMPLE_ID = "d202bcfc-e89f-5595-b73f-a8aa4e409767"
+EXAMPLE_KEY = "examples/photos/hat-01.jpg"
 EXAMPLE_BOX: JsonDict = {"x_min": 12.0, "y_min": 8.5, "x_max": 240.0, "y_max": 310.0}
 EXAMPLE_IMAGE: JsonDict = {
     "id": EXAMPLE_ID,
-    "key": None,
-    "source": None,
+    "key": EXAMPLE_KEY,
+    "source": "/srv/lookalike/examples/photos/hat-01.jpg",
     "filename": "hat-01.jpg",
     "media_type": "image/jpeg",
     "width": 400,
@@ -187,7 +187,7 @@ class BatchOut(BaseModel):
             "examples": [
                 {
                     "results": [
-                        {"filename": "hat-01.jpg", "key": None, "status": "created", "image": EXAMPLE_IMAGE},
+                        {"filename": "hat-01.jpg", "key": EXAMPLE_KEY, "status": "created", "image": EXAMPLE_IMAGE},
                         {"filename": "notes.txt", "key": None, "status": "failed", "problem": _EXAMPLE_PROBLEM},
                     ],
                     "created": 1,

@@ -162,7 +162,7 @@ class RenameManyIn(BaseModel):
     """Which keys to change, one after the other."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"items": [{"from": EXAMPLE_KEY, "to": "sku-18/front"}]}]}
+        extra="forbid", json_schema_extra={"examples": [{"items": [{"from": EXAMPLE_KEY, "to": "sku-17/front"}]}]}
     )
 
     items: Annotated[list[RenameIn], Field(min_length=1, max_length=MAX_NAMES)]
@@ -190,7 +190,7 @@ class RenamedManyOut(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "results": [{"from": EXAMPLE_KEY, "to": "sku-18/front", "status": "renamed"}],
+                    "results": [{"from": EXAMPLE_KEY, "to": "sku-17/front", "status": "renamed"}],
                     "renamed": 1,
                     "failed": 0,
                 }
