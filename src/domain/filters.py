@@ -6,6 +6,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 from domain.errors import InvalidFilterError
 from domain.images import ImageRecord
@@ -133,6 +134,8 @@ class StartsWith:
 class HasWords:
     """Each of these `words_of` a text begins a word of the key, the source or the filename."""
 
+    field: ClassVar[Field] = Field("name")
+    """All three."""
     words: tuple[str, ...]
 
     def matches(self, record: ImageRecord) -> bool:
