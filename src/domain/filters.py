@@ -160,6 +160,12 @@ class Filter:
     any: tuple[Condition, ...] = ()
     none: tuple[Condition, ...] = ()
 
+    @property
+    def field_names(self) -> list[str]:
+        """What its conditions speak of; words are of the `name`."""
+        conditions = (*self.all, *self.any, *self.none)
+        return ["name" if isinstance(each, HasWords) else each.field.name for each in conditions]
+
     def __bool__(self) -> bool:
         """Whether the filter names anything."""
         return bool(self.all or self.any or self.none)

@@ -186,4 +186,4 @@ def _show(result: "SearchResult") -> None:
 
 def _cells(match: "Match") -> list[str]:
     image = match.image
-    return [f"{match.score:.3f}", image.filename, str(image.id), f"{image.width} x {image.height}"]
+    return [f"{match.score:.3f}", image.key or image.filename or "", str(image.id), f"{image.width} x {image.height}"]

@@ -18,7 +18,7 @@ SETTINGS = {
     "HTTP__MAX_UPLOAD_BYTES": "90000",
     "REPOSITORY__INDEXED_METADATA": "kind:keyword",
 }
-HAT = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
+HAT = "d202bcfc-e89f-5595-b73f-a8aa4e409767"
 """The id of examples/photos/hat-01.jpg."""
 
 

@@ -10,7 +10,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from adapters.detectors.postprocessing import SCORE_FLOOR
-from domain.images import id_of_content, sha256_of
+from domain.images import sha256_of
+from domain.names import id_of_key
 from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, THUMBNAIL_SIDES
 from entrypoints.http.contract.image_schemas import EXAMPLE_IMAGE
 from tests.pictures import a_photo, opened
@@ -162,7 +163,7 @@ def test_the_least_confidence_that_counts_is_told(document: dict[str, Any]) -> N
 def test_the_example_is_a_picture_of_the_demo() -> None:
     content = a_photo(str(EXAMPLE_IMAGE["filename"]))
     assert EXAMPLE_IMAGE["sha256"] == sha256_of(content)
-    assert EXAMPLE_IMAGE["id"] == str(id_of_content(sha256_of(content)))
+    assert EXAMPLE_IMAGE["id"] == str(id_of_key(str(EXAMPLE_IMAGE["key"])))
     assert EXAMPLE_IMAGE["size_bytes"] == len(content)
     assert (EXAMPLE_IMAGE["width"], EXAMPLE_IMAGE["height"]) == opened(content).size
 
