@@ -65,9 +65,9 @@ class ReindexEmbeddings:
     ) -> bool:
         """Make `target`, which has what is `there`, hold these records; whether it did not."""
         differing = [record for record in records if there.get(record.id) != record]
-        patched = [record for record in differing if _differs_in_metadata_alone(record, there.get(record.id))]
-        for record in patched:
-            await target.set_metadata(record.id, record.metadata)
+        patched = [record for record in differing if _is_updated(there.get(record.id), record)]
+        if patched:
+            await target.update(patched)
         described = await all_of(self._described(record) for record in differing if record not in patched)
         if images := [image for image in described if image is not None]:
             await target.upsert(images)
@@ -75,7 +75,7 @@ class ReindexEmbeddings:
 
     async def _described(self, record: ImageRecord) -> IndexedImage | None:
         """The picture anew, by the objects that are known; None where it was deleted meanwhile."""
-        description = await self.originals.described(record.id, objects=tuple(record.objects))
+        description = await self.originals.described(record, objects=tuple(record.objects))
         if description is None:
             return None
         return IndexedImage(
@@ -98,5 +98,8 @@ class ReindexEmbeddings:
         return any(there.get(record.id) != record for record in newest)
 
 
-def _differs_in_metadata_alone(record: ImageRecord, other: ImageRecord | None) -> bool:
-    return other is not None and replace(other, metadata=record.metadata) == record
+def _is_updated(before: ImageRecord | None, record: ImageRecord) -> bool:
+    """Whether they differ in nothing but what `update` replaces."""
+    if before is None:
+        return False
+    return record == replace(before, source=record.source, metadata=record.metadata, updated_at=record.updated_at)

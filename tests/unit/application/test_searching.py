@@ -129,7 +129,7 @@ async def test_bad_examples_are_told(workshop: Workshop) -> None:
     )
     with pytest.raises(ImageNotFoundError) as not_found:
         await search([hat, none], [other], options=SearchOptions())
-    assert set(not_found.value.ids) == {none, other}
+    assert set(not_found.value.names) == {none, other}
     with pytest.raises(InvalidExamplesError, match=str(hat)):
         await search([hat], [hat], options=SearchOptions())
     with pytest.raises(InvalidExamplesError):
