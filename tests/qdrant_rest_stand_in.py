@@ -66,7 +66,7 @@ def _app(stand_in: QdrantRestStandIn) -> Starlette:
         wanted = models.CreateFieldIndex.model_validate(await request.json())
         wait = request.query_params["wait"] == "true"
         schema = wanted.field_schema
-        type_ = models.PayloadSchemaType(schema.type if isinstance(schema, models.KeywordIndexParams) else schema)
+        type_ = models.PayloadSchemaType(getattr(schema, "type", schema))
         stand_in.stored.create_index(_name(request), wanted.field_name, type_, wait=wait)
         return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
 

@@ -29,22 +29,36 @@ def register(app: typer.Typer) -> None:
 def list_images(
     limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 50,
     where: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", metavar="TEXT", help="Only those whose key begins so: Holidays/2019/.")
+    ] = None,
+    order_by: Annotated[
+        str | None,
+        typer.Option(
+            "--order-by",
+            metavar="ORDER",
+            help="created_at, updated_at, or a metadata key that LOOKALIKE_REPOSITORY__INDEXED_METADATA declares as "
+            "integer, float or datetime, such as metadata.price; - before it for descending.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what the API answers to a listing.")] = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """List what is indexed, newest first.
+    """List what is indexed, newest first or in another order.
 
-    Example: [bold]lookalike list --limit 10 --filter '{"any": [{"field": "filename", "eq": "hat-01.jpg"}]}'[/]
+    Example: [bold]lookalike list --prefix Holidays/2019/ --order-by -metadata.price[/]
     """
     from entrypoints.cli.deployment import open_index
     from entrypoints.cli.service import checked_filter, connect
 
-    among = None if where is None else checked_filter(where)
+    among = dict[str, Any]() if where is None else dict(checked_filter(where))
+    if prefix is not None:
+        among["all"] = [*among.get("all", ()), {"field": "key", "prefix": prefix}]
 
     async def fetch() -> "ImagePage":
         async with connect(url, api_key, open_index()) as client:
-            return await _first(client, limit, among)
+            return await _first(client, limit, among or None, order_by)
 
     page = asyncio.run(fetch())
     if json:
@@ -131,13 +145,15 @@ def facets(
         print_table([field, "Pictures"], rows, right_aligned={"Pictures"})
 
 
-async def _first(client: "AsyncLookalike", limit: int, among: Mapping[str, Any] | None) -> "ImagePage":
+async def _first(
+    client: "AsyncLookalike", limit: int, among: Mapping[str, Any] | None, order_by: str | None
+) -> "ImagePage":
     """The first `limit` of the listing as one page."""
-    page = await client.list_images(limit=min(limit, PAGE), filter=among)
+    page = await client.list_images(limit=min(limit, PAGE), filter=among, order_by=order_by)
     items = list(page.items)
     while page.next_cursor is not None and len(items) < limit:
         size = min(limit - len(items), PAGE)
-        page = await client.list_images(limit=size, cursor=page.next_cursor, filter=among)
+        page = await client.list_images(limit=size, cursor=page.next_cursor, filter=among, order_by=order_by)
         items += page.items
     return page.model_copy(update={"items": items})
 

@@ -68,8 +68,10 @@ METADATA_KEYS = "metadata_keys"
 METADATA_TRUE = "metadata_true"
 METADATA_FALSE = "metadata_false"
 
-IndexKind = Literal["keyword", "prefix", "integer"]
-"""The kinds of payload index in use. All serve look-ups; one of integers serves ranges and orders too."""
+IndexKind = Literal["keyword", "prefix", "integer", "words", "order"]
+"""The kinds of payload index in use. All serve look-ups; `integer` and `order` serve ranges and orders too, `prefix` and
+`words` prefixes. `words` and `order` have no part in the vectors' graph, in which each value that many points have takes
+links of its own: an optimization would take several times as long, for filters that few searches have."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -95,16 +97,18 @@ def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str
     keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, SHA256, "media_type")
     indexes = dict[str, IndexKind]()
     indexes |= dict.fromkeys((*keywords, METADATA_KEYS, METADATA_TRUE, METADATA_FALSE), "keyword")
-    indexes |= dict.fromkeys(("key", "source", "filename", WORDS), "prefix")
-    indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, UPDATED_AT, "width", "height", "size_bytes"), "integer")
+    indexes |= dict.fromkeys(("key", "source", "filename"), "prefix")
+    indexes |= {WORDS: "words", UPDATED_AT: "order", "size_bytes": "order"}
+    indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, "width", "height"), "integer")
     for key, type_ in indexed_metadata.items():
         coarse, fine, text = number_paths(key)
         if type_ is MetadataType.KEYWORD:
             indexes[metadata_path(key)] = "prefix"
         elif type_ is MetadataType.DATETIME:
-            indexes |= {metadata_path(key): "keyword", **dict.fromkeys(time_paths(key), "integer")}
+            coarse, fine = time_paths(key)
+            indexes |= {metadata_path(key): "keyword", coarse: "integer", fine: "order"}
         elif type_ is not MetadataType.BOOL:  # whose lists of keys are indexed already
-            indexes |= {coarse: "integer", fine: "integer", text: "keyword"}
+            indexes |= {coarse: "integer", fine: "order", text: "keyword"}
     return indexes
 
 

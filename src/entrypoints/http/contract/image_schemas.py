@@ -15,7 +15,7 @@ from domain.images import ImageRecord
 from domain.listing import ImagePage
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_view import ImageView
-from entrypoints.http.contract.parameters import encode_cursor
+from entrypoints.http.contract.parameters import ListedUpTo, encode_cursor
 from entrypoints.http.contract.problems import ProblemOut, example_problem, problem_of
 
 # What `make demo` indexes: the examples can be tried out.
@@ -132,7 +132,7 @@ def image_path(record: ImageRecord, root: str) -> str:
 
 
 class ImagePageOut(BaseModel):
-    """A part of the listing, newest first."""
+    """A part of the listing."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"items": [EXAMPLE_IMAGE], "next_cursor": None, "total": 1}]}
@@ -143,11 +143,12 @@ class ImagePageOut(BaseModel):
     total: int
 
     @classmethod
-    def of(cls, page: ImagePage, view: ImageView) -> Self:
-        """From the domain."""
+    def of(cls, page: ImagePage, view: ImageView, order_by: str) -> Self:
+        """From the domain; `order_by` is the order's name."""
+        next_ = None if page.next_cursor is None else encode_cursor(ListedUpTo(order_by, page.next_cursor))
         return cls(
             items=[ImageOut.of(record, view) for record in page.items],
-            next_cursor=None if page.next_cursor is None else encode_cursor(page.next_cursor),
+            next_cursor=next_,
             total=page.total,
         )
 

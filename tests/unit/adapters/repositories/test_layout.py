@@ -122,7 +122,7 @@ def test_different_keys_have_different_paths() -> None:
 
 NUMBER_INDEXES = {
     'metadata_numbers."k".coarse': "integer",
-    'metadata_numbers."k".fine': "integer",
+    'metadata_numbers."k".fine': "order",
     'metadata_numbers."k".text': "keyword",
 }
 
@@ -136,7 +136,7 @@ NUMBER_INDEXES = {
         (MetadataType.BOOL, {}),
         (
             MetadataType.DATETIME,
-            {'metadata."k"': "keyword", 'metadata_times."k".coarse': "integer", 'metadata_times."k".fine': "integer"},
+            {'metadata."k"': "keyword", 'metadata_times."k".coarse': "integer", 'metadata_times."k".fine': "order"},
         ),
     ],
 )

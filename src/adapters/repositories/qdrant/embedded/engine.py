@@ -59,10 +59,12 @@ _GROWTH = 4
 
 _FIRST_FACETS = 4096
 
-_SCHEMAS: Mapping[str, edge.PayloadSchemaType | edge.KeywordIndexParams] = {
+_SCHEMAS: Mapping[str, edge.PayloadSchemaType | edge.KeywordIndexParams | edge.IntegerIndexParams] = {
     "keyword": edge.PayloadSchemaType.Keyword,
     "prefix": edge.KeywordIndexParams(prefix=True),
     "integer": edge.PayloadSchemaType.Integer,
+    "words": edge.KeywordIndexParams(prefix=True, enable_hnsw=False),
+    "order": edge.IntegerIndexParams(lookup=True, range=True, enable_hnsw=False),
 }
 
 

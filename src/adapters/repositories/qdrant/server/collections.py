@@ -30,10 +30,14 @@ _QUANTIZATIONS: Mapping[str, models.ScalarQuantization | None] = {
         scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     ),
 }
-_SCHEMAS: Mapping[layout.IndexKind, models.PayloadSchemaType | models.KeywordIndexParams] = {
+_SCHEMAS: Mapping[layout.IndexKind, models.PayloadFieldSchema] = {
     "keyword": models.PayloadSchemaType.KEYWORD,
     "prefix": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True),
     "integer": models.PayloadSchemaType.INTEGER,
+    "words": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True, enable_hnsw=False),
+    "order": models.IntegerIndexParams(
+        type=models.IntegerIndexType.INTEGER, lookup=True, range=True, enable_hnsw=False
+    ),
 }
 _log = logging.getLogger(__name__)
 
