@@ -1,18 +1,20 @@
 """Copy everything out, and back in, whatever the backends are."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from application.begun_work import all_of
 from application.index_pages import pages_of
 from application.progress import Progress
-from application.stored_files import stored_original, stored_thumbnail
+from application.shared_originals import SharedOriginals
+from application.stored_files import stored_original
 from domain.embeddings import Embeddings
-from domain.errors import EmbeddingSpaceError, IndexDamagedError, Remedy
+from domain.errors import EmbeddingSpaceError, ImageNotFoundError, IndexDamagedError, Remedy
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.backup_archive import BackedUpImage, BackupArchive
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE
 
 GROUP_SIZE = 50
 
@@ -27,7 +29,7 @@ class BackUp:
     async def __call__(self, archive: BackupArchive) -> AsyncIterator[Progress]:
         """Images that are deleted while this runs may be left out; those indexed meanwhile may be in.
 
-        Raises ConfigurationError (the place is not empty), IndexDamagedError (a lost original, thumbnail or object),
+        Raises ConfigurationError (the place is not empty), IndexDamagedError (a lost original or object),
         StorageFullError, UnavailableError.
         """
         await archive.begin(self.repository.space)
@@ -43,15 +45,17 @@ class BackUp:
     async def _with_files(self, records: Sequence[ImageRecord]) -> list[BackedUpImage]:
         images = []
         for image in await self._indexed(records):
-            original, thumbnail = await asyncio.gather(
-                *(
-                    read(image.record.id, store=self.store, repository=self.repository)
-                    for read in (stored_original, stored_thumbnail)
-                )
-            )
-            if original is not None and thumbnail is not None:
+            original = await stored_original(image.record, store=self.store, repository=self.repository)
+            if original is not None:
+                thumbnail = await self._thumbnail(image.record)
                 images.append(BackedUpImage(image=image, original=original, thumbnail=thumbnail))
         return images
+
+    async def _thumbnail(self, record: ImageRecord) -> bytes | None:
+        try:
+            return await self.store.thumbnail(record.sha256, DEFAULT_THUMBNAIL_SIDE)
+        except ImageNotFoundError:
+            return None
 
     async def _indexed(self, records: Sequence[ImageRecord]) -> list[IndexedImage]:
         """Those of the images that are still there, as they are now, each with the embeddings that belong to it."""
@@ -60,14 +64,18 @@ class BackUp:
             embeddings = await self.repository.embeddings(ids)
             objects = await self.repository.object_embeddings(ids)
             now = await self.repository.get(ids)
-            if all(now[record.id].objects == record.objects for record in records if record.id in now):
+            if all(_is_same_picture(now[record.id], record) for record in records if record.id in now):
                 break
-            records = list(now.values())  # objects were detected anew meanwhile: read all again
+            records = list(now.values())  # replaced, or objects detected anew, meanwhile: read all again
         return [
             IndexedImage(record=now[id_], embedding=embeddings[id_], object_embeddings=_whole(id_, objects[id_]))
             for id_ in ids
             if id_ in now and id_ in embeddings and id_ in objects
         ]
+
+
+def _is_same_picture(record: ImageRecord, other: ImageRecord) -> bool:
+    return (record.sha256, record.objects) == (other.sha256, other.objects)
 
 
 def _whole(id_: ImageId, objects: Embeddings | None) -> Embeddings:
@@ -81,7 +89,7 @@ class Restore:
     """Fill repository and store from an archive; what is there under the same ids is replaced, the rest stays."""
 
     repository: SimilarityRepository
-    store: ImageStore
+    originals: SharedOriginals
 
     async def __call__(self, archive: BackupArchive) -> AsyncIterator[Progress]:
         """Safe to run again after an interruption.
@@ -98,13 +106,18 @@ class Restore:
             )
         done, total = 0, await archive.count()
         async for group in archive.images():
-            async with self.store.changing([item.image.record.id for item in group]):
-                await asyncio.gather(
-                    *(
-                        self.store.put(item.image.record.id, original=item.original, thumbnail=item.thumbnail)
-                        for item in group
-                    )
-                )
-                await self.repository.upsert([item.image for item in group])
+            before = await self.repository.get([item.image.record.id for item in group])
+            await all_of(self._put(item) for item in group)
+            await self.repository.upsert([item.image for item in group])
+            originals = {item.image.record.sha256: item.original for item in group}
+            await self.originals.confirm(originals)
+            await self.originals.purge({record.sha256 for record in before.values()} - originals.keys())
             done += len(group)
             yield Progress(done, total)
+
+    async def _put(self, item: BackedUpImage) -> None:
+        """Also where files are there: they may be damaged."""
+        thumbnails = {} if item.thumbnail is None else {DEFAULT_THUMBNAIL_SIDE: item.thumbnail}
+        await self.originals.store.put(
+            item.image.record.sha256, original=item.original, thumbnails=thumbnails, replace=True
+        )

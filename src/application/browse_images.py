@@ -1,19 +1,21 @@
 """Look at what is indexed."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from application.begun_work import all_of
-from domain.errors import ImageNotFoundError, InvalidCursorError, InvalidFilterError
+from domain.errors import ImageNotFoundError, InvalidCursorError, InvalidFilterError, StorageFullError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import ImageRecord
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
 from domain.metadata import MetadataType, MetadataTypes
 from domain.names import ImageName, id_of
+from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import ImageStore, OpenedOriginal
 from domain.ports.similarity_repository import SimilarityRepository
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, ThumbnailRenderer, thumbnail_source_side
 
 COUNTABLE = frozenset({MetadataType.KEYWORD, MetadataType.INTEGER, MetadataType.BOOL})
 """The declared types of metadata whose values can be counted."""
@@ -28,6 +30,8 @@ class BrowseImages:
 
     repository: SimilarityRepository
     store: ImageStore
+    decoder: ImageDecoder
+    thumbnails: ThumbnailRenderer
     types: MetadataTypes
 
     async def get(self, name: ImageName) -> ImageRecord:
@@ -54,11 +58,23 @@ class BrowseImages:
 
     def original(self, record: ImageRecord) -> AbstractAsyncContextManager[OpenedOriginal]:
         """The original bytes as uploaded, to be read. Raises ImageNotFoundError if they were deleted meanwhile."""
-        return self.store.opened_original(record.id)
+        return self.store.opened_original(record.sha256)
 
-    async def thumbnail(self, record: ImageRecord) -> bytes:
-        """The small upright rendition. Raises ImageNotFoundError if it was deleted meanwhile."""
-        return await self.store.thumbnail(record.id)
+    async def thumbnail(self, record: ImageRecord, side: int = DEFAULT_THUMBNAIL_SIDE) -> bytes:
+        """The upright rendition of a side in `THUMBNAIL_SIDES`; one that is missing is rendered, and kept.
+
+        Raises ImageNotFoundError if the image was deleted meanwhile; ImageError where its original cannot be read
+        anew, BusyError, DeadlinePassedError.
+        """
+        try:
+            return await self.store.thumbnail(record.sha256, side)
+        except ImageNotFoundError:
+            original = await self.store.original(record.sha256)
+        async with self.decoder.decoded(original, sufficient_side=thumbnail_source_side(side)) as picture:
+            thumbnail = await self.thumbnails.render(picture.raster, side)
+        with suppress(StorageFullError):  # then it is rendered again the next time
+            await self.store.put(record.sha256, thumbnails={side: thumbnail})
+        return thumbnail
 
     async def facets(self, fields: Iterable[str], where: Filter = EVERYTHING) -> Mapping[str, FacetCounts]:
         """For each field, its values with how many of the matching images have each, most frequent first.

@@ -8,20 +8,20 @@ from enum import StrEnum
 import numpy as np
 
 from application.index_pages import pages_of
-from application.settle_interrupted import SettleInterrupted
+from application.shared_originals import SharedOriginals
 from domain.embeddings import Embedding, Embeddings
 from domain.errors import ImageError, ImageNotFoundError, Remedy
-from domain.images import ContentHash, ImageId, ImageRecord
+from domain.images import ImageId, ImageRecord, sha256_of
 from domain.ports.image_decoder import ImageDecoder
-from domain.ports.image_store import FileSizes, ImageStore
+from domain.ports.image_store import FileSizes
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.ports.thumbnail_renderer import THUMBNAIL_SOURCE_SIDE, ThumbnailRenderer
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, ThumbnailRenderer, thumbnail_source_side
 
 GROUP_SIZE = 200
 """Images that are looked at together."""
 
-PAUSE = 20
-"""Images that are looked at, and mended, while all writers wait."""
+LOOK_AGAIN_SECONDS = 1.0
+"""After which what seems wrong is looked at once more: others may have been changing it."""
 
 LENGTH_TOLERANCE = 1e-2
 """How far from 1 the length of a stored vector may be; int8 or half precision stay well below."""
@@ -52,7 +52,8 @@ class Finding:
     """Something that is wrong with an image, and what to do about it unless it is `mended`."""
 
     kind: FindingKind
-    id: ImageId
+    id: ImageId | str
+    """Of files that no record names, their SHA-256."""
     reason: str
     remedy: Remedy
     mended: bool = False
@@ -71,12 +72,12 @@ class CheckStep:
 class CheckIntegrity:
     """Find what does not belong together: after a restored disk, a lost file, a bug.
 
-    Settles first what was merely cut short, as every start does. Others may write meanwhile, so an image that looks
-    wrong is looked at once more, and mended, while the store is paused.
+    Others may write meanwhile, so an image that looks wrong is looked at once more. What a crash has left is no
+    finding: files that no record names are one only when a sweep should have removed them.
     """
 
     repository: SimilarityRepository
-    store: ImageStore
+    originals: SharedOriginals
     decoder: ImageDecoder
     thumbnails: ThumbnailRenderer
 
@@ -89,18 +90,17 @@ class CheckIntegrity:
         thumbnails. `repair` mends what follows from something else that is there; a record whose original is lost
         stays, unless `forget_lost` asks to remove it too. Raises UnavailableError.
         """
-        await SettleInterrupted(repository=self.repository, store=self.store)()
         done = 0
         async for page in pages_of(self.repository, page_size=GROUP_SIZE):
-            suspects = [finding.id for finding in await self._examined(page.items, deep=deep)]
+            suspects = {record.id for record, _ in await self._examined(page.items, deep=deep)}
             done += len(page.items)
             yield CheckStep(
                 done,
                 max(page.total, done),
                 await self._certain(suspects, deep=deep, repair=repair, forget_lost=repair and forget_lost),
             )
-        yield CheckStep(done, done, await self._files_without_record(repair=repair, records=done))
-        yield CheckStep(done, done, await self._objects_without_image(repair=repair))
+        yield CheckStep(done, done, await self._files_without_record(repair=repair))
+        yield CheckStep(done, done, await self._objects_without_image())
 
     # Records and what belongs to them
 
@@ -108,34 +108,38 @@ class CheckIntegrity:
         self, suspects: Collection[ImageId], *, deep: bool, repair: bool, forget_lost: bool
     ) -> list[Finding]:
         """What is wrong with these images for certain, mended where that is asked for and possible."""
+        if not suspects:
+            return []
+        await self.originals.sleep(LOOK_AGAIN_SECONDS)
+        found = await self._examined(list((await self.repository.get(suspects)).values()), deep=deep)
+        lost = {record.id: record for record, finding in found if finding.kind in LOST} if forget_lost else {}
+        if lost:
+            await self.repository.delete(lost)
+            await self.originals.purge({record.sha256 for record in lost.values()})
         findings: list[Finding] = []
-        ids = list(dict.fromkeys(suspects))
-        for first in range(0, len(ids), PAUSE):
-            async with self.store.paused():
-                records = await self.repository.get(ids[first : first + PAUSE])
-                found = await self._examined(list(records.values()), deep=deep)
-                if forget_lost:
-                    lost = {finding.id for finding in found if finding.kind in LOST}
-                    await self._forget(lost)
-                    findings += [replace(finding, mended=True) for finding in found if finding.id in lost]
-                    found = [finding for finding in found if finding.id not in lost]
-                for finding in found:
-                    mended = repair and finding.kind in RENDERED
-                    findings.append(replace(finding, mended=mended and await self._render_anew(finding.id)))
+        for record, finding in found:
+            mended = record.id in lost
+            if not mended and repair and finding.kind in RENDERED:
+                mended = await self._render_anew(record)
+            findings.append(replace(finding, mended=mended))
         return findings
 
-    async def _examined(self, records: Sequence[ImageRecord], *, deep: bool) -> list[Finding]:
+    async def _examined(self, records: Sequence[ImageRecord], *, deep: bool) -> list[tuple[ImageRecord, Finding]]:
         ids = [record.id for record in records]
-        sizes, vectors = await self.store.sizes(ids), await self.repository.embeddings(ids)
-        objects = await self.repository.object_embeddings(ids)
-        findings: list[Finding] = []
+        sizes = await self.originals.store.sizes({record.sha256 for record in records})
+        vectors, objects = await self.repository.embeddings(ids), await self.repository.object_embeddings(ids)
+        findings: list[tuple[ImageRecord, Finding]] = []
         for record in records:
-            findings += self._wrong_files(record, sizes[record.id])
-            findings += self._wrong_vectors(record, vectors.get(record.id), objects.get(record.id))
-            if deep and sizes[record.id].original == record.size_bytes:
-                findings += await self._wrong_content(record)
-            if deep and sizes[record.id].thumbnail:
-                findings += await self._wrong_thumbnail(record)
+            of_files = sizes[record.sha256]
+            found = self._wrong_files(record, of_files)
+            found += self._wrong_vectors(record, vectors.get(record.id), objects.get(record.id))
+            if deep and of_files.original == record.size_bytes:
+                found += await self._wrong_content(record)
+            if deep:
+                found += await self._wrong_thumbnails(
+                    record, [side for side, size in of_files.thumbnails.items() if size]
+                )
+            findings += [(record, finding) for finding in found]
         return findings
 
     @staticmethod
@@ -146,27 +150,30 @@ class CheckIntegrity:
         elif sizes.original != record.size_bytes:
             what = f"has {sizes.original:,} bytes instead of {record.size_bytes:,}"
             findings.append(_original_finding(FindingKind.ORIGINAL_ALTERED, record, what))
-        if not sizes.thumbnail:
+        if not sizes.thumbnails.get(DEFAULT_THUMBNAIL_SIDE):
             findings.append(_thumbnail_finding(FindingKind.THUMBNAIL_MISSING, record, "is missing"))
         return findings
 
     async def _wrong_content(self, record: ImageRecord) -> list[Finding]:
         try:
-            content = await self.store.original(record.id)
+            content = await self.originals.store.original(record.sha256)
         except ImageNotFoundError:
             return [_original_finding(FindingKind.ORIGINAL_MISSING, record, "is missing")]
-        if (await asyncio.to_thread(ContentHash.of, content)).sha256 == record.sha256:
+        if await asyncio.to_thread(sha256_of, content) == record.sha256:
             return []
         return [_original_finding(FindingKind.ORIGINAL_ALTERED, record, "has other bytes than were indexed")]
 
-    async def _wrong_thumbnail(self, record: ImageRecord) -> list[Finding]:
+    async def _wrong_thumbnails(self, record: ImageRecord, sides: Sequence[int]) -> list[Finding]:
         try:
-            async with self.decoder.decoded(await self.store.thumbnail(record.id), sufficient_side=1):
-                return []
+            for side in sides:
+                thumbnail = await self.originals.store.thumbnail(record.sha256, side)
+                async with self.decoder.decoded(thumbnail, sufficient_side=1):
+                    pass
         except ImageNotFoundError:
             return [_thumbnail_finding(FindingKind.THUMBNAIL_MISSING, record, "is missing")]
         except ImageError:
             return [_thumbnail_finding(FindingKind.THUMBNAIL_DAMAGED, record, "is damaged")]
+        return []
 
     def _wrong_vectors(
         self, record: ImageRecord, vector: Embedding | None, objects: Embeddings | None
@@ -182,66 +189,50 @@ class CheckIntegrity:
             findings.append(_vector_finding(FindingKind.OBJECTS_UNFIT, record, "the vector of an object", fault))
         return findings
 
-    async def _forget(self, ids: Collection[ImageId]) -> None:
-        await self.repository.delete(ids)
-        for id_ in ids:
-            await self.store.delete(id_)
-
-    async def _render_anew(self, id_: ImageId) -> bool:
+    async def _render_anew(self, record: ImageRecord) -> bool:
         """Whether that was possible: only from the picture that was indexed."""
+        side, store = DEFAULT_THUMBNAIL_SIDE, self.originals.store
         try:
-            content = await self.store.original(id_)
-            if (await asyncio.to_thread(ContentHash.of, content)).image_id != id_:
+            content = await store.original(record.sha256)
+            if await asyncio.to_thread(sha256_of, content) != record.sha256:
                 return False
-            async with self.decoder.decoded(content, sufficient_side=THUMBNAIL_SOURCE_SIDE) as picture:
-                thumbnail = await self.thumbnails.render(picture.raster)
+            async with self.decoder.decoded(content, sufficient_side=thumbnail_source_side(side)) as picture:
+                thumbnail = await self.thumbnails.render(picture.raster, side)
         except (ImageNotFoundError, ImageError):
             return False
-        await self.store.put_thumbnail(id_, thumbnail)
+        await store.delete_thumbnails(record.sha256)  # those of other sides are rendered when they are asked for
+        await store.put(record.sha256, thumbnails={side: thumbnail})
         return True
 
     # What belongs to no record
 
-    async def _files_without_record(self, *, repair: bool, records: int) -> list[Finding]:
-        orphans = [id_ async for ids in self.store.ids() for id_ in await self._unrecorded(ids)]
-        # Then the index is probably the wrong one, or was lost, and the originals are all that is left to build it
-        # anew.
-        doubtful = len(orphans) > records
-        findings: list[Finding] = []
-        for first in range(0, len(orphans), PAUSE):
-            async with self.store.paused():
-                # A server may still be about to write the record of one that is noted; settling looks at it later.
-                noted = await self.store.noted()
-                candidates = [id_ for id_ in orphans[first : first + PAUSE] if id_ not in noted]
-                for id_ in await self._unrecorded(candidates):
-                    if repair and not doubtful:
-                        await self.store.delete(id_)
-                    findings.append(
-                        Finding(
-                            kind=FindingKind.FILES_WITHOUT_RECORD,
-                            id=id_,
-                            reason="no record names these stored files",
-                            remedy=Remedy.FIND_THE_RIGHT_INDEX if doubtful else Remedy.REMOVE_WHAT_IS_LEFT_OVER,
-                            mended=repair and not doubtful,
-                        )
-                    )
-        return findings
-
-    async def _unrecorded(self, ids: Sequence[ImageId]) -> list[ImageId]:
-        recorded = await self.repository.get(ids)
-        return [id_ for id_ in ids if id_ not in recorded]
-
-    async def _objects_without_image(self, *, repair: bool) -> list[Finding]:
-        orphans = await self.repository.orphaned_objects()
+    async def _files_without_record(self, *, repair: bool) -> list[Finding]:
+        left_over = await self.originals.left_over()
+        repair &= not left_over.is_doubtful
         if repair:
-            await self.repository.sweep_objects(list(orphans))
+            await self.originals.purge(left_over.sha256s)
+        return [
+            Finding(
+                kind=FindingKind.FILES_WITHOUT_RECORD,
+                id=sha256,
+                reason="no record names these stored files",
+                remedy=Remedy.FIND_THE_RIGHT_INDEX if left_over.is_doubtful else Remedy.REMOVE_WHAT_IS_LEFT_OVER,
+                mended=repair,
+            )
+            for sha256 in left_over.sha256s
+        ]
+
+    async def _objects_without_image(self) -> list[Finding]:
+        """These are removed without being asked: no search finds them, and every interrupted write leaves some."""
+        orphans = await self.repository.orphaned_objects()
+        await self.repository.sweep_objects(list(orphans))
         return [
             Finding(
                 kind=FindingKind.OBJECTS_WITHOUT_IMAGE,
                 id=id_,
                 reason=f"{count} of its stored objects belong to no image as it is now",
                 remedy=Remedy.REMOVE_WHAT_IS_LEFT_OVER,
-                mended=repair,
+                mended=True,
             )
             for id_, count in orphans.items()
         ]

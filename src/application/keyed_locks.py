@@ -12,7 +12,7 @@ from domain.images import ImageId
 class KeyedLocks:
     """Locks by image id, so that indexing, patching and deleting one image in this process never interleave.
 
-    Other processes are kept away by `ImageStore.changing`, where files change; of metadata the last write wins.
+    Of what several processes change in one image, the last write wins; files that they share `SharedOriginals` keeps.
     """
 
     def __init__(self) -> None:

@@ -74,7 +74,7 @@ class ReindexEmbeddings:
 
     async def _described(self, record: ImageRecord) -> IndexedImage | None:
         """The picture anew, by the objects that are known; None where it was deleted meanwhile."""
-        description = await self.originals.described(record.id, objects=tuple(record.objects))
+        description = await self.originals.described(record, objects=tuple(record.objects))
         if description is None:
             return None
         return IndexedImage(

@@ -51,11 +51,11 @@ class ReindexObjects:
     async def _renew(self, stale: Sequence[ImageRecord]) -> None:
         if not stale:
             return
-        described = await all_of(self.originals.described(record.id) for record in stale)
+        described = await all_of(self.originals.described(record) for record in stale)
         descriptions = {record.id: found for record, found in zip(stale, described, strict=True) if found is not None}
-        # No file changes; `changing` makes the next start sweep the objects of a write that is cut short.
-        async with self.locks.hold(descriptions), self.originals.store.changing(descriptions):
-            current = await self.repository.get(list(descriptions))  # patched or deleted meanwhile, perhaps
+        sha256s = {record.id: record.sha256 for record in stale}
+        async with self.locks.hold(descriptions):
+            current = await self.repository.get(list(descriptions))  # patched, replaced or deleted meanwhile, perhaps
             await self.repository.upsert(
                 [
                     IndexedImage(
@@ -64,5 +64,6 @@ class ReindexObjects:
                         object_embeddings=descriptions[id_].object_embeddings,
                     )
                     for id_, record in current.items()
+                    if record.sha256 == sha256s[id_]
                 ]
             )

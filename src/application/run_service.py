@@ -1,11 +1,14 @@
 """Bring the service up, say how it stands, and shut it down."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
-from application.settle_interrupted import SettleInterrupted
+from application.shared_originals import SharedOriginals
+from domain.callers import begin_bulk
 from domain.embeddings import EmbeddingSpace
 from domain.errors import (
     ConfigurationError,
@@ -18,7 +21,6 @@ from domain.errors import (
 from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
-from domain.ports.image_store import ImageStore
 from domain.ports.object_detector import ObjectDetector
 from domain.ports.similarity_repository import SimilarityRepository
 
@@ -30,9 +32,11 @@ PATIENCE_SECONDS = 2.0
 PROBE_SECONDS = 3.0
 """How long readiness waits for the repository; probes give up soon after."""
 
-SETTLE_SECONDS = 600.0
-"""How often the service settles what was cut short while it runs, by a repository that was away or in another process.
-Writers wait meanwhile, for about as long as one write takes."""
+TIDY_SECONDS = 600.0
+"""How often a running service takes over deletions whose process has died, and first sweeps: a command that opens index
+and files for a moment sweeps nothing."""
+SWEEP_EVERY = 144
+"""Rounds of tidying, which makes a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +62,15 @@ class RunService:
     decoder: ImageDecoder
     encoder: ImageEncoder
     detector: ObjectDetector
-    store: ImageStore
+    originals: SharedOriginals
     repository: SimilarityRepository
+    take_over_at_start: timedelta
+    """The age at which marks of files to be deleted are taken over when the service starts."""
     on_hopeless: Callable[[ConfigurationError], None] | None = None
     _repository_open: bool = False
     _failure: BaseException | None = None
     _opening: asyncio.Task[None] | None = None
-    _settling: asyncio.Task[None] | None = None
+    _tidying: asyncio.Task[None] | None = None
     _attempt: asyncio.Task[None] | None = None
 
     async def open(self, *, keep_trying: bool = False) -> None:
@@ -74,7 +80,9 @@ class RunService:
         closed again what was opened.
         """
         try:
-            await asyncio.gather(self.store.open(), self.decoder.open(), self.encoder.open(), self.detector.open())
+            await asyncio.gather(
+                self.originals.store.open(), self.decoder.open(), self.encoder.open(), self.detector.open()
+            )
             if keep_trying:
                 await self._open_patiently()
             else:
@@ -86,16 +94,17 @@ class RunService:
     async def open_index(self) -> None:
         """Open index and files as they are, whatever encoder made them: no model is opened.
 
-        Raises RepositoryUnavailableError, IndexInUseError, IndexDamagedError.
+        Raises RepositoryUnavailableError, ConfigurationError.
         """
         await self.repository.open(None)  # first: it tells whether another process has all of it open
-        await self.store.open()
+        await self.originals.store.open()
+        await self._take_up_files()
         self._repository_open = True
 
     async def close(self) -> None:
         """Let go of all, the repository first, so that what was accepted is durable."""
         # `_opening` cancels its attempt only once it has begun to wait for it, so the attempt is listed too.
-        tasks = [task for task in (self._opening, self._attempt, self._settling) if task is not None]
+        tasks = [task for task in (self._opening, self._attempt, self._tidying) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -145,28 +154,44 @@ class RunService:
     async def _open_repository(self) -> None:
         try:
             await self.repository.open(self.encoder.space)
+            await self._take_up_files()
         except Exception as error:
             self._failure = error  # readiness reports it until it is mended
             raise
-        await self._settle()
-        self._settling = asyncio.create_task(self._keep_settling())
+        self._tidying = asyncio.create_task(self._keep_tidy())
         self._repository_open = True
         log.info("The index is open")
 
-    async def _keep_settling(self) -> None:
-        while True:
-            await asyncio.sleep(SETTLE_SECONDS)
-            await self._settle()
-
-    async def _settle(self) -> None:
+    async def _take_up_files(self) -> None:
+        """See that the files belong to this index, and finish the deletions that others have begun."""
         try:
-            images = await SettleInterrupted(repository=self.repository, store=self.store)()
+            await self.originals.store.claim(self.repository.identity)
+        except BaseException:
+            await self.repository.close()  # it may be opened again
+            raise
+        await self._tidied(self.originals.take_over(older_than=self.take_over_at_start))
+
+    async def _keep_tidy(self) -> None:
+        begin_bulk()
+        for round_ in itertools.count():
+            await asyncio.sleep(TIDY_SECONDS)
+            await self._tidied(self.originals.take_over())
+            if round_ % SWEEP_EVERY == 0:
+                await self._tidied(self.originals.sweep())
+                await self._tidied(self._sweep_objects())
+
+    async def _sweep_objects(self) -> int:
+        return await self.repository.sweep_objects(list(await self.repository.orphaned_objects()))
+
+    async def _tidied(self, work: Awaitable[int]) -> None:
+        try:
+            removed = await work
         except LookalikeError as error:
-            log.warning("What was cut short cannot be settled yet: %s", error)
+            log.warning("What no image needs cannot be removed yet: %s", error)
         except Exception:  # it can wait, and must end neither a start nor the attempts to come
-            log.exception("What was cut short cannot be settled yet")
+            log.exception("What no image needs cannot be removed yet")
         else:
-            log.log(logging.INFO if images else logging.DEBUG, "Settled %d images that were cut short", images)
+            log.log(logging.INFO if removed else logging.DEBUG, "Removed %d things that no image needs", removed)
 
     async def _open_patiently(self) -> None:
         first = self._attempt = asyncio.create_task(self._open_repository())

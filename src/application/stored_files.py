@@ -1,35 +1,23 @@
 """What is stored of an indexed image, and what it means where that is missing."""
 
-from collections.abc import Awaitable, Callable
-
 from domain.errors import ImageNotFoundError, IndexDamagedError, Remedy
-from domain.images import ImageId
+from domain.images import ImageRecord
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
 
 
-async def stored_original(id_: ImageId, *, store: ImageStore, repository: SimilarityRepository) -> bytes | None:
-    """The original; None where the image was deleted meanwhile. Raises IndexDamagedError where it is still indexed."""
-    return await _read(store.original, id_, repository, "original", Remedy.RESTORE_OR_FORGET_THE_IMAGE)
+async def stored_original(record: ImageRecord, *, store: ImageStore, repository: SimilarityRepository) -> bytes | None:
+    """The original; None where the image was deleted or replaced meanwhile.
 
-
-async def stored_thumbnail(id_: ImageId, *, store: ImageStore, repository: SimilarityRepository) -> bytes | None:
-    """The thumbnail, likewise."""
-    return await _read(store.thumbnail, id_, repository, "thumbnail", Remedy.RENDER_THE_THUMBNAIL_ANEW)
-
-
-async def _read(
-    read: Callable[[ImageId], Awaitable[bytes]],
-    id_: ImageId,
-    repository: SimilarityRepository,
-    name: str,
-    remedy: Remedy,
-) -> bytes | None:
+    Raises IndexDamagedError where it is still indexed.
+    """
     try:
-        return await read(id_)
+        return await store.original(record.sha256)
     except ImageNotFoundError as error:
-        if await repository.get([id_]):
+        now = (await repository.get([record.id])).get(record.id)
+        if now is not None and now.sha256 == record.sha256:
             raise IndexDamagedError(
-                f"The stored {name} of {id_} is missing; mend that, then run this again.", remedy=remedy
+                f"The stored original of {record.id} is missing; mend that, then run this again.",
+                remedy=Remedy.RESTORE_OR_FORGET_THE_IMAGE,
             ) from error
         return None

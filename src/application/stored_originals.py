@@ -6,7 +6,7 @@ from application.describe_pictures import DescribePictures, PictureDescription
 from application.stored_files import stored_original
 from domain.callers import begin_bulk
 from domain.errors import ImageError, ImageUnreadableError
-from domain.images import DetectedObject, ImageId
+from domain.images import DetectedObject, ImageRecord
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import ImageStore
 from domain.ports.similarity_repository import SimilarityRepository
@@ -22,14 +22,14 @@ class StoredOriginals:
     repository: SimilarityRepository
 
     async def described(
-        self, id_: ImageId, *, objects: tuple[DetectedObject, ...] | None = None
+        self, record: ImageRecord, *, objects: tuple[DetectedObject, ...] | None = None
     ) -> PictureDescription | None:
         """The picture described anew, as bulk work, by its `objects` if they are known; None where it was deleted.
 
         Raises IndexDamagedError where it is missing, ImageUnreadableError where it was accepted once but is no more.
         """
         begin_bulk()
-        content = await stored_original(id_, store=self.store, repository=self.repository)
+        content = await stored_original(record, store=self.store, repository=self.repository)
         if content is None:
             return None
         try:
@@ -37,5 +37,6 @@ class StoredOriginals:
                 return await self.describe(picture.raster, objects=objects)
         except ImageError as error:
             raise ImageUnreadableError(
-                f"The stored original of {id_} cannot be read anew: {error} Delete that image, then run this again."
+                f"The stored original of {record.id} cannot be read anew: {error} Delete that image, then run this "
+                "again."
             ) from error

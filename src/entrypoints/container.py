@@ -7,6 +7,7 @@ without torch. Metrics always measure them.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +43,7 @@ from application.rename_images import RenameImages
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
-from application.shared_originals import SharedOriginals
+from application.shared_originals import TAKE_OVER_AFTER, SharedOriginals
 from application.stored_originals import StoredOriginals
 from domain.errors import ConfigurationError, ModelError
 from domain.images import Clock
@@ -136,12 +137,14 @@ def file_system_store(settings: Settings) -> ImageStore:
     """Originals and thumbnails below the data directory."""
     from adapters.stores.file_system_image_store import FileSystemImageStore
 
-    return FileSystemImageStore(
-        settings.data_dir / "images",
-        reserve_bytes=settings.storage.reserve_bytes,
-        # A Qdrant server may carry out a request after this process has died; an embedded index dies with it.
-        settle_after=300.0 if settings.repository.backend == "qdrant" else 0.0,
-    )
+    return FileSystemImageStore(settings.data_dir / "images", reserve_bytes=settings.storage.reserve_bytes)
+
+
+def age_of_marks_at_start(settings: Settings) -> timedelta:
+    """How old marks of files to be deleted have to be at a start, for their owner to be taken for dead."""
+    # No other process has an embedded index open. A server may have several, and may carry out a request after its
+    # sender has died.
+    return TAKE_OVER_AFTER if settings.repository.backend == "qdrant" else timedelta(0)
 
 
 def openvino_encoder(settings: Settings) -> ImageEncoder:
@@ -296,7 +299,7 @@ def check_index(settings: Settings, *, must_exist: bool = False) -> None:
     """
     from adapters.stores.data_format import check_format
 
-    check_format(settings.data_dir)
+    check_format(settings.data_dir / "images")
     if settings.repository.backend == "edge":
         from adapters.repositories.qdrant.embedded.manifest import check_directory
 
@@ -439,7 +442,13 @@ class Container(containers.DeclarativeContainer):
     )
 
     run_service = providers.Singleton(
-        RunService, decoder=decoder, encoder=encoder, detector=detector, store=store, repository=repository
+        RunService,
+        decoder=decoder,
+        encoder=encoder,
+        detector=detector,
+        originals=originals,
+        repository=repository,
+        take_over_at_start=providers.Callable(age_of_marks_at_start, settings),
     )
     index_images = providers.Factory(
         IndexImages,
@@ -459,7 +468,9 @@ class Container(containers.DeclarativeContainer):
     detect_objects = providers.Factory(DetectObjects, decoder=decoder, detector=detector)
     search_by_examples = providers.Factory(SearchByExamples, repository=repository, arrange=arrange)
     extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
-    browse_images = providers.Factory(BrowseImages, repository=repository, store=store, types=types)
+    browse_images = providers.Factory(
+        BrowseImages, repository=repository, store=store, decoder=decoder, thumbnails=thumbnails, types=types
+    )
     edit_metadata = providers.Factory(EditMetadata, repository=repository, clock=clock, locks=locks, types=types)
     delete_images = providers.Factory(DeleteImages, repository=repository, originals=originals, locks=locks)
     rename_images = providers.Factory(
@@ -467,9 +478,9 @@ class Container(containers.DeclarativeContainer):
     )
     backup_archive = providers.Factory(directory_backup_archive)
     back_up = providers.Factory(BackUp, repository=repository, store=store)
-    restore = providers.Factory(Restore, repository=repository, store=store)
+    restore = providers.Factory(Restore, repository=repository, originals=originals)
     check_integrity = providers.Factory(
-        CheckIntegrity, repository=repository, store=store, decoder=decoder, thumbnails=thumbnails
+        CheckIntegrity, repository=repository, originals=originals, decoder=decoder, thumbnails=thumbnails
     )
     reindex_embeddings = providers.Factory(
         ReindexEmbeddings, originals=stored_originals, describe=describe, repository=repository

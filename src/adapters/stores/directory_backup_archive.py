@@ -1,14 +1,15 @@
 """A backup as plain files in a directory, readable without this program.
 
     manifest.json            format, version, embedding space, number of images, digests; written last
-    groups/000000.jsonl      one image a line: its record, and the SHA-256 of its thumbnail
+    groups/000000.jsonl      one image a line: its record, and the SHA-256 of its thumbnail, if there is one
     groups/000000.npy        their embeddings in the same order, float32 of shape (images, dimension)
     groups/000000.objects.npy  those of their objects, one image after the other, of shape (objects, dimension)
-    originals/3f/3f0a...     the bytes as uploaded, named by the image's id, in folders by its first two digits
-    thumbnails/3f/3f0a...    the small rendition, likewise
+    originals/3f/3f0a...     the bytes as uploaded, named by their SHA-256, in folders by its first two digits
+    thumbnails/3f/3f0a...    the small rendition, under the same name
 
 Everything is verified when it is read: the manifest holds a digest of every group's three files, and the records hold
-those of their originals and thumbnails.
+those of their originals and thumbnails. Version 1, which is still read, named the files by the image's id; its images
+had neither key nor source.
 """
 
 import asyncio
@@ -31,12 +32,13 @@ from adapters.durability import FULL, replace_durably, sync_folder, write_durabl
 from domain.embeddings import Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, InvalidInputError, StorageFullError
 from domain.geometry import BoundingBox
-from domain.images import ContentHash, DetectedObject, ImageId, ImageRecord, IndexedImage
+from domain.images import DetectedObject, ImageRecord, IndexedImage, id_of_content
 from domain.metadata import checked_metadata
+from domain.names import id_of_key
 from domain.ports.backup_archive import BackedUpImage, BackupArchive
 
 FORMAT = "lookalike-backup"
-VERSION = 1
+VERSION = 2
 
 _MANIFEST = "manifest.json"
 _INCOMING = f"{_MANIFEST}.incoming"
@@ -82,9 +84,10 @@ class DirectoryBackupArchive(BackupArchive):
         manifest = await asyncio.to_thread(self._read_manifest)
         for number, group in enumerate(manifest["groups"]):
             contents = await asyncio.to_thread(self._read_group, number, group)
+            by_id = manifest["version"] == 1
             held: list[BackedUpImage] = []
             for image, thumbnail_sha256 in contents:
-                held.append(await asyncio.to_thread(self._with_files, image, thumbnail_sha256))
+                held.append(await asyncio.to_thread(self._with_files, image, thumbnail_sha256, by_id=by_id))
                 if sum(len(item.original) for item in held) >= _HELD_BYTES:
                     yield held
                     held = []
@@ -122,18 +125,22 @@ class DirectoryBackupArchive(BackupArchive):
                 shutil.rmtree(self._root / folder)
 
     def _append(self, images: Sequence[BackedUpImage]) -> None:
-        lines = [_as_mapping(item.image.record) | {"thumbnail_sha256": _digest(item.thumbnail)} for item in images]
-        records = "".join(json.dumps(line) + "\n" for line in lines).encode()
         embeddings = _npy(np.stack([item.image.embedding for item in images]))
         object_embeddings = _npy(np.concatenate([item.image.object_embeddings for item in images]))
         number = len(self._groups)
         with self._write_errors_named():
             folders = {self._root / "groups"}
+            lines = []
             for item in images:
-                for kind, content in (("originals", item.original), ("thumbnails", item.thumbnail)):
-                    place = self._file(kind, item.image.record.id)
-                    write_durably(place, content)
-                    folders.add(place.parent)
+                sha256 = item.image.record.sha256
+                written = {"originals": item.original, "thumbnails": item.thumbnail}
+                for kind, content in written.items():
+                    place = self._file(kind, sha256)
+                    if content is not None and not place.exists():  # several images may have the same bytes
+                        write_durably(place, content)
+                        folders.add(place.parent)
+                lines.append(_as_mapping(item.image.record) | {"thumbnail_sha256": self._thumbnail_digest(sha256)})
+            records = "".join(json.dumps(line) + "\n" for line in lines).encode()
             write_durably(self._group_file(number, "jsonl"), records)
             write_durably(self._group_file(number, "npy"), embeddings)
             write_durably(self._group_file(number, "objects.npy"), object_embeddings)
@@ -147,6 +154,10 @@ class DirectoryBackupArchive(BackupArchive):
                 "object_embeddings_sha256": _digest(object_embeddings),
             }
         )
+
+    def _thumbnail_digest(self, sha256: str) -> str | None:
+        place = self._file("thumbnails", sha256)
+        return _digest(place.read_bytes()) if place.exists() else None
 
     def _write_manifest(self, *, complete: bool) -> None:
         if self._space is None:
@@ -203,8 +214,8 @@ class DirectoryBackupArchive(BackupArchive):
             raise self._damaged(f"{_MANIFEST} lists groups that lack their number of images or a digest")
         return manifest
 
-    def _read_group(self, number: int, group: Mapping[str, Any]) -> Sequence[tuple[IndexedImage, str]]:
-        """The group's images, each with the SHA-256 of its thumbnail."""
+    def _read_group(self, number: int, group: Mapping[str, Any]) -> Sequence[tuple[IndexedImage, str | None]]:
+        """The group's images, each with the SHA-256 of its thumbnail, if it has one."""
         records = self._verified(self._group_file(number, "jsonl"), group["records_sha256"])
         vectors = self._verified(self._group_file(number, "npy"), group["embeddings_sha256"])
         of_objects = self._verified(self._group_file(number, "objects.npy"), group["object_embeddings_sha256"])
@@ -221,18 +232,18 @@ class DirectoryBackupArchive(BackupArchive):
             return [
                 (
                     IndexedImage(record=record, embedding=embedding, object_embeddings=objects),
-                    str(line["thumbnail_sha256"]),
+                    line["thumbnail_sha256"],
                 )
                 for line, (record, embedding, objects) in zip(lines, described, strict=True)
             ]
 
-    def _with_files(self, image: IndexedImage, thumbnail_sha256: str) -> BackedUpImage:
-        record = image.record
-        return BackedUpImage(
-            image=image,
-            original=self._verified(self._file("originals", record.id), record.sha256),
-            thumbnail=self._verified(self._file("thumbnails", record.id), thumbnail_sha256),
-        )
+    def _with_files(self, image: IndexedImage, thumbnail_sha256: str | None, *, by_id: bool) -> BackedUpImage:
+        name = str(image.record.id) if by_id else image.record.sha256
+        thumbnail = None
+        if thumbnail_sha256 is not None:
+            thumbnail = self._verified(self._file("thumbnails", name), thumbnail_sha256)
+        original = self._verified(self._file("originals", name), image.record.sha256)
+        return BackedUpImage(image=image, original=original, thumbnail=thumbnail)
 
     def _verified(self, path: Path, sha256: str) -> bytes:
         name = path.relative_to(self._root)
@@ -257,8 +268,8 @@ class DirectoryBackupArchive(BackupArchive):
     def _group_file(self, number: int, suffix: str) -> Path:
         return self._root / "groups" / f"{number:06d}.{suffix}"
 
-    def _file(self, kind: str, id_: ImageId) -> Path:
-        return self._root / kind / id_.hex[:2] / str(id_)
+    def _file(self, kind: str, name: str) -> Path:
+        return self._root / kind / name[:2] / name
 
 
 def _is_group(entry: object) -> bool:
@@ -270,12 +281,15 @@ def _is_group(entry: object) -> bool:
 
 
 def _as_mapping(record: ImageRecord) -> dict[str, Any]:
-    return asdict(record) | {"id": str(record.id), "created_at": record.created_at.isoformat()}
+    times = {"created_at": record.created_at.isoformat(), "updated_at": record.updated_at.isoformat()}
+    return asdict(record) | {"id": str(record.id)} | times
 
 
 def _from_mapping(line: Mapping[str, Any]) -> ImageRecord:
     record = ImageRecord(
         id=UUID(line["id"]),
+        key=line.get("key"),
+        source=line.get("source"),
         filename=line["filename"],
         media_type=line["media_type"],
         width=line["width"],
@@ -283,6 +297,7 @@ def _from_mapping(line: Mapping[str, Any]) -> ImageRecord:
         size_bytes=line["size_bytes"],
         sha256=line["sha256"],
         created_at=datetime.fromisoformat(line["created_at"]),
+        updated_at=datetime.fromisoformat(line.get("updated_at", line["created_at"])),
         metadata=checked_metadata(line["metadata"]),
         objects=tuple(
             DetectedObject(label=found["label"], score=found["score"], box=BoundingBox(**found["box"]))
@@ -290,8 +305,8 @@ def _from_mapping(line: Mapping[str, Any]) -> ImageRecord:
         ),
         detection=line["detection"],
     )
-    if ContentHash(sha256=record.sha256).image_id != record.id:
-        raise ValueError(f"{record.id} is not the id of its content")
+    if record.id != (id_of_content(record.sha256) if record.key is None else id_of_key(record.key)):
+        raise ValueError(f"{record.id} is not the id of its {'content' if record.key is None else 'key'}")
     return record
 
 

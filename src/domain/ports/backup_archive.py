@@ -15,7 +15,8 @@ class BackedUpImage:
 
     image: IndexedImage
     original: bytes
-    thumbnail: bytes
+    thumbnail: bytes | None
+    """Of the default side; None where it is rendered anew when it is asked for."""
 
 
 class BackupArchive(Protocol):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,6 @@ from entrypoints.cli.service import ApiKey, Url
 
 if TYPE_CHECKING:
     from lookalike_client import AsyncLookalike, Image, ImagePage
-    from lookalike_client.models import MetadataValue
 
 PAGE = 200
 """Records that are fetched at once."""
@@ -161,27 +159,27 @@ async def _first(
 
 
 def _print_images(images: "list[Image]") -> None:
-    from entrypoints.cli.tables import print_table
+    from entrypoints.cli.tables import named_columns, print_table, shown_value
 
+    names, cells_of_name = named_columns(images)
     print_table(
-        ["Indexed (UTC)", "Key or file", "Id", "Size", "Bytes", "Metadata"],
+        ["Indexed (UTC)", *names, "Size", "Bytes", "Metadata"],
         [
             [
                 f"{image.created_at:%Y-%m-%d %H:%M:%S}",
-                image.key or image.filename,
-                str(image.id),
+                *name,
                 f"{image.width} x {image.height}",
                 f"{image.size_bytes:,}",
-                ", ".join(f"{key}={_shown(value)}" for key, value in image.metadata.items()),
+                ", ".join(f"{key}={shown_value(value)}" for key, value in image.metadata.items()),
             ]
-            for image in images
+            for image, name in zip(images, cells_of_name, strict=True)
         ],
         right_aligned={"Size", "Bytes"},
     )
 
 
 def _print_image(image: "Image") -> None:
-    from entrypoints.cli.tables import print_objects, print_table
+    from entrypoints.cli.tables import print_objects, print_table, shown_value
 
     facts = {
         **({} if image.key is None else {"Key": image.key}),
@@ -194,12 +192,7 @@ def _print_image(image: "Image") -> None:
         "SHA-256": image.sha256,
         "Indexed (UTC)": f"{image.created_at:%Y-%m-%d %H:%M:%S}",
     }
-    facts |= {f"metadata.{key}": _shown(value) for key, value in image.metadata.items()}
+    facts |= {f"metadata.{key}": shown_value(value) for key, value in image.metadata.items()}
     print_table(["Field", "Value"], [[name, value] for name, value in facts.items()])
     if image.objects:
         print_objects(image.objects)
-
-
-def _shown(value: "MetadataValue") -> str:
-    """As JSON, but text without quotation marks."""
-    return value if isinstance(value, str) else dumps(value, ensure_ascii=False)

@@ -4,18 +4,12 @@ import asyncio
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from adapters.stores.file_system_image_store import FileSystemImageStore
-from domain.callers import Deadline, within
-from domain.errors import DeadlinePassedError
-from domain.images import ImageId, id_of_content, sha256_of
-from tests.contracts.image_store import an_id
+from domain.images import sha256_of
 
 
 @pytest.fixture
@@ -34,7 +28,7 @@ WRITER = """
     import asyncio, sys
     from pathlib import Path
     from adapters.stores.file_system_image_store import FileSystemImageStore
-    from domain.images import id_of_content, sha256_of
+    from domain.images import sha256_of
 
     async def main():
         store = FileSystemImageStore(Path(sys.argv[1]), reserve_bytes=0)
@@ -42,8 +36,8 @@ WRITER = """
         number = 0
         while True:
             content = number.to_bytes(8, "big") * 20_000
-            id_ = id_of_content(sha256_of(content))
-            await store.put(id_, original=content, thumbnail=content[:800])
+            sha256 = sha256_of(content)
+            await store.put(sha256, original=content, thumbnails={384: content[:800]})
             print(number, flush=True)
             number += 1
 
@@ -67,63 +61,57 @@ async def test_a_killed_writer_loses_nothing_acknowledged_and_shows_nothing_part
     await store.open()
     for number in acknowledged:
         content = number.to_bytes(8, "big") * 20_000
-        assert await store.original(id_of_content(sha256_of(content))) == content
-        assert await store.thumbnail(id_of_content(sha256_of(content))) == content[:800]
+        assert await store.original(sha256_of(content)) == content
+        assert await store.thumbnail(sha256_of(content), 384) == content[:800]
     sizes = {path.stat().st_size for path in root.rglob("*/??/*")}
     assert sizes == {160_000, 800}
 
 
-CHANGER = """
+PURGER = """
     import asyncio, sys
     from pathlib import Path
-    from uuid import UUID
     from adapters.stores.file_system_image_store import FileSystemImageStore
+    from application.shared_originals import SharedOriginals
+    from domain.images import sha256_of
 
-    async def main():
-        store = FileSystemImageStore(Path(sys.argv[1]), reserve_bytes=0)
+    CONTENT = b"hat" * 10_000
+    SHA256 = sha256_of(CONTENT)
+
+    class Records:
+        \"""Empty files, which several processes see alike: each names the picture.\"""
+
+        def __init__(self, folder):
+            self.folder = folder
+
+        async def named(self, sha256s):
+            return set(sha256s) if any(self.folder.iterdir()) else set()
+
+    async def main(root, name):
+        store = FileSystemImageStore(root / "images", reserve_bytes=0)
         await store.open()
-        async with store.changing([UUID(id_) for id_ in sys.argv[2:]]):
-            print("changing", flush=True)
-            await asyncio.to_thread(sys.stdin.readline)
-        print("done", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
+        records, own = Records(root / "records"), root / "records" / name
+        originals = SharedOriginals(store=store, repository=records)
+        for _ in range(60):
+            await store.put(SHA256, original=CONTENT, thumbnails={384: CONTENT[:800]})
+            own.touch()
+            await originals.confirm({SHA256: CONTENT})
+            for _ in range(3):
+                assert await store.original(SHA256) == CONTENT
+                await asyncio.sleep(0)
+            own.unlink()
+            await originals.purge([SHA256])
 
-    asyncio.run(main())
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 """
 
 
-@contextmanager
-def a_process_changing(root: Path, *ids: ImageId) -> Iterator[subprocess.Popen[str]]:
-    """It ends the change when it is sent a line, and itself when it is sent another."""
-    command = [sys.executable, "-c", textwrap.dedent(CHANGER), str(root), *map(str, ids)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "changing\n"
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("end", ["it ends its change", "it is killed"])
-async def test_one_process_at_a_time_changes_an_image(store: FileSystemImageStore, root: Path, end: str) -> None:
-    async def change(*numbers: int) -> None:
-        async with store.changing([an_id(number) for number in numbers]):
-            pass
-
-    with a_process_changing(root, an_id(1), an_id(2)) as other:
-        await change(3)
-        with within(Deadline(time.monotonic() + 0.1)), pytest.raises(DeadlinePassedError):
-            await change(3, 2)
-        waiting = asyncio.create_task(change(0, 1, 2))
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        if end == "it is killed":
-            other.kill()
-        else:
-            assert other.stdin is not None
-            assert other.stdout is not None
-            other.stdin.write("\n")
-            assert await asyncio.to_thread(other.stdout.readline) == "done\n"
-        async with asyncio.timeout(30):
-            await waiting
+async def test_several_processes_put_and_purge_the_same_picture(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", textwrap.dedent(PURGER), str(tmp_path), str(number))
+        for number in range(3)
+    ]
+    assert [await process.wait() for process in processes] == [0, 0, 0]
+    left = [path for path in (tmp_path / "images").rglob("*") if path.is_file()]
+    marks = list((tmp_path / "images" / "doomed").iterdir())
+    assert (left, marks) == ([], [])

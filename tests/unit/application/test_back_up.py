@@ -7,8 +7,8 @@ import pytest
 from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from application.back_up import GROUP_SIZE, BackUp, Restore
 from domain.embeddings import Embeddings, EmbeddingSpace
-from domain.errors import ConfigurationError, EmbeddingSpaceError, ImageNotFoundError, IndexDamagedError, Remedy
-from domain.images import ImageId
+from domain.errors import ConfigurationError, EmbeddingSpaceError, IndexDamagedError, Remedy
+from domain.images import ImageId, sha256_of
 from tests.builders import a_space, an_object, indexed, some_embeddings
 from tests.fakes import records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -20,7 +20,7 @@ async def back_up(workshop: Workshop, directory: Path) -> list:
 
 
 async def restore(workshop: Workshop, directory: Path) -> list:
-    run = Restore(repository=workshop.repository, store=workshop.store)
+    run = Restore(repository=workshop.repository, originals=workshop.originals)
     return [step async for step in run(DirectoryBackupArchive(directory))]
 
 
@@ -40,7 +40,8 @@ async def test_everything_comes_back(workshop: Workshop, tmp_path: Path) -> None
     assert steps[-1].done == steps[-1].total == 2 * GROUP_SIZE + 1
     before = await records_of(workshop.repository)
     assert await records_of(other.repository) == before
-    assert other.store.files == workshop.store.files
+    assert other.store.originals == workshop.store.originals
+    assert other.store.thumbnails == workshop.store.thumbnails
     ids = [record.id for record in before]
     ours, theirs = await workshop.repository.embeddings(ids), await other.repository.embeddings(ids)
     assert all((ours[id_] == theirs[id_]).all() for id_ in ids)
@@ -90,7 +91,7 @@ async def test_a_restore_writes_files_before_records_and_keeps_the_rest(workshop
     await other.index(b"coat", an_upload(b"hat", metadata={"replaced": True}))
     other.journal.clear()
     await restore(other, tmp_path / "backup")
-    assert other.journal == [f"put {id_of(b'hat')}", f"upsert {id_of(b'hat')}"]
+    assert other.journal == [f"put {sha256_of(b'hat')}", f"upsert {id_of(b'hat')}"]
     found = {record.id: record.metadata for record in await records_of(other.repository)}
     assert found == {id_of(b"hat"): {}, id_of(b"coat"): {}}
     await other.repository.close()
@@ -106,27 +107,44 @@ async def test_another_space_is_refused(workshop: Workshop, tmp_path: Path) -> N
     await other.repository.close()
 
 
-@pytest.mark.parametrize(
-    ("file", "remedy"),
-    [("original", Remedy.RESTORE_OR_FORGET_THE_IMAGE), ("thumbnail", Remedy.RENDER_THE_THUMBNAIL_ANEW)],
-)
-async def test_a_missing_file_is_not_passed_over(
-    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, remedy: Remedy
-) -> None:
+async def test_a_missing_original_is_not_passed_over(workshop: Workshop, tmp_path: Path) -> None:
     await workshop.index(b"hat", b"coat")
-    read = getattr(workshop.store, file)
-
-    async def of_all_but_one(id_: ImageId) -> bytes:
-        if id_ == id_of(b"hat"):
-            raise ImageNotFoundError([id_])
-        return await read(id_)
-
-    monkeypatch.setattr(workshop.store, file, of_all_but_one)
-    with pytest.raises(IndexDamagedError, match=f"stored {file} of {id_of(b'hat')} is missing") as caught:
+    await workshop.store.delete(sha256_of(b"hat"))
+    with pytest.raises(IndexDamagedError, match=f"stored original of {id_of(b'hat')} is missing") as caught:
         await back_up(workshop, tmp_path / "backup")
-    assert caught.value.remedy is remedy
+    assert caught.value.remedy is Remedy.RESTORE_OR_FORGET_THE_IMAGE
     with pytest.raises(ConfigurationError, match="incomplete"):
         await restore(workshop, tmp_path / "backup")
+
+
+async def test_a_missing_thumbnail_is(workshop: Workshop, tmp_path: Path) -> None:
+    await workshop.index(b"hat", b"coat")
+    await workshop.store.delete_thumbnails(sha256_of(b"hat"))
+    await back_up(workshop, tmp_path / "backup")
+    other = await another()
+    await restore(other, tmp_path / "backup")
+    assert len(other.store.originals) == 2
+    assert [sha256 for sha256, sides in other.store.thumbnails.items() if sides] == [sha256_of(b"coat")]
+    await other.repository.close()
+
+
+async def test_a_damaged_original_is_replaced(workshop: Workshop, tmp_path: Path) -> None:
+    await workshop.index(b"hat")
+    await back_up(workshop, tmp_path / "backup")
+    workshop.store.originals[sha256_of(b"hat")] = b"hut"
+    await restore(workshop, tmp_path / "backup")
+    assert workshop.store.originals[sha256_of(b"hat")] == b"hat"
+
+
+async def test_names_come_back_and_what_they_replace_goes(workshop: Workshop, tmp_path: Path) -> None:
+    await workshop.index(*(an_upload(b"hat", key=key, source=f"/mnt/{key}") for key in ("hats/1", "hats/2")))
+    await back_up(workshop, tmp_path / "backup")
+    other = await another()
+    await other.index(an_upload(b"another hat", key="hats/2"))
+    await restore(other, tmp_path / "backup")
+    assert await records_of(other.repository) == await records_of(workshop.repository)
+    assert other.store.originals == {sha256_of(b"hat"): b"hat"}
+    await other.repository.close()
 
 
 async def test_an_image_that_has_lost_objects_is_not_passed_over(

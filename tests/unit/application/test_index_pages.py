@@ -11,7 +11,7 @@ from application.progress import Progress
 from application.reindex_objects import ReindexObjects
 from application.stored_originals import StoredOriginals
 from domain.filters import AnyOf, Field, Filter
-from domain.images import ImagePage
+from domain.listing import ImagePage
 from tests.fakes import records_of
 from tests.unit.application.workshop import Workshop, an_upload
 

@@ -9,7 +9,8 @@ from application.reindex_embeddings import GROUP_SIZE, ReindexEmbeddings
 from application.stored_originals import StoredOriginals
 from domain.embeddings import EmbeddingSpace
 from domain.errors import BusyError, ImageUnreadableError, IndexDamagedError
-from domain.images import ImageId, ImagePage, ImageRecord
+from domain.images import ImageId, ImageRecord, sha256_of
+from domain.listing import ImagePage
 from tests.builders import a_space, an_object
 from tests.fakes import UNREADABLE, FakeEncoder, records_of
 from tests.unit.application.workshop import Workshop, an_upload, id_of
@@ -129,10 +130,10 @@ async def test_an_image_that_is_deleted_before_its_original_is_read_is_passed_ov
     await workshop.index(b"kept", b"deleted")
     original = workshop.store.original
 
-    async def amid_a_deletion(id_: ImageId) -> bytes:
-        if id_ == id_of(b"deleted"):
-            await workshop.delete.one(id_)
-        return await original(id_)
+    async def amid_a_deletion(sha256: str) -> bytes:
+        if sha256 == sha256_of(b"deleted"):
+            await workshop.delete.one(id_of(b"deleted"))
+        return await original(sha256)
 
     monkeypatch.setattr(workshop.store, "original", amid_a_deletion)
     _ = [step async for step in (await reindexing(workshop))()]
@@ -161,9 +162,9 @@ async def test_an_interrupted_run_goes_on_where_it_stopped(workshop: Workshop) -
 async def test_a_bad_original_leaves_the_index_as_it_was(workshop: Workshop, fault: str) -> None:
     await workshop.index(b"hat", b"coat")
     if fault == "missing":
-        workshop.store.files.pop(id_of(b"hat"))
+        await workshop.store.delete(sha256_of(b"hat"))
     else:
-        await workshop.store.put(id_of(b"hat"), original=UNREADABLE, thumbnail=b"")
+        workshop.store.originals[sha256_of(b"hat")] = UNREADABLE
     before = await records_of(workshop.repository)
 
     with pytest.raises(

@@ -11,7 +11,7 @@ from application.describe_pictures import DescribePictures
 from application.reindex_objects import GROUP_SIZE, ReindexObjects
 from application.stored_originals import StoredOriginals
 from domain.errors import DetectorUnavailableError, ImageUnreadableError, IndexDamagedError
-from domain.images import DetectedObject, ImageId
+from domain.images import DetectedObject, sha256_of
 from domain.raster import RasterImage
 from tests.builders import an_object
 from tests.fakes import UNREADABLE, FakeDetector, records_of
@@ -156,6 +156,25 @@ async def test_what_others_do_meanwhile_is_kept(workshop: Workshop) -> None:
     assert all(record.objects == (CAT,) for record in found.values())
 
 
+async def test_a_picture_that_is_replaced_meanwhile_keeps_its_own_objects(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.index_images = replace(workshop.index_images, describe=disabled(workshop))
+    await workshop.index(an_upload(b"hat", key="hats/1"))
+    workshop.detector.found = (CAT,)
+    original = workshop.store.original
+
+    async def amid_a_replacement(sha256: str) -> bytes:
+        content = await original(sha256)
+        await workshop.index(an_upload(b"another hat", key="hats/1"))
+        return content
+
+    monkeypatch.setattr(workshop.store, "original", amid_a_replacement)
+    await run(workshop)
+    [record] = await records_of(workshop.repository)
+    assert (record.sha256, record.objects) == (sha256_of(b"another hat"), ())
+
+
 async def test_an_image_that_is_deleted_before_its_original_is_read_is_passed_over(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,10 +182,10 @@ async def test_an_image_that_is_deleted_before_its_original_is_read_is_passed_ov
     workshop.detector.found = (CAT,)
     original = workshop.store.original
 
-    async def amid_a_deletion(id_: ImageId) -> bytes:
-        if id_ == id_of(b"deleted"):
-            await workshop.delete.one(id_)
-        return await original(id_)
+    async def amid_a_deletion(sha256: str) -> bytes:
+        if sha256 == sha256_of(b"deleted"):
+            await workshop.delete.one(id_of(b"deleted"))
+        return await original(sha256)
 
     monkeypatch.setattr(workshop.store, "original", amid_a_deletion)
     assert [(step.done, step.total) for step in await run(workshop)] == [(2, 2)]
@@ -180,9 +199,9 @@ async def test_a_bad_original_is_named_and_leaves_its_image_as_it_was(workshop: 
     await without_objects(workshop, b"hat")
     before = await records_of(workshop.repository)
     if fault == "missing":
-        workshop.store.files.pop(id_of(b"hat"))
+        await workshop.store.delete(sha256_of(b"hat"))
     else:
-        await workshop.store.put(id_of(b"hat"), original=UNREADABLE, thumbnail=b"")
+        workshop.store.originals[sha256_of(b"hat")] = UNREADABLE
 
     with pytest.raises(
         (IndexDamagedError, ImageUnreadableError), match=f"stored original of {id_of(b'hat')} (is missing|cannot)"

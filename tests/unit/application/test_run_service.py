@@ -1,10 +1,13 @@
 import asyncio
 from collections.abc import Collection, Mapping
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from application import run_service
 from application.run_service import RunService
+from application.shared_originals import SWEEP_AFTER, TAKE_OVER_AFTER, SharedOriginals
 from domain.errors import (
     ConfigurationError,
     EmbeddingSpaceError,
@@ -12,11 +15,13 @@ from domain.errors import (
     LookalikeError,
     RepositoryUnavailableError,
 )
-from domain.images import ImageId, ImageRecord
+from domain.images import ImageId, sha256_of
 from domain.models import RepositoryStatus
-from tests.builders import an_id
+from tests.builders import an_id, an_image
 from tests.eventually import eventually
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, Journal, JournalledRepository
+
+SHA256 = sha256_of(b"one")
 
 
 @pytest.fixture
@@ -36,8 +41,9 @@ def service(journal: Journal, repository: JournalledRepository, monkeypatch: pyt
         decoder=FakeDecoder(),
         encoder=FakeEncoder(journal=journal),
         detector=FakeDetector(journal=journal),
-        store=FakeStore(journal=journal),
+        originals=SharedOriginals(store=FakeStore(journal=journal), repository=repository),
         repository=repository,
+        take_over_at_start=timedelta(0),
     )
 
 
@@ -163,64 +169,95 @@ async def test_closing_ends_the_attempts(
     assert "repository open" not in journal
 
 
-async def test_what_was_cut_short_is_settled_before_anyone_is_served(service: RunService) -> None:
-    store = service.store
-    assert isinstance(store, FakeStore)
-    await store.put(an_id(1), original=b"one", thumbnail=b"small one")
-    store.noted_ids.append(an_id(1))
+@pytest.fixture
+def store(service: RunService) -> FakeStore:
+    assert isinstance(service.originals.store, FakeStore)
+    return service.originals.store
+
+
+async def interrupted(store: FakeStore) -> None:
+    """As if the process had died amid a deletion."""
+    await store.put(SHA256, original=b"one", thumbnails={384: b"small one"})
+    await store.mark(SHA256)
+
+
+async def test_deletions_that_were_cut_short_are_finished_before_anyone_is_served(
+    service: RunService, store: FakeStore
+) -> None:
+    await interrupted(store)
     await service.open()
-    assert (store.files, store.noted_ids) == ({}, [])
+    assert (store.originals, store.doomed) == ({}, {})
     await service.close()
 
 
-async def test_what_is_cut_short_meanwhile_is_settled_now_and_then(
-    service: RunService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_service, "SETTLE_SECONDS", 0.001)
-    store = service.store
-    assert isinstance(store, FakeStore)
+async def test_where_another_process_may_be_at_it_they_have_their_time(service: RunService, store: FakeStore) -> None:
+    service.take_over_at_start = TAKE_OVER_AFTER
+    await interrupted(store)
     await service.open()
-    await store.put(an_id(1), original=b"one", thumbnail=b"small one")
-    store.noted_ids.append(an_id(1))
-    assert await eventually(lambda: not store.noted_ids)
-    assert store.files == {}
+    assert store.doomed.keys() == {SHA256}
     await service.close()
 
 
-async def test_settling_goes_on_whatever_has_stopped_it_once(
-    service: RunService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_files_of_another_index_are_refused(
+    service: RunService, store: FakeStore, repository: JournalledRepository, journal: Journal
 ) -> None:
-    monkeypatch.setattr(run_service, "SETTLE_SECONDS", 0.001)
-    store, delete = service.store, service.store.delete
-    assert isinstance(store, FakeStore)
-    failures = [RuntimeError("a bug"), OSError("a disk")]
+    await store.claim(UUID(int=1))
+    with pytest.raises(ConfigurationError, match="another index"):
+        await service.open()
+    assert not repository.is_open
+    with pytest.raises(ConfigurationError, match="another index"):
+        await service.open_index()
+    await service.close()
 
-    async def fail_twice(id_: ImageId) -> None:
+
+async def test_what_no_image_needs_is_removed_now_and_then(
+    service: RunService, store: FakeStore, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "TIDY_SECONDS", 0.001)
+    swept: list[ImageId] = []
+
+    async def orphaned_objects() -> Mapping[ImageId, int]:
+        return {an_id(1): 2}
+
+    async def sweep_objects(ids: Collection[ImageId]) -> int:
+        swept.extend(ids)
+        return 2
+
+    monkeypatch.setattr(repository, "orphaned_objects", orphaned_objects)
+    monkeypatch.setattr(repository, "sweep_objects", sweep_objects)
+    await service.open()
+    await repository.upsert([an_image(number) for number in range(2)])
+    for sha256 in (SHA256, *(an_image(number).record.sha256 for number in range(2))):
+        await store.put(sha256, original=b"one")
+        store.written[sha256] -= 2 * SWEEP_AFTER
+    assert await eventually(lambda: bool(swept))
+    assert swept == [an_id(1)]
+    assert SHA256 not in store.originals
+    await interrupted(store)
+    store.doomed[SHA256] -= TAKE_OVER_AFTER
+    assert await eventually(lambda: not store.doomed)
+    assert len(store.originals) == 2
+    await service.close()
+
+
+async def test_tidying_goes_on_whatever_has_stopped_it_once(
+    service: RunService, store: FakeStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(run_service, "TIDY_SECONDS", 0.001)
+    delete = store.delete
+    failures = [RuntimeError("a bug"), OSError("a disk"), RepositoryUnavailableError("away")]
+
+    async def fail(sha256: str) -> None:
         if failures:
+            store.doomed[sha256] -= TAKE_OVER_AFTER
             raise failures.pop()
-        await delete(id_)
+        await delete(sha256)
 
-    monkeypatch.setattr(store, "delete", fail_twice)
-    store.noted_ids.append(an_id(1))
+    monkeypatch.setattr(store, "delete", fail)
+    await interrupted(store)
     await service.open()
-    assert await eventually(lambda: not store.noted_ids)
-    assert "a disk" in caplog.text
-    assert "a bug" in caplog.text
-    await service.close()
-
-
-async def test_a_repository_that_goes_away_amid_settling_stops_no_start(
-    service: RunService, repository: JournalledRepository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def away(ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
-        raise RepositoryUnavailableError("away")
-
-    store = service.store
-    assert isinstance(store, FakeStore)
-    store.noted_ids.append(an_id(1))
-    monkeypatch.setattr(repository, "get", away)
-    await service.open()
-    service.require_open()
+    assert await eventually(lambda: not store.doomed)
+    assert all(reason in caplog.text for reason in ("a disk", "a bug", "away"))
     await service.close()
 
 

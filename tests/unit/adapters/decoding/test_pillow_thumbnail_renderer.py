@@ -13,9 +13,8 @@ def raster(width: int, height: int) -> RasterImage:
     return RasterImage(pixels=corners(width, height), width=width, height=height)
 
 
-async def rendered(image: RasterImage, **options: int) -> Image.Image:
-    renderer = PillowThumbnailRenderer(threads=1, **options)
-    picture = Image.open(io.BytesIO(await renderer.render(image)))
+async def rendered(image: RasterImage, side: int = 384) -> Image.Image:
+    picture = Image.open(io.BytesIO(await PillowThumbnailRenderer(threads=1).render(image, side)))
     assert picture.format == "JPEG"
     return picture
 
@@ -39,14 +38,14 @@ async def test_keeps_the_aspect_ratio_and_never_enlarges(size: tuple[int, int], 
 
 
 async def test_longest_side_is_a_choice() -> None:
-    assert (await rendered(raster(800, 600), longest_side=100)).size == (100, 75)
+    assert (await rendered(raster(800, 600), side=100)).size == (100, 75)
 
 
 async def test_quality_is_a_choice() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     image = RasterImage(pixels=noise, width=64, height=64)
-    coarse = await PillowThumbnailRenderer(threads=1, quality=20).render(image)
-    fine = await PillowThumbnailRenderer(threads=1, quality=95).render(image)
+    coarse = await PillowThumbnailRenderer(threads=1, quality=20).render(image, 384)
+    fine = await PillowThumbnailRenderer(threads=1, quality=95).render(image, 384)
     assert len(coarse) < len(fine)
 
 

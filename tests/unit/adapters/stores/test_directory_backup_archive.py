@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,7 @@ from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from domain.errors import ConfigurationError
 from domain.images import id_of_content, sha256_of
 from domain.metadata import MAX_INTEGER
+from domain.names import id_of_key
 from domain.ports.backup_archive import BackedUpImage
 from tests.builders import a_space, an_image, an_object
 
@@ -19,7 +21,8 @@ from tests.builders import a_space, an_image, an_object
 def backed_up(number: int = 0, *, original: bytes | None = None, **changes: object) -> BackedUpImage:
     content = f"picture {number}".encode() if original is None else original
     sha256 = sha256_of(content)
-    image = an_image(number, id=id_of_content(sha256), sha256=sha256, size_bytes=len(content), **changes)
+    fields: dict[str, Any] = {"id": id_of_content(sha256), "sha256": sha256, "size_bytes": len(content), **changes}
+    image = an_image(number, **fields)
     return BackedUpImage(image=image, original=content, thumbnail=f"thumbnail {number}".encode())
 
 
@@ -81,6 +84,63 @@ async def test_extremes_come_back_as_they_went(tmp_path: Path, changes: dict[str
     assert found.image.object_embeddings.shape == (len(item.image.record.objects), 16)
     assert found.image.object_embeddings.dtype == np.float32
     assert (found.original, found.thumbnail) == (item.original, item.thumbnail)
+
+
+async def test_names_and_times_come_back(tmp_path: Path) -> None:
+    key = "hats/1"
+    later = datetime.fromisoformat("2026-02-01T00:00:00+00:00")
+    item = backed_up(1, id=id_of_key(key), key=key, source="/mnt/hats/1.png", updated_at=later)
+    await write(tmp_path / "backup", [item])
+    [found] = await read(tmp_path / "backup")
+    assert found.image.record == item.image.record
+
+
+async def test_images_of_the_same_bytes_share_their_files(tmp_path: Path) -> None:
+    items = [backed_up(1, id=id_of_key(key), key=key) for key in ("hats/1", "hats/2")]
+    await write(tmp_path / "backup", items[:1], [replace(items[1], thumbnail=b"rendered otherwise")])
+    assert len(list((tmp_path / "backup" / "originals").glob("*/*"))) == 1
+    assert [(item.original, item.thumbnail) for item in await read(tmp_path / "backup")] == [
+        (b"picture 1", b"thumbnail 1")
+    ] * 2
+
+
+async def test_an_image_may_lack_its_thumbnail(tmp_path: Path) -> None:
+    await write(tmp_path / "backup", [replace(backed_up(1), thumbnail=None), backed_up(2)])
+    assert [item.thumbnail for item in await read(tmp_path / "backup")] == [None, b"thumbnail 2"]
+
+
+async def test_a_backup_of_version_1_is_read() -> None:
+    sample = Path(__file__).parent / "backup-1"
+    assert await DirectoryBackupArchive(sample).read_space() == a_space()
+    expected = [
+        backed_up(
+            1,
+            metadata={"colour": "red", "tags": ["a", "b"]},
+            objects=(an_object(),),
+            detection="0123456789abcdef",
+        ),
+        backed_up(2),
+    ]
+    found = await read(sample)
+    assert [item.image.record for item in found] == [item.image.record for item in expected]
+    for item, other in zip(found, expected, strict=True):
+        assert (item.original, item.thumbnail) == (other.original, other.thumbnail)
+        np.testing.assert_array_equal(item.image.embedding, other.image.embedding)
+        assert item.image.object_embeddings.shape == other.image.object_embeddings.shape
+
+
+@pytest.mark.parametrize(("damage", "said"), [({"key": "hats/2"}, "its key"), ({"key": None}, "its content")])
+async def test_an_id_that_does_not_follow_is_damage(tmp_path: Path, damage: dict[str, object], said: str) -> None:
+    key = "hats/1"
+    root = tmp_path / "backup"
+    await write(root, [backed_up(1, id=id_of_key(key), key=key)])
+    [records] = root.glob("groups/*.jsonl")
+    records.write_text(json.dumps(json.loads(records.read_text()) | damage) + "\n")
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["groups"][0]["records_sha256"] = sha256_of(records.read_bytes())
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigurationError, match=f"is not the id of {said}"):
+        await read(root)
 
 
 async def test_groups_come_back_in_order_with_their_space_and_count(tmp_path: Path) -> None:
@@ -180,9 +240,9 @@ async def test_a_backup_killed_while_it_begins_can_be_begun_again(
 async def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     await write(tmp_path, [backed_up()])
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"version": 2}))
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"version": 3}))
 
-    with pytest.raises(ConfigurationError, match="format version 2; this release reads up to 1"):
+    with pytest.raises(ConfigurationError, match="format version 3; this release reads up to 2"):
         await DirectoryBackupArchive(tmp_path).read_space()
 
 

@@ -31,8 +31,8 @@ from domain.errors import (
 from domain.filters import Field
 from domain.metadata import MetadataType
 from domain.raster import RasterImage
-from tests.builders import a_query, an_embedding, an_id, an_image, an_object
-from tests.contracts.image_store import ImageStoreContract
+from tests.builders import a_query, a_record, an_embedding, an_id, an_image, an_object
+from tests.contracts.image_store import ImageStoreContract, a_sha256
 from tests.contracts.similarity_repository import SPACE, SimilarityRepositoryContract
 from tests.decoding import decode
 from tests.fakes import UNREADABLE, FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails
@@ -94,7 +94,7 @@ async def test_models_answer_as_they_do_unmeasured_and_each_call_is_counted(metr
     [found] = await detector.detect([raster], score_threshold=0.5, labels={"dog", "cat"}, max_detections=1)
     assert [item.label for item in found] == ["dog"]
     renderer = MeasuredThumbnailRenderer(FakeThumbnails(), stages)
-    assert await renderer.render(raster) == await FakeThumbnails().render(raster)
+    assert await renderer.render(raster, 384) == await FakeThumbnails().render(raster, 384)
     await asyncio.gather(encoder.close(), detector.close())
 
     assert calls(metrics) == {"decode": 1, "encode": 1, "detect": 1, "thumbnail": 1}
@@ -112,6 +112,7 @@ async def test_every_call_of_the_index_is_a_read_or_a_write_but_for_its_status(
     assert calls(metrics) == {"index_write": 3}
     reads: list[Callable[[], Awaitable[object]]] = [
         lambda: repository.get([an_id(0)]),
+        lambda: repository.named([a_record(0).sha256]),
         lambda: repository.embeddings([an_id(0)]),
         lambda: repository.object_embeddings([an_id(0)]),
         lambda: repository.list(limit=5),
@@ -132,17 +133,17 @@ async def test_every_call_of_the_index_is_a_read_or_a_write_but_for_its_status(
 async def test_files_are_counted(metrics: Metrics, stages: Stages) -> None:
     plain = FakeStore()
     store = MeasuredImageStore(plain, stages)
-    await store.put(an_id(1), original=b"one", thumbnail=b"small")
-    assert (await store.original(an_id(1)), await store.thumbnail(an_id(1))) == (b"one", b"small")
-    async with store.opened_original(an_id(1)) as original:
+    await store.put(a_sha256(1), original=b"one", thumbnails={384: b"small"})
+    assert (await store.original(a_sha256(1)), await store.thumbnail(a_sha256(1), 384)) == (b"one", b"small")
+    async with store.opened_original(a_sha256(1)) as original:
         assert await original.read(10) == b"one"
     with pytest.raises(ImageNotFoundError):
-        async with store.opened_original(an_id(2)):
+        async with store.opened_original(a_sha256(2)):
             pytest.fail("there is none")
     plain.full = True
     with pytest.raises(StorageFullError):
-        await store.put(an_id(2), original=b"two", thumbnail=b"small")
-    await store.delete(an_id(1))
+        await store.put(a_sha256(2), original=b"two", thumbnail=b"small")
+    await store.delete(a_sha256(1))
     assert calls(metrics) == {"store_write": 3, "store_read": 5}
     assert failures(metrics, "store_read") == {"image_not_found": 1}
     assert failures(metrics, "store_write") == {"storage_full": 1}
@@ -172,17 +173,17 @@ async def test_failures_are_counted_by_their_code(metrics: Metrics, stages: Stag
 
 async def test_what_has_no_name_and_who_goes_away_are_counted_too(metrics: Metrics, stages: Stages) -> None:
     class Broken(FakeThumbnails):
-        async def render(self, image: RasterImage) -> bytes:
+        async def render(self, image: RasterImage, side: int) -> bytes:
             raise RuntimeError("out of ink")
 
     class Endless(FakeThumbnails):
-        async def render(self, image: RasterImage) -> bytes:
+        async def render(self, image: RasterImage, side: int) -> bytes:
             await asyncio.Event().wait()
             return b""
 
     with pytest.raises(RuntimeError, match="out of ink"):
-        await MeasuredThumbnailRenderer(Broken(), stages).render(RASTER)
-    going = asyncio.create_task(MeasuredThumbnailRenderer(Endless(), stages).render(RASTER))
+        await MeasuredThumbnailRenderer(Broken(), stages).render(RASTER, 384)
+    going = asyncio.create_task(MeasuredThumbnailRenderer(Endless(), stages).render(RASTER, 384))
     await asyncio.sleep(0)
     going.cancel()
     with pytest.raises(asyncio.CancelledError):
