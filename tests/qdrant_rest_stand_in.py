@@ -65,7 +65,8 @@ def _app(stand_in: QdrantRestStandIn) -> Starlette:
     async def create_index(_: AsyncQdrantClient, request: Request) -> models.UpdateResult:
         wanted = models.CreateFieldIndex.model_validate(await request.json())
         wait = request.query_params["wait"] == "true"
-        type_ = models.PayloadSchemaType(wanted.field_schema)
+        schema = wanted.field_schema
+        type_ = models.PayloadSchemaType(getattr(schema, "type", schema))
         stand_in.stored.create_index(_name(request), wanted.field_name, type_, wait=wait)
         return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
 
@@ -81,7 +82,7 @@ def _app(stand_in: QdrantRestStandIn) -> Starlette:
         ("PUT", "/collections/{name}/points"): _upsert,
         ("POST", "/collections/{name}/points"): _retrieve,
         ("POST", "/collections/{name}/points/delete"): _delete,
-        ("POST", "/collections/{name}/points/payload"): _set_payload,
+        ("POST", "/collections/{name}/points/batch"): _update_batch,
         ("POST", "/collections/{name}/points/scroll"): _scroll,
         ("POST", "/collections/{name}/points/query"): _query,
         ("POST", "/collections/{name}/points/query/groups"): _query_groups,
@@ -131,10 +132,10 @@ async def _delete(client: AsyncQdrantClient, request: Request) -> models.UpdateR
     return await client.delete(_name(request), _SELECTOR.validate_python(await request.json()))
 
 
-async def _set_payload(client: AsyncQdrantClient, request: Request) -> models.UpdateResult:
+async def _update_batch(client: AsyncQdrantClient, request: Request) -> list[models.UpdateResult]:
     assert request.query_params["wait"] == "true"
-    wanted = models.SetPayload.model_validate(await request.json())
-    return await client.set_payload(_name(request), wanted.payload, wanted.points or wanted.filter)
+    wanted = models.UpdateOperations.model_validate(await request.json())
+    return await client.batch_update_points(_name(request), wanted.operations)
 
 
 async def _scroll(client: AsyncQdrantClient, request: Request) -> models.ScrollResult:

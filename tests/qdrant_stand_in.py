@@ -255,14 +255,14 @@ class _Points(grpc.PointsServicer):  # type: ignore[misc]
 
         return await self._server.answer("Upsert", request, context, work)
 
-    async def SetPayload(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def UpdateBatch(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def work() -> Any:
             assert request.wait
-            selector = GrpcToRest.convert_points_selector(request.points_selector)
-            payload = GrpcToRest.convert_payload(request.payload)
-            return _done(await self._client.set_payload(request.collection_name, payload, selector))
+            operations = [GrpcToRest.convert_points_update_operation(each) for each in request.operations]
+            done = await self._client.batch_update_points(request.collection_name, operations)
+            return grpc.UpdateBatchResponse(result=[RestToGrpc.convert_update_result(each) for each in done])
 
-        return await self._server.answer("SetPayload", request, context, work)
+        return await self._server.answer("UpdateBatch", request, context, work)
 
     async def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def work() -> Any:

@@ -29,6 +29,9 @@ SHA256 = Field("sha256")
 FIRST_DEPTH = 64
 """How far a ranking is read for groups at first."""
 
+LISTED_AT_ONCE = 2_000
+"""Records, where groups by arrays are counted: each page costs as much as looking at all of an index."""
+
 Rank = Callable[[SearchOptions], Coroutine[Any, Any, Sequence[Match]]]
 """The part of a ranking that options tell: by limit, offset, threshold and filter."""
 
@@ -48,6 +51,10 @@ class _Grouping:
         if isinstance(value, list):
             value = value[0] if value else None
         return value if isinstance(value, str | int) and self.type.accepts(value) else None
+
+    def is_array(self, image: ImageRecord) -> bool:
+        """Whether the image may have several values."""
+        return isinstance(self.field.value_of(image), list)
 
     def among(self, where: Filter, values: Collection[Value]) -> Filter:
         """Of the images that `where` passes those with one of the values: of arrays also where it is not the first."""
@@ -139,20 +146,24 @@ class ArrangeMatches:
             for value, (best, *more) in zip(values, groups, strict=True)
         )
 
-    async def _images(self, grouping: _Grouping, where: Filter, values: Collection[Value]) -> Mapping[Value, int]:
-        """How many of the images that `where` passes are in the group of each of these values, exactly."""
+    async def _images(
+        self, grouping: _Grouping, where: Filter, groups: Mapping[Value, Sequence[Match]]
+    ) -> Mapping[Value, int]:
+        """How many of the images that `where` passes have the value of each of these groups, exactly."""
+        values = list(groups)
         if grouping.field == SHA256:
             wheres = [grouping.among(where, [value]) for value in values]
             return dict(zip(values, await all_of(map(self.repository.count, wheres)), strict=True))
         among = grouping.among(where, values)
-        having, images = await all_of(
-            (self.repository.facet(grouping.field, grouping.type, among), self.repository.count(among))
-        )
-        if sum(having.values()) == images:
-            return {value: having.get(value, 0) for value in values}
+        if not any(grouping.is_array(match.image) for group in groups.values() for match in group):
+            having, images = await all_of(
+                (self.repository.facet(grouping.field, grouping.type, among), self.repository.count(among))
+            )
+            if sum(having.values()) == images:
+                return {value: having.get(value, 0) for value in values}
         # Some have several values. Only the first counts, and which that is the records alone tell.
         first = Counter[Value | None]()
-        async for page in pages_of(self.repository, where=among):
+        async for page in pages_of(self.repository, page_size=LISTED_AT_ONCE, where=among):
             first.update(map(grouping.value_of, page.items))
         return {value: first[value] for value in values}
 
@@ -179,7 +190,8 @@ async def _groups(grouping: _Grouping, rank: Rank, options: SearchOptions) -> li
     end = options.offset + options.limit
     groups: dict[Value | ImageId, list[Match]] = {}
     seen = set[ImageId]()
-    read, depth = 0, min(max(FIRST_DEPTH, 2 * end), MAX_WINDOW)
+    reordered = REORDERED if options.diversity else 0  # read whole: what `_complete` adds is in the order of scores
+    read, depth = 0, min(max(FIRST_DEPTH, 2 * end, reordered), MAX_WINDOW)
     while True:
         page = await rank(replace(options, offset=read, limit=depth - read))
         for match in page:
@@ -200,8 +212,9 @@ async def _complete(
     options: SearchOptions,
 ) -> None:
     """Lengthen groups to these sizes, as far as the ranking has so many of them, however late they come in it."""
-    depth = max(FIRST_DEPTH, 2 * sum(sizes.values()))
-    while lacking := [value for value, size in sizes.items() if len(groups[value]) < size]:
+    depth = 0
+    while lacking := {value for value, size in sizes.items() if len(groups[value]) < size}:
+        depth = min(max(FIRST_DEPTH, 4 * depth, 2 * sum(sizes[value] for value in lacking)), MAX_WINDOW)
         known = {match.image.id for value in lacking for match in groups[value]}
         found = await rank(replace(options, where=grouping.among(options.where, lacking), offset=0, limit=depth))
         for match in found:
@@ -210,7 +223,6 @@ async def _complete(
                 groups[value].append(match)
         if len(found) < depth or depth == MAX_WINDOW:
             return
-        depth = min(4 * depth, MAX_WINDOW)
 
 
 def _most_diverse(scores: NDArray[np.float64], vectors: Embeddings, diversity: float) -> list[tuple[int, float]]:

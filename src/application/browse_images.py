@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from application.begun_work import all_of
-from domain.errors import ImageNotFoundError, InvalidFilterError, StorageFullError
+from domain.errors import ImageNotFoundError, InvalidCursorError, InvalidFilterError, StorageFullError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import ImageRecord
-from domain.listing import Cursor, ImagePage
+from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
 from domain.metadata import MetadataType, MetadataTypes
 from domain.names import ImageName, id_of
 from domain.ports.image_decoder import ImageDecoder
@@ -46,9 +47,14 @@ class BrowseImages:
         found = await self.repository.get(list(ids.values()))
         return {name: found.get(id_) for name, id_ in ids.items()}
 
-    async def page(self, *, limit: int, after: Cursor | None, where: Filter = EVERYTHING) -> ImagePage:
-        """A page of the listing, newest first."""
-        return await self.repository.list(limit=limit, after=after, where=where)
+    async def page(
+        self, *, limit: int, after: Cursor | None, where: Filter = EVERYTHING, order_by: str = NEWEST_FIRST.name
+    ) -> ImagePage:
+        """A page of the listing. Raises InvalidOrderError, and InvalidCursorError for one of another order."""
+        order = Order.parsed(order_by, self.types)
+        if after is not None and isinstance(after.value, datetime) is not order.is_of_times:
+            raise InvalidCursorError(f"The cursor is of another listing than one by {order_by}.")
+        return await self.repository.list(limit=limit, after=after, where=where, order_by=order)
 
     def original(self, record: ImageRecord) -> AbstractAsyncContextManager[OpenedOriginal]:
         """The original bytes as uploaded, to be read. Raises ImageNotFoundError if they were deleted meanwhile."""

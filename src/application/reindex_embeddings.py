@@ -1,7 +1,7 @@
 """Encode everything anew, for another model or another decode contract."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from application.begun_work import all_of
 from application.describe_pictures import DescribePictures
@@ -65,9 +65,8 @@ class ReindexEmbeddings:
     ) -> bool:
         """Make `target`, which has what is `there`, hold these records; whether it did not."""
         differing = [record for record in records if there.get(record.id) != record]
-        patched = [record for record in differing if _is_updated(there.get(record.id), record)]
-        if patched:
-            await target.update(patched)
+        patched = [record for record in differing if _an_update_suffices(record, there.get(record.id))]
+        await target.update(patched)
         described = await all_of(self._described(record) for record in differing if record not in patched)
         if images := [image for image in described if image is not None]:
             await target.upsert(images)
@@ -98,8 +97,5 @@ class ReindexEmbeddings:
         return any(there.get(record.id) != record for record in newest)
 
 
-def _is_updated(before: ImageRecord | None, record: ImageRecord) -> bool:
-    """Whether they differ in nothing but what `update` replaces."""
-    if before is None:
-        return False
-    return record == replace(before, source=record.source, metadata=record.metadata, updated_at=record.updated_at)
+def _an_update_suffices(record: ImageRecord, other: ImageRecord | None) -> bool:
+    return other is not None and other.updated_as(record) == record

@@ -6,21 +6,26 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
+from domain.errors import InvalidFilterError
 from domain.images import ImageRecord
-from domain.metadata import MetadataValue, parsed_time
+from domain.metadata import MetadataType, MetadataTypes, MetadataValue, parsed_time
+from domain.names import words_of
 
 Scalar = str | int | float | bool
 
-TEXT_FIELDS = frozenset({"labels", "filename", "media_type", "sha256"})
-NUMBER_FIELDS = frozenset({"width", "height"})
-TIME_FIELDS = frozenset({"created_at"})
+TEXT_FIELDS = frozenset({"labels", "filename", "media_type", "key", "source", "sha256"})
+NUMBER_FIELDS = frozenset({"width", "height", "size_bytes"})
+TIME_FIELDS = frozenset({"created_at", "updated_at"})
+PREFIX_FIELDS = frozenset({"key", "source", "filename"})
+"""The built-in fields of which a condition can name the beginning, and whose words it can name."""
 METADATA_PREFIX = "metadata."
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A built-in field (`labels`, `filename`, `media_type`, `width`, `height`, `created_at`) or `metadata.<key>`."""
+    """A built-in field (one of TEXT_FIELDS, NUMBER_FIELDS and TIME_FIELDS) or `metadata.<key>`."""
 
     name: str
 
@@ -57,7 +62,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InRange:
-    """The field is a number, or a time, within all given bounds. Times are `created_at`, and RFC 3339 texts."""
+    """The field is a number, or a time, within all given bounds. Times are TIME_FIELDS, and RFC 3339 texts."""
 
     field: Field
     gt: float | datetime | None = None
@@ -108,7 +113,43 @@ class Exists:
         return (self.field.value_of(record) is not None) is self.expected
 
 
-Condition = AnyOf | InRange | Exists
+@dataclass(frozen=True, slots=True)
+class StartsWith:
+    """The field is text that begins so, or an array of which one element does. Case counts.
+
+    The field is one of PREFIX_FIELDS, or a metadata key that is declared as keyword (`Filter.check_prefixes`).
+    """
+
+    field: Field
+    prefix: str
+
+    def matches(self, record: ImageRecord) -> bool:
+        """Whether this holds for `record`."""
+        stored = self.field.value_of(record)
+        candidates = stored if isinstance(stored, list) else [stored]
+        return any(isinstance(each, str) and each.startswith(self.prefix) for each in candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class HasWords:
+    """Each of these `words_of` a text begins a word of the key, the source or the filename."""
+
+    field: ClassVar[Field] = Field("name")
+    """All three."""
+    words: tuple[str, ...]
+
+    def matches(self, record: ImageRecord) -> bool:
+        """Whether this holds for `record`."""
+        stored = name_words(record)
+        return all(any(word.startswith(wanted) for word in stored) for wanted in self.words)
+
+
+def name_words(record: ImageRecord) -> frozenset[str]:
+    """The words of all that the image is called."""
+    return frozenset(word for name in (record.key, record.source, record.filename) for word in words_of(name or ""))
+
+
+Condition = AnyOf | InRange | Exists | StartsWith | HasWords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +159,12 @@ class Filter:
     all: tuple[Condition, ...] = ()
     any: tuple[Condition, ...] = ()
     none: tuple[Condition, ...] = ()
+
+    @property
+    def field_names(self) -> list[str]:
+        """What its conditions speak of; words are of the `name`."""
+        conditions = (*self.all, *self.any, *self.none)
+        return ["name" if isinstance(each, HasWords) else each.field.name for each in conditions]
 
     def __bool__(self) -> bool:
         """Whether the filter names anything."""
@@ -130,6 +177,16 @@ class Filter:
             and (not self.any or any(condition.matches(record) for condition in self.any))
             and not any(condition.matches(record) for condition in self.none)
         )
+
+    def check_prefixes(self, types: MetadataTypes) -> None:
+        """Raise InvalidFilterError for a `StartsWith` on a metadata key that is not declared as keyword."""
+        for condition in (*self.all, *self.any, *self.none):
+            key = condition.field.metadata_key if isinstance(condition, StartsWith) else None
+            if key is not None and types.get(key) is not MetadataType.KEYWORD:
+                raise InvalidFilterError(
+                    f"metadata.{key} is not declared as keyword, so that no prefix of it can be asked for. Declare it, "
+                    "or compare with eq or in."
+                )
 
 
 EVERYTHING = Filter()

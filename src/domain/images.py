@@ -63,6 +63,10 @@ class ImageRecord:
         """The labels of the detected objects."""
         return frozenset(found.label for found in self.objects)
 
+    def updated_as(self, other: "ImageRecord") -> "ImageRecord":
+        """With what an update changes as in `other`: source, metadata and updated_at."""
+        return replace(self, source=other.source, metadata=other.metadata, updated_at=other.updated_at)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class IndexedImage:

@@ -1,10 +1,12 @@
 """Listings: their order, their pages, and the places where pages begin."""
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.errors import InvalidOrderError
-from domain.filters import Field
+from domain.filters import TIME_FIELDS, Field
 from domain.images import ImageId, ImageRecord
 from domain.metadata import MetadataType, MetadataTypes, parsed_time
 
@@ -17,22 +19,28 @@ ORDERED = (MetadataType.INTEGER, MetadataType.FLOAT, MetadataType.DATETIME)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By `created_at`, `updated_at`, or a metadata key that is declared as integer, float or datetime."""
+    """By `created_at`, `updated_at`, or a metadata key that is declared as integer, float or datetime.
+
+    Equal values are in the order of ids.
+    """
 
     field: Field
     is_descending: bool = True
+    is_of_times: bool = True
+    """Of metadata: whether it is by the times that texts say, or by numbers."""
 
     @classmethod
     def parsed(cls, text: str, types: MetadataTypes) -> "Order":
         """From `created_at`, `-metadata.price` and the like; `-` is for descending. Raises InvalidOrderError."""
         field = Field(text.removeprefix("-"))
-        if field.name not in ("created_at", "updated_at") and types.get(field.metadata_key or "") not in ORDERED:
+        type_ = MetadataType.DATETIME if field.name in TIME_FIELDS else types.get(field.metadata_key or "")
+        if type_ not in ORDERED:
             known = [f"metadata.{key}" for key, type_ in types.items() if type_ in ORDERED]
             raise InvalidOrderError(
                 f"There is no order by {field.name}. Order by {', '.join(['created_at', 'updated_at', *known])}, or by "
                 "a metadata key that is declared as integer, float or datetime; put - before it for descending."
             )
-        return cls(field, is_descending=text.startswith("-"))
+        return cls(field, text.startswith("-"), is_of_times=type_ is MetadataType.DATETIME)
 
     @property
     def name(self) -> str:
@@ -42,17 +50,38 @@ class Order:
     def value_of(self, record: ImageRecord) -> OrderValue | None:
         """What `record` is ordered by; None where it has none, and is left out."""
         value = self.field.value_of(record)
-        if isinstance(value, str):
-            return parsed_time(value)
-        return value if isinstance(value, int | float | datetime) and not isinstance(value, bool) else None
+        if self.is_of_times:
+            return parsed_time(value) if isinstance(value, str) else value if isinstance(value, datetime) else None
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def after(self, record: ImageRecord) -> "Cursor":
+        """The place right after `record`, which has a value."""
+        value = self.value_of(record)
+        if value is None:
+            raise ValueError(f"Image {record.id} has no {self.field.name}.")
+        return Cursor(value, record.id)
+
+    def arranged(self, records: Iterable[ImageRecord], after: "Cursor | None" = None) -> list[ImageRecord]:
+        """Those that have a value, in this order; only those right after a place, if one is given."""
+        places = [(value, record) for record in records if (value := self.value_of(record)) is not None]
+        if after is not None:
+            beyond = operator.lt if self.is_descending else operator.gt
+            places = [
+                (value, record)
+                for value, record in places
+                if beyond(value, after.value) or (value == after.value and record.id > after.id)
+            ]
+        places.sort(key=lambda place: place[1].id)
+        places.sort(key=lambda place: place[0], reverse=self.is_descending)
+        return [record for _, record in places]
 
 
 NEWEST_FIRST = Order(Field("created_at"))
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place in a listing right after this image: (the order's value, id), both in the order's direction."""
+    """The place in a listing right after the image of this value and id."""
 
     value: OrderValue
     id: ImageId

@@ -55,3 +55,9 @@ def _checked(text: str, what: str, error: type[LookalikeError]) -> str:
     if control := next((each for each in name if category(each) == "Cc"), None):
         raise error(f"The {what} holds the control character U+{ord(control):04X}. Percent-encode it, or leave it out.")
     return name
+
+
+def words_of(text: str) -> list[str]:
+    """The runs of letters, marks and digits in `text`, without regard to case, width or ligatures (NFKC, casefold)."""
+    folded = normalize("NFKC", normalize("NFKC", text).casefold())
+    return "".join(each if category(each)[0] in "LMN" else " " for each in folded).split()

@@ -341,11 +341,11 @@ def directory_backup_archive(directory: Path) -> BackupArchive:
     return DirectoryBackupArchive(directory)
 
 
-def in_memory_repository() -> SimilarityRepository:
+def in_memory_repository(settings: Settings) -> SimilarityRepository:
     """Exact and gone with the process: for tests."""
     from adapters.repositories.in_memory import InMemorySimilarityRepository
 
-    return InMemorySimilarityRepository()
+    return InMemorySimilarityRepository(settings.repository.indexed_metadata)
 
 
 def runnable_models(directory: Path) -> "Sequence[RunnableModel]":
@@ -422,7 +422,7 @@ class Container(containers.DeclarativeContainer):
         settings.provided.repository.backend,
         edge=providers.Singleton(edge_repository, settings),
         qdrant=providers.Singleton(qdrant_repository, settings),
-        memory=providers.Singleton(in_memory_repository),
+        memory=providers.Singleton(in_memory_repository, settings),
     )
     # Use cases get every port measured.
     decoder = providers.Singleton(MeasuredImageDecoder, providers.Singleton(pillow_decoder, settings, metrics), stages)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from adapters.repositories.in_memory import InMemorySimilarityRepository
 from domain.embeddings import Embedding
-from domain.filters import AnyOf, Condition, Exists, Field, Filter, InRange
+from domain.filters import AnyOf, Condition, Exists, Field, Filter, HasWords, InRange, StartsWith
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.metadata import MetadataType
+from domain.names import words_of
 from tests.builders import EPOCH, a_record, a_space, an_embedding, an_image, an_object, some_embeddings
 
 SPACE = a_space(16)
@@ -34,6 +35,14 @@ def condition(field: str, **test: Any) -> Condition:
     return InRange(field=Field(field), **test)
 
 
+def begins(field: str, prefix: str) -> Filter:
+    return Filter(all=(StartsWith(Field(field), prefix),))
+
+
+def words(text: str) -> Filter:
+    return Filter(all=(HasWords(tuple(words_of(text))),))
+
+
 LABELS_FACET = Field("labels"), MetadataType.KEYWORD
 
 DECLARED = {
@@ -41,6 +50,7 @@ DECLARED = {
     'quo"te': MetadataType.KEYWORD,
     "n": MetadataType.INTEGER,
     "sale": MetadataType.BOOL,
+    "t": MetadataType.DATETIME,
 }
 """Metadata keys that every repository under test has indexes for."""
 
@@ -55,6 +65,18 @@ VALUES: tuple[Any, ...] = (
     True, False, [], ["acme"], ["a", "b"], [""], ["1", "true"], ["Acme", "acme"],
 )  # fmt: skip
 LABELS = ("dog", "cat", "Dog", "traffic light", "")
+KEYS = (
+    None,
+    "a",
+    "a/b",
+    "A/b",
+    "a/b c_d.jpg",
+    "%",
+    "\U0001f642/x",
+    "stra\u00dfe/\ufb01 1",
+    "\u65e5\u672c/\u0915\u093f \u0130",
+)
+SOURCES = (None, "/mnt/a", "https://example.org/a/b?c=1", "x")
 FILENAMES = ("a.jpg", "A.jpg", "", "x/y.png", "ünï 🙂.jpg", "100%.gif", 'quo"te.jpg')
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp")
 SIDES = (1, 2, 640, 641, 30_000)
@@ -69,11 +91,15 @@ def the_zoo() -> list[ImageRecord]:
     return [
         a_record(
             number,
+            key=chance.choice(KEYS),
+            source=chance.choice(SOURCES),
             filename=chance.choice(FILENAMES),
             media_type=chance.choice(MEDIA_TYPES),
             width=chance.choice(SIDES),
             height=chance.choice(SIDES),
+            size_bytes=chance.choice(SIDES),
             created_at=chance.choice(TIMES),
+            updated_at=chance.choice(TIMES),
             metadata={key: chance.choice(VALUES) for key in chance.sample(ODD_KEYS, chance.randrange(13))},
             objects=tuple(an_object(label) for label in chance.choices(LABELS, k=chance.randrange(4))),
         )
@@ -108,16 +134,32 @@ conditions: st.SearchStrategy[Condition] = st.one_of(
     _any_of(st.just("labels"), st.sampled_from(LABELS)),
     _any_of(st.just("filename"), st.sampled_from(FILENAMES)),
     _any_of(st.just("media_type"), st.sampled_from(MEDIA_TYPES)),
-    _any_of(st.sampled_from(["width", "height"]), st.sampled_from((*SIDES, 640.0, 640.5))),
-    _any_of(st.just("created_at"), _times),
+    _any_of(st.sampled_from(["key", "source"]), st.sampled_from([each for each in (*KEYS, *SOURCES) if each])),
+    _any_of(st.just("sha256"), st.sampled_from([record.sha256 for record in ZOO[:3]])),
+    _any_of(st.sampled_from(["width", "height", "size_bytes"]), st.sampled_from((*SIDES, 640.0, 640.5))),
+    _any_of(st.sampled_from(["created_at", "updated_at"]), _times),
     _in_range(_keys, _numbers),
     _in_range(_keys, _times),
-    _in_range(st.sampled_from(["width", "height"]), st.sampled_from((*SIDES, 640.5))),
-    _in_range(st.just("created_at"), _times),
+    _in_range(st.sampled_from(["width", "height", "size_bytes"]), st.sampled_from((*SIDES, 640.5))),
+    _in_range(st.sampled_from(["created_at", "updated_at"]), _times),
     st.builds(
         lambda field, expected: Exists(Field(field), expected),
-        st.one_of(_keys, st.sampled_from(["labels", "filename", "width", "created_at"])),
+        st.one_of(_keys, st.sampled_from(["labels", "key", "source", "filename", "width", "created_at"])),
         st.booleans(),
+    ),
+    st.builds(
+        StartsWith,
+        st.sampled_from([Field(name) for name in ("key", "source", "filename", "metadata.brand", 'metadata.quo"te')]),
+        st.sampled_from(["", "a", "a/", "A", "ac", "1", "x", "\U0001f642", "stra\u00df", "%", "\ud800", "zzz"]),
+    ),
+    st.builds(
+        HasWords,
+        st.lists(
+            st.sampled_from(
+                ["a", "b", "strasse", "stra", "fi", "1", "jpg", "\u65e5", "\u0915\u093f", "x", "example", "\ud800"]
+            ),
+            max_size=3,
+        ).map(tuple),
     ),
 )
 filters = st.builds(

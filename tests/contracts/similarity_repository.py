@@ -21,15 +21,17 @@ from domain.errors import (
     ConfigurationError,
     DeadlinePassedError,
     EmbeddingSpaceError,
-    ImageNotFoundError,
+    InvalidFilterError,
     Remedy,
 )
-from domain.filters import EVERYTHING, Field, Filter
-from domain.images import Cursor, ImageId, ImageRecord, IndexedImage, Match
+from domain.filters import EVERYTHING, NUMBER_FIELDS, TEXT_FIELDS, TIME_FIELDS, Field, Filter
+from domain.images import ImageId, ImageRecord, IndexedImage, Match
+from domain.listing import NEWEST_FIRST, Cursor, Order
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import MAX_WINDOW
 from tests.builders import EPOCH, a_query, a_record, a_space, an_embedding, an_id, an_image, an_object, indexed
+from tests.contracts.arranged_searches import ArrangedSearchesContract
 from tests.contracts.repository_cases import (
     DECLARED,
     LABELS,
@@ -38,16 +40,19 @@ from tests.contracts.repository_cases import (
     ODD_KEYS,
     OTHER_SPACE,
     SPACE,
+    TIMES,
     VALUES,
     ZOO,
     an_oracle,
     at_cosine,
+    begins,
     condition,
     filters,
     ids,
     scores_of,
     where,
     with_copies,
+    words,
 )
 from tests.contracts.similarity_repository_objects import SimilarityRepositoryObjectsContract
 
@@ -61,8 +66,8 @@ UNFIT: dict[str, Embedding] = {
 }
 
 
-class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
-    """Every promise of the port."""
+class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract, ArrangedSearchesContract):
+    """Every promise of the port, and what searches make of it."""
 
     score_tolerance: float = 1e-3
     """How far a score may be from the exact cosine."""
@@ -188,10 +193,10 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
                 await repository.upsert([an_image(1), an_image(2, embedding=unfit)])
             assert await repository.count() == 0, kind
 
-    async def test_set_metadata_replaces_the_whole(self, repository: SimilarityRepository) -> None:
+    async def test_an_update_replaces_what_is_said_and_keeps_the_rest(self, repository: SimilarityRepository) -> None:
         stored = an_image(1, metadata={"gone": "x", "tags": ["a", "b"], "price": 3}, objects=(an_object("dog"),))
         await repository.upsert([stored, an_image(2, metadata={"gone": "x"})])
-        await repository.set_metadata(an_id(1), {"price": 4.5, "new.key": True})
+        await repository.update([a_record(1, metadata={"price": 4.5, "new.key": True})])
         expected = dataclasses.replace(stored.record, metadata={"price": 4.5, "new.key": True})
         assert await repository.get([an_id(1)]) == {an_id(1): expected}
         assert await repository.count(where("metadata.gone", exists=True)) == 1
@@ -199,16 +204,48 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert await repository.count(where("metadata.price", gt=4)) == 1
         assert await repository.count(where("labels", eq="dog")) == 1
         assert ids(await repository.nearest(a_query(stored.embedding, limit=1))) == [an_id(1)]
-        await repository.set_metadata(an_id(1), {})
+        await repository.update([a_record(1, metadata={})])
         assert (await repository.get([an_id(1)]))[an_id(1)].metadata == {}
         assert await repository.count(where("metadata.price", exists=True)) == 0
 
-    async def test_set_metadata_of_an_unknown_image_is_refused(self, repository: SimilarityRepository) -> None:
+    async def test_an_update_answers_which_images_are_not_there(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(1)])
-        with pytest.raises(ImageNotFoundError, match=str(an_id(2))):
-            await repository.set_metadata(an_id(2), {"brand": "acme"})
+        assert set(await repository.update([a_record(1), a_record(2, metadata={"brand": "acme"})])) == {an_id(2)}
+        assert list(await repository.update([])) == []
         assert await repository.count() == 1
         assert await repository.get([an_id(2)]) == {}
+
+    async def test_many_are_updated_at_once(self, repository: SimilarityRepository) -> None:
+        objects = [tuple(an_object(f"label {index}") for index in range(number % 3)) for number in range(700)]
+        images = [an_image(number, key=f"a/{number}", objects=objects[number]) for number in range(700)]
+        await repository.upsert(images)
+        later = EPOCH + timedelta(days=9)
+        changed = [
+            dataclasses.replace(image.record, source=f"/x/{row}", updated_at=later, metadata={"n": row})
+            for row, image in enumerate(images)
+        ]
+        assert list(await repository.update(changed)) == []
+        assert await repository.get([record.id for record in changed]) == {record.id: record for record in changed}
+        for number in (0, 1, 350, 698):
+            assert await numbers_of(repository, where("metadata.n", eq=number), 700) == {number}
+            assert await numbers_of(repository, words(f"a x {number}"), 700) >= {number}
+        assert await repository.count(where("updated_at", eq=later)) == 700
+        [match] = await repository.nearest_objects(
+            a_query(images[5].object_embeddings[0], limit=1, where=where("metadata.n", eq=5))
+        )
+        assert (match.image, match.region) == (changed[5], changed[5].objects[0])
+
+    async def test_an_update_takes_no_more_than_it_is_for(self, repository: SimilarityRepository) -> None:
+        stored = an_image(1, key="a/hat", filename="hat.jpg", source="/old/hat.jpg", objects=(an_object("dog"),))
+        await repository.upsert([stored])
+        stale = a_record(1, key="other", filename="x", source=None, metadata={"n": 1}, updated_at=EPOCH)
+        await repository.update([stale])
+        expected = dataclasses.replace(stored.record, source=None, metadata={"n": 1}, updated_at=EPOCH)
+        assert await repository.get([an_id(1)]) == {an_id(1): expected}
+        for wanted, found in [("old", 0), ("hat", 1), ("x", 0)]:
+            assert await repository.count(words(wanted)) == found
+            matches = await repository.nearest_objects(a_query(an_embedding(), limit=1, where=words(wanted)))
+            assert len(matches) == found
 
     async def test_delete_removes_and_passes_over_unknown_ids(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(number, objects=(an_object(f"label {number}"),)) for number in range(6)])
@@ -232,7 +269,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             one = batch[0]
             assert one.record.id in await repository.get([one.record.id])
             assert ids(await repository.nearest(a_query(one.embedding, limit=1, exact=True))) == [one.record.id]
-            await repository.set_metadata(one.record.id, {"first": True})
+            await repository.update([dataclasses.replace(one.record, metadata={"first": True})])
             await repository.delete([batch[-1].record.id])
 
         await asyncio.gather(*map(write_then_read, batches))
@@ -282,13 +319,111 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         assert (await repository.get([an_id(1)]))[an_id(1)].metadata == {"tags": ["a"]}
         np.testing.assert_allclose((await repository.embeddings([an_id(1)]))[an_id(1)], an_embedding(1), atol=1e-6)
 
+    async def test_which_contents_are_named(self, repository: SimilarityRepository) -> None:
+        images = [an_image(number, objects=(an_object(),)) for number in range(1_100)]
+        await repository.upsert(images)
+        sha256s = [image.record.sha256 for image in images]
+        absent = [a_record(number).sha256 for number in (5_000, 5_001)]
+        assert set(await repository.named([*sha256s, *absent])) == set(sha256s)
+        assert set(await repository.named([sha256s[7], absent[0]])) == {sha256s[7]}
+        assert set(await repository.named([])) == set()
+        await repository.delete([an_id(7)])
+        assert set(await repository.named([sha256s[7]])) == set()
+        same = a_record(7).sha256
+        new = await repository.replacement(OTHER_SPACE)
+        assert set(await repository.named([same, sha256s[8]])) == {sha256s[8]}
+        await new.upsert([an_image(7, dimension=8)])
+        assert set(await repository.named([same, sha256s[8]])) == {same, sha256s[8]}
+        await repository.promote(new)
+        await repository.open(OTHER_SPACE)
+        assert set(await repository.named([same, sha256s[8]])) == {same}
+
     # Listing
+
+    @pytest.mark.parametrize("limit", [1, 2, 5, 40])
+    @pytest.mark.parametrize("is_descending", [False, True])
+    async def test_listing_by_each_order(
+        self, repository: SimilarityRepository, is_descending: bool, limit: int
+    ) -> None:
+        chance = random.Random(5)
+        numbers = [
+            0,
+            -0.0,
+            1,
+            1.0,
+            2,
+            2.5,
+            -3,
+            19.99,
+            19.990000000000002,
+            2**53 - 1,
+            1e300,
+            5e-324,
+            "text",
+            True,
+            ["x"],
+        ]
+        times = ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2025-12-31t23:59:59z", "9999-12-31T00:00:00Z", 7]
+        times += ["0001-01-01T00:00:00Z", "9999-12-31T00:00:00.000001Z", "soon"]
+        images = [
+            an_image(
+                number,
+                created_at=chance.choice(TIMES),
+                updated_at=chance.choice(TIMES),
+                metadata={"n": chance.choice(numbers), "t": chance.choice(times)} if number % 5 else {},
+            )
+            for number in range(60)
+        ]
+        await repository.upsert(images)
+        records = [image.record for image in images]
+        for order in (
+            Order(Field("created_at"), is_descending),
+            Order(Field("updated_at"), is_descending),
+            Order(Field("metadata.n"), is_descending, is_of_times=False),
+            Order(Field("metadata.t"), is_descending),
+        ):
+            for wanted in (EVERYTHING, where("updated_at", gt=TIMES[3])):
+                expected = order.arranged(record for record in records if wanted.matches(record))
+                listed: list[ImageRecord] = []
+                cursor: Cursor | None = None
+                while True:
+                    page = await repository.list(limit=limit, after=cursor, where=wanted, order_by=order)
+                    assert page.total == len(expected)
+                    assert len(page.items) == limit or page.next_cursor is None
+                    listed += page.items
+                    cursor = page.next_cursor
+                    if cursor is None:
+                        break
+                assert listed == expected
+
+    async def test_a_listing_by_metadata_survives_writes_between_its_pages(
+        self, repository: SimilarityRepository
+    ) -> None:
+        order = Order(Field("metadata.n"), is_descending=False, is_of_times=False)
+        await repository.upsert([an_image(number, metadata={"n": number // 9}) for number in range(60)])
+        chance = random.Random(3)
+        deleted: set[ImageId] = set()
+        seen: list[ImageId] = []
+        cursor: Cursor | None = None
+        for turn in range(100):
+            page = await repository.list(limit=4, after=cursor, order_by=order)
+            seen += [record.id for record in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+            doomed = {cursor.id, an_id(chance.randrange(60))}
+            deleted |= doomed
+            await repository.delete(doomed)
+            await repository.upsert([an_image(1_000 + turn, metadata={"n": chance.randrange(7)})])
+        assert cursor is None
+        assert len(seen) == len(set(seen))
+        assert {an_id(number) for number in range(60)} - deleted <= set(seen)
 
     async def test_listing_is_newest_first_through_ties(self, repository: SimilarityRepository) -> None:
         moments = [EPOCH] * 5 + [EPOCH + MICROSECOND] * 4 + [EPOCH + timedelta(days=400)] * 3
         images = [an_image(number, created_at=moment) for number, moment in enumerate(moments)]
         await repository.upsert(images)
-        expected = sorted((image.record for image in images), key=Cursor.after, reverse=True)
+        expected = NEWEST_FIRST.arranged(image.record for image in images)
         for limit in (1, 2, 3, 4, 5, 11, 12, 13):
             pages = [page async for page in each_page(repository, limit)]
             assert [record for page in pages for record in page] == expected
@@ -299,7 +434,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         page = await repository.list(limit=4)
         assert (len(page.items), page.next_cursor, page.total) == (4, None, 4)
         first = await repository.list(limit=3)
-        assert first.next_cursor == Cursor.after(first.items[-1])
+        assert first.next_cursor == NEWEST_FIRST.after(first.items[-1])
         last = await repository.list(limit=3, after=first.next_cursor)
         assert (len(last.items), last.next_cursor, last.total) == (1, None, 4)
 
@@ -311,7 +446,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         pages = [page async for page in each_page(repository, 5, wanted)]
         assert [len(page) for page in pages] == [5, 5, 2]
         listed = [record.id for page in pages for record in page]
-        assert listed == sorted((an_id(number) for number in range(1, 25, 2)), reverse=True)
+        assert listed == sorted(an_id(number) for number in range(1, 25, 2))
         assert (await repository.list(limit=5, where=wanted)).total == 12
 
     async def test_a_listing_survives_writes_between_its_pages(self, repository: SimilarityRepository) -> None:
@@ -343,11 +478,11 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
 
     async def test_a_cursor_of_no_image_is_a_place_too(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(number) for number in range(4)])
-        between = Cursor(created_at=EPOCH + timedelta(seconds=1.5), id=an_id(50))
+        between = Cursor(EPOCH + timedelta(seconds=1.5), an_id(50))
         page = await repository.list(limit=10, after=between)
         assert [record.id for record in page.items] == [an_id(1), an_id(0)]
         assert page.total == 4
-        before_all = Cursor(created_at=EPOCH - timedelta(days=1), id=an_id(50))
+        before_all = Cursor(EPOCH - timedelta(days=1), an_id(50))
         assert (await repository.list(limit=10, after=before_all)).items == ()
 
     # Nearest
@@ -495,7 +630,7 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
 
     async def test_presence(self, zoo: SimilarityRepository) -> None:
         metadata = [f"metadata.{key}" for key in (*ODD_KEYS, "absent")]
-        fields = [*metadata, "labels", "filename", "media_type", "width", "height", "created_at"]
+        fields = [*metadata, *TEXT_FIELDS, *NUMBER_FIELDS, *TIME_FIELDS]
         for field, expected in itertools.product(fields, [True, False]):
             await assert_agrees(zoo, where(field, exists=expected))
 
@@ -538,6 +673,45 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             if each:
                 assert await numbers_of(repository, Filter(any=each)) == expected, wanted
             assert await numbers_of(repository, Filter(none=each)) == set(range(len(values) + 1)) - expected, wanted
+
+    async def test_names_by_their_beginnings_and_words(self, repository: SimilarityRepository) -> None:
+        images = [
+            an_image(0, key="Holidays/2019/Strand 1.jpg", filename="Strand 1.jpg", source="/mnt/a/Strand 1.jpg"),
+            an_image(1, key="Holidays/2020/strand.jpg", filename="strand.jpg", metadata={"brand": ["acme", "Bolt"]}),
+            an_image(2, key="holidays/2019", filename="STRASSE_2019.png", metadata={"brand": "acmeish"}),
+            an_image(
+                3, filename="Straße-im-Winter.jpg", source="https://example.org/x?y=2019", metadata={"brand": "b"}
+            ),
+        ]
+        await repository.upsert(images)
+        for wanted, expected in [
+            (begins("key", "Holidays/2019/"), {0}), (begins("key", "Holidays/"), {0, 1}), (begins("key", ""), {0, 1, 2}),
+            (begins("key", "Strand"), set()), (begins("source", "/mnt/"), {0}), (begins("source", "https://"), {3}),
+            (begins("filename", "S"), {0, 2, 3}), (begins("filename", "Stra\u00df"), {3}), (begins("filename", "%"), set()),
+            (begins("metadata.brand", "acme"), {1, 2}), (begins("metadata.brand", "B"), {1}),
+            (begins("metadata.brand", ""), {1, 2, 3}), (Filter(none=begins("key", "Holidays/").all), {2, 3}),
+            (words("strand"), {0, 1}), (words("STRAND 2019"), {0}), (words("strand 20"), {0, 1}), (words("trand"), set()),
+            (words("strasse"), {2, 3}), (words("winter stra"), {3}), (words("2019"), {0, 2, 3}), (words("mnt jpg"), {0}),
+            (Filter(none=words("2019").all), {1}), (Filter(any=(*words("winter").all, *begins("key", "h").all)), {2, 3}),
+            (where("key", eq="holidays/2019"), {2}), (where("key", exists=False), {3}), (where("source", exists=True), {0, 3}),
+            (where("sha256", in_=[images[1].record.sha256, images[3].record.sha256]), {1, 3}),
+            (where("size_bytes", gte=10_001, lt=10_003), {1, 2}), (where("size_bytes", eq=10_003), {3}),
+            (where("updated_at", gt=EPOCH + timedelta(seconds=1)), {2, 3}), (where("updated_at", eq=EPOCH), {0}),
+        ]:  # fmt: skip
+            assert await numbers_of(repository, wanted) == expected, wanted
+
+    async def test_no_prefix_of_what_is_not_declared(self, repository: SimilarityRepository) -> None:
+        for key in ("other", "n"):
+            wanted = begins(f"metadata.{key}", "a")
+            for call in (
+                repository.list(limit=1, where=wanted),
+                repository.count(wanted),
+                repository.facet(*LABELS_FACET, wanted),
+                repository.nearest(a_query(an_embedding(), limit=1, where=wanted)),
+                repository.nearest_objects(a_query(an_embedding(), limit=1, where=wanted)),
+            ):
+                with pytest.raises(InvalidFilterError, match=f"metadata.{key} is not declared as keyword"):
+                    await call
 
     async def test_times_are_compared_to_the_microsecond(self, repository: SimilarityRepository) -> None:
         base = datetime.fromisoformat("2026-03-04T05:06:07.123456+00:00")
@@ -656,8 +830,8 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             "n": {-1: 14, 0: 13, 1: 13},
             "sale": {True: 8, False: 32},
         }
-        for key, type_ in DECLARED.items():
-            assert dict(await repository.facet(Field(f"metadata.{key}"), type_)) == expected[key]
+        for key, counts in expected.items():
+            assert dict(await repository.facet(Field(f"metadata.{key}"), DECLARED[key])) == counts
         counts = await repository.facet(Field("metadata.sale"), MetadataType.BOOL, where("metadata.brand", eq="red"))
         assert dict(counts) == {True: 2, False: 8}
         types = await repository.facet(Field("media_type"), MetadataType.KEYWORD, where("metadata.n", eq=-1))
@@ -669,9 +843,10 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
         await repository.upsert([an_image(1)])
         calls: list[Callable[[], Awaitable[object]]] = [
             lambda: repository.upsert([an_image(2)]),
-            lambda: repository.set_metadata(an_id(1), {"x": 1}),
+            lambda: repository.update([a_record(1, metadata={"x": 1})]),
             lambda: repository.delete([an_id(1)]),
             lambda: repository.get([an_id(1)]),
+            lambda: repository.named(["00"]),
             lambda: repository.embeddings([an_id(1)]),
             lambda: repository.list(limit=1),
             lambda: repository.object_embeddings([an_id(1)]),
@@ -734,6 +909,18 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract):
             await repository.open(SPACE)
             assert [record.id for record in (await repository.list(limit=10)).items] == [an_id(number)]
 
+    async def test_an_index_keeps_its_identity(self, repository: SimilarityRepository) -> None:
+        identity = repository.identity
+        await repository.close()
+        await repository.open(SPACE)
+        assert repository.identity == identity
+        for space in (SPACE, OTHER_SPACE):
+            new = await repository.replacement(space)
+            assert new.identity == identity
+            await repository.promote(new)
+            await repository.open(space)
+            assert repository.identity == identity
+
     async def test_another_space_under_construction_is_given_up(self, repository: SimilarityRepository) -> None:
         abandoned = await repository.replacement(OTHER_SPACE)
         await abandoned.upsert([an_image(1, dimension=8)])
@@ -758,17 +945,17 @@ async def each_page(
             return
 
 
-async def numbers_of(repository: SimilarityRepository, wanted: Filter) -> set[int]:
+async def numbers_of(repository: SimilarityRepository, wanted: Filter, most: int = 200) -> set[int]:
     """Which of the numbered images match, by listing; counting must agree."""
-    page = await repository.list(limit=200, where=wanted)
+    page = await repository.list(limit=most, where=wanted)
     assert page.total == len(page.items) == await repository.count(wanted)
-    numbers = {an_id(number): number for number in range(200)}
+    numbers = {an_id(number): number for number in range(most)}
     return {numbers[record.id] for record in page.items}
 
 
 async def assert_agrees(repository: SimilarityRepository, wanted: Filter) -> None:
     """Of the zoo, the repository lists and counts what `Filter.matches` says."""
-    expected = sorted((record for record in ZOO if wanted.matches(record)), key=Cursor.after, reverse=True)
+    expected = NEWEST_FIRST.arranged(record for record in ZOO if wanted.matches(record))
     page = await repository.list(limit=200, where=wanted)
     assert [record.id for record in page.items] == [record.id for record in expected], wanted
     assert page.total == await repository.count(wanted) == len(expected), wanted

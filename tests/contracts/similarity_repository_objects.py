@@ -14,7 +14,7 @@ from domain.filters import EVERYTHING, Filter
 from domain.images import ImageId, IndexedImage, Match
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import MAX_WINDOW
-from tests.builders import a_query, an_embedding, an_id, an_image, an_object, indexed, some_embeddings
+from tests.builders import a_query, a_record, an_embedding, an_id, an_image, an_object, indexed, some_embeddings
 from tests.contracts.repository_cases import (
     LABELS,
     LABELS_FACET,
@@ -222,7 +222,7 @@ class SimilarityRepositoryObjectsContract:
         await repository.upsert(
             [holding(1, 0.9, 0.8, metadata={"shelf": "a", "price": 3}), holding(2, 0.7, metadata={"shelf": "a"})]
         )
-        await repository.set_metadata(an_id(1), {"shelf": "b", "price": 4.5})
+        await repository.update([a_record(1, metadata={"shelf": "b", "price": 4.5})])
         for wanted, expected in [
             (where("metadata.shelf", eq="a"), [an_id(2)]),
             (where("metadata.shelf", eq="b"), [an_id(1)]),
@@ -232,7 +232,7 @@ class SimilarityRepositoryObjectsContract:
         ]:
             matches = await repository.nearest_objects(a_query(AXIS, limit=10, where=wanted))
             assert ids(matches) == expected, wanted
-        await repository.set_metadata(an_id(1), {})
+        await repository.update([a_record(1, metadata={})])
         assert ids(
             await repository.nearest_objects(a_query(AXIS, limit=10, where=where("metadata.shelf", exists=True)))
         ) == [an_id(2)]
@@ -400,7 +400,7 @@ class SimilarityRepositoryObjectsContract:
     async def test_embeddings_of_objects_outlive_new_metadata(self, repository: SimilarityRepository) -> None:
         image = holding(1, 0.9, 0.1, 0.5)
         await repository.upsert([image])
-        await repository.set_metadata(an_id(1), {"shelf": "a"})
+        await repository.update([a_record(1, metadata={"shelf": "a"})])
         stored = await repository.object_embeddings([an_id(1)])
         np.testing.assert_allclose(stored[an_id(1)], image.object_embeddings, atol=1e-6)
         assert (await repository.status()).objects == 3
@@ -408,7 +408,7 @@ class SimilarityRepositoryObjectsContract:
     @pytest.mark.parametrize("detection", ["", "0123456789abcdef"])
     async def test_what_found_the_objects_is_remembered(self, repository: SimilarityRepository, detection: str) -> None:
         await repository.upsert([holding(1, 0.9, detection=detection)])
-        await repository.set_metadata(an_id(1), {"x": 1})
+        await repository.update([a_record(1, metadata={"x": 1})])
         assert (await repository.get([an_id(1)]))[an_id(1)].detection == detection
         assert (await repository.list(limit=1)).items[0].detection == detection
         [match] = await repository.nearest_objects(a_query(AXIS, limit=1))
@@ -454,7 +454,7 @@ class SimilarityRepositoryObjectsContract:
     async def test_nothing_is_orphaned_by_writes_that_end(self, repository: SimilarityRepository) -> None:
         await repository.upsert([holding(number, 0.9, 0.1) for number in range(3)])
         await repository.upsert([holding(1, 0.5), an_image(2)])
-        await repository.set_metadata(an_id(0), {"x": 1})
+        await repository.update([a_record(0, metadata={"x": 1})])
         await repository.delete([an_id(9), an_id(2)])
         assert dict(await repository.orphaned_objects()) == {}
         assert await repository.sweep_objects([an_id(number) for number in range(4)]) == 0
@@ -498,7 +498,7 @@ class SimilarityRepositoryObjectsContract:
 
         async def write(number: int, turn: int) -> None:
             if turn % 2:
-                await repository.set_metadata(an_id(number), {"n": turn})
+                await repository.update([a_record(number, metadata={"n": turn})])
             else:
                 await repository.upsert([holding(number, 0.9, *[0.5] * (turn % 3), metadata={"n": turn})])
 

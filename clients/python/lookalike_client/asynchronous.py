@@ -219,19 +219,30 @@ class AsyncLookalike:
         limit: int = 50,
         cursor: str | None = None,
         filter: Filter | None = None,  # noqa: A002
+        order_by: str | None = None,
     ) -> ImagePage:
-        """A page of the listing, newest first: at most `limit` (1 to 200), beginning at a page's `next_cursor`."""
-        return await self._get("/v1/images", ImagePage, limit=limit, cursor=cursor, filter=_json(filter))
+        """A page of the listing: at most `limit` (1 to 200), beginning at a page's `next_cursor`.
 
-    async def images(self, *, filter: Filter | None = None) -> AsyncGenerator[Image]:  # noqa: A002
-        """All images that match, newest first."""
-        page = await self.list_images(limit=200, filter=filter)
+        It is newest first, or by `created_at`, `updated_at` or a declared integer, float or datetime key of the
+        metadata; `-metadata.price` is descending. Images without the key are left out.
+        """
+        given = {"limit": limit, "cursor": cursor, "filter": _json(filter), "order_by": order_by}
+        return await self._get("/v1/images", ImagePage, **given)
+
+    async def images(
+        self,
+        *,
+        filter: Filter | None = None,  # noqa: A002
+        order_by: str | None = None,
+    ) -> AsyncGenerator[Image]:
+        """All images that match, in the order of `list_images`."""
+        page = await self.list_images(limit=200, filter=filter, order_by=order_by)
         while True:
             for image in page.items:
                 yield image
             if page.next_cursor is None:
                 return
-            page = await self.list_images(limit=200, cursor=page.next_cursor, filter=filter)
+            page = await self.list_images(limit=200, cursor=page.next_cursor, filter=filter, order_by=order_by)
 
     async def get(self, id: Name) -> Image:  # noqa: A002
         """What is known of an image, by its id or `Key`. Raises NotFoundError."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -20,7 +19,7 @@ from domain.errors import IndexMissingError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, Match
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
-from domain.metadata import MetadataType
+from domain.metadata import MetadataType, MetadataTypes
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository, check_space
 from domain.search import NearestQuery
@@ -56,7 +55,8 @@ class InMemorySimilarityRepository(SimilarityRepository):
     Closing keeps the contents, so that opening again finds them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, indexed_metadata: MetadataTypes | None = None) -> None:
+        self._indexed_metadata = indexed_metadata or {}
         self.is_open = False
         self.turn = asyncio.Lock()
         self._space: EmbeddingSpace | None = None
@@ -102,18 +102,11 @@ class InMemorySimilarityRepository(SimilarityRepository):
     @override
     @_in_turn
     def update(self, records: Sequence[ImageRecord]) -> Collection[ImageId]:
-        for new in records:
-            if new.id in self._images:
-                image = self._images[new.id]
-                record = replace(
-                    image.record,
-                    source=new.source,
-                    metadata=deepcopy(dict(new.metadata)),
-                    updated_at=new.updated_at,
-                )
-                self._images[new.id] = replace(image, record=record)
+        for record in records:
+            if (image := self._images.get(record.id)) is not None:
+                self._images[record.id] = replace(image, record=image.record.updated_as(deepcopy(record)))
         self._stacked = None
-        return {new.id for new in records if new.id not in self._images}
+        return {record.id for record in records} - self._images.keys()
 
     @override
     @_in_turn
@@ -154,30 +147,22 @@ class InMemorySimilarityRepository(SimilarityRepository):
         where: Filter = EVERYTHING,
         order_by: Order = NEWEST_FIRST,
     ) -> ImagePage:
-        def place(record: ImageRecord) -> Cursor:
-            value = order_by.value_of(record)
-            assert value is not None  # noqa: S101
-            return Cursor(value, record.id)
-
-        matching = [record for record in self._matching(where) if order_by.value_of(record) is not None]
-        if order_by.is_descending:
-            rest = [record for record in matching if after is None or place(record) < after]
-            items = tuple(heapq.nlargest(limit, rest, key=place))
-        else:
-            rest = [record for record in matching if after is None or place(record) > after]
-            items = tuple(heapq.nsmallest(limit, rest, key=place))
-        next_cursor = place(items[-1]) if len(rest) > limit else None
-        return ImagePage(items=items, next_cursor=next_cursor, total=len(matching))
+        listed = order_by.arranged(self._matching(where))
+        rest = listed if after is None else order_by.arranged(listed, after)
+        next_cursor = order_by.after(rest[limit - 1]) if len(rest) > limit else None
+        return ImagePage(items=tuple(rest[:limit]), next_cursor=next_cursor, total=len(listed))
 
     @override
     @_in_turn
     def nearest(self, query: NearestQuery) -> Sequence[Match]:
+        query.where.check_prefixes(self._indexed_metadata)
         asked, all_ = query.checked(self.space), self._all()
         return _best(zip(_cosines(all_.embeddings, asked.vector), all_.records, repeat(None)), asked)
 
     @override
     @_in_turn
     def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
+        query.where.check_prefixes(self._indexed_metadata)
         asked, all_ = query.checked(self.space), self._all()
         best: dict[int, Found] = {}
         for score, (row, found) in zip(_cosines(all_.object_embeddings, asked.vector), all_.objects, strict=True):
@@ -201,6 +186,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
         return counts
 
     def _matching(self, where: Filter) -> Sequence[ImageRecord]:
+        where.check_prefixes(self._indexed_metadata)
         return [image.record for image in self._images.values() if where.matches(image.record)]
 
     @override
@@ -220,7 +206,7 @@ class InMemorySimilarityRepository(SimilarityRepository):
     @override
     async def replacement(self, space: EmbeddingSpace) -> "InMemorySimilarityRepository":
         if self._under_construction is None or self._under_construction.space != space:
-            self._under_construction = InMemorySimilarityRepository()
+            self._under_construction = InMemorySimilarityRepository(self._indexed_metadata)
         await self._under_construction.open(space)
         return self._under_construction
 

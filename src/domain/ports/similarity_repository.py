@@ -106,7 +106,7 @@ class SimilarityRepository(Protocol):
         where: Filter = EVERYTHING,
         order_by: Order = NEWEST_FIRST,
     ) -> ImagePage:
-        """At most `limit` records by (the order's value, id), both in its direction, from right after the cursor.
+        """At most `limit` records in this order, equal values in that of ids, from right after the cursor.
 
         Images without the value are left out, and not in `total`. Pages stay complete and free of repeats while others
         write: an image that exists throughout, with the same value, is listed once.

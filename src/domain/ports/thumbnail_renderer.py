@@ -1,7 +1,7 @@
 """Pixels to a small picture file."""
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Final, Protocol
 
 from domain.raster import RasterImage
 
@@ -11,7 +11,7 @@ THUMBNAIL_MEDIA_TYPE = "image/jpeg"
 THUMBNAIL_SIDES = (128, 384, 1024)
 """Pixels that the longer side of a thumbnail has at most."""
 
-DEFAULT_THUMBNAIL_SIDE = 384
+DEFAULT_THUMBNAIL_SIDE: Final = 384
 """Rendered when a picture is indexed; those of other sides when they are first asked for."""
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,6 @@ from entrypoints.cli.service import ApiKey, Url
 
 if TYPE_CHECKING:
     from lookalike_client import AsyncLookalike, Image, ImagePage
-    from lookalike_client.models import MetadataValue
 
 PAGE = 200
 """Records that are fetched at once."""
@@ -31,22 +29,36 @@ def register(app: typer.Typer) -> None:
 def list_images(
     limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 50,
     where: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", metavar="TEXT", help="Only those whose key begins so: Holidays/2019/.")
+    ] = None,
+    order_by: Annotated[
+        str | None,
+        typer.Option(
+            "--order-by",
+            metavar="ORDER",
+            help="created_at, updated_at, or a metadata key that LOOKALIKE_REPOSITORY__INDEXED_METADATA declares as "
+            "integer, float or datetime, such as metadata.price; - before it for descending.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what the API answers to a listing.")] = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """List what is indexed, newest first.
+    """List what is indexed, newest first or in another order.
 
-    Example: [bold]lookalike list --limit 10 --filter '{"any": [{"field": "filename", "eq": "hat-01.jpg"}]}'[/]
+    Example: [bold]lookalike list --prefix Holidays/2019/ --order-by -metadata.price[/]
     """
     from entrypoints.cli.deployment import open_index
     from entrypoints.cli.service import checked_filter, connect
 
-    among = None if where is None else checked_filter(where)
+    among = dict[str, Any]() if where is None else dict(checked_filter(where))
+    if prefix is not None:
+        among["all"] = [*among.get("all", ()), {"field": "key", "prefix": prefix}]
 
     async def fetch() -> "ImagePage":
         async with connect(url, api_key, open_index()) as client:
-            return await _first(client, limit, among)
+            return await _first(client, limit, among or None, order_by)
 
     page = asyncio.run(fetch())
     if json:
@@ -133,39 +145,41 @@ def facets(
         print_table([field, "Pictures"], rows, right_aligned={"Pictures"})
 
 
-async def _first(client: "AsyncLookalike", limit: int, among: Mapping[str, Any] | None) -> "ImagePage":
+async def _first(
+    client: "AsyncLookalike", limit: int, among: Mapping[str, Any] | None, order_by: str | None
+) -> "ImagePage":
     """The first `limit` of the listing as one page."""
-    page = await client.list_images(limit=min(limit, PAGE), filter=among)
+    page = await client.list_images(limit=min(limit, PAGE), filter=among, order_by=order_by)
     items = list(page.items)
     while page.next_cursor is not None and len(items) < limit:
         size = min(limit - len(items), PAGE)
-        page = await client.list_images(limit=size, cursor=page.next_cursor, filter=among)
+        page = await client.list_images(limit=size, cursor=page.next_cursor, filter=among, order_by=order_by)
         items += page.items
     return page.model_copy(update={"items": items})
 
 
 def _print_images(images: "list[Image]") -> None:
-    from entrypoints.cli.tables import print_table
+    from entrypoints.cli.tables import named_columns, print_table, shown_value
 
+    names, cells_of_name = named_columns(images)
     print_table(
-        ["Indexed (UTC)", "Key or file", "Id", "Size", "Bytes", "Metadata"],
+        ["Indexed (UTC)", *names, "Size", "Bytes", "Metadata"],
         [
             [
                 f"{image.created_at:%Y-%m-%d %H:%M:%S}",
-                image.key or image.filename,
-                str(image.id),
+                *name,
                 f"{image.width} x {image.height}",
                 f"{image.size_bytes:,}",
-                ", ".join(f"{key}={_shown(value)}" for key, value in image.metadata.items()),
+                ", ".join(f"{key}={shown_value(value)}" for key, value in image.metadata.items()),
             ]
-            for image in images
+            for image, name in zip(images, cells_of_name, strict=True)
         ],
         right_aligned={"Size", "Bytes"},
     )
 
 
 def _print_image(image: "Image") -> None:
-    from entrypoints.cli.tables import print_objects, print_table
+    from entrypoints.cli.tables import print_objects, print_table, shown_value
 
     facts = {
         **({} if image.key is None else {"Key": image.key}),
@@ -178,12 +192,7 @@ def _print_image(image: "Image") -> None:
         "SHA-256": image.sha256,
         "Indexed (UTC)": f"{image.created_at:%Y-%m-%d %H:%M:%S}",
     }
-    facts |= {f"metadata.{key}": _shown(value) for key, value in image.metadata.items()}
+    facts |= {f"metadata.{key}": shown_value(value) for key, value in image.metadata.items()}
     print_table(["Field", "Value"], [[name, value] for name, value in facts.items()])
     if image.objects:
         print_objects(image.objects)
-
-
-def _shown(value: "MetadataValue") -> str:
-    """As JSON, but text without quotation marks."""
-    return value if isinstance(value, str) else dumps(value, ensure_ascii=False)

@@ -62,6 +62,9 @@ def search(
     diversity: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How much likeness to better matches counts against a match.")
     ] = 0.0,
+    show: Annotated[
+        str | None, typer.Option(metavar="KEYS", help="Metadata to print with each match, such as price,brand.")
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -82,7 +85,7 @@ def search(
 
     Example: [bold]lookalike search hat.jpg --limit 5 --region 40,60,300,400[/]
 
-    Example: [bold]lookalike search hat.jpg --group-by metadata.product --group-size 3[/]
+    Example: [bold]lookalike search hat.jpg --show price,brand --group-by metadata.product --group-size 3[/]
     """
     from entrypoints.cli.deployment import open_service
     from entrypoints.cli.service import checked_filter, connect
@@ -111,7 +114,7 @@ def search(
     if json:
         print(result.model_dump_json(by_alias=True, indent=2))
     else:
-        _show(result)
+        _show(result, [key.strip() for key in (show or "").split(",") if key.strip()])
     if save:
         _save(save, image, result, thumbnails)
     if open_:
@@ -150,7 +153,7 @@ def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[byte
             drawn = [await tile(content, "query", result.query.width, result.query.regions)]
             for shown, match in zip(thumbnails, result.matches, strict=True):
                 found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
-                name = match.image.filename or match.image.id
+                name = match.image.key or match.image.filename or match.image.id
                 caption = f"{match.score:.3f}  {name}"
                 try:
                     drawn.append(await tile(shown, caption, match.image.width, [each.box for each in found]))
@@ -164,26 +167,33 @@ def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[byte
         raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error
 
 
-def _show(result: "SearchResult") -> None:
-    from entrypoints.cli.tables import print_table
+def _show(result: "SearchResult", shown: list[str]) -> None:
+    from entrypoints.cli.tables import named_columns, print_table, shown_value
 
     if not result.matches:
         print("Nothing indexed matches.")
         return
-    headers, is_grouped = ["Rank", "Score", "File", "Id", "Size"], result.matches[0].group is not None
+    is_grouped = result.matches[0].group is not None
+    matches = [(rank, match) for best in result.matches for rank, match in _with_its_group(best)]
+    names, cells_of_name = named_columns([match.image for _, match in matches])
     rows = []
-    for best in result.matches:
-        rows.append([str(best.rank), *_cells(best)])
-        if best.group:
-            rows[-1] += ["-" if best.group.value is None else str(best.group.value), f"{best.group.images:,}"]
-            rows += [["", *_cells(match), "", ""] for match in best.group.more]
+    for (rank, match), name in zip(matches, cells_of_name, strict=True):
+        image, group = match.image, match.group
+        metadata = [shown_value(image.metadata[key]) if key in image.metadata else None for key in shown]
+        row = [rank, f"{match.score:.3f}", *name, f"{image.width} x {image.height}", *metadata]
+        if is_grouped:
+            row += (
+                ["", ""] if group is None else ["-" if group.value is None else str(group.value), f"{group.images:,}"]
+            )
+        rows.append(row)
     print_table(
-        [*headers, "Group", "Pictures"] if is_grouped else headers,
+        ["Rank", "Score", *names, "Size", *shown, *(["Group", "Pictures"] if is_grouped else [])],
         rows,
         right_aligned={"Rank", "Score", "Size", "Pictures"},
+        folding=shown,
     )
 
 
-def _cells(match: "Match") -> list[str]:
-    image = match.image
-    return [f"{match.score:.3f}", image.filename, str(image.id), f"{image.width} x {image.height}"]
+def _with_its_group(best: "Match") -> "list[tuple[str, Match]]":
+    """The match with its rank, and the others of its group without one."""
+    return [(str(best.rank), best), *(("", match) for match in (best.group.more if best.group else []))]

@@ -17,6 +17,7 @@ from tests.contracts.api.errors import ErrorsContract
 from tests.contracts.api.examples import ExampleRequestsContract, ExamplesContract
 from tests.contracts.api.files import FilesContract
 from tests.contracts.api.filters import FilterRequestsContract, FiltersContract
+from tests.contracts.api.groups import GroupRequestsContract, GroupsContract
 from tests.contracts.api.images import ImageRequestsContract, ImagesContract
 from tests.contracts.api.listing import ListingContract, ListingRequestsContract
 from tests.contracts.api.models import ModelRequestsContract, ModelsContract
@@ -40,6 +41,7 @@ class IndexContract(
     FiltersContract,
     CopiesContract,
     ObjectsContract,
+    GroupsContract,
     EncoderContract,
 ):
     """What depends on the index, or on the models."""
@@ -54,6 +56,7 @@ class RequestsContract(
     SearchRequestsContract,
     FilterRequestsContract,
     ExampleRequestsContract,
+    GroupRequestsContract,
     ObjectRequestsContract,
     ModelRequestsContract,
     ErrorsContract,

@@ -18,6 +18,8 @@ MAX_BATCH = 4 * MAX_UPLOAD
 MAX_FILES = 24
 """Small limits, so that passing them is cheap."""
 
+DECLARED = {"REPOSITORY__INDEXED_METADATA": "product:keyword,pieces:integer"}
+
 LIMITS = {
     "HTTP__MAX_UPLOAD_BYTES": str(MAX_UPLOAD),
     "HTTP__MAX_BATCH_BYTES": str(MAX_BATCH),
@@ -100,7 +102,7 @@ class Deployed:
     @pytest.fixture(scope="class")
     @classmethod
     def service(cls, deployment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-        with running(tmp_path_factory.mktemp("service"), {**LIMITS, **deployment}) as service:
+        with running(tmp_path_factory.mktemp("service"), {**LIMITS, **DECLARED, **deployment}) as service:
             yield service
 
     @pytest.fixture(scope="class")

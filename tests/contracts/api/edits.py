@@ -27,7 +27,8 @@ class EditsContract(Deployed):
 
         assert response.status_code == 200
         metadata = {"mark": album.mark, "brand": "acme", "price": 12.5, "new": True}
-        assert response.json() == {**image, "metadata": metadata}
+        assert response.json() == {**image, "metadata": metadata, "updated_at": response.json()["updated_at"]}
+        assert response.json()["updated_at"] > image["updated_at"]
         assert client.get(f"/v1/images/{image['id']}").json() == response.json()
 
     def test_filters_see_the_patch_at_once(self, client: httpx.Client, album: Album) -> None:

@@ -79,7 +79,9 @@ class ImagesContract(Deployed):
 
         assert again.status_code == 200
         assert "location" not in again.headers
-        assert again.json() == {**first, "metadata": {"mark": album.mark, "colour": "red"}}
+        changed = {"metadata": {"mark": album.mark, "colour": "red"}, "updated_at": again.json()["updated_at"]}
+        assert again.json() == {**first, **changed}
+        assert again.json()["updated_at"] > first["updated_at"]
         assert client.get(f"/v1/images/{first['id']}").json() == again.json()
         assert album.listed()["total"] == 1
 

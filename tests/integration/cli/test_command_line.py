@@ -13,8 +13,12 @@ from tests.integration.cli.command import Command
 from tests.pictures import a_photo, a_picture
 from tests.serving import Service, running
 
-SETTINGS = {"STORAGE__RESERVE_BYTES": "0", "HTTP__MAX_UPLOAD_BYTES": "90000"}
-HAT = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
+SETTINGS = {
+    "STORAGE__RESERVE_BYTES": "0",
+    "HTTP__MAX_UPLOAD_BYTES": "90000",
+    "REPOSITORY__INDEXED_METADATA": "kind:keyword",
+}
+HAT = "d202bcfc-e89f-5595-b73f-a8aa4e409767"
 """The id of examples/photos/hat-01.jpg."""
 
 
@@ -92,6 +96,16 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
     result = json.loads(command("search", photos / "hat-01.jpg", "--json", "--filter", among)[1])
     assert [match["image"]["filename"] for match in result["matches"]] == ["shoes-06.jpg"]
     assert result["query"]["target"] == "images"
+
+    command("index", photos / "hat-02.jpg", photos / "hat-01.jpg", "--metadata", '{"kind": "hat"}')
+    grouping = ("--group-by", "metadata.kind", "--group-size", "3", "--diversity", "0.1")
+    code, output, errors = command("search", photos / "hat-01.jpg", *grouping)
+    assert (code, errors) == (0, "")
+    rows = [line.split() for line in output.splitlines() if ".jpg" in line]
+    assert [(row[0], row[-2:]) for row in rows[::2]] == [("1", ["hat", "2"]), ("2", ["-", "1"])]
+    assert rows[1][1] == "hat-02.jpg"
+    code, _, errors = command("search", photos / "hat-01.jpg", "--group-by", "filename")
+    assert (code, "metadata.kind, sha256" in " ".join(errors.split())) == (2, True)
 
     code, output, _ = command("list", "--limit", "1")
     assert (code, output.splitlines()[-1]) == (0, "1 of 3")

@@ -31,12 +31,12 @@ from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from adapters.stores.file_system_image_store import FileSystemImageStore
 from application.back_up import BackUp
 from domain.embeddings import Embedding
-from domain.errors import ImageNotFoundError, IndexDamagedError, RepositoryUnavailableError, StorageFullError
+from domain.errors import IndexDamagedError, RepositoryUnavailableError, StorageFullError
 from domain.filters import EVERYTHING, AnyOf, Field, Filter
 from domain.images import ImageId, IndexedImage, Match
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import MAX_WINDOW
-from tests.builders import a_query, a_space, an_embedding, an_id, an_image, an_object, some_embeddings
+from tests.builders import a_query, a_record, a_space, an_embedding, an_id, an_image, an_object, some_embeddings
 from tests.repositories import embedded_repository
 
 SPACE = a_space(16)
@@ -95,7 +95,7 @@ async def test_a_killed_owner_leaves_every_image_with_its_objects(tmp_path: Path
             match chance.choice(["upsert", "upsert", "metadata", "delete"]):
                 case "metadata" if before is not None:
                     after: IndexedImage | None = with_metadata(before, turn)
-                    await repository.set_metadata(an_id(number), {"turn": turn})
+                    await repository.update([a_record(number, metadata={"turn": turn})])
                 case "delete":
                     after = None
                     await repository.delete([an_id(number)])
@@ -138,7 +138,7 @@ def with_metadata(image: IndexedImage, turn: int) -> IndexedImage:
 WRITER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from tests.builders import a_space
+from tests.builders import a_record, a_space
 from tests.integration.repositories.test_edge_objects import with_objects
 from tests.repositories import embedded_repository
 
@@ -332,7 +332,7 @@ WRITES: Mapping[str, tuple[Callable[[SimilarityRepository], Coroutine[Any, Any, 
         [*BEFORE[:2], with_objects(3, 1, count=2)],
     ),
     "other metadata": (
-        lambda repository: repository.set_metadata(an_id(1), {"turn": 1}),
+        lambda repository: repository.update([a_record(1, metadata={"turn": 1})]),
         [with_metadata(BEFORE[0], 1), *BEFORE[1:]],
     ),
     "a deletion": (lambda repository: repository.delete([an_id(1), an_id(2)]), BEFORE[2:]),
@@ -453,9 +453,7 @@ class TestEngine:
         assert (await here.repository.embeddings(both)).keys() == {an_id(1)}
         assert (await here.repository.object_embeddings(both)).keys() == {an_id(1)}
         await here.repository.delete(object_ids)
-        with pytest.raises(ImageNotFoundError) as refused:
-            await here.repository.set_metadata(object_ids[0], {"x": 1})
-        assert refused.value.ids == (object_ids[0],)
+        assert await here.repository.update([a_record(id=object_ids[0], metadata={"x": 1})]) == [object_ids[0]]
         assert len(await here.found(an_embedding(7))) == 1
         assert here.point_count == 3
 
@@ -469,9 +467,8 @@ class TestEngine:
 
     async def test_optimizing_is_due_by_what_metadata_took_out_of_the_index_too(self, here: Here) -> None:
         await here.repository.upsert([with_objects(1, count=3)])
-        await here.repository.set_metadata(an_id(1), {"x": 1})
-        with pytest.raises(ImageNotFoundError):
-            await here.repository.set_metadata(an_id(2), {"x": 1})
+        await here.repository.update([a_record(1, metadata={"x": 1})])
+        await here.repository.update([a_record(2, metadata={"x": 1})])
         assert here.engine.unoptimized == 4 + 4
 
     async def test_what_is_due_is_known_after_deletions_and_a_restart_too(self, large: Here) -> None:
@@ -535,7 +532,7 @@ class TestEngine:
         with pytest.raises(StorageFullError):
             await here.repository.upsert([with_objects(1, 1, count=2)])
         with pytest.raises(StorageFullError):
-            await here.repository.set_metadata(an_id(2), {"turn": 1})
+            await here.repository.update([a_record(2, metadata={"turn": 1})])
         await assert_stored_whole(here.repository, stored)
         await here.repository.delete([an_id(1)])
         await assert_stored_whole(here.repository, stored[1:])
@@ -552,7 +549,7 @@ class TestEngine:
     async def test_what_is_not_stored_is_not_acknowledged(self, here: Here) -> None:
         """Though it would have gone with what another write, which has failed by then, was to store next."""
         await here.open_again(reserve_bytes=10**18)
-        failing = [SetPayload({"x": 1}, ANY_POINT), Upsert([of_turn(1, 0, here)])]
+        failing = [SetPayload({"x": 1}, [str(an_id(1))], ANY_POINT), Upsert([of_turn(1, 0, here)])]
         outcomes = here.engine.write([failing, [Upsert([of_turn(2, 0, here)])]])
         assert [type(outcome) for outcome in outcomes] == [StorageFullError] * 2
         assert here.point_count == 0
@@ -645,7 +642,7 @@ async def test_an_image_that_changes_amid_a_search_is_not_found_by_what_it_was(
         nonlocal changed
         if verb == "retrieve" and not changed:
             changed = True
-            await here.repository.set_metadata(an_id(2), {"turn": 9})
+            await here.repository.update([a_record(2, metadata={"turn": 9})])
         return await ask(process, verb, *args, **kwargs)
 
     monkeypatch.setattr(ProcessHere, "ask", change_before_the_records_are_read)

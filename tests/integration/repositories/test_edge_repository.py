@@ -41,7 +41,7 @@ from domain.filters import AnyOf, Field, Filter, InRange
 from domain.images import ImageId
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
-from tests.builders import a_query, a_space, an_embedding, an_id, an_image
+from tests.builders import a_query, a_record, a_space, an_embedding, an_id, an_image
 from tests.contracts.repository_cases import DECLARED
 from tests.contracts.similarity_repository import SimilarityRepositoryContract
 from tests.eventually import eventually
@@ -161,7 +161,7 @@ class TestKilledOwner:
     async def test_the_next_call_of_each_kind_just_works(self, repository: SimilarityRepository) -> None:
         await repository.upsert([an_image(1), an_image(2)])
         os.kill(await owner_pid(repository), signal.SIGKILL)
-        await repository.set_metadata(an_id(1), {"brand": "acme"})
+        await repository.update([a_record(1, metadata={"brand": "acme"})])
         os.kill(await owner_pid(repository), signal.SIGKILL)
         assert [match.image.id for match in await repository.nearest(a_query(an_embedding(2), limit=1))] == [an_id(2)]
         assert (await repository.get([an_id(1)]))[an_id(1)].metadata == {"brand": "acme"}
@@ -749,7 +749,7 @@ class TestRoom:
         with pytest.raises(StorageFullError, match="reserve"):
             await full.upsert([an_image(3)])
         with pytest.raises(StorageFullError):
-            await full.set_metadata(an_id(1), {"brand": "acme"})
+            await full.update([a_record(1, metadata={"brand": "acme"})])
         await full.delete([an_id(1)])
         assert [record.id for record in (await full.list(limit=10)).items] == [an_id(2)]
         await full.close()

@@ -13,7 +13,7 @@ from adapters.repositories.qdrant import repository as qdrant
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
 from domain.images import ImageId, ImageRecord, IndexedImage
-from tests.builders import a_query, an_id, an_image
+from tests.builders import a_query, a_record, an_id, an_image
 from tests.contracts.repository_cases import SPACE, an_oracle, ids, scores_of, where
 from tests.contracts.similarity_repository_objects import AXIS, holding
 from tests.qdrant_stand_in import Failure, QdrantStandIn, qdrant_stand_in
@@ -46,7 +46,7 @@ WRITES: Mapping[str, tuple[Write, list[IndexedImage]]] = {
         [*BEFORE[:2], holding(3, 0.97, metadata={"shelf": "b"})],
     ),
     "other metadata": (
-        lambda repository: repository.set_metadata(an_id(1), {"shelf": "b"}),
+        lambda repository: repository.update([a_record(1, metadata={"shelf": "b"})]),
         [holding(1, 0.9, 0.4, -0.7, metadata={"shelf": "b"}, filename="before.jpg"), *BEFORE[1:]],
     ),
     "a deletion": (lambda repository: repository.delete([an_id(1), an_id(2)]), BEFORE[2:]),
@@ -242,7 +242,7 @@ async def test_what_a_write_replaced_is_deleted_at_once(
     await repository.upsert(BEFORE)
     await repository.upsert(BEFORE)
     assert await object_points(server) == 4
-    await repository.set_metadata(an_id(1), {"shelf": "c"})
+    await repository.update([a_record(1, metadata={"shelf": "c"})])
     assert await object_points(server) == 4
     await repository.delete([an_id(1)])
     assert await object_points(server) == 1
@@ -279,7 +279,7 @@ async def test_replicas_that_write_the_same_images_leave_them_whole(
 
     async def write(replica: QdrantSimilarityRepository, turn: int) -> None:
         await replica.upsert([holding(n, 0.9, *[0.2] * (turn % 4), metadata={"shelf": f"{turn}"}) for n in (1, 2, 3)])
-        await replica.set_metadata(an_id(1 + turn % 3), {"shelf": "a" if turn % 2 else "b"})
+        await replica.update([a_record(1 + turn % 3, metadata={"shelf": "a" if turn % 2 else "b"})])
 
     await asyncio.gather(*(write(replica, turn + place) for turn in range(8) for place, replica in enumerate(replicas)))
     stored = await everything_in(repository)
@@ -315,7 +315,7 @@ async def test_a_patch_of_an_image_with_a_missing_object_leaves_its_other_object
     [lost, *kept] = await objects_of(server, an_id(1))
     await server.client.delete("lookalike", models.PointIdsList(points=[lost.id]))
     with pytest.raises(IndexDamagedError, match=f"{an_id(1)} are missing"):
-        await repository.set_metadata(an_id(1), {"shelf": "b"})
+        await repository.update([a_record(1, metadata={"shelf": "b"})])
     assert await objects_of(server, an_id(1)) == kept
     assert await everything_in(repository) == records_of(BEFORE)
 
@@ -334,6 +334,6 @@ async def test_a_patch_of_an_image_whose_objects_are_replaced_meanwhile_is_made(
             await repository.upsert([holding(1, 0.99, -0.9, label="dog", metadata={"shelf": "a"})])
 
     server.before["Get"] = replace_before_the_vectors_are_read
-    await repository.set_metadata(an_id(1), {"shelf": "b"})
+    await repository.update([a_record(1, metadata={"shelf": "b"})])
     assert reads == 2
     await assert_consistent(repository, [holding(1, 0.99, -0.9, label="dog", metadata={"shelf": "b"}), *BEFORE[1:]])

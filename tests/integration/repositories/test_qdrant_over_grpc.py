@@ -19,13 +19,12 @@ from domain.errors import (
     ConfigurationError,
     DeadlinePassedError,
     EmbeddingSpaceError,
-    ImageNotFoundError,
     Remedy,
     RepositoryUnavailableError,
     StorageFullError,
 )
 from domain.metadata import MetadataType, checked_metadata
-from tests.builders import a_query, an_embedding, an_id, an_image
+from tests.builders import a_query, a_record, an_embedding, an_id, an_image
 from tests.contracts.repository_cases import DECLARED, ids, where
 from tests.contracts.similarity_repository import OTHER_SPACE, SPACE, SimilarityRepositoryContract
 from tests.disturbed_qdrant import stretched
@@ -148,18 +147,18 @@ async def test_a_wrong_key_is_a_matter_of_configuration(server: QdrantStandIn) -
 
 
 async def test_a_server_that_is_too_old_is_refused(server: QdrantStandIn) -> None:
-    server.version = "1.17.1"
-    with pytest.raises(ConfigurationError, match=r"version 1\.17\.1; 1\.18 or later"):
+    server.version = "1.18.3"
+    with pytest.raises(ConfigurationError, match=r"version 1\.18\.3; 1\.19 or later"):
         await connected(server).open(SPACE)
 
 
 async def test_a_server_far_from_the_clients_version_is_warned_about(
     server: QdrantStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.version = "1.18.0"
+    server.version = "1.30.0"
     repository = connected(server)
     await repository.open(SPACE)
-    assert "1.18.0" in caplog.text
+    assert "1.30.0" in caplog.text
     await repository.close()
 
 
@@ -494,8 +493,7 @@ async def test_an_index_replaced_by_the_same_space_is_followed(server: QdrantSta
     assert await serving.count() == 3
     await serving.upsert([an_image(7)])
     assert await serving.count() == 4
-    with pytest.raises(ImageNotFoundError):
-        await serving.set_metadata(an_id(99), {})
+    assert await serving.update([a_record(99)]) == [an_id(99)]
     await serving.close()
 
 

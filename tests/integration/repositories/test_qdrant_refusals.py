@@ -104,7 +104,7 @@ async def test_writes_that_are_refused_say_why_and_reads_go_on(
 ) -> None:
     refusal = REFUSALS[what]
     failure = refusal.failure
-    for method in ("Upsert", "Delete", "SetPayload"):
+    for method in ("Upsert", "Delete", "UpdateBatch"):
         server.failures[method] = Failure(failure.code, failure.details, ALWAYS, failure.trailing)
     answers = await service.everything()
     for request in ("index", "patch", "delete"):
@@ -210,7 +210,7 @@ async def test_an_index_of_another_space_stops_the_start(server: QdrantStandIn, 
 async def test_a_server_of_an_old_version_stops_the_start(
     server: QdrantStandIn, qdrant: Qdrant, tmp_path: Path
 ) -> None:
-    server.version = "1.17.1"
-    with pytest.raises(ConfigurationError, match=r"1\.18 or later"):
+    server.version = "1.18.3"
+    with pytest.raises(ConfigurationError, match=r"1\.19 or later"):
         async with serving(an_app(qdrant, tmp_path)):
             pass

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,8 +9,9 @@ from application.detect_objects import DetectObjects
 from application.search_result import SearchOptions, SearchResult, Target
 from application.search_similar import MAX_REGIONS, SearchSimilar
 from domain.errors import DetectorUnavailableError, InvalidRegionError, Remedy
+from domain.filters import Field
 from domain.geometry import BoundingBox
-from domain.images import Match
+from domain.images import Match, MatchGroup
 from domain.ports.object_detector import ObjectDetector
 from tests.builders import an_embedding, an_id, an_image, an_object, some_embeddings
 from tests.unit.application.workshop import Workshop
@@ -124,6 +127,28 @@ async def test_pages_of_several_regions_are_those_of_the_whole_ranking(workshop:
     assert len(found) == 18  # all that have objects
     assert everything.regions[1] == BoundingBox(x_min=16, y_min=12, x_max=32, y_max=24)
     assert [pair.query_region for pair in found[0].regions or []] == list(everything.regions)
+
+
+async def test_several_regions_can_be_grouped_and_diversified(workshop: Workshop) -> None:
+    await fill(workshop)
+    boxes = [BoundingBox(x_min=0, y_min=0, x_max=16, y_max=12), BoundingBox(x_min=16, y_min=12, x_max=90, y_max=24)]
+
+    async def found(**options: Any) -> list[Match]:
+        search = search_with(workshop)
+        page = await search(QUERY, regions=boxes, target=Target.OBJECTS, options=SearchOptions(**options))
+        return list(page.matches)
+
+    ranking = await found(limit=100)
+    grouped = await found(limit=5, offset=2, group_by=Field("sha256"), group_size=2)
+    assert [match.image for match in grouped] == [match.image for match in ranking[2:7]]
+    assert {match.group for match in grouped} == {
+        MatchGroup(value=match.image.sha256, images=1) for match in ranking[2:7]
+    }
+    diverse = await found(limit=100, diversity=0.4)
+    assert diverse[0].image == ranking[0].image
+    assert {match.image.id for match in diverse} == {match.image.id for match in ranking}
+    order_scores = [match.order_score or 0.0 for match in diverse[1:]]
+    assert order_scores == sorted(order_scores, reverse=True)
 
 
 async def test_a_threshold_holds_for_every_target(workshop: Workshop) -> None:

@@ -19,8 +19,10 @@ from PIL import Image
 from python_multipart.multipart import parse_options_header
 
 import lookalike_client
+from entrypoints.http.contract import edit_schemas as edits
 from entrypoints.http.contract import image_schemas as images
 from entrypoints.http.contract import model_schemas as models
+from entrypoints.http.contract import name_schemas as names
 from entrypoints.http.contract import search_schemas as search
 from lookalike_client import _asyncio_runtime, _thread_runtime, pictures
 from lookalike_client.outcomes import BatchAnswer, BatchItem
@@ -138,11 +140,14 @@ def files(folder: Path, *names: str) -> list[Path]:
         (images.ObjectOut, lookalike_client.DetectedObject),
         (images.BoxOut, lookalike_client.Box),
         (images.FacetCountOut, lookalike_client.FacetCount),
-        (images.EditedOut, lookalike_client.Edited),
+        (edits.EditedOut, lookalike_client.Edited),
+        (names.RenamedOut, lookalike_client.Renamed),
+        (names.LookupOut, lookalike_client.models.Lookup),
         (search.SearchResultOut, lookalike_client.SearchResult),
         (search.QueryOut, lookalike_client.Query),
         (search.MatchOut, lookalike_client.Match),
         (search.RegionMatchOut, lookalike_client.RegionMatch),
+        (search.GroupOut, lookalike_client.MatchGroup),
         (models.DetectionsOut, lookalike_client.Detections),
         (models.EmbeddingOut, lookalike_client.Embedding),
         (models.ModelsOut, lookalike_client.Models),
@@ -492,6 +497,22 @@ def test_a_search_sends_its_options(client: Client) -> None:
         "5.5,6.0,7.0,8.0",
     ]
     assert 'name="exact"\r\n\r\ntrue\r\n' in body
+
+
+@pytest.mark.parametrize("call", [("search", b"picture"), ("search_examples", [IMAGE["id"]]), ("similar", IMAGE["id"])])
+def test_groups_and_diversity_are_asked_for_by_all_searches(client: Client, call: tuple[str, Any]) -> None:
+    result = search.SearchResultOut.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index,call-overload]
+    client.service.troubles.extend([lambda _: httpx.Response(200, json=result)] * 2)
+
+    found = client(*call, group_by="metadata.brand", group_size=3, diversity=0.5)
+    client(*call)
+
+    group = found.matches[0].group
+    assert (group.value, group.images, group.more[0].rank) == ("acme", 3, 2)
+    asked, plain = (f"{request.url.query!r} {request.content!r}" for request in client.service.requests)
+    for name in ("group_by", "metadata.brand", "group_size", "diversity"):
+        assert name in asked
+        assert name not in plain  # an older service would refuse it
 
 
 def test_leaving_early_waits_for_what_was_begun(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

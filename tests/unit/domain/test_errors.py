@@ -37,7 +37,7 @@ def test_the_tree_in_the_docstring_is_the_tree(error: type[LookalikeError]) -> N
 
 def test_a_missing_image_is_named() -> None:
     error = errors.ImageNotFoundError([an_id(1), an_id(2)])
-    assert error.ids == (an_id(1), an_id(2))
+    assert error.names == (an_id(1), an_id(2))
     assert str(an_id(1)) in str(error)
     assert str(an_id(2)) in str(error)
 

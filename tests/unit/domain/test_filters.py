@@ -2,11 +2,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from domain.filters import EVERYTHING, AnyOf, Condition, Exists, Field, Filter, InRange
+from domain.errors import InvalidFilterError
+from domain.filters import EVERYTHING, AnyOf, Condition, Exists, Field, Filter, HasWords, InRange, StartsWith
+from domain.metadata import MetadataType
 from tests.builders import EPOCH, a_record, an_object
 
 RECORD = a_record(
     1,
+    key="Holidays/2019/Strand.jpg",
     metadata={
         "brand": "acme",
         "price": 10,
@@ -45,6 +48,20 @@ HOLD: list[Condition] = [
     Exists(m("empty")),
     Exists(m("absent"), expected=False),
     Exists(Field("labels")),
+    Exists(Field("key")),
+    Exists(Field("source"), expected=False),
+    AnyOf(Field("key"), ("Holidays/2019/Strand.jpg",)),
+    InRange(field=Field("size_bytes"), gt=10_000, lte=10_001),
+    InRange(field=Field("updated_at"), lt=EPOCH + timedelta(seconds=2)),
+    StartsWith(Field("key"), "Holidays/"),
+    StartsWith(Field("key"), ""),
+    StartsWith(Field("filename"), "00001"),
+    StartsWith(m("brand"), "ac"),
+    StartsWith(m("tags"), "re"),
+    HasWords(()),
+    HasWords(("strand", "2019")),
+    HasWords(("str", "0")),
+    HasWords(("jpg", "jp")),
 ]
 
 FAIL: list[Condition] = [
@@ -70,6 +87,13 @@ FAIL: list[Condition] = [
     InRange(field=Field("created_at"), gt=EPOCH + timedelta(seconds=1)),
     Exists(m("absent")),
     Exists(m("brand"), expected=False),
+    StartsWith(Field("key"), "holidays/"),
+    StartsWith(Field("source"), ""),
+    StartsWith(m("price"), ""),
+    StartsWith(m("none"), ""),
+    StartsWith(m("tags"), "ed"),
+    HasWords(("trand",)),
+    HasWords(("strand", "2020")),
 ]
 
 
@@ -108,3 +132,13 @@ def test_without_objects_there_are_no_labels() -> None:
     bare = a_record(2, created_at=datetime.now(UTC))
     assert Exists(Field("labels"), expected=False).matches(bare)
     assert not AnyOf(Field("labels"), ("dog",)).matches(bare)
+
+
+@pytest.mark.parametrize("part", ["all", "any", "none"])
+def test_prefixes_are_of_declared_keywords(part: str) -> None:
+    types = {"brand": MetadataType.KEYWORD, "price": MetadataType.FLOAT}
+    for field in (m("brand"), Field("key")):
+        Filter(**{part: (StartsWith(field, "a"), HasWords(("a",)))}).check_prefixes(types)
+    for field in (m("price"), m("other")):
+        with pytest.raises(InvalidFilterError, match=f"{field.name} is not declared as keyword"):
+            Filter(**{part: (AnyOf(field, ("a",)), StartsWith(field, "a"))}).check_prefixes(types)

@@ -114,8 +114,9 @@ async def test_an_operation_without_a_body_reads_none(tmp_path: Path) -> None:
             for method, operation in methods.items():
                 if "requestBody" not in operation:
                     place = f"{method} {path}"
+                    query = "?key=none" if path.endswith("/by-key") else ""
                     answer = await client.request(
-                        method, path.format(id=uuid4()), content=told_of(asked, place), headers=MULTIPART
+                        method, path.format(id=uuid4()) + query, content=told_of(asked, place), headers=MULTIPART
                     )
                     assert answer.status_code in {200, 404}, f"{place}: {answer.text}"
     assert not asked

@@ -54,7 +54,7 @@ def test_use_cases_share_what_is_one(tmp_path: Path) -> None:
     )
     assert index.repository is delete.repository is edit.repository is search.repository
     assert index.locks is delete.locks is edit.locks
-    assert index.store is delete.store
+    assert index.originals.store is delete.originals.store is container.browse_images().store
     assert index.describe.encoder is search.encoder is container.run_service().encoder
     detect, anew = container.detect_objects(), container.reindex_objects()
     detector = container.run_service().detector

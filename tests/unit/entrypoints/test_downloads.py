@@ -4,7 +4,6 @@ import asyncio
 import re
 from pathlib import Path
 from urllib.parse import unquote
-from uuid import UUID
 
 import pytest
 from starlette.types import Message
@@ -123,7 +122,7 @@ async def test_an_original_goes_out_in_pieces(tmp_path: Path) -> None:
 
     async with serving(app) as client:
         image = (await client.post("/v1/images", files={"file": a_picture(1)})).json()
-        await app.state.container.store().put(UUID(image["id"]), original=LARGE, thumbnail=b"")
+        await app.state.container.store().put(image["sha256"], original=LARGE)
         await app({**SCOPE, "path": image["links"]["content"], "query_string": b""}, asyncio.Event().wait, send)
     assert dict(sent[0]["headers"])[b"content-length"] == str(len(LARGE)).encode()
     assert max(len(message["body"]) for message in sent[1:]) == PIECE_BYTES
@@ -146,6 +145,6 @@ async def test_an_original_that_is_gone_is_a_problem(tmp_path: Path) -> None:
     app = an_app(tmp_path)
     async with serving(app) as client:
         image = (await client.post("/v1/images", files={"file": a_picture(1)})).json()
-        await app.state.container.store().delete(UUID(image["id"]))
+        await app.state.container.store().delete(image["sha256"])
         answer = await client.get(image["links"]["content"])
     assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")

@@ -10,7 +10,9 @@ import pytest
 from openapi_spec_validator import validate
 
 from adapters.detectors.postprocessing import SCORE_FLOOR
-from domain.images import id_of_content, sha256_of
+from domain.images import sha256_of
+from domain.names import id_of_key
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, THUMBNAIL_SIDES
 from entrypoints.http.contract.image_schemas import EXAMPLE_IMAGE
 from tests.pictures import a_photo, opened
 from tests.unit.entrypoints.application import an_app, serving
@@ -120,9 +122,16 @@ def test_enumerations_are_of_their_type(document: dict[str, Any]) -> None:
     enumerations = [node for node in nodes(document) if isinstance(node.get("enum"), list)]
     assert enumerations
     for node in enumerations:
-        assert node["type"] == "string"
-        assert all(isinstance(value, str) for value in node["enum"])
+        kind = {"string": str, "integer": int}[node["type"]]
+        assert all(type(value) is kind for value in node["enum"])
         assert len(set(node["enum"])) == len(node["enum"])
+
+
+def test_thumbnails_are_of_the_sizes_that_are_kept(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/v1/images/{id}/thumbnail"]["get"]["parameters"]
+    [size] = [each["schema"] for each in parameters if each["name"] == "size"]
+    assert tuple(size["enum"]) == THUMBNAIL_SIDES
+    assert size["default"] == DEFAULT_THUMBNAIL_SIDE
 
 
 def test_files_are_marked_as_generators_expect(document: dict[str, Any]) -> None:
@@ -154,7 +163,7 @@ def test_the_least_confidence_that_counts_is_told(document: dict[str, Any]) -> N
 def test_the_example_is_a_picture_of_the_demo() -> None:
     content = a_photo(str(EXAMPLE_IMAGE["filename"]))
     assert EXAMPLE_IMAGE["sha256"] == sha256_of(content)
-    assert EXAMPLE_IMAGE["id"] == str(id_of_content(sha256_of(content)))
+    assert EXAMPLE_IMAGE["id"] == str(id_of_key(str(EXAMPLE_IMAGE["key"])))
     assert EXAMPLE_IMAGE["size_bytes"] == len(content)
     assert (EXAMPLE_IMAGE["width"], EXAMPLE_IMAGE["height"]) == opened(content).size
 

@@ -1,6 +1,7 @@
 import base64
 import contextlib
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidCursorError, InvalidMetadataError, InvalidRegionError
 from domain.geometry import BoundingBox
-from domain.images import Cursor
+from domain.listing import Cursor
 from entrypoints.http.contract.parameters import (
+    ListedUpTo,
     encode_cursor,
     parse_cursor,
     parse_json_object,
@@ -19,11 +21,17 @@ from entrypoints.http.contract.parameters import (
 
 
 @settings(deadline=None)
-@given(st.datetimes(timezones=st.just(UTC)), st.uuids())
-def test_a_cursor_comes_back(created_at: datetime, id_: object) -> None:
-    cursor = Cursor(created_at, id_)  # type: ignore[arg-type]
-    text = encode_cursor(cursor)
-    assert parse_cursor(text) == cursor
+@given(
+    st.datetimes(timezones=st.just(UTC))
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    st.uuids(),
+    st.sampled_from(["-created_at", "metadata.preis 🙂"]),
+)
+def test_a_cursor_comes_back(value: float | datetime, id_: UUID, order: str) -> None:
+    place = ListedUpTo(order, Cursor(value, id_))
+    text = encode_cursor(place)
+    assert parse_cursor(text) == place
     assert text.isascii()
     assert not set(text) & set("+/&?# ")
 
@@ -37,9 +45,33 @@ def test_a_cursor_comes_back(created_at: datetime, id_: object) -> None:
         "AAAA",
         "=" * 32,
         "A" * 1000,
-        base64.urlsafe_b64encode(b"\x7f" * 24).decode(),  # a year beyond 9999
-        base64.urlsafe_b64encode(b"0" * 23).decode(),
-        base64.urlsafe_b64encode(b"0" * 25).decode(),
+        *(
+            base64.urlsafe_b64encode(content).decode()
+            for content in (
+                b"0" * 24,
+                b"[]",
+                b"{}",
+                b'["a", 1]',
+                b'[1, 1, "00000000000000000000000000000000"]',
+                *(
+                    b'["a", %b, "00000000000000000000000000000000"]' % value
+                    for value in (
+                        b"null",
+                        b"true",
+                        b'"x"',
+                        b'"2026-01-01"' * 2,
+                        b"NaN",
+                        b"1e999",
+                        b"1" * 400,
+                        b"[]",
+                        b'"9999-12-31T23:59:59-23:00"',
+                    )
+                ),
+                b'["a", 1, "0"]',
+                b'["a", 1, null]',
+                b"[" * 100_000,
+            )
+        ),
     ],
 )
 def test_what_is_no_cursor(text: str) -> None:

@@ -67,8 +67,8 @@ def a_file(content: bytes, *, size: int | None) -> UploadFile:
 
 async def test_a_picture_is_read_when_its_turn_comes() -> None:
     file = a_file(b"hat", size=3)
-    upload = upload_of(file, {"brand": "acme"}, 3)
-    assert (upload.filename, upload.metadata) == ("hat.png", {"brand": "acme"})
+    upload = upload_of(file, 3, key="a", source=None, metadata={"brand": "acme"}, adopt=False)
+    assert (upload.filename, upload.key, upload.metadata) == ("hat.png", "a", {"brand": "acme"})
     assert await upload.read() == b"hat"
 
 

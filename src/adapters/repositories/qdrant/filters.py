@@ -13,12 +13,26 @@ from datetime import datetime
 from typing import assert_never
 
 from adapters.repositories.qdrant import layout
-from adapters.repositories.qdrant.points import Between, Condition, Empty, HasId, OneOf, PointId, Where
+from adapters.repositories.qdrant.points import Begins, Between, Condition, Empty, HasId, OneOf, PointId, Where
 from domain import filters as domain
-from domain.filters import NUMBER_FIELDS, TEXT_FIELDS, TIME_FIELDS, AnyOf, Exists, Field, Filter, InRange
+from domain.filters import (
+    NUMBER_FIELDS,
+    TEXT_FIELDS,
+    TIME_FIELDS,
+    AnyOf,
+    Exists,
+    Field,
+    Filter,
+    HasWords,
+    InRange,
+    StartsWith,
+)
 
 LARGEST_INTEGER = 2**53
 """Beyond any stored width or height."""
+
+LATEST = 2**62
+"""Microseconds from the epoch, beyond any time that can be said; so is the same before it."""
 
 NEVER = HasId(())
 
@@ -54,11 +68,6 @@ def objects_of(images: Collection[PointId] | None) -> Where:
     )
 
 
-def image_with_objects(image: PointId) -> Where:
-    """Passes the points of this image and of its objects, orphans among them."""
-    return Where(should=[HasId([image]), OneOf(layout.OBJECT_IMAGE, [image])])
-
-
 def _compiled(where: Filter, *, must: Sequence[Condition] = (), must_not: Sequence[Condition] = ()) -> Where:
     every = [*must, *map(_condition, where.all)]
     if where.any:
@@ -67,6 +76,16 @@ def _compiled(where: Filter, *, must: Sequence[Condition] = (), must_not: Sequen
 
 
 def _condition(condition: domain.Condition) -> Condition:
+    if isinstance(condition, HasWords):
+        return Where(must=[_begins(layout.WORDS, word) for word in condition.words])
+    return _on_field(condition)
+
+
+def _begins(path: str, prefix: str) -> Condition:
+    return Begins(path, prefix) if _is_unicode(prefix) else NEVER
+
+
+def _on_field(condition: AnyOf | InRange | Exists | StartsWith) -> Condition:
     key = condition.field.metadata_key
     if key is not None and not _is_unicode(key):  # nothing can be stored under it
         return Where(must_not=[NEVER]) if condition == Exists(condition.field, expected=False) else NEVER
@@ -78,8 +97,10 @@ def _condition(condition: domain.Condition) -> Condition:
         case Exists(field=field, expected=expected):
             if key is not None:
                 return _present(key) if expected else Where(must_not=[_present(key)])
-            missing = Empty(field.name) if field.name == layout.LABELS else NEVER  # the other fields are always there
+            missing = Empty(field.name) if field.name in (layout.LABELS, "key", "source") else NEVER  # others are there
             return Where(must_not=[missing]) if expected else missing
+        case StartsWith(field=field, prefix=prefix):
+            return _begins(field.name, prefix) if key is None else _begins(layout.metadata_path(key), prefix)
         case _:
             assert_never(condition)
 
@@ -147,20 +168,21 @@ def _in_range(bounds: InRange) -> Condition:
     given = (bounds.gt, bounds.gte, bounds.lt, bounds.lte)
     if any(isinstance(bound, float) and math.isnan(bound) for bound in given):
         return NEVER
+    if key is not None and bounds.is_of_times:
+        return _time_between(key, bounds)
     gt, gte, lt, lte = (layout.microseconds(each) if isinstance(each, datetime) else each for each in given)
     # The least and the greatest double within all bounds; infinite where nothing bounds.
     low = max(_first_within(gt, math.inf, strict=True), _first_within(gte, math.inf))
     high = min(_first_within(lt, -math.inf, strict=True), _first_within(lte, -math.inf))
     if low == math.inf or high == -math.inf or (key is None and name in TEXT_FIELDS):
         return NEVER  # text lies within no bounds
-    if key is not None and not bounds.is_of_times:
+    if key is not None:
         return _number_between(key, low, high)
-    between = Between(
-        name if key is None else layout.time_path(key),
+    return Between(
+        name,
         low=None if low == -math.inf else float(math.ceil(low)),
         high=None if high == math.inf else float(math.floor(high)),
     )
-    return between if key is None else _of_key(key, between)
 
 
 def _first_within(bound: float | None, towards: float, *, strict: bool = False) -> float:
@@ -172,12 +194,29 @@ def _first_within(bound: float | None, towards: float, *, strict: bool = False) 
     return math.nextafter(nearest, towards) if is_outside or (strict and nearest == bound) else nearest
 
 
+def _time_between(key: str, bounds: InRange) -> Condition:
+    gt, gte, lt, lte = (
+        layout.microseconds(each) if isinstance(each, datetime) else None
+        for each in (bounds.gt, bounds.gte, bounds.lt, bounds.lte)
+    )
+    first = max(-LATEST if gt is None else gt + 1, -LATEST if gte is None else gte)
+    last = min(LATEST if lt is None else lt - 1, LATEST if lte is None else lte)
+    if first > last:
+        return NEVER
+    return _between(key, layout.time_paths(key), layout.time_parts(first), layout.time_parts(last))
+
+
 def _number_between(key: str, low: float, high: float) -> Condition:
-    """The number lies between two doubles: then so do its parts, the coarse one first."""
     if low > high:
         return NEVER
-    (first, after), (last, before) = map(layout.number_parts, (low, min(high, sys.float_info.max)))
+    first, last = map(layout.number_parts, (low, min(high, sys.float_info.max)))
     coarse, fine, _ = layout.number_paths(key)
+    return _between(key, (coarse, fine), first, last)
+
+
+def _between(key: str, paths: tuple[str, str], least: tuple[int, int], most: tuple[int, int]) -> Condition:
+    """The parts at these paths, the coarse one first, lie between these."""
+    (coarse, fine), (first, after), (last, before) = paths, least, most
     inner_first, inner_last = first + (after > 0), last - (before < layout.FINEST)
     alternatives: list[Condition] = []
     if inner_first <= inner_last:

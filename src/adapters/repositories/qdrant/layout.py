@@ -10,7 +10,8 @@ Qdrant keeps payloads as JSON and reads numbers of 16 and 17 digits back a littl
 of 3 million doubles of all sizes a quarter moved, one by 98. Its integer indexes drop fractions; its embedded binding
 takes `true` for 1. So a record's free parts (metadata, objects) are stored as JSON text of our own, and what filters
 compare is laid out beside them in strings and in integers below 2^53: a metadata number as canonical text, which is
-equal where the numbers are, and as two integers, which are ordered as the numbers are.
+equal where the numbers are, and as two integers, which are ordered as the numbers are. A metadata time, which may be of
+any year, is two integers as well.
 """
 
 import json
@@ -24,13 +25,16 @@ from uuid import UUID, uuid4, uuid5
 from adapters.repositories.qdrant.points import FoundPoint, Payload, Point, PointId
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, Remedy
+from domain.filters import name_words
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord
+from domain.listing import Order, OrderValue
 from domain.metadata import Metadata, MetadataType, parsed_time
 
-FORMAT = 3
+FORMAT = 4
 """The version of this layout: 2 added objects; 3 named the vectors for their space, and made of a metadata number a
-text and two integers. There is no way from one to another but a backup by the release that wrote it."""
+text and two integers; 4 made two integers of a metadata time as well, and added what an image is called (key, source, words), when it changed, indexes of prefixes, and
+the identity of the index. There is no way from one to another but a backup by the release that wrote it."""
 
 
 def check_format(what: str, version: int) -> None:
@@ -55,13 +59,19 @@ OBJECT_IMAGE = "image"
 OBJECT_INDEX = "index"
 """Its place among the record's objects."""
 CREATED_AT = "created_at"
+UPDATED_AT = "updated_at"
 LABELS = "labels"
+SHA256 = "sha256"
+WORDS = "words"
+"""Those of key, source and filename."""
 METADATA_KEYS = "metadata_keys"
 METADATA_TRUE = "metadata_true"
 METADATA_FALSE = "metadata_false"
 
-IndexKind = Literal["keyword", "integer"]
-"""The kinds of payload index in use. One of integers serves ranges and look-ups."""
+IndexKind = Literal["keyword", "prefix", "integer", "words", "order"]
+"""The kinds of payload index in use. All serve look-ups; `integer` and `order` serve ranges and orders too, `prefix` and
+`words` prefixes. `words` and `order` have no part in the vectors' graph, in which each value that many points have takes
+links of its own: an optimization would take several times as long, for filters that few searches have."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -84,18 +94,21 @@ def vector_names(space: EmbeddingSpace) -> tuple[str, str]:
 
 def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str, IndexKind]:
     """The payload indexes that an index of images needs, by JSON path; to be created before there is any data."""
-    keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, "filename", "media_type")
+    keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, SHA256, "media_type")
     indexes = dict[str, IndexKind]()
     indexes |= dict.fromkeys((*keywords, METADATA_KEYS, METADATA_TRUE, METADATA_FALSE), "keyword")
+    indexes |= dict.fromkeys(("key", "source", "filename"), "prefix")
+    indexes |= {WORDS: "words", UPDATED_AT: "order", "size_bytes": "order"}
     indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, "width", "height"), "integer")
     for key, type_ in indexed_metadata.items():
-        coarse, _, text = number_paths(key)
+        coarse, fine, text = number_paths(key)
         if type_ is MetadataType.KEYWORD:
-            indexes[metadata_path(key)] = "keyword"
+            indexes[metadata_path(key)] = "prefix"
         elif type_ is MetadataType.DATETIME:
-            indexes |= {metadata_path(key): "keyword", time_path(key): "integer"}
+            coarse, fine = time_paths(key)
+            indexes |= {metadata_path(key): "keyword", coarse: "integer", fine: "order"}
         elif type_ is not MetadataType.BOOL:  # whose lists of keys are indexed already
-            indexes |= {coarse: "integer", text: "keyword"}
+            indexes |= {coarse: "integer", fine: "order", text: "keyword"}
     return indexes
 
 
@@ -109,9 +122,9 @@ def image_point(record: ImageRecord, generation: "Generation", embedding: Embedd
         GENERATION: generation.name,
         OBJECT_COUNT: len(record.objects),
         "objects_json": _json([asdict(found) for found in record.objects]),
-        **{field: getattr(record, field) for field in _PLAIN_FIELDS},
+        "detection": record.detection,
+        "metadata_json": _json(record.metadata),
         **_filtered_payload(record),
-        **metadata_payload(record.metadata),
     }
     return Point(str(record.id), image_vector(space), embedding, payload)
 
@@ -119,16 +132,26 @@ def image_point(record: ImageRecord, generation: "Generation", embedding: Embedd
 def _filtered_payload(record: ImageRecord) -> Payload:
     """What filters compare of a record: the points of its objects hold it too."""
     return {
-        **{field: getattr(record, field) for field in ("filename", "media_type", "width", "height")},
+        "key": record.key,
+        **{field: getattr(record, field) for field in _COMPARED_FIELDS},
         CREATED_AT: microseconds(record.created_at),
         LABELS: sorted(record.labels),
-        **_filtered_metadata(record.metadata),
+        **_changing_payload(record),
     }
 
 
-def metadata_payload(metadata: Metadata) -> Payload:
-    """The top-level payload fields that hold an image's metadata: setting all of them replaces it whole."""
-    return {"metadata_json": _json(metadata), **_filtered_metadata(metadata)}
+def changed_payload(record: ImageRecord) -> Payload:
+    """The top-level payload fields that hold what an update changes: setting all of them replaces it whole."""
+    return {"metadata_json": _json(record.metadata), **_changing_payload(record)}
+
+
+def _changing_payload(record: ImageRecord) -> Payload:
+    return {
+        "source": record.source,
+        WORDS: sorted(name_words(record)),
+        UPDATED_AT: microseconds(record.updated_at),
+        **_filtered_metadata(record.metadata),
+    }
 
 
 def _filtered_metadata(metadata: Metadata) -> Payload:
@@ -140,7 +163,7 @@ def _filtered_metadata(metadata: Metadata) -> Payload:
             if isinstance(value, int | float) and not isinstance(value, bool)
         },
         "metadata_times": {
-            _escaped(key): microseconds(time)
+            _escaped(key): dict(zip(_PARTS, time_parts(microseconds(time)), strict=True))
             for key, value in metadata.items()
             if isinstance(value, str) and (time := parsed_time(value)) is not None
         },
@@ -151,13 +174,13 @@ def _filtered_metadata(metadata: Metadata) -> Payload:
 
 
 def _number_payload(number: float) -> Payload:
-    coarse, fine = number_parts(number)
-    return {"coarse": coarse, "fine": fine, "text": number_text(number)}
+    return {**dict(zip(_PARTS, number_parts(number), strict=True)), "text": number_text(number)}
 
 
-_PLAIN_FIELDS = ("filename", "media_type", "width", "height", "size_bytes", "sha256", "detection")
+_COMPARED_FIELDS = ("filename", "media_type", "width", "height", "size_bytes", SHA256)
+_PLAIN_FIELDS = (*_COMPARED_FIELDS, "detection")
 
-RECORD_FIELDS = (KIND, *_PLAIN_FIELDS, CREATED_AT, "metadata_json", "objects_json")
+RECORD_FIELDS = (KIND, "key", "source", *_PLAIN_FIELDS, CREATED_AT, UPDATED_AT, "metadata_json", "objects_json")
 """What `record_of` reads."""
 
 
@@ -166,8 +189,11 @@ def record_of(point: Point | FoundPoint) -> ImageRecord:
     payload = point.payload
     return ImageRecord(
         id=UUID(point.id),
+        key=payload.get("key"),  # setting a field to null removes it
+        source=payload.get("source"),
         **{field: payload[field] for field in _PLAIN_FIELDS},
         created_at=_EPOCH + payload[CREATED_AT] * _MICROSECOND,
+        updated_at=_EPOCH + payload[UPDATED_AT] * _MICROSECOND,
         metadata=json.loads(payload["metadata_json"]),
         objects=tuple(
             DetectedObject(label=found["label"], score=found["score"], box=BoundingBox(**found["box"]))
@@ -247,9 +273,13 @@ def metadata_path(key: str) -> str:
     return f'metadata."{_escaped(key)}"'
 
 
-def time_path(key: str) -> str:
-    """The JSON path of the time, in microseconds, that a metadata text says."""
-    return f'metadata_times."{_escaped(key)}"'
+_PARTS = ("coarse", "fine")
+
+
+def time_paths(key: str) -> tuple[str, str]:
+    """The JSON paths of the two parts of the time that a metadata text says, the coarse one first."""
+    of_key = f'metadata_times."{_escaped(key)}"'
+    return f"{of_key}.coarse", f"{of_key}.fine"
 
 
 def number_paths(key: str) -> tuple[str, str, str]:
@@ -258,8 +288,24 @@ def number_paths(key: str) -> tuple[str, str, str]:
     return f"{of_key}.coarse", f"{of_key}.fine", f"{of_key}.text"
 
 
+def order_paths(order: Order) -> tuple[str, ...]:
+    """The JSON paths of the integers that order by one after the other as `order` does, without the ids."""
+    key = order.field.metadata_key
+    if key is None:
+        return (order.field.name,)
+    return time_paths(key) if order.is_of_times else number_paths(key)[:2]
+
+
+def order_parts(order: Order, value: OrderValue) -> tuple[int, ...]:
+    """What is at the `order_paths` of a record with this value."""
+    if not isinstance(value, datetime):
+        return number_parts(value)
+    micros = microseconds(value)
+    return (micros,) if order.field.metadata_key is None else time_parts(micros)
+
+
 FINEST = 2**11 - 1
-"""The greatest fine part of a number."""
+"""The greatest fine part of a number or a time."""
 
 
 def number_parts(number: float) -> tuple[int, int]:
@@ -269,6 +315,11 @@ def number_parts(number: float) -> tuple[int, int]:
     """
     bits: int = struct.unpack(">q", struct.pack(">d", number))[0]
     return divmod(bits if bits >= 0 else -(bits + 2**63), FINEST + 1)
+
+
+def time_parts(micros: int) -> tuple[int, int]:
+    """Of a time in microseconds, two integers below 2^53, the coarse one first, that are ordered as the times are."""
+    return divmod(micros, FINEST + 1)
 
 
 def number_text(number: float) -> str:

@@ -1,36 +1,72 @@
-"""Listing by (created_at, id), both descending, over backends that order by time alone.
+"""Listing by an order's value and then id, over backends that order by one integer and leave ties as they like.
 
-Qdrant orders a scroll by one payload value and leaves ties in an order of its own, so of the last time that it answers
-some records may be missing: they are passed over, and more are asked for where the page needs them.
+An order has one integer or two (see layout.py), the first of which decides. Of the last integer that a page reaches,
+some points may be missing: these ties are asked for by themselves, by the next integer, and at last by their ids.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from domain.filters import Field, Filter, InRange
-from domain.images import Cursor, ImageRecord
+from adapters.repositories.qdrant import layout
+from adapters.repositories.qdrant.points import OneOf, Scroll, Where
+from domain.images import ImageRecord
+from domain.listing import Cursor, Order
 
-Newest = Callable[[Filter, int], Awaitable[Sequence[ImageRecord]]]
-"""(where, limit): the newest `limit` records that match, newest first, those of one time in any order."""
+Read = Callable[[Scroll], Awaitable[Sequence[ImageRecord]]]
+"""The records of the points that a scroll finds."""
 
 
 async def keyset_page(
-    newest: Newest, *, limit: int, after: Cursor | None, where: Filter
+    read: Read, *, limit: int, after: Cursor | None, where: Where, order: Order
 ) -> tuple[tuple[ImageRecord, ...], Cursor | None]:
     """At most `limit` records right after the cursor, and the next page's cursor: None at the end.
 
     Each query stands alone on what it finds, so records that others add or remove meanwhile shift no other record.
     """
+    found = await _found(read, order, layout.order_paths(order), where, limit=limit + 1, after=after)
+    page = tuple(found[:limit])
+    return page, order.after(page[-1]) if len(found) > limit else None
+
+
+async def _found(
+    read: Read, order: Order, paths: Sequence[str], where: Where, *, limit: int, after: Cursor | None
+) -> list[ImageRecord]:
+    """The first `limit` of those that pass, which differ in nothing but these paths of the order's and in their ids."""
+    if limit <= 0:
+        return []
+    if not paths:
+        scroll = Scroll(
+            where=where, limit=limit + 1, fields=layout.RECORD_FIELDS, after=str(after.id) if after else None
+        )
+        return [record for record in await read(scroll) if after is None or record.id > after.id][:limit]
+    path, *others = paths
+    place = -len(paths)  # of the path's integer among all
+
+    def ties(integer: int) -> Where:
+        return Where(must=[where, OneOf(path, [integer])])
+
+    found: list[ImageRecord] = []
+    start: int | None = None
     if after is not None:
-        where = replace(where, all=(*where.all, InRange(field=Field("created_at"), lte=after.created_at)))
-    width = limit + 2  # the cursor's own record, and one that tells whether there is a next page
-    while True:
-        found = await newest(where, width)
-        is_all = len(found) < width
-        whole = found if is_all else [record for record in found if record.created_at > found[-1].created_at]
-        rest = [record for record in whole if after is None or Cursor.after(record) < after]
-        if is_all or len(rest) >= limit:
-            break
-        width *= 2
-    page = tuple(sorted(rest, key=Cursor.after, reverse=True)[:limit])
-    return page, None if is_all and len(rest) <= limit else Cursor.after(page[-1])
+        integer = layout.order_parts(order, after.value)[place]
+        found = await _found(read, order, others, ties(integer), limit=limit, after=after)
+        start = integer - 1 if order.is_descending else integer + 1
+    scroll = Scroll(
+        where=where,
+        limit=limit,
+        fields=layout.RECORD_FIELDS,
+        order_by=path,
+        is_descending=order.is_descending,
+        start_from=start,
+    )
+    while (missing := limit - len(found)) > 0:
+        more = await read(replace(scroll, limit=missing + 1, start_from=start))
+        integers = [layout.order_parts(order, order.after(record).value)[place] for record in more]
+        if len(more) <= missing:
+            return found + order.arranged(more)
+        last = integers[-1]
+        whole = [record for record, integer in zip(more, integers, strict=True) if integer != last]
+        found += order.arranged(whole)
+        found += await _found(read, order, others, ties(last), limit=limit - len(found), after=None)
+        start = last - 1 if order.is_descending else last + 1
+    return found

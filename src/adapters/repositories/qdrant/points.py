@@ -33,6 +33,13 @@ class OneOf(NamedTuple):
     values: Sequence[str] | Sequence[int]
 
 
+class Begins(NamedTuple):
+    """The string at a path, or an element of the array there, begins so."""
+
+    path: str
+    prefix: str
+
+
 class Between(NamedTuple):
     """The number at a path lies within these inclusive bounds; None does not bound."""
 
@@ -62,7 +69,7 @@ class Where:
     must_not: Sequence["Condition"] = ()
 
 
-Condition = OneOf | Between | Empty | HasId | Where
+Condition = OneOf | Begins | Between | Empty | HasId | Where
 
 ANY_POINT = Where()
 
@@ -137,8 +144,11 @@ class Scroll:
     limit: int
     fields: Sequence[str]
     after: PointId | None = None
-    descending: str | None = None
-    """A path: instead `limit` points by the integer there, the greatest first, equal ones in any order."""
+    order_by: str | None = None
+    """A path with an index of integers: instead `limit` points by the integer there, equal ones in any order."""
+    is_descending: bool = False
+    start_from: int | None = None
+    """The first integer of the order; None for all."""
 
 
 # Writes
@@ -157,10 +167,16 @@ class Delete(NamedTuple):
 
 
 class SetPayload(NamedTuple):
-    """Replace these top-level fields of the payloads of the points that pass."""
+    """Replace these top-level fields of the payloads of those of the points that pass; null removes one."""
 
     payload: Payload
+    ids: Sequence[PointId]
     where: Where
+
+    @property
+    def which(self) -> Where:
+        """The points, and whether they pass."""
+        return Where(must=[HasId(self.ids), self.where])
 
 
 class Discard(NamedTuple):
@@ -203,7 +219,7 @@ async def read_each(read: Callable[[S], T], found: Sequence[S]) -> list[T]:
 
 
 class Points(Protocol):
-    """The points of one index. Every field of `fields` is in the payload of each point that is answered.
+    """The points of one index. Every field of `fields` that a point has is in its payload where it is answered.
 
     Every method raises RepositoryUnavailableError when the backend does not answer in time, and DeadlinePassedError
     when the caller's deadline passed first. A server also raises EmbeddingSpaceError when its index was replaced by one

@@ -3,9 +3,9 @@
 No write of a server spans points atomically, so that every write is built around the one point of an image:
 
 * An upsert writes the new generation of objects, then the image, then deletes the generation that it replaced.
-* New metadata makes a new generation too, and the image takes it up only if it still has the old one: objects and image
+* An update makes a new generation too, and the image takes it up only if it still has the old one: objects and image
   never differ in what filters compare, whatever else is written at the same time. (An embedded engine sets the payloads
-  of all of them at once.)
+  of all of them at once, if they are still of the generation that was read.)
 * A delete removes the image, then its objects.
 
 Cut short anywhere, this leaves the image with its objects as before or as after, and orphans, which searches pass over.
@@ -34,10 +34,11 @@ from adapters.repositories.qdrant.listing import keyset_page
 from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, PointId, Points, VectorQuery
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
-from domain.errors import ImageNotFoundError, IndexDamagedError, RepositoryUnavailableError
-from domain.filters import EVERYTHING, Field, Filter, Scalar
-from domain.images import Cursor, ImageId, ImagePage, ImageRecord, IndexedImage, Match
-from domain.metadata import Metadata, MetadataType
+from domain.errors import IndexDamagedError, RepositoryUnavailableError
+from domain.filters import EVERYTHING, AnyOf, Field, Filter, Scalar
+from domain.images import ImageId, ImageRecord, IndexedImage, Match
+from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
+from domain.metadata import MetadataType, MetadataTypes
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import NearestQuery
@@ -58,6 +59,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
 
     backend: str
     """What `RepositoryStatus` calls it."""
+    indexed_metadata: MetadataTypes
 
     _points: P | None = None
 
@@ -74,6 +76,10 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         return self.points.space
 
     @abstractmethod
+    async def _under_construction(self) -> P | None:
+        """The points of what is to replace the index, where it is being made."""
+
+    @abstractmethod
     async def details(self) -> Mapping[str, str | int | float | bool]:
         """What there is to say of the backend, for `RepositoryStatus`."""
 
@@ -85,31 +91,55 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             await self.points.write([words.Upsert(objects), words.Upsert(images_), Discard(replaced_objects)])
 
     @override
-    async def set_metadata(self, id_: ImageId, metadata: Metadata) -> None:
-        fields = layout.metadata_payload(metadata)
-        while images := await self._images([str(id_)], layout.IMAGE_FIELDS):
-            [image] = images
-            if self.points.is_serial:
-                await self.points.write([words.SetPayload(fields, filters.image_with_objects(image.id))])
-                return
-            before = Generation.of(image)
-            vectors = await self._vectors(before.point_ids, layout.object_vector(self.space))
-            objects = self._stacked(vectors, before)
-            if objects is None:
-                if (await self._generations([image.id])).get(image.id) == before:
-                    raise IndexDamagedError(f"Objects of image {id_} are missing. Delete it and index it again.")
-                continue
-            record = replace(layout.record_of(image), metadata=metadata)
-            after = Generation.new(record)
-            copies = layout.object_points(record, after, objects, self.space)
-            unchanged = words.Where(must=[words.HasId([image.id]), words.OneOf(layout.GENERATION, [before.name])])
-            committing = words.SetPayload({**fields, layout.GENERATION: after.name}, unchanged)
-            await self.points.write([words.Upsert(copies), committing])
-            current = (await self._generations([image.id])).get(image.id)
-            await self.points.write([Discard(layout.point_ids({before, after} - {current}))])
-            if current == after:
-                return
-        raise ImageNotFoundError([id_])
+    async def update(self, records: Sequence[ImageRecord]) -> Collection[ImageId]:
+        missing: list[ImageId] = []
+        for some in words.chunks({str(record.id): record for record in records}.items(), words.POINTS_PER_COMMIT):
+            missing += map(ImageId, await self._update(dict(some)))
+        return missing
+
+    async def _update(self, pending: Mapping[PointId, ImageRecord]) -> set[PointId]:
+        """Which of the images are not there."""
+        asked, seen, damaged = pending.keys(), set[PointId](), list[PointId]()
+        while images := await self._images(pending, layout.IMAGE_FIELDS):
+            before = {point.id: Generation.of(point) for point in images}
+            stored = await words.read_each(layout.record_of, images)
+            changed = {id_: record.updated_as(pending[id_]) for id_, record in zip(before, stored, strict=True)}
+            after, operations = await self._update_of(changed, before)
+            await self.points.write(operations)
+            current = await self._generations(before)
+            replaced = {each for id_ in after for each in (before[id_], after[id_])} - set(current.values())
+            await self.points.write([Discard(layout.point_ids(replaced))])
+            damaged += [id_ for id_ in before.keys() - after.keys() if current.get(id_) == before[id_]]
+            seen |= current.keys()
+            pending = {id_: pending[id_] for id_ in current if current[id_] != after.get(id_) and id_ not in damaged}
+        if damaged:
+            raise IndexDamagedError(f"Objects of image {damaged[0]} are missing. Delete it and index it again.")
+        return asked - seen
+
+    async def _update_of(
+        self, changed: Mapping[PointId, ImageRecord], before: Mapping[PointId, Generation]
+    ) -> tuple[Mapping[PointId, Generation], list[words.Operation]]:
+        """The generations that the images then have, and what makes them as in `changed`.
+
+        Images that lack some of their objects are left out.
+        """
+        after, copies, commits = dict(before), list[Point](), list[words.Operation]()
+        vectors = dict[PointId, Embedding]()
+        if not self.points.is_serial:
+            vectors = await self._vectors(layout.point_ids(before.values()), layout.object_vector(self.space))
+        for id_, record in changed.items():
+            payload, points = layout.changed_payload(record), [id_, *before[id_].point_ids]
+            if record.objects and not self.points.is_serial:
+                objects = self._stacked(vectors, before[id_])
+                if objects is None:
+                    del after[id_]
+                    continue
+                after[id_] = Generation.new(record)
+                copies += layout.object_points(record, after[id_], objects, self.space)
+                payload, points = {**payload, layout.GENERATION: after[id_].name}, [id_]
+            unchanged = words.Where(must=[words.OneOf(layout.GENERATION, [before[id_].name])])
+            commits.append(words.SetPayload(payload, points, unchanged))
+        return after, [words.Upsert(copies), *commits]
 
     @override
     async def delete(self, ids: Collection[ImageId]) -> None:
@@ -126,6 +156,16 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             images = await self._images(some, layout.RECORD_FIELDS)
             records |= {record.id: record for record in await words.read_each(layout.record_of, images)}
         return records
+
+    @override
+    async def named(self, sha256s: Collection[str]) -> Collection[str]:
+        named: set[str] = set()
+        building = await self._under_construction() if sha256s else None
+        for points in (self.points,) if building is None else (building, self.points):
+            for some in words.chunks(sha256s, IDS_AT_ONCE):
+                of_these = filters.image_filter(Filter(all=(AnyOf(Field(layout.SHA256), tuple(some)),)))
+                named |= {str(sha256) for sha256 in await points.facet(layout.SHA256, of_these)}
+        return named
 
     @override
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
@@ -175,21 +215,36 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         return normalised(np.array(of_objects, dtype=np.float32).reshape(len(of_objects), self.space.dimension))
 
     @override
-    async def list(self, *, limit: int, after: Cursor | None = None, where: Filter = EVERYTHING) -> ImagePage:
+    async def list(
+        self,
+        *,
+        limit: int,
+        after: Cursor | None = None,
+        where: Filter = EVERYTHING,
+        order_by: Order = NEWEST_FIRST,
+    ) -> ImagePage:
+        which = self._images_that(where)
+        if order_by.field.metadata_key is not None:
+            first, *_ = layout.order_paths(order_by)
+            which = words.Where(must=[which, words.Between(first, None, None)])
 
-        async def newest(where: Filter, limit: int) -> Sequence[ImageRecord]:
-            which, by = filters.image_filter(where), layout.CREATED_AT
-            scroll = words.Scroll(where=which, limit=limit, fields=layout.RECORD_FIELDS, descending=by)
+        async def read(scroll: words.Scroll) -> Sequence[ImageRecord]:
             points, _ = await self.points.scroll(scroll)
             return await words.read_each(layout.record_of, points)
 
         (items, next_cursor), total = await asyncio.gather(
-            keyset_page(newest, limit=limit, after=after, where=where), self.count(where)
+            keyset_page(read, limit=limit, after=after, where=which, order=order_by), self.points.count(which)
         )
         return ImagePage(items=items, next_cursor=next_cursor, total=total)
 
+    def _images_that(self, where: Filter) -> words.Where:
+        """Passes the points of images that `where` passes."""
+        where.check_prefixes(self.indexed_metadata)
+        return filters.image_filter(where)
+
     @override
     async def nearest(self, query: NearestQuery) -> Sequence[Match]:
+        query.where.check_prefixes(self.indexed_metadata)
         where = filters.nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out])
         # With the records of a first page at once. Of a later one most would be thrown away.
         fields = () if query.offset else layout.RECORD_FIELDS
@@ -213,6 +268,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
 
         So they take no other's place in the ranking. It also looks again while images change between the two requests.
         """
+        query.where.check_prefixes(self.indexed_metadata)
         query, using = query.checked(self.space), layout.object_vector(self.space)
         leave_out, fields = [str(id_) for id_ in query.leave_out], (*layout.GENERATION_FIELDS, layout.OBJECT_INDEX)
         orphans: set[Generation] = set()
@@ -244,11 +300,11 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
 
     @override
     async def count(self, where: Filter = EVERYTHING) -> int:
-        return await self.points.count(filters.image_filter(where))
+        return await self.points.count(self._images_that(where))
 
     @override
     async def facet(self, field: Field, type_: MetadataType, where: Filter = EVERYTHING) -> Mapping[Scalar, int]:
-        key, which = field.metadata_key, filters.image_filter(where)
+        key, which = field.metadata_key, self._images_that(where)
         if key is not None and type_ is MetadataType.BOOL:
             keys = {True: layout.METADATA_TRUE, False: layout.METADATA_FALSE}
             flags = {value: (await self.points.facet(path, which)).get(key, 0) for value, path in keys.items()}

@@ -10,9 +10,9 @@ from pydantic_core import PydanticCustomError
 from application.edit_metadata import EditOutcome
 from domain.names import id_of
 from entrypoints.http.contract.filter_schema import FilterIn
-from entrypoints.http.contract.image_schemas import EXAMPLE_ID, OutcomeOut
+from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_KEY, OutcomeOut
 from entrypoints.http.contract.name_schemas import NamedIn
-from entrypoints.http.contract.problems import problem_of
+from entrypoints.http.contract.problems import ProblemOut, problem_of
 
 MAX_EDITS = 1000
 """Images whose metadata is changed at once."""
@@ -61,6 +61,7 @@ class EditedOut(OutcomeOut):
     id: UUID
     key: str | None
     status: Literal["updated", "failed"]
+    problem: ProblemOut | None = None
 
 
 class EditedManyOut(BaseModel):
@@ -68,7 +69,9 @@ class EditedManyOut(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"results": [{"id": EXAMPLE_ID, "key": None, "status": "updated"}], "updated": 1, "failed": 0}]
+            "examples": [
+                {"results": [{"id": EXAMPLE_ID, "key": EXAMPLE_KEY, "status": "updated"}], "updated": 1, "failed": 0}
+            ]
         }
     )
 

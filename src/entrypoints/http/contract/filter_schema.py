@@ -22,11 +22,13 @@ from pydantic_core import PydanticCustomError
 from domain import filters
 from domain.errors import InvalidFilterError
 from domain.metadata import MAX_INTEGER, parsed_time
+from domain.names import words_of
 from entrypoints.http.contract.parameters import form_text, parsed_by
 
 MAX_CONDITIONS = 64
 MAX_VALUES = 1000
 MAX_VALUES_ALTOGETHER = 4000
+MAX_WORDS = 16
 """The index evaluates all of it for each picture; docs/adr/0022 has measurements."""
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
@@ -41,14 +43,15 @@ EXAMPLE: JsonDict = {
 
 
 class ConditionIn(BaseModel):
-    """One test on one field: `eq`, `in`, `exists`, or a range of `gt`, `gte`, `lt`, `lte`."""
+    """One test on one field: `eq`, `in`, `exists`, `prefix`, `words`, or a range of `gt`, `gte`, `lt`, `lte`."""
 
     model_config = ConfigDict(extra="forbid")
 
     field: Annotated[
         str,
         Field(
-            description="`metadata.<key>`, `labels`, `filename`, `media_type`, `width`, `height` or `created_at`",
+            description=f"`metadata.<key>`, {', '.join(f'`{name}`' for name in sorted(_FIELDS))}, or `name` with "
+            "`words`.",
             examples=["metadata.brand"],
         ),
     ]
@@ -66,6 +69,20 @@ class ConditionIn(BaseModel):
     lt: Bound | None = None
     lte: Bound | None = None
     exists: StrictBool | None = None
+    prefix: Annotated[
+        StrictStr | None,
+        Field(
+            description=f"How the text begins, of {', '.join(f'`{name}`' for name in sorted(filters.PREFIX_FIELDS))} "
+            "or a metadata key that is declared as keyword. Case counts."
+        ),
+    ] = None
+    words: Annotated[
+        StrictStr | None,
+        Field(
+            description=f"With the field `name`: each of these words, {MAX_WORDS} at most, begins a word of key, source "
+            "or filename, whatever its case."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _one_test(self) -> Self:
@@ -74,13 +91,15 @@ class ConditionIn(BaseModel):
             raise _invalid("a test takes a value, not null")
         tests = {"range" if name in _RANGE else name for name in given}
         if len(tests) != 1:
-            raise _invalid("give exactly one test: eq, in, exists, or a range of gt, gte, lt, lte")
+            raise _invalid("give exactly one test: eq, in, exists, prefix, words, or a range of gt, gte, lt, lte")
         return self
 
     def to_domain(self) -> filters.Condition:
         """The domain's condition. Raises PydanticCustomError for an unknown field or values of the wrong type."""
         _check_text(self.field)
         field = filters.Field(normalize("NFC", self.field))
+        if self.words is not None or field == filters.HasWords.field:
+            return self._has_words(field)
         if self.field not in _FIELDS and not field.metadata_key:
             raise _invalid(f"unknown field {self.field!r}; use metadata.<key>, {', '.join(sorted(_FIELDS))}")
         if self.exists is not None:
@@ -89,10 +108,23 @@ class ConditionIn(BaseModel):
             return filters.AnyOf(field, (_value(self.field, self.eq),))
         if self.in_ is not None:
             return filters.AnyOf(field, tuple(_value(self.field, value) for value in self.in_))
+        if self.prefix is not None:
+            if field.metadata_key is None and field.name not in filters.PREFIX_FIELDS:
+                prefixed = f"metadata.<key>, {', '.join(sorted(filters.PREFIX_FIELDS))}"
+                raise _invalid(f"{self.field} is compared with no prefix; only {prefixed} are")
+            return filters.StartsWith(field, _text(self.prefix))
         bounds = {name: _bound(self.field, getattr(self, name)) for name in _RANGE if getattr(self, name) is not None}
         if len({isinstance(bound, datetime) for bound in bounds.values()}) > 1:
             raise _invalid(f"the bounds of {self.field} are numbers, or times, not both")
         return filters.InRange(field=field, **bounds)
+
+    def _has_words(self, field: filters.Field) -> filters.Condition:
+        if self.words is None or field != filters.HasWords.field:
+            raise _invalid('words are of the field name, as in {"field": "name", "words": "strand 2019"}')
+        words = tuple(words_of(_text(self.words)))
+        if not 1 <= len(words) <= MAX_WORDS:
+            raise _invalid(f"give 1 to {MAX_WORDS} words, not {len(words)}")
+        return filters.HasWords(words)
 
 
 class FilterIn(BaseModel):
@@ -158,10 +190,14 @@ def _check_text(text: str) -> None:
         raise _invalid("the filter holds text that is not valid Unicode (a lone surrogate)") from None
 
 
+def _text(text: str) -> str:
+    _check_text(text)
+    return normalize("NFC", text)
+
+
 def _value(field: str, value: bool | float | str) -> filters.Scalar | datetime:
     if isinstance(value, str):
-        _check_text(value)
-        value = normalize("NFC", value)
+        value = _text(value)
     if field in filters.TIME_FIELDS:
         return _time(field, value)
     if field in filters.TEXT_FIELDS and not isinstance(value, str):

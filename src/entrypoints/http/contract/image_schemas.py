@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from unicodedata import normalize
 from uuid import UUID
 
@@ -15,17 +15,17 @@ from domain.images import ImageRecord
 from domain.listing import ImagePage
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_view import ImageView
-from entrypoints.http.contract.parameters import encode_cursor
+from entrypoints.http.contract.parameters import ListedUpTo, encode_cursor
 from entrypoints.http.contract.problems import ProblemOut, example_problem, problem_of
 
 # What `make demo` indexes: the examples can be tried out.
-EXAMPLE_ID = "be9152ba-2bf0-5e92-a78f-ed633ecd360b"
-EXAMPLE_KEY = "sku-17/front"
+EXAMPLE_ID = "d202bcfc-e89f-5595-b73f-a8aa4e409767"
+EXAMPLE_KEY = "examples/photos/hat-01.jpg"
 EXAMPLE_BOX: JsonDict = {"x_min": 12.0, "y_min": 8.5, "x_max": 240.0, "y_max": 310.0}
 EXAMPLE_IMAGE: JsonDict = {
     "id": EXAMPLE_ID,
-    "key": None,
-    "source": None,
+    "key": EXAMPLE_KEY,
+    "source": "/srv/lookalike/examples/photos/hat-01.jpg",
     "filename": "hat-01.jpg",
     "media_type": "image/jpeg",
     "width": 400,
@@ -132,7 +132,7 @@ def image_path(record: ImageRecord, root: str) -> str:
 
 
 class ImagePageOut(BaseModel):
-    """A part of the listing, newest first."""
+    """A part of the listing."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"items": [EXAMPLE_IMAGE], "next_cursor": None, "total": 1}]}
@@ -143,26 +143,24 @@ class ImagePageOut(BaseModel):
     total: int
 
     @classmethod
-    def of(cls, page: ImagePage, view: ImageView) -> Self:
-        """From the domain."""
+    def of(cls, page: ImagePage, view: ImageView, order_by: str) -> Self:
+        """From the domain; `order_by` is the order's name."""
+        next_ = None if page.next_cursor is None else encode_cursor(ListedUpTo(order_by, page.next_cursor))
         return cls(
             items=[ImageOut.of(record, view) for record in page.items],
-            next_cursor=None if page.next_cursor is None else encode_cursor(page.next_cursor),
+            next_cursor=next_,
             total=page.total,
         )
 
 
 class OutcomeOut(BaseModel):
-    """What became of one of many: `problem` if it failed."""
-
-    problem: ProblemOut | None = None
+    """What became of one of many. What there is none of is left out: a `problem`, or an `image` of what failed."""
 
     @model_serializer(mode="wrap")
-    def _without_absent(self, serialized: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a type here would stand in the document
-        """Without an image of what failed, or a problem of what did not."""
-        members = serialized(self)
-        if self.problem is not None:
-            members["problem"] = self.problem.model_dump(mode="json", exclude_none=True)
+    def _without_absent(self, serialized: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a type would be documented
+        members: dict[str, Any] = serialized(self)
+        if problem := members.get("problem"):
+            members["problem"] = {name: value for name, value in problem.items() if value is not None}
         return {name: value for name, value in members.items() if value is not None or name not in {"problem", "image"}}
 
 
@@ -173,6 +171,7 @@ class BatchItemOut(OutcomeOut):
     key: str | None
     status: Literal["created", "exists", "replaced", "failed"]
     image: ImageOut | None = None
+    problem: ProblemOut | None = None
 
 
 MAX_FACETS = 16
@@ -189,7 +188,7 @@ class BatchOut(BaseModel):
             "examples": [
                 {
                     "results": [
-                        {"filename": "hat-01.jpg", "key": None, "status": "created", "image": EXAMPLE_IMAGE},
+                        {"filename": "hat-01.jpg", "key": EXAMPLE_KEY, "status": "created", "image": EXAMPLE_IMAGE},
                         {"filename": "notes.txt", "key": None, "status": "failed", "problem": _EXAMPLE_PROBLEM},
                     ],
                     "created": 1,

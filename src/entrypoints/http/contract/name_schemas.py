@@ -14,7 +14,7 @@ from domain.names import ImageName, checked_key, checked_source
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, EXAMPLE_KEY, ImageOut, OutcomeOut
 from entrypoints.http.contract.image_view import ImageView
 from entrypoints.http.contract.parameters import form_text, parsed_by
-from entrypoints.http.contract.problems import problem_of
+from entrypoints.http.contract.problems import ProblemOut, problem_of
 
 MAX_NAMES = 1000
 """Images that are looked up, or renamed, at once."""
@@ -162,7 +162,7 @@ class RenameManyIn(BaseModel):
     """Which keys to change, one after the other."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"items": [{"from": EXAMPLE_KEY, "to": "sku-18/front"}]}]}
+        extra="forbid", json_schema_extra={"examples": [{"items": [{"from": EXAMPLE_KEY, "to": "sku-17/front"}]}]}
     )
 
     items: Annotated[list[RenameIn], Field(min_length=1, max_length=MAX_NAMES)]
@@ -180,6 +180,7 @@ class RenamedOut(OutcomeOut):
     from_: Annotated[str, Field(alias="from")]
     to: str
     status: Literal["renamed", "failed"]
+    problem: ProblemOut | None = None
 
 
 class RenamedManyOut(BaseModel):
@@ -189,7 +190,7 @@ class RenamedManyOut(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "results": [{"from": EXAMPLE_KEY, "to": "sku-18/front", "status": "renamed"}],
+                    "results": [{"from": EXAMPLE_KEY, "to": "sku-17/front", "status": "renamed"}],
                     "renamed": 1,
                     "failed": 0,
                 }

@@ -1,11 +1,11 @@
 """Parameters that several operations share, from text to the domain's values."""
 
 import base64
-import binascii
 import json
+import math
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple
 from unicodedata import normalize
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from application.search_result import MAX_LIMIT, MAX_OFFSET
 from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
 from domain.filters import Field as FilterField
 from domain.geometry import BoundingBox
-from domain.images import Cursor
+from domain.listing import Cursor
 from domain.metadata import Metadata, checked_metadata
 from entrypoints.remedies import explained
 
@@ -27,8 +27,6 @@ OUTCOME_HEADER = "X-Outcome"
 DEADLINE_HEADER = "X-Request-Deadline-Ms"
 MAX_DEADLINE = 999_999_999
 """Milliseconds: eleven days."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_region(text: str) -> BoundingBox:
@@ -56,20 +54,37 @@ def parse_metadata(text: str) -> Metadata:
     return checked_metadata(parse_json_object(text))
 
 
-def encode_cursor(cursor: Cursor) -> str:
-    """A cursor as opaque text that fits in an address."""
-    micros = (cursor.created_at - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(micros.to_bytes(8, "big", signed=True) + cursor.id.bytes).decode()
+class ListedUpTo(NamedTuple):
+    """A place in the listing by the order of this name (`Order.name`)."""
+
+    order: str
+    cursor: Cursor
 
 
-def parse_cursor(text: str) -> Cursor:
-    """The cursor that `encode_cursor` wrote. Raises InvalidCursorError."""
+def encode_cursor(place: ListedUpTo) -> str:
+    """A place in a listing as opaque text that fits in an address."""
+    value = place.cursor.value
+    plain = value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+    return base64.urlsafe_b64encode(json.dumps([place.order, plain, place.cursor.id.hex]).encode()).decode()
+
+
+def parse_cursor(text: str) -> ListedUpTo:
+    """The place that `encode_cursor` wrote. Raises InvalidCursorError."""
     try:
         raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
-        micros = int.from_bytes(raw[:8], "big", signed=True)
-        return Cursor(_EPOCH + timedelta(microseconds=micros), UUID(bytes=raw[8:]))
-    except (binascii.Error, UnicodeEncodeError, ValueError, OverflowError) as error:
+        order, plain, id_ = json.loads(raw, parse_constant=_refuse_constant)
+        value = _utc(plain) if isinstance(plain, str) else plain
+        if isinstance(value, bool) or not isinstance(value, datetime | int | float) or not isinstance(order, str):
+            raise TypeError
+        if not isinstance(value, datetime) and not math.isfinite(value):
+            raise ValueError
+        return ListedUpTo(order, Cursor(value, UUID(hex=id_)))
+    except (UnicodeError, ValueError, OverflowError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidCursorError("The cursor is not one that a listing returned as next_cursor.") from error
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _refuse_constant(name: str) -> float:
@@ -137,7 +152,7 @@ CursorText = Annotated[
     parsed_by(parse_cursor, optional=False),
     WithJsonSchema({"type": "string", "description": "`next_cursor` of the page before."}),
 ]
-"""A query parameter whose value is a Cursor."""
+"""A query parameter whose value is a ListedUpTo."""
 
 IdInPath = Annotated[UUID, Path(description="The image's id.")]
 """An id in a path `{id:uuid}`: what is no UUID is no image, and another operation's path is not taken for an id."""

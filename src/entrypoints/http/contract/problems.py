@@ -176,6 +176,8 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "limit: Input should be less than or equal to 500"),
     "image_unreadable": (HTTPStatus.UNPROCESSABLE_ENTITY, "The JPEG ends early: it cannot be decoded whole."),
     "image_exists": (HTTPStatus.CONFLICT, "An image is stored under sku-17/front already."),
+    "invalid_cursor": (HTTPStatus.UNPROCESSABLE_ENTITY, "The cursor is not one that a listing returned."),
+    "invalid_order": (HTTPStatus.UNPROCESSABLE_ENTITY, "There is no order by labels. Order by created_at, updated_at."),
     "invalid_key": (HTTPStatus.UNPROCESSABLE_ENTITY, "The key takes 2,049 bytes as UTF-8; at most 2,048 are allowed."),
     "invalid_region": (HTTPStatus.UNPROCESSABLE_ENTITY, "The region lies outside the picture."),
     "invalid_examples": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give at least one positive or negative example."),

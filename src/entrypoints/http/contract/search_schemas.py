@@ -140,7 +140,7 @@ class SearchParameters(BaseModel):
     def options(self, where: Filter | None, view: ImageView, *, exact: bool = False) -> SearchOptions:
         """The use cases' options. Raises FieldNotPublicError where the caller may not see a field that is named."""
         named = where or EVERYTHING
-        fields = [condition.field.name for condition in (*named.all, *named.any, *named.none)]
+        fields = named.field_names
         view.refuse_private_fields([*fields, self.group_by] if self.group_by else fields)
         return SearchOptions(
             limit=self.limit,

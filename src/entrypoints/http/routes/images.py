@@ -1,14 +1,16 @@
 """Look at images: their records, their files, and what they have in common."""
 
-from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
+from unicodedata import normalize
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from domain.errors import ImageNotFoundError, LinkExpiredError
+from domain.errors import ImageNotFoundError, InvalidCursorError, LinkExpiredError
 from domain.filters import EVERYTHING
-from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, THUMBNAIL_MEDIA_TYPE, THUMBNAIL_SIDES
+from domain.listing import NEWEST_FIRST
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, THUMBNAIL_MEDIA_TYPE
 from entrypoints.http.access.roles import has_role, require, require_reading_or_link
 from entrypoints.http.access.thumbnail_links import ThumbnailLinks
 from entrypoints.http.contract.filter_schema import FilterText
@@ -58,9 +60,21 @@ class ListQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=200, description="Images to answer at most.")] = 50
     cursor: CursorText | None = None
     filter: FilterText | None = None
+    order_by: Annotated[
+        str,
+        AfterValidator(lambda text: normalize("NFC", text)),
+        Field(
+            description="`created_at`, `updated_at`, or `metadata.<key>` of a key that is declared as integer, float "
+            "or datetime; `-` before it for descending. Pictures without the key are left out."
+        ),
+    ] = NEWEST_FIRST.name
 
-
-ThumbnailSide = IntEnum("ThumbnailSide", {f"PIXELS_{side}": side for side in THUMBNAIL_SIDES})
+    @model_validator(mode="after")
+    def _one_order(self) -> Self:
+        if self.cursor is not None and self.cursor.order != self.order_by:
+            reason = f"The cursor is of a listing by {self.cursor.order}, not by {self.order_by}."
+            raise PydanticCustomError(InvalidCursorError.code, "{reason}", {"reason": reason})
+        return self
 
 
 class ThumbnailQuery(BaseModel):
@@ -68,9 +82,11 @@ class ThumbnailQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    size: Annotated[ThumbnailSide, Field(description="Pixels of the longer side at most; no picture is enlarged.")] = (
-        ThumbnailSide(DEFAULT_THUMBNAIL_SIDE)
-    )
+    size: Annotated[
+        Literal[128, 384, 1024],  # THUMBNAIL_SIDES
+        BeforeValidator(lambda given: int(given) if given.isdecimal() else given),
+        Field(description="Pixels of the longer side at most; no picture is enlarged."),
+    ] = DEFAULT_THUMBNAIL_SIDE
     v: Annotated[
         str | None, Field(description="The first 12 digits of the SHA-256: browsers may keep the picture for longer.")
     ] = None
@@ -80,13 +96,15 @@ class ThumbnailQuery(BaseModel):
 
 @reads.get(
     "/images",
-    summary="List images, newest first",
-    responses=problem_responses(*ALWAYS),
+    summary="List images, newest first or in another order",
+    responses=problem_responses(*ALWAYS, "invalid_cursor", "invalid_order"),
 )
 async def list_images(query: Annotated[ListQuery, Query()], browse: BrowseImagesOf, view: CallerView) -> ImagePageOut:
     """A page of the listing, and the cursor of the next one. Pages stay complete while others write."""
-    page = await browse.page(limit=query.limit, after=query.cursor, where=query.filter or EVERYTHING)
-    return ImagePageOut.of(page, view)
+    after = None if query.cursor is None else query.cursor.cursor
+    where = query.filter or EVERYTHING
+    page = await browse.page(limit=query.limit, after=after, where=where, order_by=query.order_by)
+    return ImagePageOut.of(page, view, query.order_by)
 
 
 @reads.post(

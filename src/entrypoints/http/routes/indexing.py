@@ -5,7 +5,8 @@ from http import HTTPStatus
 from itertools import chain
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Request, UploadFile
+from fastapi import APIRouter, Depends, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,6 +40,13 @@ from entrypoints.http.routes.dependencies import (
 )
 from entrypoints.http.routes.uploads import MULTIPART, batch_upload_of, clean_filename, upload_of
 from entrypoints.keys import Role
+
+
+async def _refuse_empty_key(request: Request) -> None:
+    """FastAPI takes an empty field for one that was not filled in: of a key, the picture would have none."""
+    if "" in (await request.form()).getlist("key"):  # read already and kept
+        raise RequestValidationError([{"loc": ("body", "key"), "msg": "The key is empty.", "type": "invalid_key"}])
+
 
 _WRITING = [require(Role.WRITE), refuse_query, refuse_repeats, index_is_open]
 
@@ -97,6 +105,7 @@ class BatchForm(BaseModel):
 @writes.post(
     "/images",
     status_code=HTTPStatus.CREATED,
+    dependencies=[Depends(_refuse_empty_key)],
     response_model=ImageOut,
     summary="Index a picture",
     response_description="It is indexed, and was not before. `Location` is its path.",

@@ -7,7 +7,19 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from domain.filters import AnyOf, Condition, Exists, Field, Filter, InRange
+from domain.filters import (
+    NUMBER_FIELDS,
+    TEXT_FIELDS,
+    TIME_FIELDS,
+    AnyOf,
+    Condition,
+    Exists,
+    Field,
+    Filter,
+    HasWords,
+    InRange,
+    StartsWith,
+)
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageRecord
 from domain.metadata import MetadataValue
@@ -52,6 +64,8 @@ sides = st.sampled_from([1, 99, 100, 101, 4000])
 def records(draw: st.DrawFn, id_: UUID) -> ImageRecord:
     return ImageRecord(
         id=id_,
+        key=draw(st.sampled_from([None, "a", "a/b", "B \u00e4"])),
+        source=draw(st.sampled_from([None, "/a", "x"])),
         filename=draw(st.sampled_from(["a.jpg", "A.jpg", "ä b.png"])),
         media_type=draw(st.sampled_from(["image/jpeg", "image/png"])),
         width=draw(sides),
@@ -59,6 +73,7 @@ def records(draw: st.DrawFn, id_: UUID) -> ImageRecord:
         size_bytes=draw(st.integers(1, 2**40)),
         sha256=f"{id_.int:064x}",
         created_at=draw(times),
+        updated_at=draw(times),
         metadata=draw(st.dictionaries(st.sampled_from(KEYS), metadata_values, max_size=4)),
         objects=draw(objects),
         detection=draw(st.sampled_from(["", "0123456789abcdef"])),
@@ -67,7 +82,7 @@ def records(draw: st.DrawFn, id_: UUID) -> ImageRecord:
 
 fields = st.sampled_from(
     [Field(f"metadata.{key}") for key in [*KEYS, "absent", "\ud800"]]
-    + [Field(name) for name in ("labels", "filename", "media_type", "width", "height", "created_at")]
+    + [Field(name) for name in sorted(TEXT_FIELDS | NUMBER_FIELDS | TIME_FIELDS)]
 )
 any_values = (
     st.sampled_from([*TEXTS, *LABELS, "a.jpg", "image/png", "\udfff", 99, 100, 100.0, 100.5, True, False])
@@ -81,7 +96,7 @@ any_values = (
 def ranges(draw: st.DrawFn) -> InRange:
     field = draw(fields)
     bound: st.SearchStrategy[object] = numbers | st.sampled_from([*BEYOND_STORED, 99.5, 100, 100.0])
-    if field.name == "created_at":
+    if field.name in TIME_FIELDS:
         bound = times
     bounds = draw(st.dictionaries(st.sampled_from(["gt", "gte", "lt", "lte"]), bound, max_size=2))
     return InRange(field=field, **bounds)  # type: ignore[arg-type]
@@ -91,8 +106,14 @@ conditions: st.SearchStrategy[Condition] = st.one_of(
     st.builds(AnyOf, fields, st.lists(any_values, max_size=3).map(tuple)),
     ranges(),
     st.builds(Exists, fields, st.booleans()),
+    st.builds(
+        StartsWith,
+        st.sampled_from([Field(name) for name in ("key", "source", "filename", "metadata.brand", "metadata.price")]),
+        st.sampled_from(["", "a", "A", "a/", "ac", "1", "\udfff"]),
+    ),
+    st.builds(HasWords, st.lists(st.sampled_from(["a", "b", "\u00e4", "jp", "png", "x"]), max_size=2).map(tuple)),
 )
-assert len(get_args(Condition)) == 3, "a new kind of condition must be drawn here too"
+assert len(get_args(Condition)) == 5, "a new kind of condition must be drawn here too"
 
 
 def _some(size: int) -> st.SearchStrategy[tuple[Condition, ...]]:

@@ -86,7 +86,7 @@ async def test_each_caller_hears_of_its_own_write_alone() -> None:
     engine = FakeEngine()
     points = over(engine)
     outcomes = await asyncio.gather(
-        points.write(a_deletion()), points.write([SetPayload({"a": 1}, ANY_POINT)]), return_exceptions=True
+        points.write(a_deletion()), points.write([SetPayload({"a": 1}, [], ANY_POINT)]), return_exceptions=True
     )
 
     assert outcomes[0] is None

@@ -2,6 +2,7 @@ import pytest
 
 from adapters.repositories.in_memory import InMemorySimilarityRepository
 from tests.builders import a_query, an_embedding, an_id, an_image
+from tests.contracts.repository_cases import DECLARED
 from tests.contracts.similarity_repository import SPACE, SimilarityRepositoryContract
 
 
@@ -11,7 +12,7 @@ class TestInMemorySimilarityRepository(SimilarityRepositoryContract):
 
     @pytest.fixture
     def fresh(self) -> InMemorySimilarityRepository:
-        return InMemorySimilarityRepository()
+        return InMemorySimilarityRepository(DECLARED)
 
 
 async def test_use_before_open_is_a_programming_error() -> None:

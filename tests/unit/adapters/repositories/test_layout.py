@@ -14,10 +14,10 @@ from adapters.repositories.qdrant.layout import (
     RECORD_FIELDS,
     Generation,
     IndexKind,
+    changed_payload,
     image_point,
     image_vector,
     metadata_path,
-    metadata_payload,
     number_parts,
     number_paths,
     number_text,
@@ -107,10 +107,11 @@ def values_in(payload: object) -> Iterator[object]:
             yield payload
 
 
-def test_setting_the_metadata_fields_replaces_metadata_whole() -> None:
-    everything = metadata_payload({"text": "x", "number": 1, "yes": True, "no": False, "list": ["a"]})
+def test_setting_the_fields_of_an_update_replaces_metadata_whole() -> None:
+    metadata = {"text": "x", "number": 1, "yes": True, "no": False, "list": ["a"]}
+    everything = changed_payload(a_record(source="x", metadata=metadata))
 
-    assert metadata_payload({}).keys() == everything.keys()
+    assert changed_payload(a_record()).keys() == everything.keys()
     assert everything.keys() < payload_of(a_record()).keys()
 
 
@@ -121,6 +122,7 @@ def test_different_keys_have_different_paths() -> None:
 
 NUMBER_INDEXES = {
     'metadata_numbers."k".coarse': "integer",
+    'metadata_numbers."k".fine': "order",
     'metadata_numbers."k".text': "keyword",
 }
 
@@ -128,11 +130,14 @@ NUMBER_INDEXES = {
 @pytest.mark.parametrize(
     ("type_", "added"),
     [
-        (MetadataType.KEYWORD, {'metadata."k"': "keyword"}),
+        (MetadataType.KEYWORD, {'metadata."k"': "prefix"}),
         (MetadataType.INTEGER, NUMBER_INDEXES),
         (MetadataType.FLOAT, NUMBER_INDEXES),
         (MetadataType.BOOL, {}),
-        (MetadataType.DATETIME, {'metadata."k"': "keyword", 'metadata_times."k"': "integer"}),
+        (
+            MetadataType.DATETIME,
+            {'metadata."k"': "keyword", 'metadata_times."k".coarse': "integer", 'metadata_times."k".fine': "order"},
+        ),
     ],
 )
 def test_indexed_metadata_adds_an_index(type_: MetadataType, added: dict[str, IndexKind]) -> None:
@@ -184,4 +189,4 @@ def test_setting_the_metadata_fields_replaces_those_of_objects_too() -> None:
     record = a_record(objects=(an_object(),))
     [payload] = object_payloads(record, Generation.new(record))
 
-    assert metadata_payload({}).keys() >= {key for key in payload if key.startswith("metadata")}
+    assert changed_payload(record).keys() >= {key for key in payload if key.startswith("metadata")}

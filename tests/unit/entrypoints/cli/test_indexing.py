@@ -34,14 +34,22 @@ async def indexed(files: list[Path], answer: Answer) -> int:
     batches = iter(range(100))
 
     def handle(request: httpx.Request) -> httpx.Response:
-        names = [path.name for path in files if f'"{path.name}"'.encode() in request.content]
+        names = [path.name for path in files if f'filename="{path.name}"'.encode() in request.content]
         answered = answer(next(batches), names)
         if isinstance(answered, Exception):
             raise answered
         return answered
 
+    def look_up(request: httpx.Request) -> httpx.Response:
+        """Nothing is there yet."""
+        if request.method == "GET":
+            return httpx.Response(200, json={"items": [], "next_cursor": None, "total": 0})
+        return httpx.Response(200, json={"items": [], "missing": {"ids": [], "keys": []}})
+
+    stored = AsyncLookalike(transport=httpx.MockTransport(look_up), retries=0)
     client = AsyncLookalike(transport=httpx.MockTransport(handle), retries=0)
-    return await index_found([Found(path) for path in files], client, None)
+    found = [Found(path, root=path.parent) for path in files]
+    return await index_found(found, stored, client, metadata=None, name=None)
 
 
 @pytest.mark.parametrize("status", [401, 408, 502])

@@ -117,7 +117,9 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["reindex"], "say what is to be built anew"),
         (["reindex", "--objects", "--url", "http://127.0.0.1:8000"], "run this command where its settings are"),
         (["list", "--url", "localhost:8000"], "write it as http://127.0.0.1:8000"),
-        (["show", "hat.jpg"], "should be a valid UUID"),
+        (["patch", "{}"], "name keys or ids, or give --filter"),
+        (["patch", "price=1", "hat.jpg"], "metadata is not JSON"),
+        (["delete", "hat.jpg", "--filter", "{}"], "one of the two"),
     ],
 )
 def test_misuse_is_explained_before_anything_is_opened(

@@ -59,7 +59,13 @@ _GROWTH = 4
 
 _FIRST_FACETS = 4096
 
-_SCHEMAS = {"keyword": edge.PayloadSchemaType.Keyword, "integer": edge.PayloadSchemaType.Integer}
+_SCHEMAS: Mapping[str, edge.PayloadSchemaType | edge.KeywordIndexParams | edge.IntegerIndexParams] = {
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "prefix": edge.KeywordIndexParams(prefix=True),
+    "integer": edge.PayloadSchemaType.Integer,
+    "words": edge.KeywordIndexParams(prefix=True, enable_hnsw=False),
+    "order": edge.IntegerIndexParams(lookup=True, range=True, enable_hnsw=False),
+}
 
 
 class Engine:
@@ -173,6 +179,10 @@ class Engine:
 
     def scroll(self, scroll: words.Scroll) -> tuple[list[FoundPoint], PointId | None]:
         """See `Points`."""
+        order = None
+        if scroll.order_by is not None:
+            direction = edge.Direction.Desc if scroll.is_descending else edge.Direction.Asc
+            order = edge.OrderBy(scroll.order_by, direction, scroll.start_from)
         points, rest = self._shard.scroll(
             edge.ScrollRequest(
                 limit=scroll.limit,
@@ -180,7 +190,7 @@ class Engine:
                 filter=_filter(scroll.where),
                 with_payload=_only(scroll.fields),
                 with_vector=False,
-                order_by=edge.OrderBy(scroll.descending, edge.Direction.Desc) if scroll.descending else None,
+                order_by=order,
             )
         )
         found = [FoundPoint(str(point.id), point.payload or {}) for point in points]
@@ -228,11 +238,10 @@ class Engine:
                 self._change(len(stored), edge.UpdateOperation.upsert_points(stored))
             case Delete(ids):
                 self._change(len(ids), edge.UpdateOperation.delete_points(list(ids)))
-            case words.SetPayload(payload, where):
+            case words.SetPayload(payload, ids):
                 # The engine moves the points, with their vectors, to a segment that has no index yet.
-                which = _filter(where) or edge.Filter()
-                moved = self._shard.count(edge.CountRequest(exact=True, filter=which))
-                self._change(moved, edge.UpdateOperation.set_payload_by_filter(which, payload))
+                which = _filter(operation.which) or edge.Filter()
+                self._change(len(ids), edge.UpdateOperation.set_payload_by_filter(which, payload))
 
     def _change(self, points: int, operation: edge.UpdateOperation) -> None:
         if points:
@@ -333,6 +342,8 @@ def _condition(condition: words.Condition) -> Any:  # noqa: ANN401 - the engine'
     match condition:
         case words.OneOf(path, values):
             return edge.FieldCondition(path, match=edge.MatchAny(list(values)))  # type: ignore[arg-type]
+        case words.Begins(path, prefix):
+            return edge.FieldCondition(path, match=edge.MatchPrefix(prefix))
         case words.Between(path, low, high):
             return edge.FieldCondition(path, range=edge.RangeFloat(gte=low, lte=high))
         case words.Empty(path):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import UUID
 
 from adapters.durability import replace_durably
 from adapters.repositories.qdrant.layout import FORMAT, IndexKind, check_format
@@ -40,6 +41,8 @@ class ShardLayout:
 class Manifest:
     """The shard that is the index (None: its creation was interrupted), and the one that is to replace it."""
 
+    identity: UUID
+    """Which index this is, whatever shard it is in."""
     current: ShardEntry | None = None
     replacement: ShardEntry | None = None
 
@@ -53,7 +56,7 @@ class Manifest:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             check_format(f"The index in {directory}", int(stored["format"]))
-            return cls(_entry(stored["current"]), _entry(stored["replacement"]))
+            return cls(UUID(stored["identity"]), _entry(stored["current"]), _entry(stored["replacement"]))
         except FileNotFoundError as error:
             if any(directory.glob(_SHARDS)):
                 what = f"{path} is missing although there are shards beside it: put it back."
@@ -67,7 +70,7 @@ class Manifest:
 
         After a crash at any point, it is the old one whole or this one whole.
         """
-        stored = {"format": FORMAT, **asdict(self)}
+        stored = {"format": FORMAT, **asdict(self), "identity": str(self.identity)}
         content = json.dumps(stored, indent=2, ensure_ascii=False).encode()
         replace_durably(directory / _FILE, content, draft=directory / f"{_FILE}.tmp")
         self.remove_leftovers(directory)

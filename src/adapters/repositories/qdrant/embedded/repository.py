@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID, uuid4
 
 from typing_extensions import override
 
@@ -16,7 +17,7 @@ from adapters.repositories.qdrant.embedded.process import EngineProcess
 from adapters.repositories.qdrant.layout import payload_indexes, vector_names
 from adapters.repositories.qdrant.repository import QdrantSimilarityRepository
 from domain.embeddings import EmbeddingSpace
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, RepositoryUnavailableError
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository, check_space
 
@@ -44,6 +45,8 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
     timeout_seconds: float = TIMEOUT_SECONDS
     _lock: BinaryIO | None = field(default=None, init=False)
     _entry: ShardEntry | None = field(default=None, init=False)
+    _identity: UUID | None = field(default=None, init=False)
+    _replacement: "EmbeddedSimilarityRepository | None" = field(default=None, init=False)
 
     @override
     async def open(self, space: EmbeddingSpace | None) -> None:
@@ -67,6 +70,8 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         if manifest is not None:
             await asyncio.to_thread(manifest.remove_leftovers, self.directory)
         current = None if manifest is None else manifest.current
+        if manifest is not None:
+            self._identity = manifest.identity
         if current is not None:
             check_space(f"The index in {self.directory}", current.space, space)
             await self._start(current)
@@ -83,6 +88,18 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    @override
+    def identity(self) -> UUID:
+        if self._identity is None:
+            raise RepositoryUnavailableError("The index is not open.")
+        return self._identity
+
+    @override
+    async def _under_construction(self) -> EmbeddedPoints | None:
+        # One that is not open is brought up to date before it is ever promoted.
+        return None if self._replacement is None else self._replacement._points
 
     @override
     async def details(self) -> Mapping[str, str | int | float | bool]:
@@ -106,6 +123,7 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
             await new._start(under_construction)
         else:
             await new._create(space, to_replace=self._entry)
+        self._replacement = new
         return new
 
     @override
@@ -117,17 +135,19 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         self._points = None
         await points.close()
         try:
-            await asyncio.to_thread(Manifest(current=replacement._entry).write, self.directory)
+            await asyncio.to_thread(Manifest(self.identity, replacement._entry).write, self.directory)
         finally:
             await self.close()  # only when the directory is in order may another process open it
 
     async def _create(self, space: EmbeddingSpace, *, to_replace: ShardEntry | None = None) -> None:
         """Begin a shard that is the index, or is to replace the one that is."""
         # Shards beside a manifest that does not name them are leftovers; without a manifest they are a damage.
-        await asyncio.to_thread(Manifest(current=to_replace).write, self.directory)
+        self._identity = self._identity or uuid4()
+        await asyncio.to_thread(Manifest(self._identity, to_replace).write, self.directory)
         entry = ShardEntry(directories.free_shard_name(self.directory, space), space)
         await self._start(entry, create=True)
-        manifest = Manifest(current=entry) if to_replace is None else Manifest(to_replace, replacement=entry)
+        of_now, next_ = (entry, None) if to_replace is None else (to_replace, entry)
+        manifest = Manifest(self._identity, of_now, replacement=next_)
         await asyncio.to_thread(manifest.write, self.directory)
 
     async def _start(self, entry: ShardEntry, *, create: bool = False) -> None:

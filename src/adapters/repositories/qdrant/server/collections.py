@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import UUID, uuid4
 
 from qdrant_client import AsyncQdrantClient, models
 
@@ -29,6 +30,15 @@ _QUANTIZATIONS: Mapping[str, models.ScalarQuantization | None] = {
         scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     ),
 }
+_SCHEMAS: Mapping[layout.IndexKind, models.PayloadFieldSchema] = {
+    "keyword": models.PayloadSchemaType.KEYWORD,
+    "prefix": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True),
+    "integer": models.PayloadSchemaType.INTEGER,
+    "words": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True, enable_hnsw=False),
+    "order": models.IntegerIndexParams(
+        type=models.IntegerIndexType.INTEGER, lookup=True, range=True, enable_hnsw=False
+    ),
+}
 _log = logging.getLogger(__name__)
 
 _UNNEEDED_QUOTES = re.compile(r'"([A-Za-z0-9_-]+)"')
@@ -39,6 +49,8 @@ class QdrantCollection:
     """A collection as the server has it."""
 
     name: str
+    identity: UUID
+    """That of the index, which each collection that replaces it takes over."""
     space: EmbeddingSpace
     ordering: models.WriteOrdering | None
     """With replicas, writes go through one of them, so that all replicas apply them in the same order."""
@@ -82,7 +94,7 @@ class QdrantCollections:
                     "ours.",
                     remedy=Remedy.CHOOSE_ANOTHER_COLLECTION,
                 )
-            name = await self._create(space, alias=self.index)
+            name = await self._create(space, uuid4(), alias=self.index)
             live = await self.live_name() or name  # several processes may be at it: all arrive at the same
         collection = await self._describe(live)
         check_space(f"The index {self.index!r} on the Qdrant server at {self.connection.url}", collection.space, space)
@@ -93,18 +105,22 @@ class QdrantCollections:
         """The name of the live collection, if there is one."""
         return await self._target(self.index)
 
-    async def replacement(self, space: EmbeddingSpace) -> QdrantCollection:
+    async def under_construction(self) -> QdrantCollection | None:
+        """The collection that is to replace the live one, if there is one."""
+        name = await self._target(self._building)
+        return None if name is None else await self._describe(name)
+
+    async def replacement(self, space: EmbeddingSpace, identity: UUID) -> QdrantCollection:
         """The collection under construction for `space`, made if there is none. One for another space is given up."""
-        building = await self._target(self._building)
+        building = await self.under_construction()
         if building is not None:
-            collection = await self._describe(building)
-            if collection.space == space:
-                await self._add_missing_indexes(building)
-                return collection
+            if building.space == space:
+                await self._add_missing_indexes(building.name)
+                return building
             given_up = models.DeleteAlias(alias_name=self._building)
             await self._change_alias(models.DeleteAliasOperation(delete_alias=given_up))
         await self._sweep()
-        return await self._describe(await self._create(space, alias=self._building))
+        return await self._describe(await self._create(space, identity, alias=self._building))
 
     async def promote(self, replacement: QdrantCollection) -> None:
         """Point the index to `replacement`, in one atomic step, then delete what it pointed to before.
@@ -124,7 +140,7 @@ class QdrantCollections:
         except QdrantFault as fault:
             _log.warning("What the index %r was before is left for the next reindex to delete: %s", self.index, fault)
 
-    async def _create(self, space: EmbeddingSpace, *, alias: str) -> str:
+    async def _create(self, space: EmbeddingSpace, identity: UUID, *, alias: str) -> str:
         """Make a collection, and let the alias point to it; its name."""
         name = f"{self.index}-{space.fingerprint}"
         if alias == self._building and name == await self.live_name():  # it replaces one of the same space
@@ -132,7 +148,12 @@ class QdrantCollections:
         vectors = models.VectorParams(
             size=space.dimension, distance=models.Distance.COSINE, on_disk=self.on_disk_vectors
         )
-        ours = {"format": layout.FORMAT, "index": self.index, "space": space.as_mapping()}
+        ours = {
+            "format": layout.FORMAT,
+            "index": self.index,
+            "identity": str(identity),
+            "space": space.as_mapping(),
+        }
         try:
             await self.connection.call(
                 AsyncQdrantClient.create_collection,
@@ -160,8 +181,9 @@ class QdrantCollections:
         for path, kind in layout.payload_indexes(self.indexed_metadata).items():
             if _plain(path) in present:
                 continue
-            schema = models.PayloadSchemaType(kind)
-            await self.connection.call(AsyncQdrantClient.create_payload_index, name, path, schema, wait=is_empty)
+            await self.connection.call(
+                AsyncQdrantClient.create_payload_index, name, path, _SCHEMAS[kind], wait=is_empty
+            )
             if not is_empty:
                 _log.info("Filters on %s are slower until the Qdrant server has built an index of it.", _plain(path))
 
@@ -179,7 +201,7 @@ class QdrantCollections:
             )
         try:
             layout.check_format(f"The collection {name!r}", ours["format"])
-            space = EmbeddingSpace.from_mapping(ours["space"])
+            identity, space = UUID(ours["identity"]), EmbeddingSpace.from_mapping(ours["space"])
         except KeyError as error:
             raise IndexDamagedError(f"The metadata of the collection {name!r} lacks the field {error}.") from error
         vectors = info.config.params.vectors or {}
@@ -191,7 +213,8 @@ class QdrantCollections:
                 f"vectors are {sizes}. Restore it from a snapshot, or delete it and index the pictures anew."
             )
         replicas = info.config.params.replication_factor or 1
-        return QdrantCollection(name=name, space=space, ordering=models.WriteOrdering.MEDIUM if replicas > 1 else None)
+        ordering = models.WriteOrdering.MEDIUM if replicas > 1 else None
+        return QdrantCollection(name=name, identity=identity, space=space, ordering=ordering)
 
     def successor(self, before: QdrantCollection, name: str, info: models.CollectionInfo) -> QdrantCollection:
         """The collection that the server describes so: the one that was live, or another in its place.

@@ -24,8 +24,8 @@ from domain.errors import ConfigurationError, DeadlinePassedError, LookalikeErro
 
 R = TypeVar("R")
 
-OLDEST_SERVER = (1, 18)
-"""Named vectors of a live collection come with it; it is the oldest that the adapter was tried with."""
+OLDEST_SERVER = (1, 19)
+"""Prefixes of keywords come with it."""
 
 _IMAGE = "Use the image qdrant/qdrant:v1.19.0."
 

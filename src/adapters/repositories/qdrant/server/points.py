@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from adapters.repositories.qdrant.server.faults import FaultKind, QdrantFault
 from domain.errors import LookalikeError, RepositoryUnavailableError
 
 R = TypeVar("R")
+UpdateResults = models.UpdateResult | list[models.UpdateResult]
 
 POINTS_PER_REQUEST = 64
 """Half of the 32 MB that a server takes in one request by default, where each has vectors of 4,096, all the metadata
@@ -121,7 +123,10 @@ class ServerPoints(Points):
 
     @override
     async def scroll(self, scroll: words.Scroll) -> tuple[Sequence[FoundPoint], PointId | None]:
-        path, descending = scroll.descending, models.Direction.DESC
+        order = None
+        if scroll.order_by is not None:
+            direction = models.Direction.DESC if scroll.is_descending else models.Direction.ASC
+            order = models.OrderBy(key=scroll.order_by, direction=direction, start_from=scroll.start_from)
         found, (_, rest) = await self._undisturbed(
             AsyncQdrantClient.scroll,
             lambda answer: answer[0],
@@ -129,7 +134,7 @@ class ServerPoints(Points):
             scroll_filter=_filter(scroll.where),
             limit=scroll.limit,
             offset=scroll.after,
-            order_by=models.OrderBy(key=path, direction=descending) if path else None,
+            order_by=order,
         )
         return found, None if rest is None else str(rest)
 
@@ -158,9 +163,23 @@ class ServerPoints(Points):
 
     @override
     async def write(self, operations: words.Write) -> None:
-        """Each operation is one request or more."""
-        for operation in operations:
-            await self._apply(operation)
+        """Each operation is one request or more; payloads that are set one after the other share one."""
+        for is_setting, some in groupby(operations, lambda operation: isinstance(operation, words.SetPayload)):
+            if is_setting:
+                await self._set_payloads(some)  # type: ignore[arg-type]
+                continue
+            for operation in some:
+                await self._apply(operation)
+
+    async def _set_payloads(self, operations: Iterable[words.SetPayload]) -> None:
+        for some in words.chunks(operations, POINTS_PER_REQUEST):
+            batch = [
+                models.SetPayloadOperation(
+                    set_payload=models.SetPayload(payload=each.payload, filter=_filter(each.which))
+                )
+                for each in some
+            ]
+            await self._write(AsyncQdrantClient.batch_update_points, batch)
 
     async def _apply(self, operation: words.Operation) -> None:
         match operation:
@@ -176,20 +195,19 @@ class ServerPoints(Points):
             case words.Delete(ids):
                 for some in words.chunks(ids, IDS_PER_REQUEST):
                     await self._write(AsyncQdrantClient.delete, models.PointIdsList(points=[*some]))
-            case words.SetPayload(payload, where):
-                await self._write(AsyncQdrantClient.set_payload, payload, _filter(where) or models.Filter())
             case words.Discard(ids):
                 try:
                     await self._apply(words.Delete(ids))
                 except LookalikeError as error:
                     _log.warning("Objects that nothing refers to any more are left for later: %s", error)
 
-    async def _write(self, request: Callable[..., Awaitable[models.UpdateResult]], *args: object) -> None:
-        async def ordered(client: AsyncQdrantClient, name: str) -> models.UpdateResult:
+    async def _write(self, request: Callable[..., Awaitable[UpdateResults]], *args: object) -> None:
+        async def ordered(client: AsyncQdrantClient, name: str) -> UpdateResults:
             return await request(client, name, *args, ordering=self.collection.ordering)
 
-        result = await self._ask(ordered)
-        if result.status is models.UpdateStatus.WAIT_TIMEOUT:
+        answer = await self._ask(ordered)
+        results = answer if isinstance(answer, list) else [answer]
+        if any(result.status is models.UpdateStatus.WAIT_TIMEOUT for result in results):
             raise RepositoryUnavailableError(
                 f"The Qdrant server at {self._connection.url} took a write, but has not finished it in time."
             )
@@ -273,6 +291,8 @@ def _condition(condition: words.Condition) -> models.Condition:
     match condition:
         case words.OneOf(path, values):
             return models.FieldCondition(key=path, match=models.MatchAny(any=list(values)))
+        case words.Begins(path, prefix):
+            return models.FieldCondition(key=path, match=models.MatchPrefix(prefix=prefix))
         case words.Between(path, low, high):
             return models.FieldCondition(key=path, range=models.Range(gte=low, lte=high))
         case words.Empty(path):

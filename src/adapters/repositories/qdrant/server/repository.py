@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from uuid import UUID
 
 from typing_extensions import override
 
@@ -29,6 +30,7 @@ class ServerSimilarityRepository(QdrantSimilarityRepository[ServerPoints]):
     def __init__(self, collections: QdrantCollections) -> None:
         self._connection = collections.connection
         self._collections = collections
+        self.indexed_metadata = collections.indexed_metadata
 
     @override
     async def open(self, space: EmbeddingSpace | None) -> None:
@@ -53,6 +55,17 @@ class ServerSimilarityRepository(QdrantSimilarityRepository[ServerPoints]):
             self._points = None
             await self._connection.release()
 
+    @property
+    @override
+    def identity(self) -> UUID:
+        return self.points.collection.identity
+
+    @override
+    async def _under_construction(self) -> ServerPoints | None:
+        with self._connection.faults_translated():
+            collection = await self._collections.under_construction()
+        return None if collection is None else ServerPoints(self._collections, collection, is_live=False)
+
     @override
     async def details(self) -> Mapping[str, str | int | float | bool]:
         info = await self.points.info()
@@ -69,7 +82,7 @@ class ServerSimilarityRepository(QdrantSimilarityRepository[ServerPoints]):
     async def replacement(self, space: EmbeddingSpace) -> "ServerSimilarityRepository":
         _ = self.points
         with self._connection.faults_translated():
-            collection = await self._collections.replacement(space)
+            collection = await self._collections.replacement(space, self.identity)
         replacement = copy.copy(self)
         replacement._points = ServerPoints(self._collections, collection, is_live=False)
         self._connection.acquire()
