@@ -52,10 +52,6 @@ class _Grouping:
             value = value[0] if value else None
         return value if isinstance(value, str | int) and self.type.accepts(value) else None
 
-    def is_array(self, image: ImageRecord) -> bool:
-        """Whether the image may have several values."""
-        return isinstance(self.field.value_of(image), list)
-
     def among(self, where: Filter, values: Collection[Value]) -> Filter:
         """Of the images that `where` passes those with one of the values: of arrays also where it is not the first."""
         return replace(where, all=(*where.all, AnyOf(self.field, tuple(values))))
@@ -155,7 +151,7 @@ class ArrangeMatches:
             wheres = [grouping.among(where, [value]) for value in values]
             return dict(zip(values, await all_of(map(self.repository.count, wheres)), strict=True))
         among = grouping.among(where, values)
-        if not any(grouping.is_array(match.image) for group in groups.values() for match in group):
+        if not any(isinstance(grouping.field.value_of(best.image), list) for best, *_ in groups.values()):
             having, images = await all_of(
                 (self.repository.facet(grouping.field, grouping.type, among), self.repository.count(among))
             )

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _ABANDONED_AFTER = timedelta(hours=1)
 """The age at which an unfinished file, which takes seconds to write, is one that a killed process has left."""
 
+_INCOMING = "incoming"
 _FOLDERS = tuple(f"{byte:02x}" for byte in range(256))
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -37,10 +38,10 @@ class FileSystemImageStore(ImageStore):
         thumbnails/384/3f/3f0a...    the small renditions, by their longer side
         doomed/3f0a.../              marks; in them, a file for each time that the mark was taken over
         index/6f0b...                the id of the index that the files belong to
-        incoming/                    what is being written
+        incoming/                    what is being made or removed; one for files in each folder of theirs
 
     A file is written under `incoming/`, made durable, and only then renamed to its place, so that a reader sees all of
-    it or nothing. A directory takes as little to make as a file, and is made, filled and renamed as exclusively: so
+    it or nothing. (Writers at once in one such folder for all files take twice as long.) A directory takes as little to make as a file, and is made, filled and renamed as exclusively: so
     marks and the claim of the index are directories. No file is locked, and none is linked.
 
     At least `reserve_bytes` of the file system stay free: an index that shares it needs room to work.
@@ -54,7 +55,7 @@ class FileSystemImageStore(ImageStore):
         self._thumbnails = {side: root / "thumbnails" / str(side) for side in THUMBNAIL_SIDES}
         self._doomed = root / "doomed"
         self._index = root / "index"
-        self._incoming = root / "incoming"
+        self._incoming = root / _INCOMING
         self._format = root.parent / FORMAT_FILE
         self._reserve_bytes = reserve_bytes
 
@@ -144,12 +145,14 @@ class FileSystemImageStore(ImageStore):
             made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
             for folder in (self._doomed, self._incoming):
                 folder.mkdir(parents=True, exist_ok=True)
+            latest = self._now() - _ABANDONED_AFTER
+            _remove_abandoned(self._incoming, latest)
             for folder in (*self._thumbnails.values(), self._originals):
                 # All of them now, so that `put` has no folder to make, and to make durable.
-                for name in _FOLDERS:
+                for name in (_INCOMING, *_FOLDERS):
                     (folder / name).mkdir(parents=True, exist_ok=True)
                 sync_folder(folder)
-            self._remove_abandoned()
+                _remove_abandoned(folder / _INCOMING, latest)
             if not has_format:
                 self._write_format()
             for folder in (self._root / "thumbnails", self._root, *(folder.parent for folder in made)):
@@ -169,13 +172,6 @@ class FileSystemImageStore(ImageStore):
         except OSError as error:
             # A full disk may still be read, and deleted from; and it may be that only `root` is a volume to write to.
             log.warning("%s cannot be written (%s): it should say %d", self._format, error.strerror, FORMAT)
-
-    def _remove_abandoned(self) -> None:
-        latest = self._now() - _ABANDONED_AFTER
-        for path in self._incoming.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if _written_at(path) <= latest:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _claim(self, index: UUID) -> None:
         try:
@@ -205,7 +201,7 @@ class FileSystemImageStore(ImageStore):
         if missing:
             self._refuse_below_reserve(sum(map(len, missing.values())))
         with contextlib.ExitStack() as drafts, _full_disk_named(self._root):
-            written = {drafts.enter_context(_draft(self._incoming, each)): place for place, each in missing.items()}
+            written = {drafts.enter_context(_draft(_incoming(place), each)): place for place, each in missing.items()}
             for draft, place in written.items():
                 draft.replace(place)
             for place in contents:  # also of a file that another writer has only just renamed
@@ -333,8 +329,19 @@ def _latest(mark: int) -> tuple[int, datetime]:
     return number, _time_of(os.stat(str(number), dir_fd=mark) if number else os.fstat(mark))
 
 
+def _remove_abandoned(incoming: Path, latest: datetime) -> None:
+    for path in incoming.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if _written_at(path) <= latest:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _place(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256
+
+
+def _incoming(place: Path) -> Path:
+    return place.parent.parent / _INCOMING
 
 
 def _written_at(path: Path) -> datetime:

@@ -1,11 +1,11 @@
 """Every order in which writers, deleters and sweepers of the same bytes can take their steps.
 
 Each actor is a coroutine of the real `SharedOriginals`, driven by hand: a call of store or index is one step, after
-which any other may go on, one may die, or time may pass. What an actor does next follows from the answers that it has
+which any other may go on, any may die, or time may pass. What an actor does next follows from the answers that it has
 had, so these and the world are the state. Equal states are explored once.
 """
 
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -27,8 +27,8 @@ TICKS = 2
 AGES_AGO = -10_000
 """In ticks: the age of a file that was stored long before."""
 
-Actors = Mapping[str, Callable[[SharedOriginals], Coroutine[Any, Any, str | None]]]
-"""What each does; what it acknowledges is the key of a record."""
+Actor = Callable[[SharedOriginals], Coroutine[Any, Any, str | None]]
+"""What it does; what it acknowledges is the key of a record."""
 
 
 class World(NamedTuple):
@@ -54,10 +54,6 @@ class Answer(NamedTuple):
     value: Any
     at: int
     """When it came; 0 if the actor does not look at the clock before its next step."""
-
-
-History = tuple[Answer, ...] | None
-"""The answers that an actor has had; None of one that has ended."""
 
 
 @dataclass(frozen=True)
@@ -160,104 +156,113 @@ def taken(world: World, step: Step) -> tuple[World, Any]:
     return effect
 
 
-class Explorer:
-    def __init__(self, actors: Actors, *, deaths: int) -> None:
-        self.actors = actors
-        self.deaths = deaths
-        self.clock = 0
+class Clock:
+    """In ticks, and whether an actor has looked at it since its last step."""
+
+    def __init__(self) -> None:
+        self.now = 0
         self.has_looked = False
-        self.nexts: dict[tuple[str, History], tuple[Step | str | None, bool]] = {}
-        self.originals = SharedOriginals(
-            store=Stepwise(),  # type: ignore[arg-type]
-            repository=Stepwise(),  # type: ignore[arg-type]
-            seconds=self.seconds,
-            sleep=lambda _: Step("sleep"),
-            now=lambda: a_time(self.clock),
-        )
+
+    def time(self) -> datetime:
+        self.has_looked = True
+        return a_time(self.now)
 
     def seconds(self) -> float:
-        self.has_looked = True
-        return (self.clock * TICK).total_seconds()
+        return self.time().timestamp()
 
-    def next(self, name: str, history: tuple[Answer, ...]) -> tuple[Step | str | None, bool]:
-        """The actor's next step after these answers, or what it acknowledges at its end.
 
-        Also whether it has looked at the clock before.
-        """
-        if (name, history) not in self.nexts:
-            coroutine = {**self.actors, **TIDYING}[name](self.originals)
-            step: Step | str | None = coroutine.send(None)
-            try:
-                for answer in history:
-                    self.clock, self.has_looked = answer.at, False
-                    step = coroutine.send(answer.value)
-            except StopIteration as end:
-                step = end.value
-            coroutine.close()
-            self.nexts[name, history] = step, self.has_looked
-        return self.nexts[name, history]
+class Past:
+    """The answers that an actor has had, and what it does next: a step, or its end with what it acknowledges."""
 
-    def explore(self, world: World) -> int:
-        """Look at all states that can follow, and say how many they are. Raises AssertionError at an unsound one."""
-        start = (world, tuple(() for _ in self.actors), 0)
-        seen, left = {start}, [start]
-        while left:
-            state = left.pop()
-            followers = list(self.followers(*state))
-            for follower in followers:
-                if follower not in seen:
-                    assert follower[0].is_sound(), f"an acknowledged picture is lost: {follower}"
-                    seen.add(follower)
-                    left.append(follower)
-            if not followers:
-                self.tidied(state[0])
-        return len(seen)
+    def __init__(self, act: Actor, answers: tuple[Answer, ...] = (), before: "Past | None" = None) -> None:
+        clock = Clock()
+        originals = SharedOriginals(
+            store=Stepwise(),  # type: ignore[arg-type]
+            repository=Stepwise(),  # type: ignore[arg-type]
+            seconds=clock.seconds,
+            sleep=lambda _: Step("sleep"),
+            now=clock.time,
+        )
+        self.act, self.answers = act, answers
+        self.step: Step | None
+        self.end: str | None = None
+        coroutine = act(originals)
+        self.step = coroutine.send(None)
+        try:
+            for answer in answers:
+                clock.now, clock.has_looked = answer.at, False
+                self.step = coroutine.send(answer.value)
+        except StopIteration as end:
+            self.step, self.end = None, end.value
+        coroutine.close()
+        self.has_looked = clock.has_looked
+        self.followers: dict[Answer, Past] = {}
+        self.before = before
 
-    def followers(
-        self, world: World, histories: tuple[History, ...], deaths: int
-    ) -> Iterator[tuple[World, tuple[History, ...], int]]:
-        may_pass = world.now < TICKS
-        for number, (name, history) in enumerate(zip(self.actors, histories, strict=True)):
-            if history is None:
-                continue
+    def after(self, value: Any, at: int) -> "Past":
+        """Equal ones are the same object, which makes states quick to compare."""
+        answer = Answer(value, at)
+        if answer not in self.followers:
+            past = Past(self.act, (*self.answers, answer), before=self)
+            self.followers[answer] = past if past.has_looked or at == 0 else self.after(value, 0)
+        return self.followers[answer]
 
-            def after(own: History, number: int = number) -> tuple[History, ...]:
-                return (*histories[:number], own, *histories[number + 1 :])
 
-            step, _ = self.next(name, history)
-            assert isinstance(step, Step)
-            if deaths < self.deaths:
-                yield world, after(None), deaths + 1
-            if step.name in ("delete", "unmark"):  # no request outlives a mark, the protocol assumes
-                may_pass = False
-            if step.name == "sleep":
-                if world.marked is None:  # else nothing has changed for it; then it looks anew
-                    yield world, after(history[:-1]), deaths
-                continue
-            new, value = taken(world, step)
-            own = (*history, Answer(value, world.now))
-            end, has_looked = self.next(name, own)
-            if not has_looked:
-                own = (*history, Answer(value, 0))
-            if isinstance(end, Step):
-                yield new, after(own), deaths
-            else:
-                acknowledged = new.acknowledged | ({end} if end else set())
-                yield new._replace(acknowledged=acknowledged), after(None), deaths
-        if may_pass:
-            yield world._replace(now=world.now + 1), histories, deaths
+State = tuple[World, tuple[Past | None, ...]]
+"""The world, and each actor, None once it has ended or died."""
 
-    def tidied(self, world: World) -> None:
-        """Once all have ended: nothing is left that no record names, after a take-over and a sweep."""
-        for name in ("take over", "sweep"):
-            world = world._replace(now=world.now - AGES_AGO)
-            history: tuple[Answer, ...] = ()
-            while isinstance(step := self.next(name, history)[0], Step):
-                world, value = taken(world, step)
-                history = (*history, Answer(value, world.now))
-        assert world.marked is None
-        assert (world.written is None) or bool(world.records), f"something is left: {world}"
-        assert world.is_sound()
+
+def explore(world: World, actors: Iterable[Actor]) -> int:
+    """Look at all states that can follow, and say how many they are. Raises AssertionError at an unsound one."""
+    start: State = (world, tuple(Past(act) for act in actors))
+    seen, left = {start}, [start]
+    while left:
+        state = left.pop()
+        followers = list(following(state))
+        for follower in followers:
+            if follower not in seen:
+                assert follower[0].is_sound(), f"an acknowledged picture is lost: {follower}"
+                seen.add(follower)
+                left.append(follower)
+        if not followers:
+            assert_tidy(state[0])
+    return len(seen)
+
+
+def following(state: State) -> Iterator[State]:
+    world, actors = state
+    may_pass = world.now < TICKS
+    for number, past in enumerate(actors):
+        if past is None or past.step is None:
+            continue
+        before, others = actors[:number], actors[number + 1 :]
+        yield world, (*before, None, *others)
+        if past.step.name in ("delete", "unmark"):  # no request outlives a mark, the protocol assumes
+            may_pass = False
+        if past.step.name == "sleep":
+            if world.marked is None:  # else nothing has changed for it; then it looks anew
+                yield world, (*before, past.before, *others)
+            continue
+        new, value = taken(world, past.step)
+        follower = past.after(value, world.now)
+        if follower.end is not None:
+            new = new._replace(acknowledged=new.acknowledged | {follower.end})
+        yield new, (*before, follower if follower.step is not None else None, *others)
+    if may_pass:
+        yield world._replace(now=world.now + 1), actors
+
+
+def assert_tidy(world: World) -> None:
+    """Once all have ended, a take-over and a sweep leave nothing that no record names."""
+    for act in (take_over, sweep):
+        world = world._replace(now=world.now - AGES_AGO)
+        past = Past(act)
+        while past.step is not None:
+            world, value = taken(world, past.step)
+            past = past.after(value, world.now)
+    assert world.marked is None
+    assert world.written is None or world.records, f"something is left: {world}"
+    assert world.is_sound()
 
 
 async def take_over(originals: SharedOriginals) -> None:
@@ -275,7 +280,7 @@ def patient(originals: SharedOriginals) -> SharedOriginals:
     return replace(originals, seconds=lambda: 0.0)
 
 
-def write(key: str) -> Callable[[SharedOriginals], Coroutine[Any, Any, str]]:
+def write(key: str) -> Actor:
     async def write(originals: SharedOriginals) -> str:
         await Step("start")
         await originals.store.put(SHA256, original=b"hat")
@@ -286,7 +291,7 @@ def write(key: str) -> Callable[[SharedOriginals], Coroutine[Any, Any, str]]:
     return write
 
 
-def delete(key: str) -> Callable[[SharedOriginals], Coroutine[Any, Any, None]]:
+def delete(key: str) -> Actor:
     async def delete(originals: SharedOriginals) -> None:
         await Step("start")
         await Step("remove", (key,))
@@ -295,7 +300,7 @@ def delete(key: str) -> Callable[[SharedOriginals], Coroutine[Any, Any, None]]:
     return delete
 
 
-def rename(before: str, after: str) -> Callable[[SharedOriginals], Coroutine[Any, Any, str | None]]:
+def rename(before: str, after: str) -> Actor:
     async def rename(originals: SharedOriginals) -> str | None:
         await Step("start")
         await Step("commit", (after,))
@@ -318,34 +323,18 @@ def step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_originals, "all_of", one_by_one)
 
 
-TIDYING: Actors = {"take over": take_over, "sweep": sweep}
 STORED = World(written=AGES_AGO, records=frozenset({"a"}))
+LEFT_OVER = World(written=AGES_AGO)
 
-SCENARIOS: Mapping[str, tuple[World, Actors]] = {
-    "two write while one deletes": (
-        STORED,
-        {"write b": write("b"), "write c": write("c"), "delete a": delete("a"), "take over": take_over},
-    ),
-    "one writes what another sweeps": (
-        STORED._replace(records=frozenset()),
-        {"write b": write("b"), "write c": write("c"), **TIDYING},
-    ),
-    "one deletes what another has just written": (
-        World(),
-        {"write b": write("b"), "write c": write("c"), "delete b": delete("b"), "take over": take_over},
-    ),
-    "one renames what another deletes": (
-        STORED,
-        {"rename a": rename("a", "b"), "delete a": delete("a"), "write c": write("c"), "take over": take_over},
-    ),
-    "two take over at once": (
-        STORED._replace(records=frozenset(), marked=-1),
-        {"write b": write("b"), "delete a": delete("a"), "take over": take_over, "take over too": take_over},
-    ),
+SCENARIOS: Mapping[str, tuple[World, Sequence[Actor]]] = {
+    "two write while one deletes": (STORED, [write("b"), write("c"), delete("a"), take_over]),
+    "two write what another sweeps": (LEFT_OVER, [write("b"), write("c"), sweep, take_over]),
+    "one deletes what another has just written": (World(), [write("b"), write("c"), delete("b"), take_over]),
+    "one renames what another deletes": (STORED, [rename("a", "b"), write("c"), delete("a"), take_over]),
+    "two take over at once": (LEFT_OVER._replace(marked=-1), [write("b"), delete("a"), take_over, take_over]),
 }
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_acknowledged_picture_is_lost_and_nothing_is_left(scenario: str) -> None:
-    world, actors = SCENARIOS[scenario]
-    assert Explorer(actors, deaths=1).explore(world) > 20_000
+    assert explore(*SCENARIOS[scenario]) > 20_000
