@@ -65,7 +65,9 @@ def a_collection(dimension: int, of: EmbeddingSpace, *, metadata: dict[str, Any]
 
 
 def metadata_of(space: EmbeddingSpace) -> dict[str, Any]:
-    return {"lookalike": {"format": FORMAT, "index": "lookalike", "space": space.as_mapping()}}
+    identity = "6f0b3a52-5d0e-4f0c-9c55-7d0f2f6f5a11"
+    ours = {"format": FORMAT, "index": "lookalike", "identity": identity, "space": space.as_mapping()}
+    return {"lookalike": ours}
 
 
 async def point(server: QdrantStandIn, name: str) -> None:

@@ -66,6 +66,8 @@ SHA256 = "sha256"
 WORDS = "words"
 """Those of key, source and filename."""
 METADATA_KEYS = "metadata_keys"
+METADATA_NUMERIC = "metadata_numeric"
+METADATA_TIMED = "metadata_timed"
 METADATA_TRUE = "metadata_true"
 METADATA_FALSE = "metadata_false"
 
@@ -97,7 +99,8 @@ def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str
     """The payload indexes that an index of images needs, by JSON path; to be created before there is any data."""
     keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, SHA256, "media_type")
     indexes = dict[str, IndexKind]()
-    indexes |= dict.fromkeys((*keywords, METADATA_KEYS, METADATA_TRUE, METADATA_FALSE), "keyword")
+    indexes |= dict.fromkeys((*keywords, METADATA_KEYS, METADATA_NUMERIC, METADATA_TIMED), "keyword")
+    indexes |= dict.fromkeys((METADATA_TRUE, METADATA_FALSE), "keyword")
     indexes |= dict.fromkeys(("key", "source", "filename"), "prefix")
     indexes |= {WORDS: "words", UPDATED_AT: "order", "size_bytes": "order"}
     indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, "width", "height"), "integer")
@@ -156,19 +159,23 @@ def _changing_payload(record: ImageRecord) -> Payload:
 
 
 def _filtered_metadata(metadata: Metadata) -> Payload:
+    numbers = {
+        _escaped(key): _number_payload(value)
+        for key, value in metadata.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    times = {
+        _escaped(key): dict(zip(_PARTS, time_parts(microseconds(time)), strict=True))
+        for key, value in metadata.items()
+        if isinstance(value, str) and (time := parsed_time(value)) is not None
+    }
     return {
         "metadata": {_escaped(key): value for key, value in metadata.items()},
-        "metadata_numbers": {
-            _escaped(key): _number_payload(value)
-            for key, value in metadata.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        },
-        "metadata_times": {
-            _escaped(key): dict(zip(_PARTS, time_parts(microseconds(time)), strict=True))
-            for key, value in metadata.items()
-            if isinstance(value, str) and (time := parsed_time(value)) is not None
-        },
+        "metadata_numbers": numbers,
+        "metadata_times": times,
         METADATA_KEYS: list(metadata),
+        METADATA_NUMERIC: list(numbers),
+        METADATA_TIMED: list(times),
         METADATA_TRUE: [key for key, value in metadata.items() if value is True],
         METADATA_FALSE: [key for key, value in metadata.items() if value is False],
     }
@@ -295,6 +302,11 @@ def order_paths(order: Order) -> tuple[str, ...]:
     if key is None:
         return (order.field.name,)
     return time_paths(key) if order.is_of_times else number_paths(key)[:2]
+
+
+def order_presence(key: str, *, is_of_times: bool) -> tuple[str, str]:
+    """The path of a list, and what is in it where the metadata has a number under `key`, or a time."""
+    return METADATA_TIMED if is_of_times else METADATA_NUMERIC, _escaped(key)
 
 
 def order_parts(order: Order, value: OrderValue) -> tuple[int, ...]:

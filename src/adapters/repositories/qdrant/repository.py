@@ -163,8 +163,15 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         building = await self._under_construction() if sha256s else None
         for points in (self.points,) if building is None else (building, self.points):
             for some in words.chunks(sha256s, IDS_AT_ONCE):
-                of_these = filters.image_filter(Filter(all=(AnyOf(Field(layout.SHA256), tuple(some)),)))
-                named |= {str(sha256) for sha256 in await points.facet(layout.SHA256, of_these)}
+                rest = set(some) - named
+                while rest:  # a facet would look at every SHA-256 that there is
+                    of_these = filters.image_filter(Filter(all=(AnyOf(Field(layout.SHA256), tuple(rest)),)))
+                    scroll = words.Scroll(where=of_these, limit=len(rest), fields=(layout.SHA256,))
+                    found, _ = await points.scroll(scroll)
+                    if not found:
+                        break
+                    named |= {point.payload[layout.SHA256] for point in found}
+                    rest -= named
         return named
 
     @override
@@ -223,17 +230,17 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         where: Filter = EVERYTHING,
         order_by: Order = NEWEST_FIRST,
     ) -> ImagePage:
-        which = self._images_that(where)
-        if order_by.field.metadata_key is not None:
-            first, *_ = layout.order_paths(order_by)
-            which = words.Where(must=[which, words.Between(first, None, None)])
+        which = listed = self._images_that(where)
+        if (key := order_by.field.metadata_key) is not None:
+            path, name = layout.order_presence(key, is_of_times=order_by.is_of_times)
+            listed = words.Where(must=[which, words.OneOf(path, [name])])
 
         async def read(scroll: words.Scroll) -> Sequence[ImageRecord]:
             points, _ = await self.points.scroll(scroll)
             return await words.read_each(layout.record_of, points)
 
         (items, next_cursor), total = await asyncio.gather(
-            keyset_page(read, limit=limit, after=after, where=which, order=order_by), self.points.count(which)
+            keyset_page(read, limit=limit, after=after, where=which, order=order_by), self.points.count(listed)
         )
         return ImagePage(items=items, next_cursor=next_cursor, total=total)
 

@@ -290,7 +290,8 @@ def _filter(where: Where) -> models.Filter | None:
 def _condition(condition: words.Condition) -> models.Condition:
     match condition:
         case words.OneOf(path, values):
-            return models.FieldCondition(key=path, match=models.MatchAny(any=list(values)))
+            match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=list(values))
+            return models.FieldCondition(key=path, match=match)
         case words.Begins(path, prefix):
             return models.FieldCondition(key=path, match=models.MatchPrefix(prefix=prefix))
         case words.Between(path, low, high):
