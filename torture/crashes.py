@@ -233,7 +233,8 @@ class Torture:
     def verify(self, service: Service, touched: set[int]) -> None:
         """All is as acknowledged or as attempted since, and whole; from here on that is what there is."""
         with service.client() as client:
-            listed = {image["id"]: image["metadata"] for image in _all_images(client)}
+            images = list(_all_images(client))
+            listed = {image["id"]: image["metadata"] for image in images}
             pictures = {number: picture for of_caller in self.pictures for number, picture in of_caller.items()}
             by_number = {metadata["number"]: id_ for id_, metadata in listed.items()}
             for number, picture in pictures.items():
@@ -250,10 +251,26 @@ class Torture:
             counted = client.get("/v1/models").json()["repository"]["images"]
             if counted != len(listed):
                 self.complaints.append(f"{counted} images are counted, {len(listed)} are listed")
-        for kind in ("originals", "thumbnails"):
-            files = {file.name for file in (self.directory / "data" / "images" / kind).glob("*/*")}
-            if files != listed.keys():
-                self.complaints.append(f"{kind}: {len(files - listed.keys())} orphans, {listed.keys() - files} missing")
+        if missing := {image["sha256"] for image in images} - {file.name for file in self._originals()}:
+            self.complaints.append(f"the originals {missing} are missing")
+
+    def verify_that_nothing_stays(self) -> None:
+        """What a kill leaves is removed once it is old, while no service runs."""
+        before = {file.name for file in self._originals()}
+        for file in (self.directory / "data" / "images").rglob("??/*"):
+            os.utime(file, (0, 0))
+        self.check("--repair")
+        self.check()
+        left = {file.name for file in self._originals()}
+        service, _ = self.start(detecting=False)
+        with service.client() as client:
+            listed = {image["sha256"] for image in _all_images(client)}
+        stop(service)
+        if left != listed:
+            self.complaints.append(f"of {len(before)} originals {left ^ listed} stayed, or went, wrongly")
+
+    def _originals(self) -> Iterable[Path]:
+        return (self.directory / "data" / "images" / "originals").glob("??/*")
 
     def _verify_whole(self, client: httpx.Client, picture: Picture, *, search: bool) -> None:
         if client.get(f"/v1/images/{picture.id}/content").content != picture.content:
@@ -325,7 +342,7 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
             else:
                 callers = torture.write(service, kill_group if round_ % 3 else kill_service, round_=round_)
                 if round_ % 2:
-                    torture.check()  # settles what was cut short, as a start does
+                    torture.check()  # finishes deletions that were cut short, as a start does
                 service, seconds = torture.start(detecting=round_ % 6 == 3)
                 longest_start = max(longest_start, seconds)
             torture.verify(service, {number for caller in callers for number in caller.touched})
@@ -337,6 +354,7 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
         torture.verify(service, {number for of_caller in torture.pictures for number in of_caller})
         stop(service)
         torture.check("--deep")
+        torture.verify_that_nothing_stays()
         killed.add(before, torture.complained())
         print(*torture.since(before), sep="\n", flush=True)
     finally:
