@@ -5,7 +5,7 @@ import pytest
 from entrypoints.cli.tables import print_table
 
 ID = "ec271676-a889-5954-bcea-88b3a3bed6e7"
-HEADERS = ["Indexed (UTC)", "Key or file", "Id", "Size", "Bytes", "Metadata"]
+HEADERS = ["Indexed (UTC)", "Name", "Id", "Size", "Bytes", "Metadata"]
 ROW = [
     "2026-11-26 11:32:54",
     "a-shirt-with-a-long-name.jpg",
