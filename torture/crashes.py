@@ -41,13 +41,24 @@ State = Mapping[str, Any] | None
 
 @dataclass(slots=True)
 class Picture:
-    """What one caller has sent, and in which states it may be found."""
+    """What one caller has sent, and in which states it may be found.
+
+    `metadata.content` of a state is the number of its bytes. Several pictures with keys may have the same.
+    """
 
     number: int
-    content: bytes
+    key: str | None = None
+    renaming: tuple[str, str] | None = None
+    """The keys, before and after, of a renaming whose answer has not come."""
     id: str = ""
     allowed: list[State] = field(default_factory=lambda: [None])
     """As last acknowledged, and as attempted since."""
+
+    @property
+    def content(self) -> bytes:
+        """As last acknowledged, or else as attempted."""
+        state = self.allowed[0] or self.allowed[-1]
+        return a_small_picture(self.number if state is None else state["content"])
 
     def attempt(self, state: State) -> None:
         self.allowed.append(state)
@@ -74,7 +85,7 @@ class Caller(threading.Thread):
     def run(self) -> None:
         actions: list[Callable[[httpx.Client], None]] = [
             self._index, self._index, self._index_again, self._batch, self._patch, self._patch, self._remove,
-            self._remove_by_filter, self._search,
+            self._remove_by_filter, self._search, self._share, self._share, self._replace, self._rename,
         ]  # fmt: skip
         try:
             with httpx.Client(base_url=self._url, timeout=60) as client:
@@ -90,16 +101,40 @@ class Caller(threading.Thread):
         for picture in self._some(1):
             self._post(client, picture, expected={200})
 
-    def _post(self, client: httpx.Client, picture: Picture, *, expected: set[int]) -> None:
-        state = self._state(picture)
+    def _share(self, client: httpx.Client) -> None:
+        """The same bytes under a key of their own."""
+        for picture in self._some(1):
+            twin = self._new_picture()
+            twin.key = f"torture/{twin.number}"
+            self._post(client, twin, expected={201}, content=(picture.allowed[0] or {})["content"])
+
+    def _replace(self, client: httpx.Client) -> None:
+        """Other bytes under a key, now and then those of another picture."""
+        others = self._some(1)
+        for picture in self._some(1, keyed=True):
+            contents = [next(self._numbers), *((other.allowed[0] or {})["content"] for other in others)]
+            self._post(client, picture, expected={200}, content=self._chance.choice(contents))
+
+    def _rename(self, client: httpx.Client) -> None:
+        for picture in self._some(1, keyed=True):
+            assert picture.key is not None
+            picture.renaming = (picture.key, f"torture/{picture.number}/{self._chance.randrange(10**9)}")
+            if (failure := renamed(client, picture)) is not None:
+                self.unexpected.append(failure)
+            else:
+                self.acknowledged += 1
+
+    def _post(self, client: httpx.Client, picture: Picture, *, expected: set[int], content: int | None = None) -> None:
+        state = self._state(picture, content)
         picture.attempt(state)
+        key = {} if picture.key is None else {"key": picture.key}
         response = self._ask(
             client,
             "POST",
             "/v1/images",
             expected,
-            files={"file": picture.content},
-            data={"metadata": json.dumps(state)},
+            files={"file": a_small_picture(state["content"])},
+            data={"metadata": json.dumps(state)} | key,
         )
         if response is not None:
             picture.id = response.json()["id"]
@@ -165,19 +200,38 @@ class Caller(threading.Thread):
 
     def _new_picture(self) -> Picture:
         number = next(self._numbers)
-        picture = self.pictures[number] = Picture(number, a_small_picture(number))
+        picture = self.pictures[number] = Picture(number)
         self.touched.add(number)
         return picture
 
-    def _some(self, most: int) -> list[Picture]:
+    def _some(self, most: int, *, keyed: bool = False) -> list[Picture]:
         """Pictures that are there for certain."""
-        there = [picture for picture in self.pictures.values() if len(picture.allowed) == 1 and picture.allowed[0]]
+        there = [
+            picture
+            for picture in self.pictures.values()
+            if len(picture.allowed) == 1 and picture.allowed[0] and picture.renaming is None
+            if picture.key is not None or not keyed
+        ]
         some = self._chance.sample(there, min(most, len(there)))
         self.touched.update(picture.number for picture in some)
         return some
 
-    def _state(self, picture: Picture) -> State:
-        return {"number": picture.number, "version": self._chance.randrange(10**9)}
+    def _state(self, picture: Picture, content: int | None = None) -> dict[str, Any]:
+        if content is None:
+            content = (picture.allowed[0] or {"content": picture.number})["content"]
+        return {"number": picture.number, "version": self._chance.randrange(10**9), "content": content}
+
+
+def renamed(client: httpx.Client, picture: Picture) -> str | None:
+    """Rename it as it is to be, perhaps again, and say what was wrong about the answer."""
+    assert picture.renaming is not None
+    before, after = picture.renaming
+    answer = client.post("/v1/images/rename", json={"items": [{"from": before, "to": after}]})
+    if answer.status_code != 207 or answer.json()["renamed"] != 1:
+        return f"rename: {answer.status_code} {answer.text[:300]}"
+    picture.key, picture.renaming = after, None
+    picture.id = client.get("/v1/images/by-key", params={"key": after}).raise_for_status().json()["id"]
+    return None
 
 
 def a_small_picture(number: int) -> bytes:
@@ -233,7 +287,11 @@ class Torture:
     def verify(self, service: Service, touched: set[int]) -> None:
         """All is as acknowledged or as attempted since, and whole; from here on that is what there is."""
         with service.client() as client:
-            listed = {image["id"]: image["metadata"] for image in _all_images(client)}
+            for of_caller in self.pictures:
+                for picture in of_caller.values():
+                    self._finish_renaming(client, picture)
+            images = list(_all_images(client))
+            listed = {image["id"]: image["metadata"] for image in images}
             pictures = {number: picture for of_caller in self.pictures for number, picture in of_caller.items()}
             by_number = {metadata["number"]: id_ for id_, metadata in listed.items()}
             for number, picture in pictures.items():
@@ -250,10 +308,41 @@ class Torture:
             counted = client.get("/v1/models").json()["repository"]["images"]
             if counted != len(listed):
                 self.complaints.append(f"{counted} images are counted, {len(listed)} are listed")
-        for kind in ("originals", "thumbnails"):
-            files = {file.name for file in (self.directory / "data" / "images" / kind).glob("*/*")}
-            if files != listed.keys():
-                self.complaints.append(f"{kind}: {len(files - listed.keys())} orphans, {listed.keys() - files} missing")
+        if missing := {image["sha256"] for image in images} - {file.name for file in self._originals()}:
+            self.complaints.append(f"the originals {missing} are missing")
+
+    def _finish_renaming(self, client: httpx.Client, picture: Picture) -> None:
+        """A kill leaves the picture under the key before, under the one after, or under both."""
+        if picture.renaming is None:
+            return
+        answer = client.post("/v1/images/lookup", json={"keys": picture.renaming}).raise_for_status().json()
+        ids = {image["key"]: image["id"] for image in answer["items"]}
+        before, after = picture.renaming
+        if before in ids:
+            if (failure := renamed(client, picture)) is not None:
+                self.unexpected.append(failure)
+        elif after in ids:
+            picture.key, picture.id, picture.renaming = after, ids[after], None
+        else:
+            self.complaints.append(f"{picture.number}: it is under none of {picture.renaming}")
+
+    def verify_that_nothing_stays(self) -> None:
+        """What a kill leaves is removed once it is old, while no service runs."""
+        before = {file.name for file in self._originals()}
+        for file in (self.directory / "data" / "images").rglob("??/*"):
+            os.utime(file, (0, 0))
+        self.check("--repair")
+        self.check()
+        left = {file.name for file in self._originals()}
+        service, _ = self.start(detecting=False)
+        with service.client() as client:
+            listed = {image["sha256"] for image in _all_images(client)}
+        stop(service)
+        if left != listed:
+            self.complaints.append(f"of {len(before)} originals {left ^ listed} stayed, or went, wrongly")
+
+    def _originals(self) -> Iterable[Path]:
+        return (self.directory / "data" / "images" / "originals").glob("??/*")
 
     def _verify_whole(self, client: httpx.Client, picture: Picture, *, search: bool) -> None:
         if client.get(f"/v1/images/{picture.id}/content").content != picture.content:
@@ -325,7 +414,7 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
             else:
                 callers = torture.write(service, kill_group if round_ % 3 else kill_service, round_=round_)
                 if round_ % 2:
-                    torture.check()  # settles what was cut short, as a start does
+                    torture.check()  # finishes deletions that were cut short, as a start does
                 service, seconds = torture.start(detecting=round_ % 6 == 3)
                 longest_start = max(longest_start, seconds)
             torture.verify(service, {number for caller in callers for number in caller.touched})
@@ -337,6 +426,7 @@ def run(directory: Path, *, short: bool) -> Iterable[Row]:
         torture.verify(service, {number for of_caller in torture.pictures for number in of_caller})
         stop(service)
         torture.check("--deep")
+        torture.verify_that_nothing_stays()
         killed.add(before, torture.complained())
         print(*torture.since(before), sep="\n", flush=True)
     finally:

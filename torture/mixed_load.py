@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 from tests.pictures import a_picture
 
-from domain.images import ContentHash
+from domain.images import id_of_content, sha256_of
 from torture.report import Row
 
 WORKERS = 6
@@ -33,7 +33,7 @@ class _Picture:
 
     @property
     def path(self) -> str:
-        return f"/v1/images/{ContentHash.of(self.content).image_id}"
+        return f"/v1/images/{id_of_content(sha256_of(self.content))}"
 
     @property
     def is_certain(self) -> bool:

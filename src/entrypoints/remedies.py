@@ -17,8 +17,8 @@ SENTENCES: Mapping[Remedy, str] = {
     Remedy.RESTORE_A_BACKUP: "Then restore a backup (`lookalike restore DIR`) or index the pictures anew.",
     Remedy.CARRY_OVER_THE_OLDER_FORMAT: (
         "Back it up with the version that wrote it (`lookalike backup DIR`), and restore that with this one "
-        "(`lookalike restore DIR`) where there is no index yet. Or index the pictures anew, after moving the directory "
-        "of an embedded index away, or in another LOOKALIKE_REPOSITORY__COLLECTION of a server."
+        "(`lookalike restore DIR`) into an empty LOOKALIKE_DATA_DIR and, of a server, another "
+        "LOOKALIKE_REPOSITORY__COLLECTION. Or index the pictures anew there."
     ),
     Remedy.FIND_THE_RIGHT_INDEX: (
         "There are more of these than there are records: is this the right index? They stay, since it may have to be "

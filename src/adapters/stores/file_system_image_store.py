@@ -41,8 +41,10 @@ class FileSystemImageStore(ImageStore):
         incoming/                    what is being made or removed; one for files in each folder of theirs
 
     A file is written under `incoming/`, made durable, and only then renamed to its place, so that a reader sees all of
-    it or nothing. (Writers at once in one such folder for all files take twice as long.) A directory takes as little to make as a file, and is made, filled and renamed as exclusively: so
-    marks and the claim of the index are directories. No file is locked, and none is linked.
+    it or nothing. Originals and thumbnails have such a folder each: with one for all, many writers take twice as long.
+
+    Marks and the claim of the index are directories, since making a directory, and renaming one to a name that is
+    taken, are exclusive on every file system. No file is locked, and none is linked.
 
     At least `reserve_bytes` of the file system stay free: an index that shares it needs room to work.
 

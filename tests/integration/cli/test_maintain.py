@@ -60,7 +60,7 @@ def test_a_restored_backup_finds_the_same(indexed: Path, backed_up: Path, tmp_pa
     images = {match["image"]["id"]: match["image"] for match in before["matches"]}
     assert {match["image"]["id"]: match["image"] for match in after["matches"]} == images
     for match in before["matches"]:
-        original = next((tmp_path / "data/images/originals").glob(f"*/{match['image']['id']}"))
+        original = next((tmp_path / "data/images/originals").glob(f"*/{match['image']['sha256']}"))
         number = int(match["image"]["filename"].removesuffix(".png"))
         assert original.read_bytes() == a_picture(number)
 

@@ -143,7 +143,7 @@ async def test_files_are_counted(metrics: Metrics, stages: Stages) -> None:
             pytest.fail("there is none")
     plain.full = True
     with pytest.raises(StorageFullError):
-        await store.put(a_sha256(2), original=b"two", thumbnail=b"small")
+        await store.put(a_sha256(2), original=b"two")
     await store.delete(a_sha256(1))
     assert calls(metrics) == {"store_write": 3, "store_read": 5}
     assert failures(metrics, "store_read") == {"image_not_found": 1}
