@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import indexing, objects, quality, searching, soak, starting, together
+from benchmarks import browsing, indexing, objects, quality, searching, soak, starting, together
 from benchmarks.limit import CORES
 from benchmarks.report import Section, Target, heading, verdicts
 from benchmarks.workspace import QUICK, Sizes, Workspace
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Callable[[Workspace], Section]] = {
     "together": together.measure,
     "starting": starting.measure,
     "objects": objects.measure,
+    "browsing": browsing.measure,
     "quality": quality.measure,
     "soak": soak.measure,
 }

@@ -28,23 +28,27 @@ class Clusters:
 
     def image(self, number: int, *, objects: int = 0) -> IndexedImage:
         """An image that nobody took, with so many objects."""
-        sha256 = sha256_of(uuid.UUID(int=number).bytes)
-        created_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
         found = tuple(
             DetectedObject(label="thing", score=0.9, box=BoundingBox(x_min=0, y_min=0, x_max=10 + n, y_max=10))
             for n in range(objects)
         )
-        record = ImageRecord(
-            id=id_of_content(sha256),
-            filename=f"{number}.jpg",
-            media_type="image/jpeg",
-            width=400,
-            height=533,
-            size_bytes=1,
-            sha256=sha256,
-            created_at=created_at,
-            updated_at=created_at,
-            objects=found,
-        )
         vectors = self.draw(1 + objects)
-        return IndexedImage(record=record, embedding=vectors[0], object_embeddings=vectors[1:])
+        return IndexedImage(record=a_record(number, found), embedding=vectors[0], object_embeddings=vectors[1:])
+
+
+def a_record(number: int, objects: tuple[DetectedObject, ...] = ()) -> ImageRecord:
+    """Of an image that nobody took, `number` seconds after the others began."""
+    sha256 = sha256_of(uuid.UUID(int=number).bytes)
+    created_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
+    return ImageRecord(
+        id=id_of_content(sha256),
+        filename=f"{number}.jpg",
+        media_type="image/jpeg",
+        width=400,
+        height=533,
+        size_bytes=1,
+        sha256=sha256,
+        created_at=created_at,
+        updated_at=created_at,
+        objects=objects,
+    )

@@ -29,6 +29,9 @@ SHA256 = Field("sha256")
 FIRST_DEPTH = 64
 """How far a ranking is read for groups at first."""
 
+COUNTED_AT_ONCE = 10
+"""Values of which a facet tells the counts: in an embedded index one of 10 takes 2 ms, of 50 31 ms, of 100 106 ms."""
+
 LISTED_AT_ONCE = 2_000
 """Records, where groups by arrays are counted: each page costs as much as looking at all of an index."""
 
@@ -51,10 +54,6 @@ class _Grouping:
         if isinstance(value, list):
             value = value[0] if value else None
         return value if isinstance(value, str | int) and self.type.accepts(value) else None
-
-    def is_array(self, image: ImageRecord) -> bool:
-        """Whether the image may have several values."""
-        return isinstance(self.field.value_of(image), list)
 
     def among(self, where: Filter, values: Collection[Value]) -> Filter:
         """Of the images that `where` passes those with one of the values: of arrays also where it is not the first."""
@@ -155,12 +154,15 @@ class ArrangeMatches:
             wheres = [grouping.among(where, [value]) for value in values]
             return dict(zip(values, await all_of(map(self.repository.count, wheres)), strict=True))
         among = grouping.among(where, values)
-        if not any(grouping.is_array(match.image) for group in groups.values() for match in group):
-            having, images = await all_of(
-                (self.repository.facet(grouping.field, grouping.type, among), self.repository.count(among))
-            )
-            if sum(having.values()) == images:
-                return {value: having.get(value, 0) for value in values}
+        if not any(isinstance(grouping.field.value_of(best.image), list) for best, *_ in groups.values()):
+            parts = (values[first : first + COUNTED_AT_ONCE] for first in range(0, len(values), COUNTED_AT_ONCE))
+            facets = [
+                self.repository.facet(grouping.field, grouping.type, grouping.among(where, part)) for part in parts
+            ]
+            counts, images = await all_of((all_of(facets), self.repository.count(among)))
+            if sum(sum(having.values()) for having in counts) == images:
+                found = {value: count for having in counts for value, count in having.items()}
+                return {value: found.get(value, 0) for value in values}
         # Some have several values. Only the first counts, and which that is the records alone tell.
         first = Counter[Value | None]()
         async for page in pages_of(self.repository, page_size=LISTED_AT_ONCE, where=among):

@@ -162,21 +162,8 @@ class Filter:
 
     @property
     def field_names(self) -> list[str]:
-        """What its conditions speak of; words are of the `name`."""
-        conditions = (*self.all, *self.any, *self.none)
-        return ["name" if isinstance(each, HasWords) else each.field.name for each in conditions]
-
-    def __bool__(self) -> bool:
-        """Whether the filter names anything."""
-        return bool(self.all or self.any or self.none)
-
-    def matches(self, record: ImageRecord) -> bool:
-        """Whether `record` passes."""
-        return (
-            all(condition.matches(record) for condition in self.all)
-            and (not self.any or any(condition.matches(record) for condition in self.any))
-            and not any(condition.matches(record) for condition in self.none)
-        )
+        """What its conditions speak of."""
+        return [condition.field.name for condition in (*self.all, *self.any, *self.none)]
 
     def check_prefixes(self, types: MetadataTypes) -> None:
         """Raise InvalidFilterError for a `StartsWith` on a metadata key that is not declared as keyword."""

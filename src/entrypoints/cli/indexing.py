@@ -27,6 +27,8 @@ class Tally:
     created: int = 0
     replaced: int = 0
     existed: int = 0
+    renewed: int = 0
+    """How many of those that existed took something up: new metadata, a key, another source."""
     failures: list[tuple[Path, str]] = field(default_factory=list)
     """Each file that failed, with the reason."""
     stopped_by: UnavailableError | None = None
@@ -37,6 +39,7 @@ class Tally:
         self.created += outcome.status == "created"
         self.replaced += outcome.status == "replaced"
         self.existed += outcome.status == "exists"
+        self.renewed += outcome.status == "exists"
         if outcome.status == "failed":
             assert isinstance(outcome.picture, Path)  # noqa: S101 - as we gave it
             self.failures.append((outcome.picture, str(outcome.error)))
@@ -160,7 +163,7 @@ def _report(tally: Tally, metadata: Metadata | None) -> None:
     for path, reason in tally.failures:
         print(f"{path}: {reason}", file=sys.stderr)
     sys.stderr.flush()
-    replaced = " (metadata replaced)" if metadata is not None and tally.existed else ""
+    replaced = " (metadata replaced)" if metadata is not None and tally.renewed else ""
     changed = f", {tally.replaced} replaced" if tally.replaced else ""
     print(
         f"{tally.created} created{changed}, {tally.existed} existed{replaced}, {len(tally.failures)} failed", flush=True

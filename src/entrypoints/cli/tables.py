@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WIDTH_IN_FILES = 200
 """Columns where no terminal says how many there are: enough not to fold an id."""
 
-FOLDING = frozenset({"Key", "Key or file", "Group", "Metadata", "Value"})
+FOLDING = frozenset({"Key", "Name", "Group", "Metadata", "Value"})
 NARROWEST = 10
 """Columns where no fewer are left to what folds, unless it needs fewer."""
 
@@ -65,7 +65,7 @@ def named_columns(images: "Sequence[Image]") -> tuple[list[str], list[list[str]]
     """The headers and cells by which a table names images: their keys; where one has none, its file and id too."""
     if all(image.key for image in images):
         return ["Key"], [[image.key or ""] for image in images]
-    return ["Key or file", "Id"], [[image.key or image.filename or "", str(image.id)] for image in images]
+    return ["Name", "Id"], [[image.key or image.filename or "", str(image.id)] for image in images]
 
 
 def shown_value(value: "MetadataValue") -> str:

@@ -18,7 +18,7 @@ MAX_BATCH = 4 * MAX_UPLOAD
 MAX_FILES = 24
 """Small limits, so that passing them is cheap."""
 
-DECLARED = {"REPOSITORY__INDEXED_METADATA": "product:keyword,pieces:integer"}
+DECLARED = {"REPOSITORY__INDEXED_METADATA": "product:keyword,pieces:integer,weight:float,due:datetime"}
 
 LIMITS = {
     "HTTP__MAX_UPLOAD_BYTES": str(MAX_UPLOAD),

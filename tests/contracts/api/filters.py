@@ -67,6 +67,19 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "height in": ({"all": [c("height", **{"in": [80, 90]})]}, {"a", "b", "c"}),
     "created long ago": ({"all": [c("created_at", lt="2020-01-01T00:00:00Z")]}, set()),
     "created since, elsewhere": ({"all": [c("created_at", gte="2020-01-01T00:00:00+05:30")]}, {"a", "b", "c", "d"}),
+    "prefix": ({"all": [c("filename", prefix="a.")]}, {"a"}),
+    "prefix is case-sensitive": ({"all": [c("filename", prefix="A")]}, set()),
+    "prefix of declared metadata": ({"all": [m("product", prefix="p-")]}, {"a", "b"}),
+    "prefix, none": ({"none": [m("product", prefix="p-1")]}, {"b", "c", "d"}),
+    "words": ({"all": [c("name", words="PNG a")]}, {"a"}),
+    "beginnings of words": ({"all": [c("name", words="pn")]}, {"a", "c", "d"}),
+    "no ends of words": ({"all": [c("name", words="ng")]}, set()),
+    "words, none": ({"none": [c("name", words="jpg")]}, {"a", "c", "d"}),
+    "key exists not": ({"all": [c("key", exists=False), c("source", exists=False)]}, {"a", "b", "c", "d"}),
+    "key": ({"any": [c("key", eq="a.png"), c("source", prefix="/")]}, set()),
+    "sha256": ({"all": [c("sha256", **{"in": ["0" * 64]})]}, set()),
+    "bytes": ({"all": [c("size_bytes", gt=10, lt=10_000_000)]}, {"a", "b", "c", "d"}),
+    "updated since": ({"all": [c("updated_at", gte="2020-01-01T00:00:00Z")]}, {"a", "b", "c", "d"}),
     "labels": ({"all": [c("labels", eq="no such thing")]}, set()),
     "labels none": ({"none": [c("labels", **{"in": ["no such thing"]})]}, {"a", "b", "c", "d"}),
 }
@@ -96,6 +109,13 @@ BAD: dict[str, Any] = {
     "an enormous bound": {"all": [m("price", lt=-(10**400))]},
     "no condition": {"all": ["brand"]},
     "no list": {"all": c("width", eq=1)},
+    "prefix of a number": {"all": [c("width", prefix="1")]},
+    "prefix of labels": {"all": [c("labels", prefix="d")]},
+    "prefix that is no text": {"all": [c("key", prefix=1)]},
+    "words of a field": {"all": [c("key", words="a")]},
+    "name without words": {"all": [c("name", eq="a")]},
+    "words without letters": {"all": [c("name", words="-- .")]},
+    "many words": {"all": [c("name", words="a " * 17)]},
 }
 
 
@@ -107,7 +127,13 @@ class FiltersContract(Deployed):
         album = Album(client, iter(()))
         images = {
             "a": album.add(
-                a_picture(1, width=100, height=80), "a.png", brand="acme", price=10, sale=True, tags=["red", "blue"]
+                a_picture(1, width=100, height=80),
+                "a.png",
+                brand="acme",
+                price=10,
+                sale=True,
+                tags=["red", "blue"],
+                product="p-1",
             ),
             "b": album.add(
                 a_picture(2, width=100, height=90, format_="JPEG"),
@@ -116,6 +142,7 @@ class FiltersContract(Deployed):
                 price=19.5,
                 sale=False,
                 tags=["green"],
+                product=["x", "p-2"],
             ),
             "c": album.add(
                 a_picture(3, width=130, height=80), "c.png", brand="ACME", tags=["red"], taken="2026-01-31T12:00:00Z"
@@ -163,3 +190,19 @@ class FilterRequestsContract(Deployed):
         assert_invalid(client.post("/v1/search", files={"file": album.picture()}, data={"filter": text}), "filter")
         assert_problem(client.post("/v1/images/delete", json={"filter": where}), 422)
         assert_problem(client.post("/v1/search/examples", json={"positive": [], "filter": where}), 422)
+
+    def test_a_prefix_needs_a_declared_key(self, client: httpx.Client, album: Album) -> None:
+        image = album.add()
+        where = {"all": [m("brand", prefix="a")]}
+        text, says = json.dumps(where), "metadata.brand is not declared as keyword"
+        for answer in (
+            client.get("/v1/images", params={"filter": text}),
+            client.get(f"/v1/images/{image['id']}/similar", params={"filter": text}),
+            client.post("/v1/search", files={"file": album.picture()}, data={"filter": text}),
+            client.post("/v1/search", files={"file": album.picture()}, data={"filter": text, "target": "objects"}),
+            client.post("/v1/search/examples", json={"positive": [image["id"]], "filter": where}),
+            client.post("/v1/facets", json={"fields": ["labels"], "filter": where}),
+            client.post("/v1/images/delete", json={"filter": where}),
+            client.post("/v1/images/metadata", json={"filter": where, "metadata": {}}),
+        ):
+            assert_problem(answer, 422, "invalid_filter", says=says)

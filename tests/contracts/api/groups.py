@@ -123,7 +123,8 @@ class GroupsContract(_Searching):
         album.add(encoded(opened(content), format_="TIFF"), product="b")
         album.add(product="c")
         found = ask("search", image, content, diversity=1, group_by="metadata.product").json()["matches"]
-        assert [match["group"]["value"] for match in found] == ["a", "c", "b"]
+        first, second, third = (match["group"]["value"] for match in found)
+        assert (second, {first, third}) == ("c", {"a", "b"})  # the same pixels have the same score
 
 
 def _ids(matches: Sequence[dict[str, Any]]) -> list[str]:

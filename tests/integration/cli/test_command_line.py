@@ -18,7 +18,7 @@ SETTINGS = {
     "HTTP__MAX_UPLOAD_BYTES": "90000",
     "REPOSITORY__INDEXED_METADATA": "kind:keyword",
 }
-HAT = "d202bcfc-e89f-5595-b73f-a8aa4e409767"
+HAT = "photos/hat-01.jpg"
 """The id of examples/photos/hat-01.jpg."""
 
 
@@ -88,7 +88,7 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
         "search", photos / "hat-01.jpg", "--limit", "2", "--save", tmp_path / "found.png", "--region", "0,0,400,500"
     )
     assert (code, errors) == (0, "")
-    assert output.splitlines()[3].split()[2:4] == ["hat-01.jpg", HAT]
+    assert output.splitlines()[3].split()[2] == HAT
     with Image.open(tmp_path / "found.png") as sheet:
         assert sheet.width > 3 * 220  # the query and two matches
 
@@ -103,7 +103,7 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
     assert (code, errors) == (0, "")
     rows = [line.split() for line in output.splitlines() if ".jpg" in line]
     assert [(row[0], row[-2:]) for row in rows[::2]] == [("1", ["hat", "2"]), ("2", ["-", "1"])]
-    assert rows[1][1] == "hat-02.jpg"
+    assert rows[1][1] == "photos/hat-02.jpg"
     code, _, errors = command("search", photos / "hat-01.jpg", "--group-by", "filename")
     assert (code, "metadata.kind, sha256" in " ".join(errors.split())) == (2, True)
 
@@ -142,6 +142,83 @@ def test_pictures_are_deleted_by_id_and_by_filter(command: Command, photos: Path
     assert "--yes" in errors
     assert command("delete", "--filter", among, "--yes")[:2] == (0, "1 deleted\n")
     assert [image["filename"] for image in json.loads(command("list", "--json")[1])["items"]] == ["shoes-06.jpg"]
+
+
+def test_a_folder_names_its_pictures(command: Command, photos: Path) -> None:
+    (photos / "2019").mkdir()
+    (photos / "2019" / "100% wool.jpg").write_bytes(a_photo("hat-03.jpg"))
+    (photos / "twin.jpg").write_bytes(a_photo("hat-01.jpg"))
+
+    assert command("index", photos)[:2] == (0, "5 created, 0 existed, 0 failed\n")
+
+    images = {image["key"]: image for image in json.loads(command("list", "--json")[1])["items"]}
+    assert images.keys() == {
+        *(f"photos/{name}" for name in ("hat-01.jpg", "hat-02.jpg", "shoes-06.jpg", "twin.jpg")),
+        "photos/2019/100%25 wool.jpg",
+    }
+    assert images[HAT]["source"] == str(photos / "hat-01.jpg")
+    assert images[HAT]["sha256"] == images["photos/twin.jpg"]["sha256"]
+    assert command("index", photos / "hat-01.jpg")[1] == "0 created, 1 existed, 0 failed\n"
+    code, output, _ = command("list", "--prefix", "photos/2019/")
+    assert (code, "photos/2019/100%25 wool.jpg" in output, output.splitlines()[-1]) == (0, True, "1 of 1")
+    assert HAT in command("list", "--order-by", "created_at", "--limit", "2")[1]
+    assert "There is no order by labels" in command("list", "--order-by", "labels")[2]
+
+    (photos / "hat-02.jpg").write_bytes(a_photo("hat-04.jpg"))
+    assert command("index", photos)[1] == "0 created, 1 replaced, 4 existed, 0 failed\n"
+    shown = json.loads(command("show", "photos/hat-02.jpg", "--json")[1])
+    assert (shown["id"], shown["created_at"]) == (
+        images["photos/hat-02.jpg"]["id"],
+        images["photos/hat-02.jpg"]["created_at"],
+    )
+    assert shown["sha256"] != images["photos/hat-02.jpg"]["sha256"]
+
+
+def test_a_name_belongs_to_the_folder_that_used_it_first(command: Command, photos: Path, tmp_path: Path) -> None:
+    command("index", photos)
+    moved = tmp_path / "elsewhere" / "photos"
+    moved.parent.mkdir()
+    photos.rename(moved)
+
+    code, output, errors = command("index", moved)
+    told = " ".join(errors.replace("│", " ").split())
+    assert (code, output) == (2, "")
+    assert f"The name photos is that of {photos}" in told
+    assert "--as photos" in told
+
+    assert command("index", moved, "--as", "other")[1] == "3 created, 0 existed, 0 failed\n"
+    assert command("index", moved, "--as", "photos")[1] == "0 created, 3 existed, 0 failed\n"
+    assert command("index", moved)[1] == "0 created, 3 existed, 0 failed\n"
+    assert json.loads(command("show", HAT, "--json")[1])["source"] == str(moved / "hat-01.jpg")
+
+
+def test_what_was_indexed_without_a_key_gets_one(command: Command, photos: Path) -> None:
+    command("index", photos, "--metadata", '{"brand": "acme"}')
+    command("rename", HAT, "sku-17/front")
+    assert command("index", photos)[1] == "1 created, 2 existed, 0 failed\n", "that key is another picture's"
+    assert json.loads(command("show", "sku-17/front", "--json")[1])["metadata"] == {"brand": "acme"}
+
+
+def test_pictures_are_changed_and_renamed(command: Command, photos: Path) -> None:
+    command("index", photos)
+    assert command("patch", '{"price": 5, "kind": "hat"}', HAT, "photos/hat-02.jpg")[:2] == (0, "2 updated\n")
+    among = '{"all": [{"field": "metadata.kind", "eq": "hat"}]}'
+    assert command("patch", '{"price": 9.5}', "--filter", among, "--yes")[:2] == (0, "2 updated\n")
+    code, output, _ = command("search", photos / "hat-01.jpg", "--show", "price, kind", "--limit", "1")
+    assert code == 0
+    assert output.splitlines()[1].split()[-2:] == ["price", "kind"]
+    assert output.splitlines()[3].split()[-2:] == ["9.5", "hat"]
+
+    code, output, errors = command("patch", '{"price": 1}', HAT, "no such key")
+    assert (code, output, errors) == (1, "1 updated\n", "lookalike: No image is stored under no such key.\n")
+    code, _, errors = command("patch", '{"price": {"eu": 1}}', HAT)
+    assert (code, "metadata.price must be" in errors) == (1, True)
+
+    assert command("rename", HAT, "sku-17/front")[:2] == (0, "1 renamed\n")
+    assert json.loads(command("show", "sku-17/front", "--json")[1])["metadata"] == {"price": 1, "kind": "hat"}
+    code, output, errors = command("rename", "sku-17/front", "photos/hat-02.jpg")
+    assert (code, output) == (1, "0 renamed\n")
+    assert errors == "lookalike: An image is stored under photos/hat-02.jpg already.\n"
 
 
 def test_objects_are_detected(command: Command, photos: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from domain import images
 from domain.images import Clock, id_of_content, sha256_of
-from domain.listing import Cursor
 from domain.names import id_of_key
 from tests.builders import a_record, an_object
 
@@ -39,13 +38,6 @@ def test_the_clock_does_not_go_back_with_the_machine_s(monkeypatch: pytest.Monke
     clock = Clock()
     first, second, third = clock.now(), clock.now(), clock.now()
     assert (second - first, third - second) == (timedelta(microseconds=1), timedelta(microseconds=1))
-
-
-def test_cursors_order_by_time_and_then_by_id() -> None:
-    one, other = a_record(1), a_record(2)
-    assert Cursor.after(one) < Cursor.after(other)
-    same = a_record(3, created_at=one.created_at)
-    assert (Cursor.after(one) < Cursor.after(same)) == (one.id < same.id)
 
 
 def test_labels_are_those_of_the_objects() -> None:

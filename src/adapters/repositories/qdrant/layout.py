@@ -33,8 +33,9 @@ from domain.metadata import Metadata, MetadataType, parsed_time
 
 FORMAT = 4
 """The version of this layout: 2 added objects; 3 named the vectors for their space, and made of a metadata number a
-text and two integers; 4 made two integers of a metadata time as well, and added what an image is called (key, source, words), when it changed, indexes of prefixes, and
-the identity of the index. There is no way from one to another but a backup by the release that wrote it."""
+text and two integers; 4 made two integers of a metadata time as well, and added what an image is called (key, source,
+words), when it changed, indexes of prefixes, and the identity of the index. There is no way from one to another but a
+backup by the release that wrote it."""
 
 
 def check_format(what: str, version: int) -> None:
@@ -69,9 +70,9 @@ METADATA_TRUE = "metadata_true"
 METADATA_FALSE = "metadata_false"
 
 IndexKind = Literal["keyword", "prefix", "integer", "words", "order"]
-"""The kinds of payload index in use. All serve look-ups; `integer` and `order` serve ranges and orders too, `prefix` and
-`words` prefixes. `words` and `order` have no part in the vectors' graph, in which each value that many points have takes
-links of its own: an optimization would take several times as long, for filters that few searches have."""
+"""The kinds of payload index in use. All serve look-ups; `integer` and `order` ranges and orders too, `prefix` and
+`words` prefixes. `words` and `order` have no part in the vectors' graph, in which each value that many points have
+takes links of its own: an optimization would take several times as long, for filters that few searches have."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

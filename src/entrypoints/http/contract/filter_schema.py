@@ -79,8 +79,8 @@ class ConditionIn(BaseModel):
     words: Annotated[
         StrictStr | None,
         Field(
-            description=f"With the field `name`: each of these words, {MAX_WORDS} at most, begins a word of key, source "
-            "or filename, whatever its case."
+            description=f"With the field `name`: each of these words, {MAX_WORDS} at most, begins a word of key, "
+            "source or filename, whatever its case."
         ),
     ] = None
 

@@ -12,7 +12,7 @@ from domain.images import ImageRecord
 PRIVATE_FIELDS = ("filename", "source")
 """Fields of an image that are null for callers who may only search."""
 
-PUBLIC_FIELDS = frozenset({"labels", "media_type", "width", "height"})
+PUBLIC_FIELDS = frozenset({"labels", "media_type", "width", "height", "sha256"})
 """Fields that these callers may filter by, besides their keys of metadata."""
 
 

@@ -8,7 +8,7 @@ KEEP = {"Cache-Control": "private, max-age=3600"}
 """Of a file that its caller's key has opened: that caller's browser keeps it."""
 
 KEEP_VERSION = {"Cache-Control": "private, max-age=172800, immutable"}
-"""The same of a link that names the version: its picture never changes. Two days, for after that it may be deleted."""
+"""The same of a link that names the version, whose picture never changes. One that is deleted stays for two days."""
 
 
 def keep_publicly(seconds: int) -> Mapping[str, str]:

@@ -43,8 +43,9 @@ class ByOneInteger:
         for condition in where.must:
             if isinstance(condition, Where) and not self.passes(record, condition):
                 return False
-            if isinstance(condition, OneOf) and condition.path != layout.KIND:
-                if self.integers(record)[condition.path] not in condition.values:
+            if isinstance(condition, OneOf) and condition.path in layout.order_paths(self.order):
+                integer = self.integers(record)[condition.path]
+                if integer not in condition.values:
                     return False
         return True
 

@@ -33,6 +33,7 @@ from domain.metadata import MetadataType
 from domain.raster import RasterImage
 from tests.builders import a_query, a_record, an_embedding, an_id, an_image, an_object
 from tests.contracts.image_store import ImageStoreContract, a_sha256
+from tests.contracts.repository_cases import DECLARED
 from tests.contracts.similarity_repository import SPACE, SimilarityRepositoryContract
 from tests.decoding import decode
 from tests.fakes import UNREADABLE, FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails
@@ -68,7 +69,7 @@ class TestRepository(SimilarityRepositoryContract):
     @pytest.fixture
     def fresh(self) -> MeasuredSimilarityRepository:
         metrics = Metrics(version="1")
-        return MeasuredSimilarityRepository(InMemorySimilarityRepository(), Stages(metrics), metrics)
+        return MeasuredSimilarityRepository(InMemorySimilarityRepository(DECLARED), Stages(metrics), metrics)
 
 
 class TestStore(ImageStoreContract):
