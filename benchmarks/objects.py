@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from application.begun_work import all_of
-from application.index_images import Upload
+from application.prepare_pictures import Upload
 from benchmarks.pictures import EXAMPLES, altered_photos
 from benchmarks.report import Section, has_bf16
 from benchmarks.vectors import DIMENSION, Clusters

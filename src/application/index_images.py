@@ -3,16 +3,14 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from application.begun_work import all_of, committed
-from application.describe_pictures import DescribePictures
 from application.keyed_locks import KeyedLocks
+from application.prepare_pictures import Arrived, Prepared, PreparePictures, Upload, annotated
 from application.shared_originals import SharedOriginals
 from domain.callers import begin_bulk, raise_if_over
 from domain.errors import (
@@ -23,13 +21,10 @@ from domain.errors import (
     RepositoryUnavailableError,
     StorageFullError,
 )
-from domain.filters import AnyOf, Field, Filter
-from domain.images import Clock, ImageId, ImageRecord, IndexedImage, id_of_content, sha256_of
-from domain.metadata import Metadata, MetadataTypes, check_types
+from domain.images import Clock, ImageId, ImageRecord, id_of_content, sha256_of
+from domain.metadata import MetadataTypes, check_types
 from domain.names import id_of_key
-from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE, ThumbnailRenderer
 
 log = logging.getLogger(__name__)
 
@@ -53,21 +48,6 @@ class IfExists(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """A picture on its way in. `read` fetches its bytes when their turn comes; it may raise a LookalikeError."""
-
-    filename: str
-    read: Callable[[], Awaitable[bytes]]
-    key: str | None = None
-    source: str | None = None
-    """None leaves the source of an image that is already there as it is."""
-    metadata: Metadata | None = None
-    """Likewise."""
-    adopt: bool = False
-    """If these bytes are stored without a key, that image gets the key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexOutcome:
     """What became of one upload: `image` unless it failed, then `error`."""
 
@@ -76,45 +56,13 @@ class IndexOutcome:
     image: ImageRecord | None = None
     error: LookalikeError | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Arrived:
-    """An upload whose bytes are here."""
-
-    upload: Upload
-    content: bytes
-    sha256: str
-    at: datetime
-    content_id: ImageId
-    id: ImageId
-
-    @property
-    def ids(self) -> frozenset[ImageId]:
-        """What may change with it: its own image, and one of the same bytes without a key."""
-        return frozenset((self.id, self.content_id))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """An upload with all that is to be stored of it."""
-
-    arrived: _Arrived
-    image: IndexedImage
-    thumbnails: Mapping[int, bytes] = field(default_factory=dict)
-    """None of a picture whose bytes are stored already."""
-    before: ImageRecord | None = None
-    """What it replaces: the image of its id, or one of the same bytes that gets the key."""
-
-    @property
-    def record(self) -> ImageRecord:
-        return self.image.record
-
-    @property
-    def outcome(self) -> IndexOutcome:
+    @classmethod
+    def of(cls, stored: Prepared) -> "IndexOutcome":
+        """Of a picture that was stored."""
         status: Literal["created", "exists", "replaced"] = "created"
-        if self.before is not None:
-            status = "replaced" if self.before.sha256 != self.record.sha256 else "exists"
-        return IndexOutcome(upload=self.arrived.upload, status=status, image=self.record)
+        if stored.before is not None:
+            status = "replaced" if stored.before.sha256 != stored.record.sha256 else "exists"
+        return cls(upload=stored.arrived.upload, status=status, image=stored.record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +74,7 @@ class IndexImages:
     original, and are neither decoded nor encoded again.
     """
 
-    decoder: ImageDecoder
-    describe: DescribePictures
-    thumbnails: ThumbnailRenderer
+    prepare: PreparePictures
     originals: SharedOriginals
     repository: SimilarityRepository
     clock: Clock
@@ -166,32 +112,32 @@ class IndexImages:
         finally:
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _groups(self, uploads: Iterable[Upload]) -> AsyncIterator[list[_Arrived | IndexOutcome]]:
+    async def _groups(self, uploads: Iterable[Upload]) -> AsyncIterator[list[Arrived | IndexOutcome]]:
         """Uploads as they arrive, a bounded number of pictures and bytes together.
 
         No key and no bytes come twice in one group: the second finds what the first has stored.
         """
-        group: list[_Arrived | IndexOutcome] = []
+        group: list[Arrived | IndexOutcome] = []
         ids: set[ImageId] = set()
         held = 0
         by_key: dict[str, str] = {}
         for upload in uploads:
             arrived = await self._arrive(upload)
-            if isinstance(arrived, _Arrived) and (key := upload.key) is not None:
+            if isinstance(arrived, Arrived) and (key := upload.key) is not None:
                 is_repeated = by_key.setdefault(key, arrived.sha256) != arrived.sha256
                 arrived = _failed(upload, KeyRepeatedError(key)) if is_repeated else arrived
-            twin = isinstance(arrived, _Arrived) and not ids.isdisjoint(arrived.ids)
+            twin = isinstance(arrived, Arrived) and not ids.isdisjoint(arrived.ids)
             if group and (twin or len(group) == GROUP_SIZE or held > GROUP_BYTES):
                 yield group
                 group, ids, held = [], set(), 0
             group.append(arrived)
-            if isinstance(arrived, _Arrived):
+            if isinstance(arrived, Arrived):
                 ids |= arrived.ids
                 held += len(arrived.content)
         if group:
             yield group
 
-    async def _arrive(self, upload: Upload) -> _Arrived | IndexOutcome:
+    async def _arrive(self, upload: Upload) -> Arrived | IndexOutcome:
         try:
             check_types(upload.metadata or {}, self.types)
             content = await upload.read()
@@ -199,7 +145,7 @@ class IndexImages:
             return _failed(upload, error)
         sha256 = await asyncio.to_thread(sha256_of, content)
         content_id = id_of_content(sha256)
-        return _Arrived(
+        return Arrived(
             upload=upload,
             content=content,
             sha256=sha256,
@@ -209,7 +155,7 @@ class IndexImages:
         )
 
     async def _index_in_bulk(
-        self, group: Sequence[_Arrived | IndexOutcome], if_exists: IfExists
+        self, group: Sequence[Arrived | IndexOutcome], if_exists: IfExists
     ) -> Sequence[IndexOutcome]:
         begin_bulk()
         try:
@@ -219,8 +165,8 @@ class IndexImages:
             error = InternalError()
             return [item if isinstance(item, IndexOutcome) else _failed(item.upload, error) for item in group]
 
-    async def _index(self, group: Sequence[_Arrived | IndexOutcome], if_exists: IfExists) -> Sequence[IndexOutcome]:
-        arrived = [item for item in group if isinstance(item, _Arrived)]
+    async def _index(self, group: Sequence[Arrived | IndexOutcome], if_exists: IfExists) -> Sequence[IndexOutcome]:
+        arrived = [item for item in group if isinstance(item, Arrived)]
         try:
             async with self.locks.hold(id_ for item in arrived for id_ in item.ids):
                 outcomes = await self._index_arrived(arrived, if_exists)
@@ -228,7 +174,7 @@ class IndexImages:
             outcomes = {item.id: _failed(item.upload, error) for item in arrived}
         return [item if isinstance(item, IndexOutcome) else outcomes[item.id] for item in group]
 
-    async def _index_arrived(self, arrived: Sequence[_Arrived], if_exists: IfExists) -> dict[ImageId, IndexOutcome]:
+    async def _index_arrived(self, arrived: Sequence[Arrived], if_exists: IfExists) -> dict[ImageId, IndexOutcome]:
         try:
             known = await self.repository.get({id_ for item in arrived for id_ in item.ids})
             twins = await self.repository.named([item.sha256 for item in arrived if item.id not in known])
@@ -237,7 +183,7 @@ class IndexImages:
             await self.originals.store.require_room(sum(len(item.content) for item in arrived))
             raise
 
-        async def settled(item: _Arrived) -> _Prepared | IndexOutcome:
+        async def settled(item: Arrived) -> Prepared | IndexOutcome:
             try:
                 if (record := known.get(item.id)) is not None:
                     if if_exists is IfExists.FAIL:
@@ -249,92 +195,33 @@ class IndexImages:
                         return outcome
                 elif item.upload.adopt:
                     record = known.get(item.content_id)
-                return await self._prepare(item, record, is_stored=item.sha256 in twins)
+                return await self.prepare(item, record, is_stored=item.sha256 in twins)
             except LookalikeError as error:
                 return _failed(item.upload, error)
 
         results = await all_of(map(settled, arrived))  # waits for all, so that none works on without the locks
-        prepared = [result for result in results if isinstance(result, _Prepared)]
+        prepared = [result for result in results if isinstance(result, Prepared)]
         try:
             await self._commit(prepared)
-            outcomes = {item.record.id: item.outcome for item in prepared}
+            outcomes = {item.record.id: IndexOutcome.of(item) for item in prepared}
         except LookalikeError as error:
             outcomes = {item.record.id: _failed(item.arrived.upload, error) for item in prepared}
         return outcomes | {
             item.id: result for item, result in zip(arrived, results, strict=True) if isinstance(result, IndexOutcome)
         }
 
-    async def _already_there(self, item: _Arrived, record: ImageRecord, if_exists: IfExists) -> IndexOutcome:
+    async def _already_there(self, item: Arrived, record: ImageRecord, if_exists: IfExists) -> IndexOutcome:
         """What is given anew of an image that is there with these bytes, or that is to be kept as it is."""
         if record.sha256 == item.sha256:
             await self.originals.confirm({item.sha256: item.content})
-        changed = record if if_exists is IfExists.KEEP else _annotated(record, item.upload)
+        changed = record if if_exists is IfExists.KEEP else annotated(record, item.upload)
         if changed != record:
             changed = replace(changed, updated_at=item.at)
             raise_if_over()
             await committed(self.repository.update([changed]))
         return IndexOutcome(upload=item.upload, status="exists", image=changed)
 
-    async def _prepare(self, item: _Arrived, before: ImageRecord | None, *, is_stored: bool) -> _Prepared:
-        """Everything of one picture that is to be stored, in the place of `before` if that is given."""
-        if is_stored and (shared := await self._shared(item, before)) is not None:
-            return shared
-        # One step after the other: the pixels are held no longer than it takes.
-        async with self._decoded(item) as picture:
-            thumbnail = await self.thumbnails.render(picture.raster, DEFAULT_THUMBNAIL_SIDE)
-            description = await self.describe(picture.raster)
-        record = self._record(
-            item,
-            before,
-            media_type=picture.media_type,
-            width=picture.raster.width,
-            height=picture.raster.height,
-            objects=description.objects,
-        )
-        image = IndexedImage(
-            record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
-        )
-        return _Prepared(arrived=item, image=image, thumbnails={DEFAULT_THUMBNAIL_SIDE: thumbnail}, before=before)
-
-    async def _shared(self, item: _Arrived, before: ImageRecord | None) -> _Prepared | None:
-        """By what is indexed of the same bytes under another name; None where that does not suffice."""
-        same = Filter(all=(AnyOf(Field("sha256"), (item.sha256,)),))
-        for twin in (await self.repository.list(limit=1, where=same)).items:
-            embedding = (await self.repository.embeddings([twin.id])).get(twin.id)
-            objects = (await self.repository.object_embeddings([twin.id])).get(twin.id)
-            if embedding is not None and objects is not None and twin.detection == self.describe.detection:
-                record = self._record(
-                    item,
-                    before,
-                    media_type=twin.media_type,
-                    width=twin.width,
-                    height=twin.height,
-                    objects=twin.objects,
-                )
-                image = IndexedImage(record=record, embedding=embedding, object_embeddings=objects)
-                return _Prepared(arrived=item, image=image, before=before)
-        return None
-
-    def _record(self, item: _Arrived, before: ImageRecord | None, **found: Any) -> ImageRecord:  # noqa: ANN401
-        record = ImageRecord(
-            id=item.id,
-            key=item.upload.key,
-            filename=item.upload.filename,
-            size_bytes=len(item.content),
-            sha256=item.sha256,
-            created_at=item.at if before is None else before.created_at,
-            updated_at=item.at,
-            source=None if before is None else before.source,
-            metadata={} if before is None else before.metadata,
-            detection=self.describe.detection,
-            **found,
-        )
-        return _annotated(record, item.upload)
-
-    def _decoded(self, item: _Arrived) -> AbstractAsyncContextManager[DecodedImage]:
-        return self.decoder.decoded(item.content, sufficient_side=self.describe.sufficient_side)
-
-    async def _commit(self, prepared: Sequence[_Prepared]) -> None:
+    async def _commit(self, prepared: Sequence[Prepared]) -> None:
         if not prepared:
             return
         raise_if_over()
@@ -342,7 +229,7 @@ class IndexImages:
         if full is not None:
             raise full
 
-    async def _write(self, prepared: Sequence[_Prepared]) -> StorageFullError | None:
+    async def _write(self, prepared: Sequence[Prepared]) -> StorageFullError | None:
         """Files, then records; then what they replace goes. Without room nothing is left, and the error is returned."""
         try:
             await all_of(
@@ -365,15 +252,6 @@ class IndexImages:
 def _is_adopted(record: ImageRecord, unnamed: ImageRecord | None) -> bool:
     """Whether `record` was made of an image that had no key, and is there still."""
     return record.key is not None and unnamed is not None and unnamed.created_at == record.created_at
-
-
-def _annotated(record: ImageRecord, upload: Upload) -> ImageRecord:
-    """With the source and the metadata that are given."""
-    return replace(
-        record,
-        source=record.source if upload.source is None else upload.source,
-        metadata=record.metadata if upload.metadata is None else upload.metadata,
-    )
 
 
 def _failed(upload: Upload, error: LookalikeError) -> IndexOutcome:

@@ -165,6 +165,18 @@ class Filter:
         """What its conditions speak of."""
         return [condition.field.name for condition in (*self.all, *self.any, *self.none)]
 
+    def __bool__(self) -> bool:
+        """Whether the filter names anything."""
+        return bool(self.all or self.any or self.none)
+
+    def matches(self, record: ImageRecord) -> bool:
+        """Whether `record` passes."""
+        return (
+            all(condition.matches(record) for condition in self.all)
+            and (not self.any or any(condition.matches(record) for condition in self.any))
+            and not any(condition.matches(record) for condition in self.none)
+        )
+
     def check_prefixes(self, types: MetadataTypes) -> None:
         """Raise InvalidFilterError for a `StartsWith` on a metadata key that is not declared as keyword."""
         for condition in (*self.all, *self.any, *self.none):

@@ -37,6 +37,7 @@ from application.edit_metadata import EditMetadata
 from application.extract_embedding import ExtractEmbedding
 from application.index_images import IndexImages
 from application.keyed_locks import KeyedLocks
+from application.prepare_pictures import PreparePictures
 from application.reindex_embeddings import ReindexEmbeddings
 from application.reindex_objects import ReindexObjects
 from application.rename_images import RenameImages
@@ -450,11 +451,12 @@ class Container(containers.DeclarativeContainer):
         repository=repository,
         take_over_at_start=providers.Callable(age_of_marks_at_start, settings),
     )
+    prepare = providers.Factory(
+        PreparePictures, decoder=decoder, describe=describe, thumbnails=thumbnails, repository=repository
+    )
     index_images = providers.Factory(
         IndexImages,
-        decoder=decoder,
-        describe=describe,
-        thumbnails=thumbnails,
+        prepare=prepare,
         originals=originals,
         repository=repository,
         clock=clock,

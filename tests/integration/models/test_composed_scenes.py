@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from application.index_images import Upload
+from application.prepare_pictures import Upload
 from application.search_result import SearchOptions, Target
 from domain.images import ImageId
 from entrypoints.container import Container

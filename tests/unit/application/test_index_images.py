@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
-from application.index_images import GROUP_SIZE, GROUPS_AT_ONCE, Upload
+from application.index_images import GROUP_SIZE, GROUPS_AT_ONCE
+from application.prepare_pictures import Upload
 from domain.callers import Deadline, is_bulk, raise_if_over, set_deadline, within
 from domain.embeddings import Embeddings
 from domain.errors import (
@@ -149,7 +150,7 @@ async def test_of_a_picture_that_fails_no_memory_counts_any_more(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
     decoder = PillowImageDecoder(threads=1)
-    index_images = replace(workshop.index_images, decoder=decoder)
+    index_images = replace(workshop.index_images, prepare=replace(workshop.index_images.prepare, decoder=decoder))
     counted: list[int] = []
     encode = workshop.encoder.encode
 

@@ -46,9 +46,9 @@ def disabled(workshop: Workshop) -> DescribePictures:
 async def without_objects(workshop: Workshop, *uploads: bytes) -> None:
     """Index by another policy, which finds none."""
     describe = workshop.describe
-    workshop.index_images = replace(workshop.index_images, describe=disabled(workshop))
+    workshop.describe_by(disabled(workshop))
     await workshop.index(*(an_upload(content, metadata={"of": content.decode()}) for content in uploads))
-    workshop.index_images = replace(workshop.index_images, describe=describe)
+    workshop.describe_by(describe)
     workshop.journal.clear()
 
 
@@ -118,7 +118,7 @@ async def test_another_policy_replaces_and_none_removes_what_was_found(workshop:
 
 async def test_pictures_that_fill_the_memory_take_turns(workshop: Workshop) -> None:
     pictures = [a_picture(number) for number in range(GROUP_SIZE)]
-    workshop.index_images = replace(workshop.index_images, describe=disabled(workshop))
+    workshop.describe_by(disabled(workshop))
     await workshop.index(*pictures)
     workshop.detector.found = (CAT,)
     workshop.decoder = PillowImageDecoder(threads=2, max_bytes_at_once=1, max_bytes_in_flight=1)  # type: ignore[assignment]
@@ -159,7 +159,7 @@ async def test_what_others_do_meanwhile_is_kept(workshop: Workshop) -> None:
 async def test_a_picture_that_is_replaced_meanwhile_keeps_its_own_objects(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workshop.index_images = replace(workshop.index_images, describe=disabled(workshop))
+    workshop.describe_by(disabled(workshop))
     await workshop.index(an_upload(b"hat", key="hats/1"))
     workshop.detector.found = (CAT,)
     original = workshop.store.original

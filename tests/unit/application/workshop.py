@@ -1,13 +1,15 @@
 """The use cases on fakes."""
 
+from dataclasses import replace
 from typing import Any
 
 from application.arrange_matches import ArrangeMatches
 from application.delete_images import DeleteImages
 from application.describe_pictures import DescribePictures
 from application.edit_metadata import EditMetadata
-from application.index_images import IfExists, IndexImages, IndexOutcome, Upload
+from application.index_images import IfExists, IndexImages, IndexOutcome
 from application.keyed_locks import KeyedLocks
+from application.prepare_pictures import PreparePictures, Upload
 from application.rename_images import RenameImages
 from application.shared_originals import SharedOriginals
 from domain.embeddings import EmbeddingSpace
@@ -47,9 +49,12 @@ class Workshop:
         self.locks = KeyedLocks()
         self.describe = DescribePictures(detector=self.detector, encoder=self.encoder, policy=ObjectPolicy())
         self.index_images = IndexImages(
-            decoder=self.decoder,
-            describe=self.describe,
-            thumbnails=FakeThumbnails(),
+            prepare=PreparePictures(
+                decoder=self.decoder,
+                describe=self.describe,
+                thumbnails=FakeThumbnails(),
+                repository=self.repository,
+            ),
             originals=self.originals,
             repository=self.repository,
             clock=self.clock,
@@ -62,6 +67,10 @@ class Workshop:
         self.rename = RenameImages(
             repository=self.repository, originals=self.originals, clock=self.clock, locks=self.locks
         )
+
+    def describe_by(self, describe: DescribePictures) -> None:
+        """From now on, index with another policy or another detector."""
+        self.index_images = replace(self.index_images, prepare=replace(self.index_images.prepare, describe=describe))
 
     async def open(self) -> "Workshop":
         await self.encoder.open()

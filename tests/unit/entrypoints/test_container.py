@@ -55,12 +55,12 @@ def test_use_cases_share_what_is_one(tmp_path: Path) -> None:
     assert index.repository is delete.repository is edit.repository is search.repository
     assert index.locks is delete.locks is edit.locks
     assert index.originals.store is delete.originals.store is container.browse_images().store
-    assert index.describe.encoder is search.encoder is container.run_service().encoder
+    assert index.prepare.describe.encoder is search.encoder is container.run_service().encoder
     detect, anew = container.detect_objects(), container.reindex_objects()
     detector = container.run_service().detector
-    assert index.describe.detector is search.detector is detect.detector is anew.describe.detector is detector
+    assert index.prepare.describe.detector is search.detector is detect.detector is anew.describe.detector is detector
     assert anew.locks is index.locks
-    assert anew.describe.policy is index.describe.policy
+    assert anew.describe.policy is index.prepare.describe.policy
     assert container.index_images().clock is index.clock
 
 

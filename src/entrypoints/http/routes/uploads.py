@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from fastapi import UploadFile, params
 
-from application.index_images import Upload
+from application.prepare_pictures import Upload
 from domain.errors import BodyTooLargeError, InvalidInputError
 from domain.metadata import Metadata, checked_metadata
 from domain.names import checked_key, checked_source
