@@ -178,7 +178,12 @@ class FileSystemImageStore(ImageStore):
     def _claim(self, index: UUID) -> None:
         try:
             if not self._index.exists():
-                self._make_claim(index)
+                claim = self._incoming / uuid4().hex
+                claim.mkdir()
+                (claim / str(index)).touch()
+                with contextlib.suppress(OSError):  # another process was faster: the directory is there, and not empty
+                    claim.rename(self._index)
+                sync_folder(self._root)
             [owner] = [path.name for path in self._index.iterdir()]
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"{self._index} is damaged, or cannot be written: {error}.") from error
@@ -188,15 +193,6 @@ class FileSystemImageStore(ImageStore):
                 "together, or keep the pictures of this index in another directory. If the other index is lost for "
                 f"good, remove {self._index} to give them to this one."
             )
-
-    def _make_claim(self, index: UUID) -> None:
-        claim = self._incoming / uuid4().hex
-        claim.mkdir()
-        (claim / str(index)).touch()
-        with contextlib.suppress(OSError):  # another process was faster: the directory is there, and not empty
-            claim.rename(self._index)
-            sync_folder(self._root)
-        shutil.rmtree(claim, ignore_errors=True)
 
     def _put(self, contents: Mapping[Path, bytes], *, replace: bool) -> None:
         missing = {place: each for place, each in contents.items() if replace or _size(place) != len(each)}
@@ -219,11 +215,10 @@ class FileSystemImageStore(ImageStore):
     def _stored(self, folder: str) -> Mapping[str, datetime]:
         latest: dict[str, datetime] = {}
         for kind in (self._originals, *self._thumbnails.values()):
-            for path in (kind / folder).iterdir():
-                if _SHA256.fullmatch(path.name):
-                    with contextlib.suppress(FileNotFoundError):
-                        at = _written_at(path)
-                        latest[path.name] = max(at, latest.get(path.name, at))
+            for path in filter(_is_ours, (kind / folder).iterdir()):
+                with contextlib.suppress(FileNotFoundError):
+                    at = _written_at(path)
+                    latest[path.name] = max(at, latest.get(path.name, at))
         return latest
 
     def _sizes(self, sha256: str) -> FileSizes:
@@ -236,12 +231,10 @@ class FileSystemImageStore(ImageStore):
     # Marks
 
     def _mark(self, mark: Path) -> bool:
-        with _full_disk_named(self._root):
-            try:
-                mark.mkdir()
-            except FileExistsError:
-                return False
-        return True
+        with _full_disk_named(self._root), contextlib.suppress(FileExistsError):
+            mark.mkdir()
+            return True
+        return False
 
     def _remark(self, mark: Path, marked_at: datetime) -> bool:
         """The mark stays. Of several that take it over at once, one makes the next numbered file in it."""
@@ -263,7 +256,7 @@ class FileSystemImageStore(ImageStore):
     def _marks(self, older_than: timedelta) -> Mapping[str, datetime]:
         now = self._now()
         marks: dict[str, datetime] = {}
-        for mark in self._doomed.iterdir():
+        for mark in filter(_is_ours, self._doomed.iterdir()):
             with contextlib.suppress(FileNotFoundError), _opened(mark) as it:
                 _, marks[mark.name] = _latest(it)
         # Those of a time to come were made before the clock was set back.
@@ -336,6 +329,10 @@ def _remove_abandoned(incoming: Path, latest: datetime) -> None:
         with contextlib.suppress(FileNotFoundError):
             if _written_at(path) <= latest:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    return _SHA256.fullmatch(path.name) is not None
 
 
 def _place(folder: Path, sha256: str) -> Path:
