@@ -18,6 +18,7 @@ from domain.errors import (
     LookalikeError,
     RepositoryUnavailableError,
 )
+from domain.metadata import MetadataTypes
 from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
@@ -47,6 +48,7 @@ class ServiceDescription:
     detector: ModelDescription | None
     space: EmbeddingSpace
     repository: RepositoryStatus
+    metadata_types: MetadataTypes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class RunService:
     detector: ObjectDetector
     originals: SharedOriginals
     repository: SimilarityRepository
+    types: MetadataTypes
     take_over_at_start: timedelta
     """The age at which marks of files to be deleted are taken over when the service starts."""
     on_hopeless: Callable[[ConfigurationError], None] | None = None
@@ -149,6 +152,7 @@ class RunService:
             detector=self.detector.description,
             space=self.encoder.space,
             repository=await self.repository.status(),
+            metadata_types=self.types,
         )
 
     async def _open_repository(self) -> None:

@@ -449,6 +449,7 @@ class Container(containers.DeclarativeContainer):
         detector=detector,
         originals=originals,
         repository=repository,
+        types=types,
         take_over_at_start=providers.Callable(age_of_marks_at_start, settings),
     )
     prepare = providers.Factory(

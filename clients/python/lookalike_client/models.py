@@ -195,6 +195,7 @@ class Models(Answer):
     encoder: Encoder
     detector: Model | None
     repository: Repository
+    metadata_types: Mapping[str, Literal["keyword", "integer", "float", "bool", "datetime"]]
 
 
 class Edited(Answer):

@@ -43,6 +43,7 @@ def service(journal: Journal, repository: JournalledRepository, monkeypatch: pyt
         detector=FakeDetector(journal=journal),
         originals=SharedOriginals(store=FakeStore(journal=journal), repository=repository),
         repository=repository,
+        types={},
         take_over_at_start=timedelta(0),
     )
 

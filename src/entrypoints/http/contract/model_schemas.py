@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from application.detect_objects import Detections
 from application.run_service import ServiceDescription
+from domain.metadata import MetadataType
 from domain.models import ModelDescription
 from entrypoints.http.contract.image_schemas import EXAMPLE_BOX, FromDomain, ObjectOut
 
@@ -96,6 +97,7 @@ class ModelsOut(BaseModel):
                         "input_size": {"width": 300, "height": 300},
                     },
                     "repository": {"backend": "edge", "images": 100, "objects": 240, "details": {"segments": 2}},
+                    "metadata_types": {"brand": "keyword", "price": "float"},
                 }
             ]
         }
@@ -104,6 +106,10 @@ class ModelsOut(BaseModel):
     encoder: EncoderOut
     detector: Annotated[ModelOut | None, Field(description="null: this deployment runs no object detector.")]
     repository: RepositoryOut
+    metadata_types: Annotated[
+        Mapping[str, MetadataType],
+        Field(description="The metadata keys that `LOOKALIKE_REPOSITORY__INDEXED_METADATA` declares."),
+    ]
 
     @classmethod
     def of(cls, service: ServiceDescription) -> Self:
@@ -119,6 +125,7 @@ class ModelsOut(BaseModel):
             ),
             detector=None if service.detector is None else ModelOut.of(service.detector),
             repository=RepositoryOut.of(service.repository),
+            metadata_types=service.metadata_types,
         )
 
 

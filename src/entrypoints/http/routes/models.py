@@ -88,5 +88,8 @@ async def detect(
     "/models", summary="See what is running", responses=problem_responses(*ALWAYS), dependencies=[index_is_open]
 )
 async def models(service: RunServiceOf) -> ModelsOut:
-    """The models, their weights' digests, runtime, device and precision as they really run, and the index."""
+    """The index, its declared metadata keys, and the models with their weights' digests.
+
+    Runtime, device and precision are as the models really run.
+    """
     return ModelsOut.of(await service.describe())

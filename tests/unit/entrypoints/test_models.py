@@ -1,0 +1,13 @@
+"""What `GET /v1/models` tells of the deployment, through the application."""
+
+from pathlib import Path
+
+from tests.unit.entrypoints.application import an_app, serving
+
+DECLARED = {"brand": "keyword", "price": "float", "taken_at": "datetime"}
+
+
+async def test_declared_metadata_keys_are_told_with_their_types(tmp_path: Path) -> None:
+    app = an_app(tmp_path, repository={"backend": "memory", "indexed_metadata": DECLARED})
+    async with serving(app) as client:
+        assert (await client.get("/v1/models")).json()["metadata_types"] == DECLARED
