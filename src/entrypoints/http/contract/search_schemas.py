@@ -134,7 +134,7 @@ class SearchParameters(BaseModel):
     offset: Offset = 0
     score_threshold: ScoreThreshold | None = None
     group_by: GroupBy | None = None
-    group_size: GroupSize | None = None
+    group_size: Annotated[GroupSize | None, Field(examples=[""])] = None
     diversity: Diversity = 0.0
 
     def options(self, where: Filter | None, view: ImageView, *, exact: bool = False) -> SearchOptions:
