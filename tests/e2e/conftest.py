@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.e2e.requirements import require
 from tests.e2e.watching import Watch
+from tests.pictures import a_picture
 from tests.serving import Service, running
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -23,6 +25,13 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 DESKTOP = {"width": 1360, "height": 860}
+DECLARED = "kind:keyword,number:integer,weight:float,framed:bool,taken:datetime"
+HOLIDAYS = {
+    "Holidays/2019/strand-1.png": {"kind": "trip", "number": 3, "taken": "2019-07-01T10:00:00Z"},
+    "Holidays/2019/strand-2.png": {"kind": "trip", "number": 1, "taken": "2019-07-02T10:00:00Z", "framed": True},
+    "Holidays/2020/berg.png": {"kind": "trip", "number": 2},
+    "Work/plan.png": {"kind": "work"},
+}
 EXPECTED_WITHIN = 20_000.0
 """Milliseconds in which what a test expects comes: the browser, the service and its models share the cores."""
 
@@ -41,7 +50,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("service"), {}) as service:
+    with running(tmp_path_factory.mktemp("service"), {"REPOSITORY__INDEXED_METADATA": DECLARED}) as service:
         index_examples(service)
         yield service
 
@@ -65,6 +74,19 @@ def index_examples(service: Service) -> None:
 def client(service: Service) -> Iterator[httpx.Client]:
     with service.client() as client:
         yield client
+
+
+@pytest.fixture
+def holidays(client: httpx.Client) -> Iterator[dict[str, dict[str, Any]]]:
+    """Four pictures under keys, the newest of all; by their keys."""
+    images = {}
+    for number, (key, metadata) in enumerate(HOLIDAYS.items()):
+        file = (key.rpartition("/")[2], a_picture(81_000 + number))
+        form = {"key": key, "source": f"file:///photos/{number}", "metadata": json.dumps(metadata)}
+        images[key] = client.post("/v1/images", files={"file": file}, data=form).raise_for_status().json()
+    yield images
+    keyed = {"any": [{"field": "key", "prefix": prefix} for prefix in ("Holidays/", "Work/")]}
+    client.post("/v1/images/delete", json={"filter": keyed}).raise_for_status()
 
 
 @pytest.fixture

@@ -53,10 +53,46 @@ def open_detail(page: Page, service: Service) -> None:
     page.get_by_role("button", name="Add a field").click()
 
 
+def open_selection(page: Page, service: Service) -> None:
+    open_browse(page, service)
+    panel = page.get_by_text("Narrow down")
+    if panel.is_visible():  # there is no room for it beside the pictures
+        panel.click()
+    expect(page.locator(".facet").first).to_be_visible()
+    page.get_by_role("button", name="Select").click()
+    page.locator(TILE).nth(1).get_by_role("checkbox").check()
+
+
+def open_bulk_edit(page: Page, service: Service) -> None:
+    open_selection(page, service)
+    page.get_by_role("button", name="Change metadata").click()
+    page.keyboard.type("weight")
+    page.get_by_role("button", name="Change 1 picture").click()
+    expect(page.get_by_text('"weight" is a number')).to_be_visible()
+
+
+def open_groups(page: Page, service: Service) -> None:
+    image = httpx.get(f"{service.url}/v1/images").json()["items"][0]["id"]
+    page.goto(f"{service.url}/?image={image}&group_by=metadata.kind")
+    settled(page)
+    page.get_by_role("button", name="more").first.click()
+
+
 def open_add(page: Page, service: Service) -> None:
     page.goto(f"{service.url}/?view=add")
     page.set_input_files("input[multiple]", [COFFEE, EXAMPLES / "README.md"])
     expect(page.locator(".progress-told")).to_contain_text("1 failed")
 
 
-STATES = [open_start, open_search, open_marks, open_nothing, open_browse, open_detail, open_add]
+STATES = [
+    open_start,
+    open_search,
+    open_marks,
+    open_groups,
+    open_nothing,
+    open_browse,
+    open_selection,
+    open_bulk_edit,
+    open_detail,
+    open_add,
+]

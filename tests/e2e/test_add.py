@@ -70,13 +70,35 @@ def test_a_mixed_folder_with_a_corrupt_file(page: Page, service: Service, client
     corrupt = page.locator("li", has_text="lot/corrupt.jpg")
     expect(corrupt.locator(".reason")).to_contain_text("damaged or incomplete")
     listed = client.get("/v1/images", params={"filter": json.dumps(MARK)}).json()
-    assert listed["total"] == 6
+    below = sorted(str(path.relative_to(folder.parent)) for path in folder.rglob("[0-9].png"))
+    assert sorted(image["key"] for image in listed["items"]) == below
 
     page.get_by_label("Show only failed").check()
     expect(page.locator(".upload-list li:visible")).to_have_count(1)
     page.get_by_label("Show only failed").uncheck()
     page.set_input_files("input[webkitdirectory]", folder)
     told(page, "14 of 14 pictures: 6 added, 6 there before, 2 failed")
+
+
+def test_what_a_folder_holds_now_replaces_what_it_held(
+    page: Page, service: Service, client: httpx.Client, folder: Path
+) -> None:
+    page.goto(f"{service.url}/?view=add")
+    page.set_input_files("input[webkitdirectory]", folder)
+    told(page, "7 of 7 pictures: 6 added, 1 failed")
+    (folder / "3.png").write_bytes(a_picture(70_100))
+    page.set_input_files("input[webkitdirectory]", folder)
+    told(page, "14 of 14 pictures: 6 added, 5 there before, 1 replaced, 2 failed")
+    assert statuses(page).count("Replaced") == 1
+    image = client.get("/v1/images/by-key", params={"key": "lot/3.png"}).json()
+    assert client.get(image["links"]["content"]).content == a_picture(70_100)
+
+
+def test_a_file_without_a_folder_has_no_key(page: Page, service: Service, client: httpx.Client, folder: Path) -> None:
+    page.goto(f"{service.url}/?view=add")
+    page.set_input_files("input[multiple]", folder / "4.png")
+    told(page, "1 of 1 picture: 1 added")
+    assert client.get("/v1/images").json()["items"][0]["key"] is None
 
 
 def test_only_failures_are_sent_again(page: Page, service: Service, folder: Path) -> None:

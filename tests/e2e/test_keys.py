@@ -24,7 +24,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running(tmp_path_factory.mktemp("service"), settings) as service:
         with service.client(headers={"authorization": f"Bearer {WRITE}"}) as client:
             for name in ("hat-01.jpg", "hat-02.jpg"):
-                assert client.post("/v1/images", files={"file": (name, a_photo(name))}).status_code == 201
+                form = {"metadata": '{"brand": ["acme", "Zara"], "old": true}'}
+                assert client.post("/v1/images", files={"file": (name, a_photo(name))}, data=form).status_code == 201
         yield service
 
 
@@ -121,6 +122,12 @@ def test_a_reader_is_offered_no_changes(page: Page, service: Service) -> None:
     page.locator(TILE).first.locator(".tile-link").click()
     expect(page.get_by_role("button", name="Find similar").last).to_be_visible()
     expect(page.get_by_role("button", name="Delete")).to_be_hidden()
+    metadata = page.locator(".detail-metadata")
+    expect(metadata).to_contain_text("acme, Zara")
+    expect(metadata).to_contain_text("yes")
+    expect(metadata.locator("input, select, button")).to_have_count(0)
+    page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("button", name="Select")).to_be_hidden()
 
 
 def test_a_writer_changes_by_the_page(page: Page, service: Service) -> None:

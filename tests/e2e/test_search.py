@@ -303,8 +303,9 @@ def test_filters_by_label_and_by_metadata(page: Page, service: Service, client: 
     assert results(page).count() > 0
     assert all(re.search(r"-0[123]\.jpg", name) for name in names(results(page)))
     page.get_by_role("button", name="Remove the filter").click()
-    page.get_by_label("Only pictures that show").select_option("person")
-    expect(page.get_by_text("shows person")).to_be_visible()
+    page.get_by_text("What there is").click()
+    page.get_by_role("list", name="detected").get_by_role("button", name="person").click()
+    expect(page.get_by_text("detected: person")).to_be_visible()
     settled(page)
     people = client.get("/v1/images", params={"filter": '{"all":[{"field":"labels","eq":"person"}]}'}).json()
     expect(results(page)).to_have_count(min(30, people["total"]))

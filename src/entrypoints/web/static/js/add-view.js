@@ -7,6 +7,7 @@ import { announce, counted, h, sleep } from "./dom.js";
 import { filesChosen, filesOf } from "./folder.js";
 import { MetadataEditor } from "./metadata-editor.js";
 import { fileButton, seemsPicture } from "./picking.js";
+import { service } from "./service.js";
 import { toast } from "./toast.js";
 import { UploadQueue } from "./upload-queue.js";
 
@@ -16,12 +17,10 @@ import { UploadQueue } from "./upload-queue.js";
 const ROWS_AT_ONCE = 50; // rows made in one go: the page stays quick
 const ROWS_PAUSE = 15; // milliseconds
 const REFRESH = 250;
-const WORDS = { waiting: "Waiting", sending: "Sending", created: "Added", exists: "Was there", failed: "Failed" };
+const WORDS = { waiting: "Waiting", sending: "Sending", created: "Added", exists: "Was there", replaced: "Replaced", failed: "Failed" };
 
 export class AddView {
-  /** @param {{maxUploadBytes: number}} service */
-  constructor(service) {
-    this.service = service;
+  constructor() {
     this.queue = new UploadQueue((item, signal) => this.#send(item, signal), (item) => this.#changed(item));
     /** @type {Map<Item, HTMLElement>} */
     this.rows = new Map();
@@ -142,10 +141,10 @@ export class AddView {
   #refresh() {
     this.refreshing = undefined;
     const { counts, items, active, halted, pausedUntil } = this.queue;
-    const done = counts.created + counts.exists + counts.failed;
+    const done = counts.created + counts.exists + counts.replaced + counts.failed;
     this.bar.max = items.length;
     this.bar.value = done;
-    const parts = [`${counts.created} added`, counts.exists && `${counts.exists} there before`, counts.failed && `${counts.failed} failed`];
+    const parts = [`${counts.created} added`, counts.exists && `${counts.exists} there before`, counts.replaced && `${counts.replaced} replaced`, counts.failed && `${counts.failed} failed`];
     this.told.textContent = `${done} of ${counted(items.length, "picture")}: ${parts.filter(Boolean).join(", ")}`;
     const wait = Math.ceil((pausedUntil - performance.now()) / 1000);
     this.pace.textContent = halted || (active && wait > 0 ? `The service is busy. Going on in ${wait} s.` : this.#paceText(active));
@@ -173,18 +172,18 @@ export class AddView {
   }
 
   /** @param {Item} item @param {AbortSignal} signal */
-  async #send({ file, metadata }, signal) {
-    if (file.size > this.service.maxUploadBytes) {
-      throw new RangeError(`It has ${(file.size / 1e6).toFixed(1)} MB; the service takes ${(this.service.maxUploadBytes / 1e6).toFixed(1)} MB.`);
+  async #send({ file, key, metadata }, signal) {
+    if (file.size > service.maxUploadBytes) {
+      throw new RangeError(`It has ${(file.size / 1e6).toFixed(1)} MB; the service takes ${(service.maxUploadBytes / 1e6).toFixed(1)} MB.`);
     }
     const form = new FormData();
     form.set("files", file);
-    if (Object.keys(metadata).length) form.set("metadata", JSON.stringify(metadata));
+    form.set("items", JSON.stringify([{ ...(key === null ? {} : { key }), ...(Object.keys(metadata).length ? { metadata } : {}) }]));
     // A batch of one: its answer tells what is wrong with a picture, where a failed request would fill the console too.
     const response = await send("v1/images/batch", { method: "POST", form, signal });
     const [{ status, image, problem }] = (await response.json()).results;
     if (status === "failed") throw new Problem(problem);
     restored(image.id);
-    return { image, created: status === "created" };
+    return { image, status };
   }
 }

@@ -13,6 +13,8 @@ import { isEmpty, understood } from "./filter.js";
  * @property {"images" | "objects" | "any" | null} target null: what suits the regions
  * @property {number | null} threshold
  * @property {Filter} filter
+ * @property {string | null} order how Browse is sorted, as the API's `order_by`
+ * @property {string | null} group what results are grouped by, as the API's `group_by`
  * @property {string[]} positive
  * @property {string[]} negative
  * @property {string | null} show the picture whose details are open
@@ -20,8 +22,8 @@ import { isEmpty, understood } from "./filter.js";
 
 /** @type {Readonly<Place>} */
 export const NOWHERE = Object.freeze({
-  view: "search", image: null, file: null, regions: [], target: null, threshold: null, filter: {}, positive: [],
-  negative: [], show: null,
+  view: "search", image: null, file: null, regions: [], target: null, threshold: null, filter: {}, order: null,
+  group: null, positive: [], negative: [], show: null,
 });
 
 /** The visitor's own pictures: they stay in this tab, and an address cannot hold them. @type {Map<string, File>} */
@@ -59,6 +61,8 @@ function parse(search) {
     target: one("target", ["images", "objects", "any"]),
     threshold: threshold >= -1 && threshold <= 1 ? threshold : null,
     filter: parseFilter(given.get("filter")),
+    order: given.get("order_by"),
+    group: given.get("group_by"),
     positive: given.getAll("positive"),
     negative: given.getAll("negative"),
     show: given.get("show"),
@@ -83,6 +87,8 @@ export function format(place) {
   if (place.target) search.set("target", place.target);
   if (place.threshold !== null) search.set("score_threshold", String(place.threshold));
   if (!isEmpty(place.filter)) search.set("filter", JSON.stringify(place.filter));
+  if (place.order) search.set("order_by", place.order);
+  if (place.group) search.set("group_by", place.group);
   for (const id of place.positive) search.append("positive", id);
   for (const id of place.negative) search.append("negative", id);
   if (place.show) search.set("show", place.show);
@@ -114,10 +120,10 @@ export function go(change, { replace = false } = {}) {
   tell();
 }
 
-/** Search anew with a picture; filters stay, what was said of the picture before does not. @param {Partial<Place>} source */
+/** Search anew with a picture; filters and groups stay, what was said of the picture before does not. @param {Partial<Place>} source */
 export function searchWith(source) {
-  const { filter, threshold } = here();
-  go({ ...NOWHERE, filter, threshold, ...source });
+  const { filter, threshold, group } = here();
+  go({ ...NOWHERE, filter, threshold, group, ...source });
   scrollTo(0, 0);
 }
 

@@ -4,10 +4,11 @@ import { sleep } from "./dom.js";
 
 /** @typedef {{x_min: number, y_min: number, x_max: number, y_max: number}} Box */
 /** @typedef {{label: string, score: number, box: Box}} Detection */
-/** @typedef {{id: string, filename: string, media_type: string, width: number, height: number, size_bytes: number,
- *   sha256: string, created_at: string, metadata: Record<string, any>, objects: Detection[],
+/** @typedef {{id: string, key: string | null, source: string | null, filename: string, media_type: string, width: number, height: number, size_bytes: number,
+ *   sha256: string, created_at: string, updated_at: string, metadata: Record<string, any>, objects: Detection[],
  *   links: {self: string, content: string, thumbnail: string, similar: string}}} Image */
-/** @typedef {{rank: number, score: number, image: Image, region: Detection | null,
+/** @typedef {{value: string | number | null, images: number, more: Match[]}} Group */
+/** @typedef {{rank: number, score: number, group: Group | null, image: Image, region: Detection | null,
  *   regions: {query_region: Box, object: Detection | null, score: number}[] | null}} Match */
 
 const BASE = new URL("./", document.baseURI);
@@ -122,8 +123,18 @@ export const thumbnailOf = (id) => new URL(`v1/images/${id}/thumbnail`, BASE).hr
 
 /**
  * A page of the listing.
- * @param {{limit: number, cursor?: string | null, filter?: string}} parameters
+ * @param {{limit: number, cursor?: string | null, filter?: string, order_by?: string | null}} parameters
  * @param {AbortSignal} [signal]
  * @returns {Promise<{items: Image[], next_cursor: string | null, total: number}>}
  */
 export const listImages = (parameters, signal) => ask(`v1/images${query(parameters)}`, { signal });
+
+/**
+ * How many pictures have each value of some fields, the most frequent values first.
+ * @param {string[]} fields
+ * @param {{filter?: import("./filter.js").Filter, limit: number, signal?: AbortSignal}} options
+ * @returns {Promise<Record<string, {value: string | number | boolean, images: number}[]>>}
+ */
+export async function facetsOf(fields, { filter, limit, signal }) {
+  return (await ask("v1/facets", { method: "POST", json: { fields, filter, limit }, signal })).facets;
+}

@@ -15,6 +15,26 @@ export function placed(element, box, picture) {
   return element;
 }
 
+const LIKELY = 0.5;
+
+/** Whether a label may be taken for what it says: below that, detectors call hats vases. @param {Detection} found */
+const isLikely = ({ score }) => score >= LIKELY;
+
+/** The detector's confidence. @param {Detection} found */
+const percent = ({ score }) => `${Math.round(score * 100)} %`;
+
+/** What was detected and what only perhaps, each label once with its greatest confidence, such as "dog 87 %". @param {Detection[]} objects */
+export function detected(objects) {
+  /** @type {Map<string, Detection>} */
+  const best = new Map();
+  for (const found of objects) {
+    if (found.score > (best.get(found.label)?.score ?? -1)) best.set(found.label, found);
+  }
+  const words = (/** @type {Detection[]} */ some) => some.map((found) => `${found.label} ${percent(found)}`).join(", ");
+  const all = [...best.values()].sort((one, other) => other.score - one.score);
+  return { likely: words(all.filter(isLikely)), doubtful: words(all.filter((found) => !isLikely(found))) };
+}
+
 /**
  * A button for each object. The largest come first, so that smaller ones lie above them and can be clicked.
  * @param {Detection[]} objects
@@ -26,8 +46,10 @@ export function objectButtons(objects, picture, attributes) {
   const largestFirst = [...objects].sort((one, other) => area(other.box) - area(one.box));
   return largestFirst.map((found) => {
     const { class: more = "", ...rest } = attributes(found);
-    const label = `${found.label}, ${Math.round(found.score * 100)} %: search for it`;
-    const button = h("button", { type: "button", class: `object-box ${more}`, "aria-label": label, ...rest }, h("span", { class: "box-label" }, found.label));
+    const words = `${isLikely(found) ? "" : "perhaps "}${found.label}`;
+    const button = h("button", {
+      type: "button", class: `object-box ${isLikely(found) ? "" : "doubtful"} ${more}`, "aria-label": `${words}, ${percent(found)}: search for it`, ...rest,
+    }, h("span", { class: "box-label" }, `${words} ${percent(found)}`));
     return placed(button, found.box, picture);
   });
 }

@@ -2,13 +2,16 @@
 
 import { format, go, here, NOWHERE, searchWith } from "./address.js";
 import { ask, getImage } from "./api.js";
-import { objectButtons } from "./boxes.js";
+import { detected, objectButtons } from "./boxes.js";
+import { copyable } from "./copy.js";
 import { remove } from "./deletions.js";
 import { h, icon } from "./dom.js";
-import { noteKeys } from "./filter-form.js";
-import { mergePatch, MetadataEditor } from "./metadata-editor.js";
+import { asking } from "./filter.js";
+import { foldersOf } from "./folders.js";
+import { metadataOf } from "./metadata-form.js";
 import { failure } from "./states.js";
-import { tile } from "./tile.js";
+import { noteKeys } from "./suggestions.js";
+import { plain, tile } from "./tile.js";
 import { showToasts } from "./toast.js";
 
 /** @typedef {import("./api.js").Image} Image */
@@ -83,10 +86,16 @@ export class Detail {
 
   /** @param {Image} image @param {AbortSignal} signal */
   #facts(image, signal) {
+    const { likely, doubtful } = detected(image.objects);
     const facts = {
+      Key: image.key && copyable("key", image.key, keyWithFolders(image.key)),
+      Source: image.source && copyable("source", image.source),
+      Detected: likely,
+      Perhaps: doubtful && h("span", { class: "hint" }, doubtful),
       Size: `${image.width} \u00d7 ${image.height} pixels, ${bytes(image.size_bytes)}`,
       Format: image.media_type.replace("image/", "").toUpperCase(),
       Indexed: new Date(image.created_at).toLocaleString(),
+      Changed: image.updated_at !== image.created_at && new Date(image.updated_at).toLocaleString(),
       Id: image.id,
     };
     return h(
@@ -97,8 +106,8 @@ export class Detail {
         h("button", { type: "button", class: "primary", onclick: () => searchWith({ image: image.id }) }, icon("search"), "Find similar"),
         h("a", { class: "button", href: image.links.content, download: image.filename }, icon("download"), "Download"),
         h("button", { type: "button", class: "danger", "data-role": "write", onclick: () => this.#delete(image) }, icon("trash"), "Delete")),
-      h("dl", {}, Object.entries(facts).map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
-      this.#metadata(image),
+      h("dl", {}, Object.entries(facts).map(([name, told]) => told && [h("dt", {}, name), h("dd", {}, told)])),
+      metadataOf(image),
       this.#similar(image, signal),
     );
   }
@@ -106,34 +115,7 @@ export class Detail {
   /** @param {Image} image */
   #delete(image) {
     this.element.close();
-    remove(image);
-  }
-
-  /** @param {Image} image */
-  #metadata(image) {
-    const editor = new MetadataEditor(image.metadata);
-    const told = h("p", { class: "hint", role: "status" });
-    const save = h("button", { type: "submit", class: "small" }, "Save");
-    const submit = async (/** @type {Event} */ event) => {
-      event.preventDefault();
-      told.classList.remove("error");
-      save.disabled = true;
-      try {
-        const written = editor.read();
-        const patch = mergePatch(image.metadata, written);
-        await ask(image.links.self, { method: "PATCH", json: { metadata: patch } });
-        image.metadata = written; // and not what others have added meanwhile, which the next time would look removed
-        noteKeys([image]);
-        told.textContent = "Saved.";
-      } catch (error) {
-        told.classList.add("error");
-        told.textContent = error instanceof Error ? error.message : String(error);
-      }
-      save.disabled = false;
-    };
-    return h("form", { class: "detail-metadata", onsubmit: submit },
-      h("h3", { class: "small-heading" }, "Metadata"), editor.element,
-      h("div", { class: "save", "data-role": "write" }, save, told));
+    remove([image]);
   }
 
   /** @param {Image} image @param {AbortSignal} signal */
@@ -152,6 +134,16 @@ export class Detail {
     show().catch(() => section.remove()); // the picture itself is what counts here
     return section;
   }
+}
+
+/** A key whose folders lead to what else is in them. @param {string} key */
+function keyWithFolders(key) {
+  const folders = foldersOf(key);
+  const links = folders.map(({ name, prefix }) => {
+    const place = { ...NOWHERE, view: /** @type {const} */ ("browse"), filter: asking({}, "key", "prefix", prefix) };
+    return h("a", { href: `./${format(place)}`, onclick: plain(() => go(place)) }, name);
+  });
+  return [...links, key.slice(folders.at(-1)?.prefix.length ?? 0)];
 }
 
 /** @param {number} count */

@@ -30,6 +30,8 @@ const ICONS = {
   download: "M12 4.5V16M7 11l5 5 5-5M4.5 19.5h15",
   trash: "M5 7h14M9.5 7V4.5h5V7M7 7l1 12.5h8L17 7M10.5 10.5v6M13.5 10.5v6",
   search: "M10.5 4.5a6 6 0 1 0 0 12 6 6 0 0 0 0-12M15 15l5 5",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  copy: "M9 9h10.5v10.5H9zM15 9V4.5H4.5V15H9",
   folder: "M3.5 6.5h6l2 2.5h9v10h-17z",
   picture: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.5h.01",
 };

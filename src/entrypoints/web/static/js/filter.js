@@ -1,6 +1,9 @@
 /** Filters: the API's JSON, put together and put into words. */
 
-/** @typedef {{field: string, eq?: any, in?: any[], gt?: any, gte?: any, lt?: any, lte?: any, exists?: boolean}} Condition */
+import { typeOf } from "./service.js";
+
+/** @typedef {{field: string, eq?: any, in?: any[], gt?: any, gte?: any, lt?: any, lte?: any, exists?: boolean, prefix?: string,
+ *   words?: string}} Condition */
 /** @typedef {{all?: Condition[], any?: Condition[], none?: Condition[]}} Filter */
 /** @typedef {"all" | "any" | "none"} Part */
 
@@ -14,6 +17,7 @@ export const TESTS = {
   is_not: "is not",
   gte: "is at least",
   lte: "is at most",
+  prefix: "begins with",
   exists: "is there",
   missing: "is not there",
 };
@@ -39,6 +43,21 @@ export const withoutCondition = (filter, part, index) => ({
   [part]: (filter[part] ?? []).filter((_, place) => place !== index),
 });
 
+/** What the first condition that must hold asks of a field by this test, or "". @param {Filter} filter @param {string} field @param {"prefix" | "words"} test */
+export const asked = (filter, field, test) => filter.all?.find((each) => each.field === field && test in each)?.[test] ?? "";
+
+/** The filter that asks this of a field by this test, and no more what it asked before; of "" nothing. @param {Filter} filter @param {string} field @param {"prefix" | "words"} test @param {string} value @returns {Filter} */
+export function asking(filter, field, test, value) {
+  const others = (filter.all ?? []).filter((each) => !(each.field === field && test in each));
+  return { ...filter, all: value ? [...others, { field, [test]: value }] : others };
+}
+
+/** The filter with a value of a field wanted, or not any more. @param {Filter} filter @param {string} field @param {any} value @returns {Filter} */
+export function toggled(filter, field, value) {
+  const index = (filter.all ?? []).findIndex((each) => each.field === field && each.eq === value);
+  return index < 0 ? withCondition(filter, "all", { field, eq: value }) : withoutCondition(filter, "all", index);
+}
+
 /**
  * A test on a metadata key, as typed. Text that reads as a number or a yes/no is looked for as both.
  * @param {string} key
@@ -49,11 +68,13 @@ export const withoutCondition = (filter, part, index) => ({
 export function metadataCondition(key, test, text) {
   const field = `metadata.${key}`;
   if (test === "exists" || test === "missing") return ["all", { field, exists: test === "exists" }];
+  if (test === "prefix") return text ? ["all", { field, prefix: text }] : null;
   if (test === "gte" || test === "lte") {
+    if (typeOf(key) === "datetime") return text ? ["all", { field, [test]: new Date(text).toISOString() }] : null;
     const number = numberIn(text);
     return number === null ? null : ["all", { field, [test]: number }];
   }
-  const values = readings(text);
+  const values = typeOf(key) === "keyword" ? [text] : readings(text);
   return [test === "is" ? "all" : "none", values.length === 1 ? { field, eq: text } : { field, in: values }];
 }
 
@@ -73,24 +94,32 @@ function numberIn(text) {
 /**
  * Every condition in words.
  * @param {Filter} filter
- * @returns {{part: Part, index: number, words: string}[]}
+ * @returns {{part: Part, index: number, condition: Condition, words: string}[]}
  */
 export function described(filter) {
   return PARTS.flatMap((part) =>
     (filter[part] ?? []).map((condition, index) => {
-      const prefix = part === "none" ? "not: " : part === "any" && (filter.any?.length ?? 0) > 1 ? "or: " : "";
-      return { part, index, words: prefix + inWords(condition) };
+      const before = part === "none" ? "not: " : part === "any" && (filter.any?.length ?? 0) > 1 ? "or: " : "";
+      return { part, index, condition, words: before + inWords(condition) };
     }),
   );
 }
 
+/** What a value of a facet is called. @param {string | number | boolean} value */
+export const valueText = (value) => (typeof value === "boolean" ? (value ? "yes" : "no") : String(value));
+
+/** What a field is called. @param {string} field */
+export const nameOf = (field) => ({ labels: "detected", media_type: "format", sha256: "same file" })[field] ?? field.replace(/^metadata\./, "");
+
 /** @param {Condition} condition */
 function inWords(condition) {
-  const name = condition.field === "labels" ? "shows" : condition.field.replace(/^metadata\./, "");
+  const name = nameOf(condition.field);
   if (condition.exists !== undefined) return `${name} ${condition.exists ? TESTS.exists : TESTS.missing}`;
   const values = condition.in ?? (condition.eq === undefined ? [] : [condition.eq]);
-  const unlike = [...new Set(values.map(String))].join(" or ");
-  if (values.length) return condition.field === "labels" ? `shows ${unlike}` : `${name} is ${unlike}`;
+  const unlike = typeof condition.eq === "boolean" ? valueText(condition.eq) : [...new Set(values.map(String))].join(" or ");
+  if (values.length) return condition.field === "labels" ? `detected: ${unlike}` : `${name} is ${unlike}`;
+  if (condition.prefix !== undefined) return `${name} ${TESTS.prefix} ${condition.prefix}`;
+  if (condition.words !== undefined) return `called ${condition.words}`;
   const bounds = Object.entries(BOUNDS).filter(([bound]) => bound in condition);
   return bounds.map(([bound, sign]) => `${name} ${sign} ${condition[/** @type {"gt"} */ (bound)]}`).join(", ");
 }

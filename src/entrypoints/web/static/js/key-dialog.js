@@ -30,7 +30,7 @@ export function askForKey() {
     };
     const dialog = h(
       "dialog",
-      { class: "key-dialog", "aria-labelledby": "key-title", onclose: () => asking && dialog.showModal() },
+      { class: "small-dialog", "aria-labelledby": "key-title", onclose: () => asking && dialog.showModal() },
       h("form", { onsubmit: submit },
         h("h2", { id: "key-title" }, "This service asks for a key"),
         h("p", {}, "Whoever runs it can give you one. This browser will remember it for 30 days."),

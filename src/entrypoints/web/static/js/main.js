@@ -9,15 +9,15 @@ import { askForKey } from "./key-dialog.js";
 import { plain } from "./tile.js";
 import { receive, seemsPicture } from "./picking.js";
 import { SearchView } from "./search-view.js";
+import { service } from "./service.js";
+import { suggestKeys } from "./suggestions.js";
 
 const TITLES = { search: "Search", browse: "Browse", add: "Add pictures" };
 
-/** What is known of the service. */
-const service = { detector: true, role: "admin", maxUploadBytes: Number.POSITIVE_INFINITY };
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const signOut = /** @type {HTMLElement} */ (document.getElementById("sign-out"));
 
-const views = { search: new SearchView(service), browse: new BrowseView(), add: new AddView(service) };
+const views = { search: new SearchView(), browse: new BrowseView(), add: new AddView() };
 const detail = new Detail();
 let shown = "";
 
@@ -51,7 +51,9 @@ async function learnSession() {
 }
 
 async function learnModels() {
-  service.detector = (await ask("v1/models")).detector !== null;
+  const { detector, metadata_types: types } = await ask("v1/models");
+  Object.assign(service, { detector: detector !== null, types });
+  suggestKeys(Object.keys(types));
 }
 
 document.addEventListener("signed-in", () => void learnSession());

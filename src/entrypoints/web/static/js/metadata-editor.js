@@ -1,18 +1,23 @@
-/** Rows of metadata: a key, a value, and what kind of value it is. */
+/** Rows of metadata: a key, what kind of value it has, and a field for the value that suits the key's declared type. */
 
 import { h, icon } from "./dom.js";
+import { fieldText, kindOf, kindsFor, KINDS, parsed, suits } from "./metadata-values.js";
+import { typeOf } from "./service.js";
+import { suggestValues } from "./suggestions.js";
 
-/** @typedef {Record<string, string | number | boolean | string[]>} Metadata */
-
-const KINDS = { text: "text", number: "number", truth: "yes or no", list: "list" };
+/** @typedef {import("./metadata-values.js").Value} Value */
+/** @typedef {import("./metadata-values.js").Kind} Kind */
+/** @typedef {import("./service.js").Type} Type */
+/** @typedef {Record<string, Value>} Metadata */
 
 export class MetadataEditor {
-  /** @param {Metadata} [metadata] */
-  constructor(metadata = {}) {
-    /** What rows were made from: a field of text cannot hold every value as it is. @type {WeakMap<Element, {fields: string[], key: string, value: Metadata[string]}>} */
+  /** @param {Metadata} [metadata] @param {{removes?: boolean}} [options] removes: a row may also say that a key is to go, whose value is null then */
+  constructor(metadata = {}, { removes = false } = {}) {
+    this.removes = removes;
+    /** What rows were made from: a field of text cannot hold every value as it is. @type {WeakMap<Element, {fields: string[], key: string, value: Value}>} */
     this.given = new WeakMap();
     this.rows = h("ul", { class: "metadata-rows" }, Object.entries(metadata).map(([key, value]) => this.#row(key, value)));
-    const add = h("button", { type: "button", class: "small", onclick: () => this.#add() }, icon("plus"), "Add a field");
+    const add = h("button", { type: "button", class: "small", onclick: () => this.add() }, icon("plus"), "Add a field");
     this.element = h("div", { class: "metadata-editor" }, this.rows, add);
   }
 
@@ -21,86 +26,90 @@ export class MetadataEditor {
     /** @type {Metadata} */
     const metadata = {};
     for (const row of this.rows.children) {
-      const [name, kind, text] = fieldsOf(row);
-      const { fields, ...given } = /** @type {{fields: string[], key: string, value: Metadata[string]}} */ (this.given.get(row));
+      row.querySelector(".error")?.remove();
+      const [name, kind, text] = fieldsOf(row).map(({ value }) => value);
+      const { fields, ...given } = /** @type {{fields: string[], key: string, value: Value}} */ (this.given.get(row));
       const key = name === fields[0] ? given.key : name.trim();
       if (!key) continue;
       if (Object.hasOwn(metadata, key)) throw new RangeError(`"${key}" is there twice.`);
-      metadata[key] = kind === fields[1] && text === fields[2] ? given.value : parsed(key, kind, text);
+      metadata[key] = kind === fields[1] && text === fields[2] ? given.value : parsed(key, /** @type {Kind} */ (kind), text);
     }
     return metadata;
   }
 
-  #add() {
+  /** A further row, to be filled in. */
+  add() {
     const row = this.#row("", "");
     this.rows.append(row);
     row.querySelector("input").focus();
   }
 
-  /** @param {string} key @param {Metadata[string]} value */
+  /** Show what is wrong at the field that it speaks of; false if it speaks of none here. @param {string} message of ours or the service's */
+  showError(message) {
+    const spokenOf = (/** @type {string} */ key) => key && (message.startsWith(`"${key}" `) || message.startsWith(`metadata.${key} `));
+    const row = [...this.rows.children].find((each) => spokenOf(fieldsOf(each)[0].value.trim()));
+    if (!row) return false;
+    const value = fieldsOf(row)[2];
+    row.append(h("p", { class: "error", role: "alert" }, message));
+    value.setAttribute("aria-invalid", "true");
+    value.addEventListener("input", () => value.removeAttribute("aria-invalid"), { once: true });
+    value.focus();
+    return true;
+  }
+
+  /** @param {string} key @param {Value} value */
   #row(key, value) {
-    const kind = kindOf(value);
-    const text = Array.isArray(value) ? listText(value) : kind === "truth" ? (value ? "yes" : "no") : String(value);
+    const row = h("li", {});
     const remove = () => {
       row.remove();
       /** @type {HTMLElement} */ (this.element.lastElementChild).focus();
     };
-    const row = h(
-      "li",
-      {},
-      h("input", { type: "text", value: key, placeholder: "key", "aria-label": "Key", list: "metadata-keys", maxlength: 200 }),
-      h("select", { "aria-label": "Kind of value" }, Object.entries(KINDS).map(([name, words]) => h("option", { value: name, selected: name === kind }, words))),
-      kind === "text" && /[\r\n]/.test(text)
-        ? h("textarea", { rows: 3, "aria-label": "Value" }, text)
-        : h("input", { type: "text", value: text, placeholder: "value", "aria-label": "Value" }),
-      h("button", { type: "button", "aria-label": "Remove this field", onclick: remove }, icon("close")),
-    );
-    this.given.set(row, { fields: fieldsOf(row), key, value });
+    const name = h("input", { type: "text", value: key, placeholder: "key", "aria-label": "Key", list: "metadata-keys", maxlength: 200 });
+    let type = value === "" || suits(typeOf(key), value) ? typeOf(key) : null; // what was stored before the key was declared stays as it is
+    row.append(name, ...this.#fields(type, kindOf(value, type), fieldText(value, type), name), h("button", { type: "button", "aria-label": "Remove this field", onclick: remove }, icon("close")));
+    name.addEventListener("input", () => {
+      const now = typeOf(name.value.trim());
+      if (now === type) return;
+      type = now;
+      const [, kind, field] = fieldsOf(row);
+      kind.remove();
+      const kinds = kindsFor(type);
+      const kept = kinds.includes(/** @type {Kind} */ (kind.value)) ? /** @type {Kind} */ (kind.value) : kinds[0];
+      field.replaceWith(...this.#fields(type, kept, field.value, name));
+    });
+    this.given.set(row, { fields: fieldsOf(row).map(({ value: text }) => text), key, value });
     return row;
   }
-}
 
-/** What a row's fields hold: key, kind, value. @param {Element} row */
-const fieldsOf = (row) => [...row.querySelectorAll("input, select, textarea")].map((field) => /** @type {HTMLInputElement} */ (field).value);
-
-/** @param {Metadata[string]} value @returns {keyof typeof KINDS} */
-function kindOf(value) {
-  if (Array.isArray(value)) return "list";
-  return typeof value === "number" ? "number" : typeof value === "boolean" ? "truth" : "text";
-}
-
-const parts = (/** @type {string} */ text) => text.split(",").map((part) => part.trim()).filter(Boolean);
-
-/** With commas between its parts, or as JSON if that says something else. @param {string[]} list */
-function listText(list) {
-  const text = list.join(", ");
-  const json = JSON.stringify(list);
-  return text.startsWith("[") || /[\r\n]/.test(text) || JSON.stringify(parts(text)) !== json ? json : text;
-}
-
-/** @param {string} key @param {string} text @returns {string[]} */
-function parsedList(key, text) {
-  if (!text.trim().startsWith("[")) return parts(text);
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new RangeError(`"${key}" is a list, such as a, b or, with commas within, ["a, b", "c"].`);
+  /** The choice of a kind, and the field for the value. @param {Type | null} type @param {Kind} kind @param {string} text @param {HTMLInputElement} name */
+  #fields(type, kind, text, name) {
+    const kinds = [...kindsFor(type), ...(this.removes ? [/** @type {Kind} */ ("gone")] : [])];
+    const field = valueField(type, kind, text, name);
+    const choice = h("select", { "aria-label": "Kind of value", hidden: kinds.length === 1, onchange: () => (field.hidden = choice.value === "gone") },
+      kinds.map((each) => h("option", { value: each, selected: each === kind }, KINDS[each])));
+    return [choice, field];
   }
 }
 
-/** @param {string} key @param {string} kind @param {string} text */
-function parsed(key, kind, text) {
-  if (kind === "list") return parsedList(key, text);
-  if (kind === "truth") {
-    if (/^(yes|true)$/i.test(text.trim())) return true;
-    if (/^(no|false)$/i.test(text.trim())) return false;
-    throw new RangeError(`"${key}" is yes or no.`);
+/** A row's fields: key, kind, value. @param {Element} row @returns {(HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement)[]} */
+const fieldsOf = (row) => /** @type {any[]} */ ([...row.querySelectorAll("input, select, textarea")]);
+
+/** @param {Type | null} type @param {Kind} kind @param {string} text @param {HTMLInputElement} name */
+function valueField(type, kind, text, name) {
+  const label = { "aria-label": "Value" };
+  switch (type) {
+    case "bool":
+      return h("select", label, ["yes", "no"].map((word) => h("option", { selected: word === text }, word)));
+    case "integer":
+      return h("input", { ...label, type: "number", step: "1", value: text });
+    case "float":
+      return h("input", { ...label, type: "number", step: "any", value: text });
+    case "datetime":
+      return h("input", { ...label, type: "datetime-local", step: "1", value: text });
+    default:
+      if (kind === "text" && /[\r\n]/.test(text)) return h("textarea", { ...label, rows: 3 }, text);
+      return h("input", { ...label, type: "text", value: text, placeholder: "value", list: "metadata-values", onfocus: () => void suggestValues(name.value.trim()) });
   }
-  if (kind === "number") {
-    if (text.trim() && Number.isFinite(Number(text))) return Number(text);
-    throw new RangeError(`"${key}" is a number, such as 19.9.`);
-  }
-  return text;
 }
 
 /** The JSON merge patch that makes one object of another: keys that went are null. @param {Metadata} before @param {Metadata} after */

@@ -2,6 +2,7 @@
 
 import { FilterForm } from "./filter-form.js";
 import { debounced, h } from "./dom.js";
+import { declared } from "./service.js";
 import { byMarks, targetOf } from "./search-request.js";
 
 /** @typedef {import("./address.js").Place} Place */
@@ -20,13 +21,15 @@ export class Refine {
     const changed = debounced(250, () => onchange({ threshold: this.#threshold() }, { replace: true }));
     this.threshold = h("input", { type: "range", id: "threshold", min: "0", max: "1", step: "0.01", oninput: () => { this.#tellThreshold(); changed(); } });
     this.thresholdText = h("output", { for: "threshold" });
-    this.filters = new FilterForm((filter) => onchange({ filter }));
+    this.group = h("select", { id: "group-by", onchange: () => onchange({ group: this.group.value || null }) });
+    this.filters = new FilterForm((filter, options) => onchange({ filter }, options), { facets: false });
     this.element = h(
       "div",
       { class: "refine" },
       this.target,
       this.why,
       h("div", { class: "threshold" }, h("label", { for: "threshold" }, "Least score"), this.thresholdText, this.threshold),
+      h("div", { class: "group-by" }, h("label", { for: "group-by" }, "Group by"), this.group),
       h("h2", { class: "small-heading" }, "Only among"),
       this.filters.element,
     );
@@ -44,7 +47,14 @@ export class Refine {
     this.why.textContent = detector ? reason(place, severalParts) : "";
     this.threshold.value = String(Math.max(0, place.threshold ?? 0));
     this.#tellThreshold();
+    const groups = [["", "nothing"], ["sha256", "same file"], ...declared("keyword", "integer").map((key) => [`metadata.${key}`, key])];
+    this.group.replaceChildren(...groups.map(([field, words]) => h("option", { value: field, selected: field === (place.group ?? "") }, words)));
     this.filters.set(place.filter);
+  }
+
+  /** @param {import("./api.js").Image[]} images */
+  note(images) {
+    this.filters.note(images);
   }
 
   #threshold() {

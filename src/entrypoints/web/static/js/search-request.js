@@ -9,6 +9,7 @@ import { filterText, isEmpty } from "./filter.js";
 
 const PAGE = 30;
 const MOST_REGIONS = 8;
+const MOST_OF_GROUP = 10;
 
 /** Whether a place says what to search for. @param {Place} place */
 export const isSearch = (place) => Boolean(place.image || place.file || byMarks(place));
@@ -39,7 +40,7 @@ export function examplesOf(place) {
  * @returns {Promise<SearchResult>}
  */
 export async function search(place, { offset, detector, signal, onwait }) {
-  const paging = { limit: PAGE, offset };
+  const paging = { limit: PAGE, offset, ...(place.group ? { group_by: place.group, group_size: MOST_OF_GROUP } : {}) };
   const target = targetOf(place, detector);
   if (byMarks(place)) {
     const filter = isEmpty(place.filter) ? {} : { filter: place.filter };

@@ -3,12 +3,14 @@
 import { files, format, go, here, keep, NOWHERE, searchWith } from "./address.js";
 import { getImage, thumbnailOf } from "./api.js";
 import { announce, counted, h, icon } from "./dom.js";
-import { noteKeys } from "./filter-form.js";
 import { EndlessGrid } from "./grid.js";
+import { groupButton } from "./groups.js";
 import { fileButton } from "./picking.js";
 import { QueryPicture } from "./query-picture.js";
 import { Refine } from "./refine.js";
 import { byMarks, detect, examplesOf, isSearch, mostRegions, search, targetOf } from "./search-request.js";
+import { service } from "./service.js";
+import { sidePanel } from "./side-panel.js";
 import { startPage } from "./start-page.js";
 import { emptyState } from "./states.js";
 import { thumbnail, tile, tileButton } from "./tile.js";
@@ -17,9 +19,8 @@ import { thumbnail, tile, tileButton } from "./tile.js";
 /** @typedef {import("./api.js").Match} Match */
 
 export class SearchView {
-  /** @param {{detector: boolean}} service */
-  constructor(service) {
-    this.service = service;
+  constructor() {
+    this.shown = 0;
     this.title = h("h1", { class: "visually-hidden" }, "Search");
     this.picture = new QueryPicture((regions, options) => go({ regions, ...backToPicture() }, options));
     this.refine = new Refine((change, options) => go(change, options));
@@ -29,23 +30,15 @@ export class SearchView {
       label: "Pictures that look alike",
       tile: (/** @type {Match} */ match) => this.#tile(match),
       empty: () => this.#nothing(),
-      onload: (shown, more) => this.#loaded(shown, more),
+      onload: (_, more) => this.#loaded(more),
       onfail: () => (this.status.textContent = ""),
     });
     this.start = startPage();
-    const narrow = matchMedia("(max-width: 860px)");
-    this.panel = h(
-      "details",
-      { class: "refine-panel", open: !narrow.matches },
-      h("summary", {}, "Refine"),
-      this.refine.element,
-    );
-    narrow.addEventListener("change", () => (this.panel.open = !narrow.matches)); // a wide page has no way to open it
     this.another = h("div", { class: "another" },
       fileButton("upload", "Another picture", { accept: "image/*", onpick: ([file]) => this.searchFile(file) }),
       h("a", { class: "button", href: "./", "data-view": "search" }, icon("close"), "Start over"));
     this.searching = h("div", { class: "searching" },
-      h("aside", { class: "query", "aria-label": "Your search" }, this.picture.element, this.examples, this.another, this.panel),
+      h("aside", { class: "query", "aria-label": "Your search" }, this.picture.element, this.examples, this.another, sidePanel("Refine", this.refine.element)),
       h("section", { class: "results", "aria-label": "Results" }, this.status, this.grid.element));
     this.element = h("div", { class: "search-view" }, this.title);
     this.source = "";
@@ -60,7 +53,7 @@ export class SearchView {
 
   /** @param {Place} there an address may hold more parts than can be searched for here */
   show(there) {
-    const most = mostRegions(this.service.detector);
+    const most = mostRegions(service.detector);
     const place = { ...there, regions: there.regions.slice(-most) };
     const asked = isSearch(place) ? JSON.stringify({ ...place, show: null }) : "start";
     if (asked === this.asked) return;
@@ -75,7 +68,7 @@ export class SearchView {
     this.#showSource(place);
     this.picture.setRegions(place.regions, most);
     this.#showExamples(place);
-    this.refine.set(place, this.service.detector);
+    this.refine.set(place, service.detector);
     this.#ask(place);
   }
 
@@ -89,8 +82,9 @@ export class SearchView {
     this.status.textContent = "Searching\u2026";
     void this.grid.start(async (/** @type {number | null} */ offset, signal) => {
       const onwait = (/** @type {number} */ seconds) => (this.status.textContent = `The service is busy. Trying again in ${seconds} s\u2026`);
-      const result = await search(place, { offset: offset ?? 0, detector: this.service.detector, signal, onwait });
-      noteKeys(result.matches.map(({ image }) => image));
+      const result = await search(place, { offset: offset ?? 0, detector: service.detector, signal, onwait });
+      this.refine.note(result.matches.map(({ image }) => image));
+      this.shown = result.matches.length + (offset === null ? 0 : this.shown);
       return { items: result.matches, next: result.next_offset };
     });
   }
@@ -113,7 +107,7 @@ export class SearchView {
   async #showFile(key, signal) {
     const file = /** @type {File} */ (files.get(key));
     this.picture.setPicture(URL.createObjectURL(file), file.name, null);
-    if (!this.service.detector) return;
+    if (!service.detector) return;
     try {
       const { image, detections } = await detect(key, signal);
       this.picture.setSize(image);
@@ -128,7 +122,7 @@ export class SearchView {
     this.picture.setPicture(thumbnailOf(id), "The indexed picture", null);
     try {
       const image = await getImage(id, signal);
-      this.picture.setPicture(thumbnailOf(id), image.filename, image);
+      this.picture.setPicture(image.links.thumbnail, image.filename, image);
       this.picture.setObjects(image.objects);
     } catch {
       // As above.
@@ -178,7 +172,10 @@ export class SearchView {
       label: `${image.filename}, score ${score.toFixed(2)}: search with it`,
       onclick: () => searchWith({ image: image.id }),
       boxes,
-      extras: h("span", { class: "score", title: `Cosine similarity ${score.toFixed(4)}` }, score.toFixed(2)),
+      extras: [
+        h("span", { class: "score", title: `Cosine similarity ${score.toFixed(4)}` }, score.toFixed(2)),
+        place.group && groupButton(match, place.group, (other) => this.#tile(other)),
+      ],
       buttons: [
         tileButton("plus", `More like this: ${image.filename}`, { pressed: String(place.positive.includes(image.id)), onclick: mark(true) }),
         tileButton("minus", `Less like this: ${image.filename}`, { pressed: String(place.negative.includes(image.id)), onclick: mark(false) }),
@@ -187,9 +184,9 @@ export class SearchView {
     });
   }
 
-  /** @param {number} shown @param {boolean} more */
-  #loaded(shown, more) {
-    const text = shown ? `${counted(shown, "picture")}${more ? " so far" : ""}, most alike first` : "Nothing found";
+  /** @param {boolean} more */
+  #loaded(more) {
+    const text = this.shown ? `${counted(this.shown, here().group ? "group" : "picture")}${more ? " so far" : ""}, most alike first` : "Nothing found";
     this.status.textContent = text;
     announce(text);
   }
@@ -201,7 +198,7 @@ export class SearchView {
       const loosen = h("button", { type: "button", class: "primary", onclick: () => go({ threshold: null, filter: {} }) }, "Drop score and filters");
       return emptyState("search", "Nothing is that alike", "No indexed picture passes the least score and the filters.", loosen);
     }
-    if (targetOf(place, this.service.detector) === "objects") {
+    if (targetOf(place, service.detector) === "objects") {
       return emptyState("picture", "Nothing to compare with", "No object was found in any other indexed picture.");
     }
     return emptyState("picture", "Nothing to compare with", "No other picture is indexed.", h("a", { class: "button primary", href: "./?view=add", "data-view": "add" }, "Add pictures"));

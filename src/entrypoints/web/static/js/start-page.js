@@ -4,9 +4,9 @@ import { format, keep, NOWHERE, searchWith } from "./address.js";
 import { listImages } from "./api.js";
 import { h } from "./dom.js";
 import { EndlessGrid } from "./grid.js";
-import { noteKeys } from "./filter-form.js";
 import { fileButton } from "./picking.js";
 import { emptyState } from "./states.js";
+import { noteKeys } from "./suggestions.js";
 import { tile } from "./tile.js";
 
 const OFFERED = 24;

@@ -32,7 +32,7 @@ export function tile(image, { href, label, onclick, boxes = [], extras = null, b
   const item = h(
     "li",
     { class: "tile", "data-id": image.id, hidden: isDeleted(image.id) },
-    h("a", { href, class: "tile-link", "aria-label": label, title: image.filename, onclick: plain(onclick) }, frame),
+    h("a", { href, class: "tile-link", "aria-label": label, title: image.key ?? image.filename, onclick: plain(onclick) }, frame),
     extras,
     buttons.length > 0 && h("span", { class: "tile-buttons" }, buttons),
   );

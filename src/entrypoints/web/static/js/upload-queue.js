@@ -4,8 +4,8 @@ import { Problem } from "./api.js";
 import { sleep } from "./dom.js";
 
 /** @typedef {import("./api.js").Image} Image */
-/** @typedef {"waiting" | "sending" | "created" | "exists" | "failed"} Status */
-/** @typedef {{file: File, name: string, metadata: Record<string, any>, status: Status, reason: string, image: Image | null, attempts: number}} Item */
+/** @typedef {"waiting" | "sending" | "created" | "exists" | "replaced" | "failed"} Status */
+/** @typedef {{file: File, name: string, key: string | null, metadata: Record<string, any>, status: Status, reason: string, image: Image | null, attempts: number}} Item */
 
 const AT_ONCE = 2;
 const MOST_ATTEMPTS = 30; // a service that is busy that often in a row is in trouble
@@ -14,7 +14,7 @@ const RATE_WINDOW = 15_000;
 
 export class UploadQueue {
   /**
-   * @param {(item: Item, signal: AbortSignal) => Promise<{image: Image, created: boolean}>} send raises Problem
+   * @param {(item: Item, signal: AbortSignal) => Promise<{image: Image, status: "created" | "exists" | "replaced"}>} send raises Problem
    * @param {(item: Item) => void} onchange told of each step of each item
    */
   constructor(send, onchange) {
@@ -22,7 +22,7 @@ export class UploadQueue {
     this.onchange = onchange;
     /** @type {Item[]} */
     this.items = [];
-    this.counts = { waiting: 0, sending: 0, created: 0, exists: 0, failed: 0 };
+    this.counts = { waiting: 0, sending: 0, created: 0, exists: 0, replaced: 0, failed: 0 };
     /** @type {Item[]} those to send, the next one last */
     this.pending = [];
     this.workers = 0;
@@ -34,9 +34,9 @@ export class UploadQueue {
     this.aborter = new AbortController();
   }
 
-  /** @param {{file: File, name: string}[]} files @param {Record<string, any>} metadata @returns {Item[]} */
+  /** @param {{file: File, name: string, key: string | null}[]} files @param {Record<string, any>} metadata @returns {Item[]} */
   add(files, metadata) {
-    const items = files.map(({ file, name }) => /** @type {Item} */ ({ file, name, metadata, status: "waiting", reason: "", image: null, attempts: 0 }));
+    const items = files.map(({ file, name, key }) => /** @type {Item} */ ({ file, name, key, metadata, status: "waiting", reason: "", image: null, attempts: 0 }));
     this.items.push(...items);
     this.counts.waiting += items.length;
     this.pending.unshift(...items.toReversed());
@@ -105,9 +105,9 @@ export class UploadQueue {
     const { signal } = this.aborter;
     this.#set(item, "sending");
     try {
-      const { image, created } = await this.send(item, signal);
+      const { image, status } = await this.send(item, signal);
       item.image = image;
-      this.#finish(item, created ? "created" : "exists");
+      this.#finish(item, status);
     } catch (error) {
       if (signal.aborted) this.#putBack(item);
       else this.#failed(item, /** @type {Error} */ (error));
