@@ -134,6 +134,7 @@ class SearchParameters(BaseModel):
     offset: Offset = 0
     score_threshold: ScoreThreshold | None = None
     group_by: GroupBy | None = None
+    # Without an empty example, Swagger UI sends 1, which is refused without `group_by`.
     group_size: Annotated[GroupSize | None, Field(examples=[""])] = None
     diversity: Diversity = 0.0
 
