@@ -25,7 +25,7 @@ SEARCHES = {
 }
 """What needs no more than `search`."""
 
-READS = {"POST /v1/embeddings", "POST /v1/facets"}
+READS = {"POST /v1/embeddings", "POST /v1/facets", "POST /v1/images/lookup"}
 """What needs no more than `read`, besides every other GET."""
 
 

@@ -790,7 +790,7 @@ async def test_newly_configured_metadata_is_indexed_at_open(repository: Similari
     await repository.close()
     again = embedded_repository(directory, indexed_metadata={"price": MetadataType.FLOAT})
     await again.open(SPACE)
-    assert (await again.status()).details["payload_indexes"] == int(before) + 2  # of its float and of its text
+    assert (await again.status()).details["payload_indexes"] == int(before) + 3  # of its two parts and of its text
     assert await again.count(Filter(all=(InRange(field=Field("metadata.price"), gt=1.0, lte=7 / 3),))) == 4
     await again.close()
 

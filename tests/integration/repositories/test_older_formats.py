@@ -17,9 +17,11 @@ from adapters.repositories.qdrant.layout import FORMAT
 from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from adapters.stores.file_system_image_store import FileSystemImageStore
 from application.back_up import Restore
+from application.shared_originals import SharedOriginals
 from domain.errors import ConfigurationError
 from domain.filters import AnyOf, Field, Filter, InRange
 from domain.images import ImageRecord
+from domain.ports.thumbnail_renderer import DEFAULT_THUMBNAIL_SIDE
 from entrypoints.remedies import explained
 from tests.builders import a_query
 from tests.integration.cli.command import lookalike
@@ -67,7 +69,7 @@ async def test_an_index_of_an_older_format_is_refused_with_the_way_out(data: Pat
 def test_commands_refuse_it_with_the_way_out(data: Path, command: tuple[str, ...]) -> None:
     ended = lookalike(*command, data_dir=data, settings={"DETECTOR__RUNTIME": "none"})
     assert ended.returncode == 2
-    assert "has format 2" in ended.stderr
+    assert "holds pictures in format 1" in ended.stderr
     assert "lookalike backup" in ended.stderr
     assert "lookalike restore" in ended.stderr
     assert ended.stderr.count("\n") == 1
@@ -80,7 +82,8 @@ async def test_its_backup_restores(tmp_path: Path) -> None:
     await store.open()
     repository = embedded_repository(tmp_path / "index")
     await repository.open(await archive.read_space())
-    steps = [step async for step in Restore(repository=repository, store=store)(archive)]
+    originals = SharedOriginals(store=store, repository=repository)
+    steps = [step async for step in Restore(repository=repository, originals=originals)(archive)]
     assert (steps[-1].done, steps[-1].total) == (3, 3)
 
     stored = {record.filename: record for record in (await repository.list(limit=10)).items}
@@ -97,10 +100,10 @@ async def test_its_backup_restores(tmp_path: Path) -> None:
         [best] = await repository.nearest_objects(a_query(object_vector, limit=1))
         assert (best.image, best.region) == (record, record.objects[0])
         assert best.score == pytest.approx(1.0, abs=1e-5)
-        assert await store.original(record.id) == (
-            (backup / "originals" / str(record.id)[:2] / str(record.id)).read_bytes()
-        )
-        assert await store.thumbnail(record.id)
+        original = (backup / "originals" / str(record.id)[:2] / str(record.id)).read_bytes()
+        assert await store.original(record.sha256) == original
+        assert await store.thumbnail(record.sha256, DEFAULT_THUMBNAIL_SIDE)
+        assert (record.key, record.source, record.updated_at) == (None, None, record.created_at)
     price = Field("metadata.price")
     assert await repository.count(Filter(all=(AnyOf(price, (19.99,)), InRange(field=price, gte=19.99)))) == 3
     await repository.close()

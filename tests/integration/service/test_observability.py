@@ -48,7 +48,7 @@ def test_each_stage_moves_by_exactly_what_was_done(client: httpx.Client) -> None
         "thumbnail": 1,
         "detect": 1,
         "encode": 1,
-        "index_read": 1,
+        "index_read": 2,
         "index_write": 1,
         "store_write": 1,
     }
