@@ -210,13 +210,13 @@ def test_files_in_the_way(refused: Run, tmp_path: Path) -> None:
 
 
 def test_a_data_directory_of_a_later_release(refused: Run, data: Path) -> None:
-    (data / "format").write_text("2\n")
+    (data / "format").write_text("3\n")
     theirs = data / "index" / "what-that-release-keeps-here"
     theirs.mkdir()
     reindex = ("reindex", "--embeddings")
     for command in (INDEX, ("list",), ("check",), ("backup", str(data.parent / "backup")), reindex):
         told = refused(*command, DATA_DIR=str(data))
-        assert f"The data directory {data} has format 2; this release knows formats up to 1. Run the release" in told
+        assert f"The data directory {data} has format 3; this release knows formats up to 2. Run the release" in told
     assert theirs.is_dir()
 
 
