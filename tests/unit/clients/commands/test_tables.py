@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from entrypoints.cli.tables import print_table
+from lookalike_client.commands.tables import print_table
 
 ID = "ec271676-a889-5954-bcea-88b3a3bed6e7"
 HEADERS = ["Indexed (UTC)", "File", "Id", "Size", "Bytes", "Metadata"]
@@ -43,7 +43,7 @@ def test_names_fold_where_the_table_fits_the_terminal_by_that(
 ) -> None:
     in_a_terminal(columns, monkeypatch)
 
-    print_table(["Rank", "Score", "File", "Id", "Size"], [["1", "0.630", ROW[1], ID, "4032 x 3024"]])
+    print_table(["Rank", "Score", "Key", "Id", "Size"], [["1", "0.630", ROW[1], ID, "4032 x 3024"]])
 
     first = capsys.readouterr().out.splitlines()[3]
     assert first.split() == ["1", "0.630", name, ID, "4032", "x", "3024"]
