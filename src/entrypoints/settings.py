@@ -352,8 +352,9 @@ class LimitSettings(Section):
 
 
 class ClientSettings(Section):
-    """What commands that are given `--url` send to the service there."""
+    """The service elsewhere that commands ask, unless `--url` and `--api-key` say otherwise."""
 
+    url: str | None = None
     api_key: SecretStr | None = None
 
 

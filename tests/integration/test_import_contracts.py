@@ -18,6 +18,7 @@ LAYERS = "Layers: entrypoints, then adapters, then application, then domain"
 PURE_CORE = "The core is pure: no framework, storage or inference library in domain and application"
 PORTS = "The application uses ports: it imports no adapter"
 CLIENT = "The client stands alone: it knows the service by its API"
+CLIENT_ALONE = "The client needs no command line: that is an extra"
 ONE_ROOT = "One composition root: only entrypoints.container imports adapters"
 ROOMS = "Rooms of HTTP: the application, then routes, access, server, contract"
 FAMILIES = "Adapter families know nothing of each other"
@@ -31,6 +32,8 @@ BREAKS = [
     (PURE_CORE, "application/search_similar.py", "import qdrant_client"),
     (PORTS, "application/search_similar.py", "import adapters.scheduling.slots"),
     (CLIENT, "lookalike_client/forms.py", "import domain.errors"),
+    (CLIENT, "lookalike_client/commands/search.py", "import entrypoints.settings"),
+    (CLIENT_ALONE, "lookalike_client/pictures.py", "import PIL.Image"),
     (ONE_ROOT, "entrypoints/settings.py", "import adapters.scheduling.slots"),
     (PURE_CORE, "domain/callers.py", "import prometheus_client"),
     (ROOMS, "entrypoints/http/access/gate.py", "import entrypoints.http.routes.dependencies"),

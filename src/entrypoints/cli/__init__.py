@@ -1,1 +1,4 @@
-"""The command line: one family of commands a file. What `--help` does not need is imported when a command runs."""
+"""The commands of an operator, who has the files, a family a file; the others are in `lookalike_client.commands`.
+
+What `--help` does not need is imported when a command runs.
+"""

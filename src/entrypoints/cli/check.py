@@ -54,7 +54,7 @@ def check(
 
 async def _check(*, repair: bool, deep: bool, forget_lost: bool) -> tuple[int, list["Finding"]]:
     from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.progress import progress
+    from lookalike_client.commands.progress import progress
 
     images = 0
     findings: list[Finding] = []

@@ -1,10 +1,17 @@
 """What commands work on in this process: the deployment that the settings describe, opened and closed."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from entrypoints.container import Container, check_index
-from entrypoints.settings import AuthSettings, LimitSettings, load_settings
+import httpx
+import typer
+
+from domain.errors import IndexMissingError
+from entrypoints.container import Container, bound_heaps, check_index
+from entrypoints.remedies import explained
+from entrypoints.settings import AuthSettings, LimitSettings, load_client_settings, load_settings
+from lookalike_client import AsyncLookalike
+from lookalike_client.commands.connection import NoIndexError, Purpose, over_network
 
 
 def load_container() -> Container:
@@ -72,13 +79,41 @@ async def open_detector() -> AsyncIterator[Container]:
         await decoder.close()
 
 
+def connect(url: str | None, api_key: str | None, purpose: Purpose) -> AbstractAsyncContextManager[AsyncLookalike]:
+    """A client of the service that the options name, else the settings; else of this process's deployment.
+
+    Raises BadParameter, ConfigurationError.
+    """
+    configured = load_client_settings()
+    url = configured.url or None if url is None else url
+    if url is not None:
+        key = configured.api_key.get_secret_value() if api_key is None and configured.api_key else api_key
+        return over_network(url, key)
+    if api_key is not None:
+        raise typer.BadParameter("goes with --url", param_hint="--api-key")
+    return _here(purpose)
+
+
 @asynccontextmanager
-async def open_decoder() -> AsyncIterator[Container]:
-    """The decoder alone. Raises ConfigurationError."""
-    container = load_container()
-    decoder = container.decoder()
+async def _here(purpose: Purpose) -> AsyncIterator[AsyncLookalike]:
+    """A client of this process's deployment: over ASGI, without a port. Raises NoIndexError, and as `open_service`."""
+    from entrypoints.http.app import create_app
+    from entrypoints.logs import keep_logs_plain
+
+    bound_heaps()
+    deployment = {
+        Purpose.RECORDS: open_index,
+        Purpose.SEARCH: lambda: open_service(must_exist=True),
+        Purpose.INDEX: open_service,
+        Purpose.DETECT: open_detector,
+    }[purpose]
     try:
-        await decoder.open()
-        yield container
-    finally:
-        await decoder.close()
+        async with deployment() as container:
+            keep_logs_plain()
+            app = create_app(container.settings(), container)
+            # An error without a name is logged and answered 500, as over the network.
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with AsyncLookalike("http://here", transport=transport, retries=0) as client:
+                yield client
+    except IndexMissingError as error:
+        raise NoIndexError(explained(error)) from error

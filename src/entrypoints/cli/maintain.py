@@ -124,7 +124,7 @@ def restore(
 
 def _run(command: Coroutine[Any, Any, str], hint: str) -> None:
     """Run to the end and print what was done, or after Ctrl-C how to go on."""
-    from entrypoints.cli.interruption import say_how_to_go_on
+    from lookalike_client.commands.interruption import say_how_to_go_on
 
     try:
         print(asyncio.run(command))
@@ -135,7 +135,7 @@ def _run(command: Coroutine[Any, Any, str], hint: str) -> None:
 
 async def _follow(what: str, steps: "AsyncIterator[Progress]") -> int:
     """Run all steps, showing how far they are; how many images that was."""
-    from entrypoints.cli.progress import progress
+    from lookalike_client.commands.progress import progress
 
     total = 0
     with progress(what) as show:

@@ -48,9 +48,9 @@ def list_models(
 
     Example: [bold]lookalike models list[/]
     """
-    from entrypoints.cli.tables import print_table
     from entrypoints.container import runnable_models
     from entrypoints.settings import load_settings
+    from lookalike_client.commands.tables import print_table
 
     settings = load_settings()
     print_table(

@@ -1,5 +1,6 @@
 """Every command by both ways: on the index here, and on a service that runs elsewhere. They behave the same."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typing_extensions import override
 
 from lookalike_client import Lookalike
 from tests.integration.cli.command import Command
@@ -129,7 +131,17 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
     assert (code, output, "is there already" in errors) == (2, "", True)
 
 
-def test_pictures_are_deleted_by_id_and_by_filter(command: Command, photos: Path) -> None:
+class Terminal(io.StringIO):
+    """Standard input at which this is typed."""
+
+    @override
+    def isatty(self) -> bool:
+        return True
+
+
+def test_pictures_are_deleted_by_id_and_by_filter(
+    command: Command, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command("index", photos)
     unknown = "0a4d55a8-d778-5022-abab-977f9a1b3f7c"
 
@@ -140,7 +152,11 @@ def test_pictures_are_deleted_by_id_and_by_filter(command: Command, photos: Path
     code, output, errors = command("delete", "--filter", among)
     assert (code, output) == (2, "")
     assert "--yes" in errors
-    assert command("delete", "--filter", among, "--yes")[:2] == (0, "1 deleted\n")
+    for typed, expected in (("n\n", 1), ("", 130), ("y\n", 0)):
+        monkeypatch.setattr("sys.stdin", Terminal(typed))
+        code, output, _ = command("delete", "--filter", among)
+        assert (code, "Delete 1 pictures?" in output, "1 deleted" in output) == (expected, True, typed == "y\n")
+    assert command("delete", "--filter", among, "--yes")[:2] == (0, "0 deleted\n")
     assert [image["filename"] for image in json.loads(command("list", "--json")[1])["items"]] == ["shoes-06.jpg"]
 
 
@@ -251,12 +267,13 @@ def test_what_is_refused_is_told_in_the_same_words(command: Command, photos: Pat
             "regions": ("search", photos / "hat-01.jpg", "--region", "0,0,9,9", "--region", "9,9,20,20"),
             "unknown": ("show", HAT),
             "filter": ("list", "--filter", '{"all": [{"field": "price", "eq": 1}]}'),
+            "metadata": ("index", photos, "--metadata", '{"a": {"b": 1}}'),
         }.items()
     }
 
     assert {output for _, output, _ in told.values()} == {""}
     codes = {name: code for name, (code, _, _) in told.items()}
-    assert codes == {"text": 1, "large": 1, "outside": 2, "regions": 2, "unknown": 1, "filter": 2}
+    assert codes == {"text": 1, "large": 1, "outside": 2, "regions": 2, "unknown": 1, "filter": 2, "metadata": 2}
     errors = {name: error for name, (_, _, error) in told.items()}
     assert errors["text"].startswith("lookalike: The content is no picture of an accepted format")
     assert errors["large"] == "lookalike: The picture has 100002 bytes; at most 90000 are accepted.\n"
@@ -264,6 +281,7 @@ def test_what_is_refused_is_told_in_the_same_words(command: Command, photos: Pat
     assert "target=objects" in errors["regions"]
     assert errors["unknown"] == f"lookalike: No image is stored under {HAT}.\n"
     assert "price" in errors["filter"]
+    assert "metadata.a must be" in errors["metadata"]
 
 
 def test_a_search_is_opened_as_a_picture(
@@ -314,6 +332,9 @@ def test_the_key_of_the_settings_is_sent_unless_one_is_given(
         assert command("list")[0] == 0
         assert command("index", photos)[0] == 2
         assert command("index", photos, "--api-key", write)[:2] == (0, "3 created, 0 existed, 0 failed\n")
+        command.more = ()
+        command.set(CLIENT__URL=service.url)
+        assert command("list")[1].endswith("3 of 3\n")
         command.set(CLIENT__API_KEI="wrong")
         assert "LOOKALIKE_CLIENT__API_KEY" in command("list")[2]
     assert not (tmp_path / "data").exists()

@@ -30,6 +30,12 @@ from lookalike_client.retries import LONGEST_PAUSE
 
 Answer = httpx.Response | Exception
 
+
+def test_everything_that_the_package_names_is_there() -> None:
+    assert [name for name in lookalike_client.__all__ if not hasattr(lookalike_client, name)] == []
+    assert not hasattr(lookalike_client, "Lookalik")
+
+
 ID = images.EXAMPLE_ID
 IMAGE = images.ImageOut.model_validate(images.EXAMPLE_IMAGE).model_dump(mode="json", by_alias=True)
 

@@ -5,14 +5,8 @@ from pathlib import Path
 import pytest
 import typer
 
-import lookalike_client
 from domain import errors
 from entrypoints.cli import main as command_line
-from lookalike_client.errors import error_of
-
-
-def refused(status: int, code: str) -> lookalike_client.LookalikeError:
-    return error_of(lookalike_client.Problem(status=status, code=code, detail="reason"))
 
 
 def commands(of: typer.Typer, before: str = "") -> Iterator[str]:
@@ -63,34 +57,6 @@ def test_a_named_error_is_one_line_and_an_exit_code(
     assert capsys.readouterr().err.startswith("lookalike: reason")
 
 
-@pytest.mark.parametrize(
-    ("error", "told", "code"),
-    [
-        (refused(422, "validation_failed"), "reason\n", 2),
-        (refused(401, "unauthorized"), "reason Give an API key with --api-key or in LOOKALIKE_CLIENT__API_KEY.\n", 2),
-        (refused(409, "embedding_space_mismatch"), "reason\n", 2),
-        (refused(404, "image_not_found"), "reason\n", 1),
-        (refused(415, "unsupported_image_format"), "reason\n", 1),
-        (refused(503, "busy"), "reason\n", 1),
-        (lookalike_client.NoServiceError("reason"), "reason Start one with `lookalike serve`, or correct --url.\n", 1),
-        (lookalike_client.PictureFileError("reason"), "reason\n", 1),
-    ],
-    ids=str,
-)
-def test_what_the_service_refuses_is_one_line_and_an_exit_code(
-    error: Exception, told: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(**_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(command_line, "app", fail)
-
-    with pytest.raises(SystemExit) as ended:
-        command_line.main([])
-
-    assert (ended.value.code, capsys.readouterr().err) == (code, f"lookalike: {told}")
-
-
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command_line.main(["--version"])
@@ -101,24 +67,27 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "told"),
     [
         (["search", "picture.png", "--region", "1,2,3"], "x_min,y_min,x_max,y_max"),
-        (["search", "picture.png", "--filter", '{"all": 1}'], "filter is not valid at all"),
+        (["search", "picture.png", "--filter", '{"all": 1}'], "each part of it is a list"),
         (["search", "picture.png", "--api-key", "secret"], "goes with --url"),
         (["search", "picture.png", "--save", "found.txt"], "cannot be saved as '.txt'"),
         (["detect", "picture.png", "--save", "found"], "cannot be saved as ''"),
         (["detect", "picture.png", "--save", "nowhere/found.png"], "no folder nowhere"),
-        (["index", "picture.png", "--metadata", '{"a": {"b": 1}}'], "metadata.a must be"),
+        (["index", "picture.png", "--metadata", "[1]"], "no JSON object"),
+        (["index", "picture.png", "--metadata", '{"price": NaN}'], "NaN is not a JSON number"),
         (["index", "nowhere"], "'nowhere' does not exist"),
         (["index", "folder"], "no picture in folder"),
         (["delete"], "one of the two"),
         (["delete", "0a4d55a8-d778-5022-abab-977f9a1b3f7c", "--filter", "{}"], "one of the two"),
         (["delete", "--filter", "{}"], "names nothing"),
-        (["delete", "--filter", '{"none": [{"field": "labels", "in": []}]}'], "compares labels with an empty `in`"),
+        (["delete", "--filter", "{}", "--yes"], "names nothing"),
+        (["patch", "{}", "--filter", '{"all": []}'], "names nothing"),
+        (["delete", "--filter", '{"none": [{"field": "labels", "in": []}]}'], "compares a field with an empty `in`"),
         (["delete", "--filter", '{"all": [{"field": "labels", "eq": "cat"}]}'], "is needed where there is no terminal"),
         (["reindex"], "say what is to be built anew"),
         (["reindex", "--objects", "--url", "http://127.0.0.1:8000"], "run this command where its settings are"),
         (["list", "--url", "localhost:8000"], "write it as http://127.0.0.1:8000"),
         (["patch", "{}"], "name keys or ids, or give --filter"),
-        (["patch", "price=1", "hat.jpg"], "metadata is not JSON"),
+        (["patch", "price=1", "hat.jpg"], "it is not JSON"),
         (["delete", "hat.jpg", "--filter", "{}"], "one of the two"),
     ],
 )

@@ -1,7 +1,7 @@
 """Indexing many files: take them one after another, show how far it is, and report each that failed."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,15 +9,16 @@ from unicodedata import normalize
 
 import typer
 
-from domain.errors import IndexMissingError
-from domain.metadata import Metadata
-from entrypoints.cli.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
-from entrypoints.cli.pictures import Found
-from entrypoints.cli.progress import progress
-from lookalike_client import AsyncLookalike, NewPicture, Outcome, UnavailableError
+from lookalike_client import AsyncLookalike, NewPicture, Outcome, ServiceError, UnavailableError
+from lookalike_client.commands.connection import NoIndexError
+from lookalike_client.commands.files import Found
+from lookalike_client.commands.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
+from lookalike_client.commands.progress import progress
+from lookalike_client.models import MetadataValue
 from lookalike_client.names import text_of_path
 
 GO_ON = "Run the same command again to go on; what is indexed is kept."
+INVALID_METADATA = "invalid_metadata"
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ async def index_found(
     stored: AbstractAsyncContextManager[AsyncLookalike],
     connection: AbstractAsyncContextManager[AsyncLookalike],
     *,
-    metadata: Metadata | None,
+    metadata: Mapping[str, MetadataValue] | None,
     name: str | None,
 ) -> int:
     """Index what was found, under `name` if that is given, report, and return the exit code.
@@ -77,7 +78,8 @@ async def index_found(
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
             new = await _not_stored(pictures, stored, found if name is None else (), interruption, tally)
-            show(tally.done, len(found))
+            if tally.existed:
+                show(tally.done, len(found))
             if new and not interruption.requested:
                 # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
                 async with (
@@ -85,6 +87,8 @@ async def index_found(
                     aclosing(client.index_many(_until_stopped(new, interruption, tally), adopt=True)) as outcomes,
                 ):
                     async for outcome in outcomes:
+                        if isinstance(outcome.error, ServiceError) and outcome.error.code == INVALID_METADATA:
+                            raise outcome.error  # every picture would meet it
                         tally.add(outcome)
                         show(tally.done, len(found))
     except Exception:
@@ -131,7 +135,7 @@ async def _not_stored(
                         new.append(picture)
                     else:
                         tally.existed += 1
-    except IndexMissingError:
+    except NoIndexError:
         return list(pictures)
     return new
 
@@ -159,7 +163,7 @@ def _until_stopped(pictures: Sequence[NewPicture], interruption: Interruption, t
         yield picture
 
 
-def _report(tally: Tally, metadata: Metadata | None) -> None:
+def _report(tally: Tally, metadata: Mapping[str, MetadataValue] | None) -> None:
     for path, reason in tally.failures:
         print(f"{path}: {reason}", file=sys.stderr)
     sys.stderr.flush()

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.cli.pictures import Found, find_pictures
+from lookalike_client.commands.files import Found, find_pictures
 
 
 def files(root: Path, *names: str) -> None:

@@ -1,14 +1,14 @@
-"""`lookalike list`, `show` and `facets`. No model is loaded for them."""
+"""`list`, `show` and `facets`."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entrypoints.cli.pictures import new_file
-from entrypoints.cli.service import ApiKey, Url
+from lookalike_client.commands.arguments import Among, Json, named
+from lookalike_client.commands.connection import ApiKey, Purpose, Url, ask
+from lookalike_client.commands.files import new_file
 
 if TYPE_CHECKING:
     from lookalike_client import AsyncLookalike, Image, ImagePage
@@ -16,19 +16,11 @@ if TYPE_CHECKING:
 PAGE = 200
 """Records that are fetched at once."""
 
-FILTER_HELP = 'Only these: \'{"all": [{"field": "metadata.brand", "eq": "acme"}]}\'.'
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("list")(list_images)
-    app.command()(show)
-    app.command()(facets)
-
 
 def list_images(
+    ctx: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many to show at most.")] = 50,
-    where: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    among: Among = None,
     prefix: Annotated[
         str | None, typer.Option("--prefix", metavar="TEXT", help="Only those whose key begins so: Holidays/2019/.")
     ] = None,
@@ -49,18 +41,9 @@ def list_images(
 
     Example: [bold]lookalike list --prefix Holidays/2019/ --order-by -metadata.price[/]
     """
-    from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import checked_filter, connect
-
-    among = dict[str, Any]() if where is None else dict(checked_filter(where))
     if prefix is not None:
-        among["all"] = [*among.get("all", ()), {"field": "key", "prefix": prefix}]
-
-    async def fetch() -> "ImagePage":
-        async with connect(url, api_key, open_index()) as client:
-            return await _first(client, limit, among or None, order_by)
-
-    page = asyncio.run(fetch())
+        among = {**(among or {}), "all": [*(among or {}).get("all", ()), {"field": "key", "prefix": prefix}]}
+    page = ask(ctx, url, api_key, Purpose.RECORDS, lambda client: _first(client, limit, among, order_by))
     if json:
         print(page.model_dump_json(by_alias=True, indent=2))
         return
@@ -70,6 +53,7 @@ def list_images(
 
 
 def show(
+    ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A key or an id, as `list` and `search` show them.")],
     original: Annotated[
         Path | None,
@@ -81,7 +65,7 @@ def show(
             help="Write the original into this new file.",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what the API answers.")] = False,
+    json: Json = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -89,14 +73,11 @@ def show(
 
     Example: [bold]lookalike show examples/hat-01.jpg --original hat.jpg[/]
     """
-    from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import connect, named
 
-    async def fetch() -> "tuple[Image, bytes | None]":
-        async with connect(url, api_key, open_index()) as client:
-            return await client.get(named(name)), await client.content(named(name)) if original else None
+    async def fetch(client: "AsyncLookalike") -> "tuple[Image, bytes | None]":
+        return await client.get(named(name)), await client.content(named(name)) if original else None
 
-    image, content = asyncio.run(fetch())
+    image, content = ask(ctx, url, api_key, Purpose.RECORDS, fetch)
     if json:
         print(image.model_dump_json(by_alias=True, indent=2))
     else:
@@ -107,6 +88,7 @@ def show(
 
 
 def facets(
+    ctx: typer.Context,
     fields: Annotated[
         list[str],
         typer.Argument(
@@ -116,8 +98,8 @@ def facets(
         ),
     ],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many values of each to show at most.")] = 20,
-    where: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what the API answers.")] = False,
+    among: Among = None,
+    json: Json = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -125,22 +107,14 @@ def facets(
 
     Example: [bold]lookalike facets labels metadata.brand[/]
     """
-    from entrypoints.cli.deployment import open_index
-    from entrypoints.cli.service import checked_filter, connect
-    from entrypoints.cli.tables import print_table
+    from lookalike_client.commands.tables import print_table
     from lookalike_client.models import Facets
 
-    among = None if where is None else checked_filter(where)
-
-    async def fetch() -> Facets:
-        async with connect(url, api_key, open_index()) as client:
-            return Facets(facets=await client.facets(fields, filter=among, limit=limit))
-
-    found = asyncio.run(fetch())
+    found = ask(ctx, url, api_key, Purpose.RECORDS, lambda client: client.facets(fields, filter=among, limit=limit))
     if json:
-        print(found.model_dump_json(indent=2))
+        print(Facets(facets=found).model_dump_json(indent=2))
         return
-    for field, counts in found.facets.items():
+    for field, counts in found.items():
         rows = [[str(each.value), f"{each.images:,}"] for each in counts]
         print_table([field, "Pictures"], rows, right_aligned={"Pictures"})
 
@@ -159,7 +133,7 @@ async def _first(
 
 
 def _print_images(images: "list[Image]") -> None:
-    from entrypoints.cli.tables import named_columns, print_table, shown_value
+    from lookalike_client.commands.tables import named_columns, print_table, shown_value
 
     names, cells_of_name = named_columns(images)
     print_table(
@@ -179,7 +153,7 @@ def _print_images(images: "list[Image]") -> None:
 
 
 def _print_image(image: "Image") -> None:
-    from entrypoints.cli.tables import print_objects, print_table, shown_value
+    from lookalike_client.commands.tables import print_objects, print_table, shown_value
 
     facts = {
         **({} if image.key is None else {"Key": image.key}),

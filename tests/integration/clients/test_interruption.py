@@ -16,7 +16,7 @@ def run(script: str) -> str:
 
 def test_the_first_ctrl_c_is_noted_and_the_second_interrupts() -> None:
     script = """
-        from entrypoints.cli.interruption import finish_on_interrupt
+        from lookalike_client.commands.interruption import finish_on_interrupt
 
         with finish_on_interrupt() as interruption:
             print(interruption.requested)
@@ -32,7 +32,7 @@ def test_the_first_ctrl_c_is_noted_and_the_second_interrupts() -> None:
 
 def test_sigterm_is_noted_like_ctrl_c() -> None:
     script = """
-        from entrypoints.cli.interruption import finish_on_interrupt
+        from lookalike_client.commands.interruption import finish_on_interrupt
 
         with finish_on_interrupt() as interruption:
             signal.raise_signal(signal.SIGTERM)
@@ -43,7 +43,7 @@ def test_sigterm_is_noted_like_ctrl_c() -> None:
 
 def test_ctrl_c_is_as_before_afterwards() -> None:
     script = """
-        from entrypoints.cli.interruption import finish_on_interrupt
+        from lookalike_client.commands.interruption import finish_on_interrupt
 
         before = signal.getsignal(signal.SIGINT)
         with finish_on_interrupt():

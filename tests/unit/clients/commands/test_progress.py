@@ -1,6 +1,6 @@
 import pytest
 
-from entrypoints.cli.progress import Estimate, progress
+from lookalike_client.commands.progress import Estimate, progress
 
 
 def test_without_a_terminal_the_end_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,7 +14,7 @@ def test_without_a_terminal_the_end_is_told_once(capsys: pytest.CaptureFixture[s
 def test_without_a_terminal_another_pass_is_told_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("entrypoints.cli.progress.PLAIN_INTERVAL", 0)
+    monkeypatch.setattr("lookalike_client.commands.progress.PLAIN_INTERVAL", 0)
     with progress("Reindexing") as show:
         for done, total in ((1, 2), (2, 2), (2, 2), (1, 3), (3, 3)):
             show(done, total)
@@ -24,7 +24,7 @@ def test_without_a_terminal_another_pass_is_told_too(
 
 def test_the_time_left_waits_until_it_means_something(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("entrypoints.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lookalike_client.commands.progress.time.monotonic", lambda: now[0])
     estimate = Estimate()
     told = []
     for second, done in ((0, 0), (30, 16), (30.2, 32), (32, 36), (36, 46), (80, 156), (90, 10), (92, 12)):

@@ -1,13 +1,16 @@
 """Pictures of results: matches beside the query, boxes on a picture."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
+from warnings import catch_warnings
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+import typer
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-from domain.raster import RasterImage
-from lookalike_client import Box
+from lookalike_client import Box, PictureFileError
 
 TILE = 220
 """Pixels of a tile's side, without its caption."""
@@ -37,15 +40,15 @@ class Tile(NamedTuple):
     boxes: Sequence[Box]
 
     @classmethod
-    def of(cls, raster: RasterImage, caption: str, full_width: int, boxes: Sequence[Box] = ()) -> "Tile":
-        """Keeps nothing of `raster`, which its decoder bounds."""
-        return cls(ImageOps.contain(Image.fromarray(raster.pixels), (TILE, TILE)), caption, full_width, boxes)
+    def of(cls, content: bytes, caption: str, full_width: int, boxes: Sequence[Box] = ()) -> "Tile":
+        """That of a picture file. Raises PictureFileError."""
+        return cls(ImageOps.contain(decoded(content, TILE), (TILE, TILE)), caption, full_width, boxes)
 
 
 def save_contact_sheet(path: Path, tiles: Sequence[Tile]) -> None:
     """Write a picture of captioned pictures, six in a row; its format follows from the path's suffix.
 
-    Raises ValueError (a suffix of no known format), OSError.
+    Raises BadParameter where it cannot be written.
     """
     columns = min(COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
@@ -53,12 +56,12 @@ def save_contact_sheet(path: Path, tiles: Sequence[Tile]) -> None:
     sheet = Image.new("RGB", (columns * across + MARGIN, rows * down + MARGIN), PAPER)
     for place, tile in enumerate(tiles):
         _draw_tile(sheet, tile, (MARGIN + place % columns * across, MARGIN + place // columns * down))
-    sheet.save(path)
+    _write(sheet, path)
 
 
-def save_annotated(path: Path, raster: RasterImage, objects: Sequence[tuple[Box, str]]) -> None:
-    """Write a copy of a picture, decoded to its full size, with labelled boxes. Raises ValueError, OSError."""
-    picture = Image.fromarray(raster.pixels)
+def save_annotated(path: Path, content: bytes, objects: Sequence[tuple[Box, str]]) -> None:
+    """Write a copy of a picture with labelled boxes. Raises PictureFileError; BadParameter as above."""
+    picture = decoded(content)
     draw = ImageDraw.Draw(picture)
     stroke = max(2, picture.width // 250)
     for number, (box, label) in enumerate(objects):
@@ -68,7 +71,53 @@ def save_annotated(path: Path, raster: RasterImage, objects: Sequence[tuple[Box,
         text = draw.textbbox((corners[0] + 2 * stroke, corners[1] + stroke), label, font)
         draw.rectangle((corners[0], corners[1], text[2] + stroke, text[3] + stroke), fill=colour)
         draw.text(text[:2], label, PAPER, font, anchor="lt")
-    picture.save(path)
+    _write(picture, path)
+
+
+def decoded(content: bytes, side: int | None = None) -> Image.Image:
+    """A picture file's pixels as RGB, upright, on white; perhaps smaller, but with sides of `side` pixels or more.
+
+    Raises PictureFileError.
+    """
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    try:
+        # What Pillow warns of, broken EXIF and large pictures, the service has accepted.
+        with catch_warnings(action="ignore"), Image.open(BytesIO(content)) as file:
+            if side is not None:
+                file.draft("RGB", (side, side))
+            file.load()
+            return _on_paper(_upright(file))
+    except UnidentifiedImageError as error:
+        raise PictureFileError("It is no picture that Pillow can read here.") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PictureFileError(f"The picture cannot be decoded: {error}") from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # Pillow raises many; broken EXIF says nothing, as for the service
+        return picture
+
+
+def _on_paper(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I;16"):
+        picture = picture.point(lambda value: value / 256).convert("L")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    paper = Image.new("RGBA", picture.size, PAPER)
+    paper.alpha_composite(picture.convert("RGBA"))
+    return paper.convert("RGB")
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    try:
+        picture.save(path)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error
 
 
 def _draw_tile(sheet: Image.Image, tile: Tile, corner: tuple[int, int]) -> None:

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from entrypoints.cli.tables import print_table
+from lookalike_client.commands.tables import print_table
 
 ID = "ec271676-a889-5954-bcea-88b3a3bed6e7"
 HEADERS = ["Indexed (UTC)", "Name", "Id", "Size", "Bytes", "Metadata"]

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from entrypoints.cli.indexing import index_found
-from entrypoints.cli.pictures import Found
-from lookalike_client import AsyncLookalike, LookalikeError, pictures
+from lookalike_client import AsyncLookalike, InvalidRequestError, LookalikeError, pictures
+from lookalike_client.commands.files import Found
+from lookalike_client.commands.indexing import index_found
 
 Answer = Callable[[int, list[str]], httpx.Response | Exception]
 """Of the batch with this number, of pictures with these names."""
@@ -101,3 +101,12 @@ async def test_no_more_are_taken_once_there_is_no_room_and_those_begun_are_repor
     assert told.out == f"0 created, 0 existed, {len(sent)} failed\n"
     assert all(f"{tmp_path / name}: No room is left.\n" in told.err for name in sent)
     assert f"stopped after {len(sent)} of 104: No room is left. Run the same command again" in told.err
+
+
+async def test_metadata_that_no_picture_can_have_ends_the_run(
+    files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = {"status": "failed", "problem": {"status": 422, "code": "invalid_metadata", "detail": "because"}}
+    with pytest.raises(InvalidRequestError, match="because"):
+        await indexed(files, lambda _, names: httpx.Response(207, json={"results": [failed] * len(names)}))
+    assert capsys.readouterr() == ("", "")

@@ -1,17 +1,17 @@
-"""`lookalike search`."""
+"""`search`."""
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entrypoints.cli.pictures import place_to_save
-from entrypoints.cli.service import ApiKey, Url
+from lookalike_client.commands.arguments import Among, region
+from lookalike_client.commands.connection import ApiKey, Purpose, Url, ask
+from lookalike_client.commands.files import place_to_save
 
 if TYPE_CHECKING:
-    from lookalike_client import Box, Match, SearchResult
+    from lookalike_client import AsyncLookalike, Match, SearchResult
 
 
 class Compared(StrEnum):
@@ -22,12 +22,8 @@ class Compared(StrEnum):
     ANY = "any"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(search)
-
-
 def search(
+    ctx: typer.Context,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False, help="The picture to match.")],
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many matches to show at most.")] = 10,
     regions: Annotated[
@@ -41,14 +37,7 @@ def search(
     target: Annotated[
         Compared, typer.Option(help="Compare with whole pictures, with the objects in them, or with both.")
     ] = Compared.IMAGES,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--filter",
-            metavar="JSON",
-            help='Only among these: \'{"all": [{"field": "metadata.brand", "eq": "acme"}]}\'.',
-        ),
-    ] = None,
+    among: Among = None,
     score_threshold: Annotated[
         float | None, typer.Option(min=-1.0, max=1.0, help="Leave out matches of a lower cosine similarity.")
     ] = None,
@@ -87,30 +76,24 @@ def search(
 
     Example: [bold]lookalike search hat.jpg --show price,brand --group-by metadata.product --group-size 3[/]
     """
-    from entrypoints.cli.deployment import open_service
-    from entrypoints.cli.service import checked_filter, connect
-    from entrypoints.http.contract.parameters import parse_region
+    boxes = [region(text) for text in regions or ()]
 
-    boxes = [parse_region(region) for region in regions or []]
-    among = None if where is None else checked_filter(where)
+    async def find(client: "AsyncLookalike") -> "tuple[SearchResult, list[bytes]]":
+        result = await client.search(
+            image,
+            limit=limit,
+            score_threshold=score_threshold,
+            filter=among,
+            regions=boxes,
+            target=target.value,
+            group_by=group_by,
+            group_size=group_size,
+            diversity=diversity,
+        )
+        wanted = result.matches if save or open_ else []
+        return result, [await client.thumbnail(match.image.id) for match in wanted]
 
-    async def ask() -> "tuple[SearchResult, list[bytes]]":
-        async with connect(url, api_key, open_service(must_exist=True)) as client:
-            result = await client.search(
-                image,
-                limit=limit,
-                score_threshold=score_threshold,
-                filter=among,
-                regions=[(box.x_min, box.y_min, box.x_max, box.y_max) for box in boxes],
-                target=target.value,
-                group_by=group_by,
-                group_size=group_size,
-                diversity=diversity,
-            )
-            wanted = result.matches if save or open_ else []
-            return result, [await client.thumbnail(match.image.id) for match in wanted]
-
-    result, thumbnails = asyncio.run(ask())
+    result, thumbnails = ask(ctx, url, api_key, Purpose.SEARCH, find)
     if json:
         print(result.model_dump_json(by_alias=True, indent=2))
     else:
@@ -136,39 +119,23 @@ def _open(saved: Path | None, query: Path, result: "SearchResult", thumbnails: l
 
 
 def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[bytes]) -> None:
-    from domain.errors import ImageError
-    from entrypoints.cli.deployment import open_decoder
-    from entrypoints.cli.drawing import TILE, Tile, save_contact_sheet
+    from lookalike_client import PictureFileError
+    from lookalike_client.commands.drawing import Tile, save_contact_sheet
 
-    content = query.read_bytes()
-
-    async def tiles() -> list[Tile]:
-        async with open_decoder() as container:
-            decoder = container.decoder()
-
-            async def tile(content: bytes, caption: str, full_width: int, boxes: "list[Box]") -> Tile:
-                async with decoder.decoded(content, sufficient_side=TILE) as picture:
-                    return Tile.of(picture.raster, caption, full_width, boxes)
-
-            drawn = [await tile(content, "query", result.query.width, result.query.regions)]
-            for shown, match in zip(thumbnails, result.matches, strict=True):
-                found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
-                name = match.image.key or match.image.filename or match.image.id
-                caption = f"{match.score:.3f}  {name}"
-                try:
-                    drawn.append(await tile(shown, caption, match.image.width, [each.box for each in found]))
-                except ImageError as error:
-                    raise ImageError(f"The thumbnail of {name} cannot be shown: {error}") from error
-            return drawn
-
-    try:
-        save_contact_sheet(path, asyncio.run(tiles()))
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error
+    tiles = [Tile.of(query.read_bytes(), "query", result.query.width, result.query.regions)]
+    for thumbnail, match in zip(thumbnails, result.matches, strict=True):
+        found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
+        name = match.image.key or match.image.filename or match.image.id
+        caption = f"{match.score:.3f}  {name}"
+        try:
+            tiles.append(Tile.of(thumbnail, caption, match.image.width, [each.box for each in found]))
+        except PictureFileError as error:
+            raise PictureFileError(f"The thumbnail of {name} cannot be shown: {error}") from error
+    save_contact_sheet(path, tiles)
 
 
 def _show(result: "SearchResult", shown: list[str]) -> None:
-    from entrypoints.cli.tables import named_columns, print_table, shown_value
+    from lookalike_client.commands.tables import named_columns, print_table, shown_value
 
     if not result.matches:
         print("Nothing indexed matches.")

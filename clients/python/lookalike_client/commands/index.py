@@ -1,28 +1,28 @@
-"""`lookalike index`."""
+"""`index`."""
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from entrypoints.cli.service import ApiKey, Url
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(index)
+from lookalike_client.commands.arguments import json_object
+from lookalike_client.commands.connection import ApiKey, Connect, Purpose, Url
+from lookalike_client.commands.files import SUFFIXES, find_pictures
+from lookalike_client.commands.interruption import say_how_to_go_on
 
 
 def index(
+    ctx: typer.Context,
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="PATH", exists=True, help="Pictures, or folders to take pictures from, recursively."),
     ],
     metadata: Annotated[
-        str | None,
+        dict[str, Any] | None,
         typer.Option(
             metavar="JSON",
+            parser=json_object,
             help='Metadata for every picture, such as \'{"brand": "acme"}\'. It replaces all that pictures have which '
             "are indexed already.",
         ),
@@ -42,16 +42,8 @@ def index(
 
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
     """
-    from entrypoints.cli.deployment import open_index, open_service
-    from entrypoints.cli.indexing import GO_ON, index_found
-    from entrypoints.cli.interruption import say_how_to_go_on
-    from entrypoints.cli.pictures import SUFFIXES, find_pictures
-    from entrypoints.cli.service import connect
-    from entrypoints.container import bound_heaps
-    from entrypoints.http.contract.parameters import parse_metadata
+    from lookalike_client.commands.indexing import GO_ON, index_found
 
-    bound_heaps()
-    parsed = None if metadata is None else parse_metadata(metadata)
     found = find_pictures(paths)
     if not found:
         places = ", ".join(map(str, paths))
@@ -60,8 +52,9 @@ def index(
             param_hint="PATH",
         )
     try:
-        stored, service = connect(url, api_key, open_index()), connect(url, api_key, open_service())
-        code = asyncio.run(index_found(found, stored, service, metadata=parsed, name=name))
+        connect: Connect = ctx.obj
+        stored, service = connect(url, api_key, Purpose.RECORDS), connect(url, api_key, Purpose.INDEX)
+        code = asyncio.run(index_found(found, stored, service, metadata=metadata, name=name))
     except KeyboardInterrupt:  # before it began, or a second time
         say_how_to_go_on(GO_ON)
         raise

@@ -1,13 +1,22 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
+import typer
 from PIL import Image
 
-from domain.raster import RasterImage
-from entrypoints.cli import drawing
-from entrypoints.cli.drawing import COLOURS, COLUMNS, MARGIN, TILE, Tile, save_annotated, save_contact_sheet
-from lookalike_client import Box
+from lookalike_client import Box, PictureFileError
+from lookalike_client.commands import drawing
+from lookalike_client.commands.drawing import (
+    COLOURS,
+    COLUMNS,
+    MARGIN,
+    TILE,
+    Tile,
+    decoded,
+    save_annotated,
+    save_contact_sheet,
+)
+from tests.pictures import encoded
 
 GREY = (128, 128, 128)
 
@@ -16,9 +25,8 @@ def a_box(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:
     return Box(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
-def _picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> RasterImage:
-    width, height = size
-    return RasterImage(pixels=np.full((height, width, 3), colour, np.uint8), width=width, height=height)
+def _picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> bytes:
+    return encoded(Image.new("RGB", size, colour))
 
 
 def test_every_tile_is_shown_in_order(tmp_path: Path) -> None:
@@ -47,11 +55,11 @@ def test_boxes_of_the_full_picture_are_drawn_on_its_small_rendition(tmp_path: Pa
             assert sheet.getpixel(middle) == GREY
 
 
-def test_an_unknown_suffix_is_a_value_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown"):
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="unknown"):
         save_contact_sheet(tmp_path / "sheet.xyz", [Tile.of(_picture((0, 0, 0)), "caption", 60)])
-    with pytest.raises(ValueError, match="unknown"):
-        save_annotated(tmp_path / "annotated.xyz", _picture((0, 0, 0)), [])
+    with pytest.raises(typer.BadParameter, match="No such file"):
+        save_annotated(tmp_path / "gone" / "annotated.png", _picture((0, 0, 0)), [])
 
 
 def test_boxes_and_labels_are_drawn(tmp_path: Path) -> None:
@@ -64,6 +72,31 @@ def test_boxes_and_labels_are_drawn(tmp_path: Path) -> None:
         assert annotated.getpixel((100, 200)) == annotated.getpixel((5, 5)) == GREY
         label = annotated.crop((24, 32, 80, 48)).getcolors() or []
         assert {(255, 255, 255), COLOURS[0]} <= {colour for _, colour in label}
+
+
+@pytest.mark.parametrize("side", [None, 20])
+def test_a_picture_is_turned_upright_and_laid_on_white(side: int | None) -> None:
+    half = Image.new("RGB", (80, 40), (0, 0, 0))
+    half.paste((255, 255, 255), (0, 0, 40, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    upright = decoded(encoded(half, format_="JPEG", exif=exif), side)
+    assert (upright.width, upright.mode) == (upright.height // 2, "RGB")
+    assert upright.getpixel((upright.width // 2, 2)) == (255, 255, 255)
+    assert upright.getpixel((upright.width // 2, upright.height - 3)) == (0, 0, 0)
+
+    broken = b"Exif\0\0II*\0" + b"\xff" * 40
+    assert decoded(encoded(half, format_="JPEG", exif=broken), side).getpixel((2, 2)) == (255, 255, 255)
+
+    assert decoded(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 55))), side).getpixel((1, 1)) == (200, 200, 200)
+    assert decoded(encoded(Image.new("I;16", (4, 4), 0x8000)), side).getpixel((1, 1)) == (128, 128, 128)
+
+
+def test_what_is_no_picture_is_told() -> None:
+    with pytest.raises(PictureFileError, match="no picture that Pillow can read"):
+        decoded(b"text")
+    with pytest.raises(PictureFileError, match="cannot be decoded"):
+        decoded(encoded(Image.effect_noise((90, 90), 90))[:2000])
 
 
 def test_a_long_caption_keeps_its_ends_and_stays_in_its_tile(monkeypatch: pytest.MonkeyPatch) -> None:

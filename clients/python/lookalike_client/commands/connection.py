@@ -1,0 +1,89 @@
+"""The service that a command asks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from lookalike_client import AsyncLookalike
+
+T = TypeVar("T")
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Ask the service that runs there; default LOOKALIKE_CLIENT__URL. Without either, `lookalike` opens the "
+        "index here.",
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        help="The service's API key. LOOKALIKE_CLIENT__API_KEY is safer: other users can read this one.",
+    ),
+]
+
+
+class Purpose(Enum):
+    """What a command needs of the service. One that runs elsewhere has all of it."""
+
+    RECORDS = auto()
+    """What is indexed, and the files; no model."""
+    SEARCH = auto()
+    """The whole service, on an index that is there."""
+    INDEX = auto()
+    """The whole service, with a new index where there is none."""
+    DETECT = auto()
+    """The detector alone."""
+
+
+class NoIndexError(Exception):
+    """A service in this process has no index yet."""
+
+
+class Connect(Protocol):
+    """How a program reaches the service. Commands find it in `ctx.obj`."""
+
+    def __call__(
+        self, url: str | None, api_key: str | None, purpose: Purpose
+    ) -> AbstractAsyncContextManager["AsyncLookalike"]:
+        """A client of the service, by a command's options. Raises BadParameter, NoServiceError, NoIndexError."""
+
+
+def ask(
+    ctx: typer.Context,
+    url: str | None,
+    api_key: str | None,
+    purpose: Purpose,
+    question: "Callable[[AsyncLookalike], Awaitable[T]]",
+) -> T:
+    """The answer to `question` by the service. Raises what `Connect` does, and the question."""
+    connect: Connect = ctx.obj
+
+    async def asked() -> T:
+        async with connect(url, api_key, purpose) as client:
+            return await question(client)
+
+    return asyncio.run(asked())
+
+
+@asynccontextmanager
+async def over_network(url: str, api_key: str | None) -> AsyncIterator["AsyncLookalike"]:
+    """A client of the service at `url`, which answers. Raises BadParameter, NoServiceError."""
+    from lookalike_client import AsyncLookalike
+
+    try:
+        client = AsyncLookalike(url, api_key=api_key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--url") from error
+    async with client:
+        await client.ping()
+        yield client
