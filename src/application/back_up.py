@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from application.begun_work import all_of
 from application.index_pages import pages_of
+from application.indexed_images import indexed_images
 from application.progress import Progress
 from application.shared_originals import SharedOriginals
 from application.stored_files import stored_original
-from domain.embeddings import Embeddings
 from domain.errors import EmbeddingSpaceError, ImageNotFoundError, IndexDamagedError, Remedy
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.ports.backup_archive import BackedUpImage, BackupArchive
@@ -44,7 +44,8 @@ class BackUp:
 
     async def _with_files(self, records: Sequence[ImageRecord]) -> list[BackedUpImage]:
         images = []
-        for image in await self._indexed(records):
+        for id_, found in (await indexed_images(self.repository, records)).items():
+            image = _whole(id_, found)
             original = await stored_original(image.record, store=self.store, repository=self.repository)
             if original is not None:
                 thumbnail = await self._thumbnail(image.record)
@@ -57,31 +58,11 @@ class BackUp:
         except ImageNotFoundError:
             return None
 
-    async def _indexed(self, records: Sequence[ImageRecord]) -> list[IndexedImage]:
-        """Those of the images that are still there, as they are now, each with the embeddings that belong to it."""
-        while True:
-            ids = [record.id for record in records]
-            embeddings = await self.repository.embeddings(ids)
-            objects = await self.repository.object_embeddings(ids)
-            now = await self.repository.get(ids)
-            if all(_is_same_picture(now[record.id], record) for record in records if record.id in now):
-                break
-            records = list(now.values())  # replaced, or objects detected anew, meanwhile: read all again
-        return [
-            IndexedImage(record=now[id_], embedding=embeddings[id_], object_embeddings=_whole(id_, objects[id_]))
-            for id_ in ids
-            if id_ in now and id_ in embeddings and id_ in objects
-        ]
 
-
-def _is_same_picture(record: ImageRecord, other: ImageRecord) -> bool:
-    return (record.sha256, record.objects) == (other.sha256, other.objects)
-
-
-def _whole(id_: ImageId, objects: Embeddings | None) -> Embeddings:
-    if objects is None:
-        raise IndexDamagedError(f"Objects of image {id_} are missing. Delete it and index it again.")
-    return objects
+def _whole(id_: ImageId, image: IndexedImage | None) -> IndexedImage:
+    if image is None:
+        raise IndexDamagedError(f"Objects of image {id_} are missing.", remedy=Remedy.INDEX_THE_IMAGE_AGAIN)
+    return image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

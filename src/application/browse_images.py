@@ -74,6 +74,8 @@ class BrowseImages:
             thumbnail = await self.thumbnails.render(picture.raster, side)
         with suppress(StorageFullError):  # then it is rendered again the next time
             await self.store.put(record.sha256, thumbnails={side: thumbnail})
+            if not await self.repository.named([record.sha256]):  # deleted while it was rendered
+                await self.store.delete_thumbnails(record.sha256)
         return thumbnail
 
     async def facets(self, fields: Iterable[str], where: Filter = EVERYTHING) -> Mapping[str, FacetCounts]:

@@ -10,7 +10,7 @@ from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from domain.callers import raise_if_over
 from domain.errors import ImageNotFoundError, IndexDamagedError, LookalikeError
-from domain.filters import Filter
+from domain.filters import EVERYTHING, Filter
 from domain.images import Clock, ImageId, ImageRecord
 from domain.metadata import MetadataTypes, check_types, merged
 from domain.names import ImageName, id_of
@@ -67,19 +67,23 @@ class EditMetadata:
         refuse_unmeant(where)
         updated = 0
         async for page in pages_of(self.repository, page_size=GROUP_SIZE, where=where):
-            errors = [outcome.error for outcome in await self.many([(record.id, patch) for record in page.items])]
+            outcomes = await self._edited([(record.id, patch) for record in page.items], where)
+            errors = [outcome.error for outcome in outcomes]
             for error in errors:
                 if error is not None and not isinstance(error, ImageNotFoundError):
                     raise error
             updated += errors.count(None)
         return updated
 
-    async def _edited(self, patches: Sequence[tuple[ImageName, Patch]]) -> list[EditOutcome]:
-        """A group, with one write for all of it."""
+    async def _edited(
+        self, patches: Sequence[tuple[ImageName, Patch]], where: Filter = EVERYTHING
+    ) -> list[EditOutcome]:
+        """A group, with one write for all of it; images that do not match, or no more, are not found."""
         ids = [id_of(name) for name, _ in patches]
         outcomes: list[EditOutcome] = []
         async with self.locks.hold(ids):
-            records = dict(await self.repository.get(ids))
+            found = await self.repository.get(ids)
+            records = {id_: record for id_, record in found.items() if where.matches(record)}
             changed: dict[ImageId, ImageRecord] = {}
             for id_, (name, patch) in zip(ids, patches, strict=True):
                 try:

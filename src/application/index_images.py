@@ -183,14 +183,15 @@ class IndexImages:
             await self.originals.store.require_room(sum(len(item.content) for item in arrived))
             raise
 
-        async def settled(item: Arrived) -> Prepared | IndexOutcome:
+        async def looked_at(item: Arrived) -> Prepared | IndexOutcome:
             try:
                 if (record := known.get(item.id)) is not None:
                     if if_exists is IfExists.FAIL:
                         raise ImageExistsError(record.key or record.id)
                     if if_exists is IfExists.KEEP or record.sha256 == item.sha256:
                         outcome = await self._already_there(item, record, if_exists)
-                        if item.upload.adopt and _is_adopted(record, known.get(item.content_id)):  # but for a crash
+                        if item.upload.adopt and _is_adopted(record, known.get(item.content_id)):
+                            # A crash left the image without a key beside the one that was made of it.
                             await committed(self.repository.delete([item.content_id]))
                         return outcome
                 elif item.upload.adopt:
@@ -199,7 +200,7 @@ class IndexImages:
             except LookalikeError as error:
                 return _failed(item.upload, error)
 
-        results = await all_of(map(settled, arrived))  # waits for all, so that none works on without the locks
+        results = await all_of(map(looked_at, arrived))  # waits for all, so that none works on without the locks
         prepared = [result for result in results if isinstance(result, Prepared)]
         try:
             await self._commit(prepared)
@@ -243,8 +244,10 @@ class IndexImages:
         await self.originals.confirm({item.record.sha256: item.arrived.content for item in prepared})
         replaced = [item.before for item in prepared if item.before is not None]
         written = {item.record.id for item in prepared}
-        if adopted := {record.id for record in replaced} - written:
-            await self.repository.delete(adopted)
+        adopted = {record.id: record for record in replaced if record.id not in written}
+        now = await self.repository.get(adopted) if adopted else {}
+        # What others have changed meanwhile stays there, without a key.
+        await self.repository.delete([id_ for id_, record in now.items() if record == adopted[id_]])
         await self.originals.purge({record.sha256 for record in replaced} - {item.record.sha256 for item in prepared})
         return None
 

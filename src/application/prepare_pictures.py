@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from application.describe_pictures import DescribePictures
+from application.indexed_images import indexed_images
 from domain.filters import AnyOf, Field, Filter
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
@@ -96,20 +97,19 @@ class PreparePictures:
     async def _shared(self, item: Arrived, before: ImageRecord | None) -> Prepared | None:
         """By what is indexed of the same bytes under another name; None where that does not suffice."""
         same = Filter(all=(AnyOf(Field("sha256"), (item.sha256,)),))
-        for twin in (await self.repository.list(limit=1, where=same)).items:
-            embedding = (await self.repository.embeddings([twin.id])).get(twin.id)
-            objects = (await self.repository.object_embeddings([twin.id])).get(twin.id)
-            if embedding is not None and objects is not None and twin.detection == self.describe.detection:
+        page = await self.repository.list(limit=1, where=same)
+        for twin in (await indexed_images(self.repository, page.items)).values():
+            if twin is not None and _is_current(twin.record, item.sha256, self.describe.detection):
+                found = twin.record
                 record = self._record(
                     item,
                     before,
-                    media_type=twin.media_type,
-                    width=twin.width,
-                    height=twin.height,
-                    objects=twin.objects,
+                    media_type=found.media_type,
+                    width=found.width,
+                    height=found.height,
+                    objects=found.objects,
                 )
-                image = IndexedImage(record=record, embedding=embedding, object_embeddings=objects)
-                return Prepared(arrived=item, image=image, before=before)
+                return Prepared(arrived=item, image=replace(twin, record=record), before=before)
         return None
 
     def _record(self, item: Arrived, before: ImageRecord | None, **found: Any) -> ImageRecord:  # noqa: ANN401
@@ -127,6 +127,11 @@ class PreparePictures:
             **found,
         )
         return annotated(record, item.upload)
+
+
+def _is_current(record: ImageRecord, sha256: str, detection: str) -> bool:
+    """Whether it is of these bytes, and its objects are those that would be found now."""
+    return (record.sha256, record.detection) == (sha256, detection)
 
 
 def annotated(record: ImageRecord, upload: Upload) -> ImageRecord:

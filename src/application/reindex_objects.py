@@ -8,6 +8,7 @@ from application.describe_pictures import DescribePictures
 from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from application.progress import Progress
+from application.shared_originals import SharedOriginals
 from application.stored_originals import StoredOriginals
 from domain.errors import DetectorUnavailableError, Remedy
 from domain.images import ImageRecord, IndexedImage
@@ -26,6 +27,7 @@ class ReindexObjects:
 
     originals: StoredOriginals
     describe: DescribePictures
+    shared: SharedOriginals
     repository: SimilarityRepository
     locks: KeyedLocks
 
@@ -56,14 +58,16 @@ class ReindexObjects:
         sha256s = {record.id: record.sha256 for record in stale}
         async with self.locks.hold(descriptions):
             current = await self.repository.get(list(descriptions))  # patched, replaced or deleted meanwhile, perhaps
-            await self.repository.upsert(
-                [
-                    IndexedImage(
-                        record=replace(record, objects=descriptions[id_].objects, detection=self.describe.detection),
-                        embedding=descriptions[id_].embedding,
-                        object_embeddings=descriptions[id_].object_embeddings,
-                    )
-                    for id_, record in current.items()
-                    if record.sha256 == sha256s[id_]
-                ]
-            )
+            images = [
+                IndexedImage(
+                    record=replace(record, objects=descriptions[id_].objects, detection=self.describe.detection),
+                    embedding=descriptions[id_].embedding,
+                    object_embeddings=descriptions[id_].object_embeddings,
+                )
+                for id_, record in current.items()
+                if record.sha256 == sha256s[id_]
+            ]
+            await self.repository.upsert(images)
+            lost = await self.shared.confirm({image.record.sha256: None for image in images})
+            # Others have deleted these meanwhile, and their files: they are not to come back.
+            await self.repository.delete([image.record.id for image in images if image.record.sha256 in lost])

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from application.begun_work import committed
+from application.indexed_images import indexed_images
 from application.keyed_locks import KeyedLocks
 from application.shared_originals import SharedOriginals
 from domain.callers import raise_if_over
-from domain.errors import ImageExistsError, ImageNotFoundError, IndexDamagedError, LookalikeError
+from domain.errors import ImageExistsError, ImageNotFoundError, IndexDamagedError, LookalikeError, Remedy
 from domain.images import Clock, ImageId, ImageRecord, IndexedImage
 from domain.names import id_of_key
 from domain.ports.similarity_repository import SimilarityRepository
@@ -61,48 +62,57 @@ class RenameImages:
     async def _renamed(
         self, renames: Sequence[Rename], ids: Sequence[tuple[ImageId, ImageId]]
     ) -> list[LookalikeError | None]:
-        sources = [before for before, _ in ids]
         records = await self.repository.get({id_ for pair in ids for id_ in pair})
-        embeddings = await self.repository.embeddings(sources)
-        objects = await self.repository.object_embeddings(sources)
-        images: list[IndexedImage] = []
+        indexed = await indexed_images(self.repository, [records[before] for before, _ in ids if before in records])
+        images: dict[ImageId, IndexedImage] = {}
+        copied: dict[ImageId, ImageRecord] = {}
         errors: list[LookalikeError | None] = []
         for rename, (before, after) in zip(renames, ids, strict=True):
             try:
-                record = _to_rename(rename, records.get(before), records.get(after))
-                vectors = objects.get(before)
-                if before not in embeddings or vectors is None:
-                    raise IndexDamagedError(f"Objects of image {before} are missing. Delete it and index it again.")
+                image = _to_rename(rename, indexed.get(before), before in indexed, records.get(after))
             except LookalikeError as error:
                 errors.append(error)
                 continue
             errors.append(None)
             if rename.before != rename.after:
-                named = replace(record, id=after, key=rename.after, updated_at=self.clock.now())
-                images.append(IndexedImage(record=named, embedding=embeddings[before], object_embeddings=vectors))
+                named = replace(image.record, id=after, key=rename.after, updated_at=self.clock.now())
+                images[before], copied[before] = replace(image, record=named), image.record
         if images:
-            await self.repository.upsert(images)
-            lost = await self.originals.confirm({image.record.sha256: None for image in images})
-            # Others had deleted the image before it had its new key.
-            gone = {image.record.id for image in images if image.record.sha256 in lost}
-            await self.repository.delete(gone)
-            renamed = {image.record.id for image in images} - gone
-            await self.repository.delete([before for before, after in ids if after in renamed])
+            await self.repository.upsert(list(images.values()))
+            lost = await self.originals.confirm({image.record.sha256: None for image in images.values()})
+            now = await self.repository.get(images)
+            gone = {before for before, image in images.items() if image.record.sha256 in lost}
+            await self.repository.delete([images[before].record.id for before in gone])
+            # What others have changed under the old key meanwhile stays there.
+            unchanged = [id_ for id_, record in now.items() if record == copied[id_] and id_ not in gone]
+            await self.repository.delete(unchanged)
             errors = [
-                ImageNotFoundError([rename.before]) if error is None and after in gone else error
-                for rename, (_, after), error in zip(renames, ids, errors, strict=True)
+                _lost(rename, now.get(before)) if error is None and before in gone else error
+                for rename, (before, _), error in zip(renames, ids, errors, strict=True)
             ]
         return errors
 
 
-def _to_rename(rename: Rename, before: ImageRecord | None, after: ImageRecord | None) -> ImageRecord:
-    """The image that is to have another key. Raises ImageNotFoundError, ImageExistsError."""
-    if before is None:
-        raise ImageNotFoundError([rename.before])
-    is_interrupted = after is not None and (after.sha256, after.created_at) == (before.sha256, before.created_at)
-    if after is not None and not is_interrupted:
+def _to_rename(rename: Rename, image: IndexedImage | None, is_there: bool, taken: ImageRecord | None) -> IndexedImage:
+    """The image that is to have another key. Raises ImageNotFoundError, ImageExistsError, IndexDamagedError."""
+    if image is None:
+        if not is_there:
+            raise ImageNotFoundError([rename.before])
+        raise IndexDamagedError(f"Objects of {rename.before} are missing.", remedy=Remedy.INDEX_THE_IMAGE_AGAIN)
+    record = image.record
+    is_interrupted = taken is not None and (taken.sha256, taken.created_at) == (record.sha256, record.created_at)
+    if taken is not None and not is_interrupted:
         raise ImageExistsError(rename.after)
-    return before
+    return image
+
+
+def _lost(rename: Rename, now: ImageRecord | None) -> LookalikeError:
+    """Why there is no original: others had deleted the image before it had its new key, or a disk has lost it."""
+    if now is None:
+        return ImageNotFoundError([rename.before])
+    return IndexDamagedError(
+        f"The stored original of {rename.before} is missing.", remedy=Remedy.RESTORE_OR_FORGET_THE_IMAGE
+    )
 
 
 def _independent(renames: Sequence[Rename]) -> list[list[Rename]]:

@@ -133,11 +133,20 @@ class SharedOriginals:
     async def _purge(self, sha256s: Sequence[str], mark: Callable[[str], Awaitable[bool]]) -> None:
         """Remove, of those that `mark` makes ours, the files that no record names; then the marks."""
         marked_at = self.seconds()
-        marks = await all_of(mark(sha256) for sha256 in sha256s)
-        ours = [sha256 for sha256, is_ours in zip(sha256s, marks, strict=True) if is_ours]
-        if ours:
-            named = await self.repository.named(ours)
-            await all_of(self._finish(sha256, marked_at, is_named=sha256 in named) for sha256 in ours)
+        ours: list[str] = []
+
+        async def mark_one(sha256: str) -> None:
+            if await mark(sha256):
+                ours.append(sha256)
+
+        try:
+            await all_of(map(mark_one, sha256s))
+            named = await self.repository.named(ours) if ours else ()
+        except Exception:
+            # Nothing is deleted yet. A mark that stays would keep writers waiting.
+            await all_of(self._finish(sha256, marked_at, is_named=True) for sha256 in ours)
+            raise
+        await all_of(self._finish(sha256, marked_at, is_named=sha256 in named) for sha256 in ours)
 
     async def _finish(self, sha256: str, marked_at: float, *, is_named: bool) -> None:
         if not is_named and self._is_in_time(marked_at):

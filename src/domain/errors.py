@@ -190,7 +190,7 @@ class KeyRepeatedError(LookalikeError):
     code = "key_repeated"
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"The key {key} comes twice in this batch, with different pictures. The first one counts.")
+        super().__init__(f"The key {key} comes twice in this batch, with different pictures: send the second later.")
 
 
 class LinkExpiredError(LookalikeError):

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeGuard
 from unicodedata import normalize
@@ -62,8 +62,8 @@ def parsed_time(text: str) -> datetime | None:
     if not _RFC_3339.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(text.upper())
-    except ValueError:  # a month of 13, say
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):  # a month of 13, say, or a year 10000 by UTC
         return None
 
 

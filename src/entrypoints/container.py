@@ -489,5 +489,10 @@ class Container(containers.DeclarativeContainer):
         ReindexEmbeddings, originals=stored_originals, describe=describe, repository=repository
     )
     reindex_objects = providers.Factory(
-        ReindexObjects, originals=stored_originals, describe=describe, repository=repository, locks=locks
+        ReindexObjects,
+        originals=stored_originals,
+        shared=originals,
+        describe=describe,
+        repository=repository,
+        locks=locks,
     )

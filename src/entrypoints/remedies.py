@@ -25,8 +25,9 @@ SENTENCES: Mapping[Remedy, str] = {
         "built anew from them."
     ),
     Remedy.RESTORE_OR_FORGET_THE_IMAGE: (
-        "Send the picture again or restore it with `lookalike restore`, with the encoder that the index was built "
-        "with; or remove the image from the index too: `lookalike check --repair --forget-lost`."
+        "Send the picture again (`lookalike index --again`) or restore it with `lookalike restore`, with the encoder "
+        "that the index was built with; or remove the image from the index too: `lookalike check --repair "
+        "--forget-lost`."
     ),
     Remedy.INDEX_THE_IMAGE_AGAIN: "Delete the image and index it again, or restore it with `lookalike restore`.",
     Remedy.RENDER_THE_THUMBNAIL_ANEW: "Render it anew with `lookalike check --repair`.",

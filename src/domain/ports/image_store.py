@@ -32,9 +32,9 @@ class OpenedOriginal(Protocol):
 class ImageStore(Protocol):
     """Keeps original bytes under their SHA-256, and thumbnails of them by their longer side.
 
-    What is there never changes: the bytes follow from the name. Files belong to records that are kept elsewhere; when
-    they may go, and how that is agreed upon by marks, `application.shared_originals` tells. An object store can keep
-    all of it: nothing is renamed, locked or written in place.
+    What is there never changes unless it is damaged: the bytes follow from the name. Files belong to records that are
+    kept elsewhere; when they may go, and how that is agreed upon by marks, `application.shared_originals` tells. An
+    object store can keep all of it: nothing is renamed, locked or written in place.
     """
 
     @abstractmethod

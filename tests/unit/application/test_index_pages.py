@@ -25,7 +25,11 @@ def detecting(workshop: Workshop, _: Path) -> AsyncIterator[Progress]:
         store=workshop.store, decoder=workshop.decoder, describe=workshop.describe, repository=workshop.repository
     )
     run = ReindexObjects(
-        originals=originals, describe=workshop.describe, repository=workshop.repository, locks=workshop.locks
+        originals=originals,
+        shared=workshop.originals,
+        describe=workshop.describe,
+        repository=workshop.repository,
+        locks=workshop.locks,
     )
     return run()
 

@@ -1,20 +1,24 @@
 """Pictures under keys: what they share, what they do not, and what becomes of them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from application.index_images import IfExists
+from application.keyed_locks import KeyedLocks
 from application.rename_images import GROUP_SIZE, Rename, RenameOutcome
+from domain.embeddings import Embedding
 from domain.errors import (
     EncoderUnavailableError,
     ImageExistsError,
     ImageNotFoundError,
+    IndexDamagedError,
     KeyRepeatedError,
     RepositoryUnavailableError,
 )
-from domain.images import IndexedImage, sha256_of
+from domain.images import ImageId, IndexedImage, sha256_of
 from domain.names import id_of_key
 from tests.fakes import records_of
 from tests.unit.application.test_index_images import statuses
@@ -201,3 +205,64 @@ async def test_what_others_delete_before_it_has_its_new_name_is_gone(
     [outcome] = await renamed(workshop, ("a", "b"))
     assert isinstance(outcome.error, ImageNotFoundError)
     assert await keys_of(workshop) == set()
+
+
+async def test_a_rename_leaves_what_others_put_under_the_old_key_meanwhile(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(an_upload(b"hat", key="a"))
+    upsert, other = workshop.repository.upsert, KeyedLocks()
+
+    async def after_a_replacement(images: Sequence[IndexedImage]) -> None:
+        monkeypatch.undo()
+        await upsert(images)
+        in_another_process = replace(workshop.index_images, locks=other)
+        await in_another_process.one(an_upload(b"coat", key="a"))
+
+    monkeypatch.setattr(workshop.repository, "upsert", after_a_replacement)
+    [outcome] = await renamed(workshop, ("a", "b"))
+    assert outcome.error is None
+    records = {record.key: record.sha256 for record in await records_of(workshop.repository)}
+    assert records == {"a": sha256_of(b"coat"), "b": sha256_of(b"hat")}
+    assert set(workshop.store.originals.values()) == {b"hat", b"coat"}
+
+
+async def test_a_picture_whose_original_is_lost_is_not_renamed(workshop: Workshop) -> None:
+    await workshop.index(an_upload(b"hat", key="a"))
+    workshop.store.originals.clear()
+    [outcome] = await renamed(workshop, ("a", "b"))
+    assert isinstance(outcome.error, IndexDamagedError)
+    assert await keys_of(workshop) == {"a"}
+
+
+async def test_vectors_of_a_twin_that_is_replaced_meanwhile_are_not_taken(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await workshop.index(an_upload(b"hat", key="a"))
+    embeddings = workshop.repository.embeddings
+
+    async def after_a_replacement(ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
+        monkeypatch.undo()
+        await replace(workshop.index_images, locks=KeyedLocks()).one(an_upload(b"coat", key="a"))
+        return await embeddings(ids)
+
+    monkeypatch.setattr(workshop.repository, "embeddings", after_a_replacement)
+    [outcome] = await workshop.index(an_upload(b"hat", key="b"))
+    [alone] = await workshop.index(b"hat")
+    assert outcome.image is not None
+    assert alone.image is not None
+    stored = await embeddings([outcome.image.id, alone.image.id, id_of_key("a")])
+    assert (stored[outcome.image.id] == stored[alone.image.id]).all()
+    assert not (stored[outcome.image.id] == stored[id_of_key("a")]).all()
+
+
+async def test_a_purge_that_cannot_count_leaves_no_mark(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await workshop.index(an_upload(b"hat", key="a"))
+
+    async def away(sha256s: Collection[str]) -> Collection[str]:
+        raise RepositoryUnavailableError("away")
+
+    monkeypatch.setattr(workshop.repository, "named", away)
+    await workshop.delete.one("a")
+    assert workshop.store.doomed == {}
+    assert set(workshop.store.originals.values()) == {b"hat"}, "which a sweep removes later"

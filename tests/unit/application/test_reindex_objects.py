@@ -26,7 +26,11 @@ def reindexing(workshop: Workshop) -> ReindexObjects:
         store=workshop.store, decoder=workshop.decoder, describe=workshop.describe, repository=workshop.repository
     )
     return ReindexObjects(
-        originals=originals, describe=workshop.describe, repository=workshop.repository, locks=workshop.locks
+        originals=originals,
+        shared=workshop.originals,
+        describe=workshop.describe,
+        repository=workshop.repository,
+        locks=workshop.locks,
     )
 
 

@@ -47,10 +47,11 @@ async def searched(
     text = {} if where is None else {"filter": json.dumps(where)}
     body = {"positive": [id_]} | ({} if where is None else {"filter": where})
     files = {"file": ("query.png", a_picture(1))}
+    grouping = {name: form[name] for name in ("group_by", "group_size") if name in form}
     return {
         "picture": await client.post("/v1/search", files=files, data=text | form, headers=headers),
-        "similar": await client.get(f"/v1/images/{id_}/similar", params=text, headers=headers),
-        "examples": await client.post("/v1/search/examples", json=body, headers=headers),
+        "similar": await client.get(f"/v1/images/{id_}/similar", params=text | grouping, headers=headers),
+        "examples": await client.post("/v1/search/examples", json=body | grouping, headers=headers),
     }
 
 
@@ -121,6 +122,27 @@ async def test_private_fields_cannot_be_guessed_by_filters(
         assert f"may not name {condition['field']}, only height, labels, media_type, metadata.brand" in detail
     for search, answer in (await searched(client, READ, where)).items():
         assert answer.status_code == 200, search
+
+
+@pytest.mark.parametrize(
+    ("group_by", "permitted"), [("metadata.brand", True), ("sha256", True), ("metadata.cost", False), ("labels", False)]
+)
+async def test_groups_tell_nothing_private(tmp_path: Path, group_by: str, permitted: bool) -> None:
+    declared = {"backend": "memory", "indexed_metadata": "brand:keyword,cost:keyword"}
+    async with serving(a_shop(tmp_path, repository=declared)) as client:
+        for number in range(3):
+            metadata = json.dumps({"brand": "acme", "cost": PRIVATE})
+            file = {"file": (f"{PRIVATE}-{number}.png", a_picture(number))}
+            await client.post("/v1/images", files=file, data={"metadata": metadata}, headers=WRITE)
+        grouping = {"group_by": group_by, "group_size": "3"}
+        for search, answer in (await searched(client, SEARCH, **grouping)).items():
+            if permitted:
+                assert answer.status_code == 200, search
+                assert answer.json()["matches"][0]["group"]["images"] >= 1
+                assert PRIVATE not in answer.text
+            else:
+                assert (answer.status_code, answer.json()["code"]) == (403, "field_not_public"), search
+                assert "metadata.cost" not in answer.text.replace(f"may not name {group_by}", "")
 
 
 async def test_public_fields_may_be_filtered_by(client: httpx.AsyncClient) -> None:

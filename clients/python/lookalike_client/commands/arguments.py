@@ -61,6 +61,7 @@ def named(text: str) -> "UUID | Key":
     from lookalike_client import Key
 
     try:
-        return UUID(text)
+        id_ = UUID(text)
     except ValueError:
         return Key(text)
+    return id_ if str(id_) == text.lower() else Key(text)  # 32 bare digits may well be a key

@@ -114,9 +114,12 @@ def _check(names: list[str] | None, where: Mapping[str, Any] | None) -> None:
     if where is None:
         return
     conditions = [condition for part in where.values() for condition in part]
-    if not conditions or any(isinstance(each, dict) and each.get("in") == [] for each in conditions):
+    empty: tuple[dict[str, object], ...] = ({"in": []}, {"prefix": ""})
+    if not conditions or any(
+        isinstance(each, dict) and each.items() >= test.items() for each in conditions for test in empty
+    ):
         raise typer.BadParameter(
-            "it names nothing, or compares a field with an empty `in`, which nothing is in. To mean all: "
+            "it names nothing, or compares a field with an empty `in` or `prefix`. To mean all: "
             '{"all": [{"field": "width", "gte": 1}]}',
             param_hint="--filter",
         )

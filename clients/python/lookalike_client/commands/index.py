@@ -31,6 +31,12 @@ def index(
         str | None,
         typer.Option("--as", metavar="NAME", help="Begin the pictures' keys with this instead of the folder's name."),
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The key of the picture, where one file is named.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send what has not changed too: it puts back stored files that were lost.")
+    ] = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -51,10 +57,12 @@ def index(
             f"no picture in {places} (files named {', '.join(sorted(SUFFIXES))}); other files can be named themselves",
             param_hint="PATH",
         )
+    if key is not None and (len(paths) != 1 or paths[0].is_dir() or name is not None):
+        raise typer.BadParameter("goes with one file, and without --as", param_hint="--key")
     try:
         connect: Connect = ctx.obj
         stored, service = connect(url, api_key, Purpose.RECORDS), connect(url, api_key, Purpose.INDEX)
-        code = asyncio.run(index_found(found, stored, service, metadata=metadata, name=name))
+        code = asyncio.run(index_found(found, stored, service, metadata=metadata, name=name, key=key, again=again))
     except KeyboardInterrupt:  # before it began, or a second time
         say_how_to_go_on(GO_ON)
         raise

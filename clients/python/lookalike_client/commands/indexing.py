@@ -60,10 +60,13 @@ async def index_found(
     *,
     metadata: Mapping[str, MetadataValue] | None,
     name: str | None,
+    key: str | None = None,
+    again: bool = False,
 ) -> int:
-    """Index what was found, under `name` if that is given, report, and return the exit code.
+    """Index what was found, under `name` or as the `key` if one is given, report, and return the exit code.
 
-    `stored` tells what is there already. `connection`, for which models are loaded, is opened where that is not all.
+    `stored` tells what is there already, and is not sent unless `again`. `connection`, for which models are loaded, is
+    opened where that is not all.
     Raises what they raise, after the report; BadParameter where another folder has the name of one of these.
     """
     tally = Tally(
@@ -73,11 +76,12 @@ async def index_found(
             if item.unreadable is not None
         ]
     )
-    pictures = [replace(picture, metadata=metadata) for picture in _named(found, name, tally)]
+    pictures = [replace(picture, metadata=metadata, key=key or picture.key) for picture in _named(found, name, tally)]
     try:
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
-            new = await _not_stored(pictures, stored, found if name is None else (), interruption, tally)
+            unnamed = found if name is None and key is None else ()
+            new = await _not_stored(pictures, stored, unnamed, interruption, tally, again=again)
             if tally.existed:
                 show(tally.done, len(found))
             if new and not interruption.requested:
@@ -123,12 +127,16 @@ async def _not_stored(
     named_by: Sequence[Found],
     interruption: Interruption,
     tally: Tally,
+    *,
+    again: bool,
 ) -> list[NewPicture]:
-    """Those that are not there as they are; the others are counted."""
+    """Those that are not there as they are, or all `again`; the others are counted."""
     new = []
     try:
         async with stored as client:
             await _refuse_taken_names(client, named_by)
+            if again:
+                return list(pictures)
             async with aclosing(client.find_stored(_until_stopped(pictures, interruption, tally))) as looked_up:
                 async for picture, image in looked_up:
                     if image is None:

@@ -112,6 +112,8 @@ class ConditionIn(BaseModel):
             if field.metadata_key is None and field.name not in filters.PREFIX_FIELDS:
                 prefixed = f"metadata.<key>, {', '.join(sorted(filters.PREFIX_FIELDS))}"
                 raise _invalid(f"{self.field} is compared with no prefix; only {prefixed} are")
+            if not self.prefix:
+                raise _invalid("the prefix is empty, which every text begins with; use exists to ask for any")
             return filters.StartsWith(field, _text(self.prefix))
         bounds = {name: _bound(self.field, getattr(self, name)) for name in _RANGE if getattr(self, name) is not None}
         if len({isinstance(bound, datetime) for bound in bounds.values()}) > 1:

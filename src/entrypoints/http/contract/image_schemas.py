@@ -92,7 +92,8 @@ class LinksOut(BaseModel):
 class ImageOut(BaseModel):
     """An indexed image.
 
-    Keys of the role `search` see no `filename`, and of `metadata` what `LOOKALIKE_AUTH__PUBLIC_METADATA` names.
+    Keys of the role `search` see no `filename` and no `source`, and of `metadata` what
+    `LOOKALIKE_AUTH__PUBLIC_METADATA` names.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_IMAGE]})

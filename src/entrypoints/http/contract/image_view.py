@@ -15,6 +15,9 @@ PRIVATE_FIELDS = ("filename", "source")
 PUBLIC_FIELDS = frozenset({"labels", "media_type", "width", "height", "sha256"})
 """Fields that these callers may filter by, besides their keys of metadata."""
 
+PUBLIC_GROUPINGS = frozenset({"sha256"})
+"""Likewise, that they may group by."""
+
 
 def version_of(record: ImageRecord) -> str:
     """The first 12 digits of the SHA-256: a replaced picture has another link."""
@@ -43,11 +46,14 @@ class ImageView:
         metadata = {key: value for key, value in fields["metadata"].items() if key in self.public_metadata}
         return fields | dict.fromkeys(PRIVATE_FIELDS) | {"metadata": metadata}
 
-    def refuse_private_fields(self, names: Iterable[str]) -> None:
-        """Raise FieldNotPublicError where the caller may not see a field: a filter by it would tell its values."""
+    def refuse_private_fields(self, names: Iterable[str], among: Collection[str] = PUBLIC_FIELDS) -> None:
+        """Raise FieldNotPublicError where the caller may not see a field: a filter by it would tell its values.
+
+        It sees its keys of metadata, and those `among` the others.
+        """
         if self.public_metadata is None:
             return
-        public = PUBLIC_FIELDS | {f"{METADATA_PREFIX}{key}" for key in self.public_metadata}
+        public = set(among) | {f"{METADATA_PREFIX}{key}" for key in self.public_metadata}
         if private := sorted(set(names) - public):
             raise FieldNotPublicError(
                 f"A key of the role search may not name {', '.join(private)}, only {', '.join(sorted(public))}."

@@ -10,7 +10,7 @@ from domain.filters import EVERYTHING, Filter
 from domain.images import Match
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, FromDomain, ImageOut, ObjectOut
-from entrypoints.http.contract.image_view import ImageView
+from entrypoints.http.contract.image_view import PUBLIC_GROUPINGS, ImageView
 from entrypoints.http.contract.name_schemas import ImageNameIn
 from entrypoints.http.contract.parameters import Diversity, GroupBy, GroupSize, Limit, Offset, ScoreThreshold
 
@@ -142,7 +142,9 @@ class SearchParameters(BaseModel):
         """The use cases' options. Raises FieldNotPublicError where the caller may not see a field that is named."""
         named = where or EVERYTHING
         fields = named.field_names
-        view.refuse_private_fields([*fields, self.group_by] if self.group_by else fields)
+        view.refuse_private_fields(fields)
+        if self.group_by is not None:
+            view.refuse_private_fields([self.group_by.name], PUBLIC_GROUPINGS)
         return SearchOptions(
             limit=self.limit,
             offset=self.offset,
