@@ -112,6 +112,7 @@ BAD: dict[str, Any] = {
     "prefix of a number": {"all": [c("width", prefix="1")]},
     "prefix of labels": {"all": [c("labels", prefix="d")]},
     "prefix that is no text": {"all": [c("key", prefix=1)]},
+    "prefix that all begin with": {"all": [c("key", prefix="")]},
     "words of a field": {"all": [c("key", words="a")]},
     "name without words": {"all": [c("name", eq="a")]},
     "words without letters": {"all": [c("name", words="-- .")]},

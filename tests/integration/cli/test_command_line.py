@@ -208,6 +208,17 @@ def test_a_name_belongs_to_the_folder_that_used_it_first(command: Command, photo
     assert json.loads(command("show", HAT, "--json")[1])["source"] == str(moved / "hat-01.jpg")
 
 
+def test_a_file_takes_a_key_and_is_sent_again(command: Command, photos: Path) -> None:
+    hat = photos / "hat-01.jpg"
+    assert command("index", hat, "--key", "0a4d55a8d7785022abab977f9a1b3f7c")[1] == "1 created, 0 existed, 0 failed\n"
+    shown = json.loads(command("show", "0a4d55a8d7785022abab977f9a1b3f7c", "--json")[1])
+    assert (shown["key"], shown["source"]) == ("0a4d55a8d7785022abab977f9a1b3f7c", str(hat))
+    again = command("index", hat, "--key", "0a4d55a8d7785022abab977f9a1b3f7c", "--again")
+    assert again[:2] == (0, "0 created, 1 existed, 0 failed\n")
+    code, output, errors = command("index", photos, "--key", "a")
+    assert (code, output, "goes with one file" in errors) == (2, "", True)
+
+
 def test_what_was_indexed_without_a_key_gets_one(command: Command, photos: Path) -> None:
     command("index", photos, "--metadata", '{"brand": "acme"}')
     command("rename", HAT, "sku-17/front")

@@ -77,6 +77,9 @@ def test_a_declared_key_takes_its_type_alone(type_: MetadataType) -> None:
     [
         ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
         ("2026-01-31 12:00:00z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("9999-12-31T23:59:59-05:00", None),
+        ("0001-01-01T00:00:00+05:00", None),
         ("2026-01-31T17:30:00.0000019+05:30", datetime(2026, 1, 31, 12, 0, 0, 1, tzinfo=UTC)),
         ("2026-01-31T12:00:00", None),
         ("2026-01-31", None),
