@@ -12,6 +12,8 @@ from statistics import median
 import numpy as np
 
 from adapters.repositories.qdrant.embedded.repository import EmbeddedSimilarityRepository
+from application.arrange_matches import ArrangeMatches
+from application.search_result import SearchOptions
 from benchmarks.report import Section, Target, table
 from benchmarks.vectors import a_record
 from benchmarks.workspace import IDLE_SECONDS, VECTORS_AT_ONCE, Workspace
@@ -22,7 +24,6 @@ from domain.listing import NEWEST_FIRST, Order
 from domain.metadata import Metadata, MetadataType
 from domain.names import id_of_key, words_of
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.search import NearestQuery
 
 DIMENSION = 512
 PAGE = 50
@@ -51,6 +52,10 @@ def measure(workspace: Workspace) -> Section:
         most = MOST_MILLISECONDS.get(name.split()[0])
         if most is not None:
             targets.append(Target(f"{name}, {size:,} pictures", f"<= {most:g} ms", f"{took:.1f} ms", took <= most))
+    groups, plain = milliseconds["search, 10 groups"], milliseconds["search"]
+    targets.append(
+        Target("a page of groups", "<= 2x of the plain search", f"{groups / plain:.1f}x", groups <= 2 * plain)
+    )
     rows = [(name, f"{took:.1f}") for name, took in milliseconds.items()]
     about = f"Embedded, {size:,} pictures without objects, vectors of {DIMENSION}, through the port; pages of {PAGE}."
     return Section("Browsing", [about, "", *table(("", "p50, ms"), rows)], targets)
@@ -114,6 +119,13 @@ def _questions(repository: SimilarityRepository, query: np.ndarray) -> dict[str,
     def words(text: str) -> Filter:
         return Filter(all=(HasWords(tuple(words_of(text))),))
 
+    def search(**arranged: object) -> Question:
+        options = SearchOptions(**arranged)  # type: ignore[arg-type]
+        arrange = ArrangeMatches(repository=repository, types=DECLARED)
+        return lambda: arrange(options, lambda part: repository.nearest(part.nearest_to(query)))
+
+    product = Field("metadata.product")
+
     async def second_page(order: Order) -> None:
         first = await repository.list(limit=PAGE, order_by=order)
         await repository.list(limit=PAGE, order_by=order, after=first.next_cursor)
@@ -130,8 +142,10 @@ def _questions(repository: SimilarityRepository, query: np.ndarray) -> dict[str,
         "page of a prefix, by price": page(folder, price),
         "page of two words": page(words("strand 0171")),
         "page of a common word": page(words("strand")),
-        "search": lambda: repository.nearest(NearestQuery(vector=query, limit=10)),
-        "search within a prefix": lambda: repository.nearest(NearestQuery(vector=query, limit=10, where=folder)),
+        "search": search(),
+        "search, 10 groups": search(group_by=product),
+        "search, 10 groups of three": search(group_by=product, group_size=3),
+        "search within a prefix": search(where=folder),
     }
 
 
