@@ -26,8 +26,8 @@ REORDERED = 200
 GROUPABLE = (MetadataType.KEYWORD, MetadataType.INTEGER)
 SHA256 = Field("sha256")
 
-FIRST_DEPTH = 64
-"""How far a ranking is read for groups at first."""
+FIRST_DEPTH = 20
+"""How far a ranking is read for groups at first, unless more groups are wanted: most of the time goes into it."""
 
 COUNTED_AT_ONCE = 10
 """Values of which a facet tells the counts: in an embedded index one of 10 takes 2 ms, of 50 31 ms, of 100 106 ms."""

@@ -244,10 +244,10 @@ class IndexImages:
         await self.originals.confirm({item.record.sha256: item.arrived.content for item in prepared})
         replaced = [item.before for item in prepared if item.before is not None]
         written = {item.record.id for item in prepared}
-        adopted = {record.id: record for record in replaced if record.id not in written}
-        now = await self.repository.get(adopted) if adopted else {}
-        # What others have changed meanwhile stays there, without a key.
-        await self.repository.delete([id_ for id_, record in now.items() if record == adopted[id_]])
+        if adopted := {record.id: record for record in replaced if record.id not in written}:
+            now = await self.repository.get(adopted)
+            # What others have changed meanwhile stays there, without a key.
+            await self.repository.delete([id_ for id_, record in now.items() if record == adopted[id_]])
         await self.originals.purge({record.sha256 for record in replaced} - {item.record.sha256 for item in prepared})
         return None
 

@@ -89,6 +89,20 @@ def test_each_stage_moves_by_exactly_what_was_done(client: httpx.Client) -> None
     assert by(after, "lookalike_waiting", "stage") == {}
 
 
+def test_the_same_bytes_under_two_keys_are_decoded_and_encoded_once(client: httpx.Client) -> None:
+    content = a_photo("hat-02.jpg")
+    first = client.post("/v1/images", files={"file": ("a.jpg", content)}, data={"key": "sku-a"})
+    before = scraped(client)
+    second = client.post("/v1/images", files={"file": ("b.jpg", content)}, data={"key": "sku-b"})
+    after = scraped(client)
+    assert (first.status_code, second.status_code) == (201, 201)
+    stages = moved(before, after, DURATIONS, "stage")
+    assert not {"decode", "thumbnail", "detect", "encode"} & stages.keys()
+    assert stages["index_write"] == 1
+    for key in ("sku-a", "sku-b"):
+        assert client.delete("/v1/images/by-key", params={"key": key}).status_code == 204
+
+
 def test_index_models_and_all_processes_are_told(client: httpx.Client) -> None:
     models = client.get("/v1/models").json()
     readings = scraped(client)
