@@ -9,6 +9,8 @@ from uuid import UUID, uuid5
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from domain.names import KEY_NAMESPACE
 from tests.contracts.api.conformance import assert_invalid, assert_problem
@@ -140,6 +142,20 @@ class NamesContract(Deployed):
         assert by_key(client, key).json() == image
         assert client.patch("/v1/images/by-key", params={"key": key}, json={"metadata": {"a": 1}}).status_code == 200
         assert client.delete("/v1/images/by-key", params={"key": key}).status_code == 204
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(name=st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
+    def test_any_text_is_a_key_or_refused(self, client: httpx.Client, album: Album, name: str) -> None:
+        key = f"{album.mark}{name}"
+        answer = put(album, key, album.picture())
+        if any(unicodedata.category(character) == "Cc" for character in name):
+            assert_invalid(answer, "key", says="control character")
+            return
+        image = answer.json()
+        assert image["key"] == unicodedata.normalize("NFC", key)
+        assert by_key(client, key).json()["id"] == image["id"]
+        listed = client.get("/v1/images", params={"filter": json.dumps({"all": [{"field": "key", "prefix": key}]})})
+        assert image["id"] in {item["id"] for item in listed.json()["items"]}
 
     def test_keys_are_compared_in_normal_form_c(self, client: httpx.Client, album: Album) -> None:
         decomposed = unicodedata.normalize("NFD", f"{album.mark}/Bücher")
