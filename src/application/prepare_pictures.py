@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from application.describe_pictures import DescribePictures
 from application.indexed_images import indexed_images
@@ -81,16 +80,23 @@ class PreparePictures:
         async with self.decoder.decoded(item.content, sufficient_side=self.describe.sufficient_side) as picture:
             thumbnail = await self.thumbnails.render(picture.raster, DEFAULT_THUMBNAIL_SIDE)
             description = await self.describe(picture.raster)
-        record = self._record(
-            item,
-            before,
+        record = ImageRecord(
+            id=item.id,
+            filename=item.upload.filename,
             media_type=picture.media_type,
             width=picture.raster.width,
             height=picture.raster.height,
+            size_bytes=len(item.content),
+            sha256=item.sha256,
+            created_at=item.at,
+            updated_at=item.at,
             objects=description.objects,
+            detection=self.describe.detection,
         )
         image = IndexedImage(
-            record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
+            record=_named(record, item, before),
+            embedding=description.embedding,
+            object_embeddings=description.object_embeddings,
         )
         return Prepared(arrived=item, image=image, thumbnails={DEFAULT_THUMBNAIL_SIDE: thumbnail}, before=before)
 
@@ -100,33 +106,24 @@ class PreparePictures:
         page = await self.repository.list(limit=1, where=same)
         for twin in (await indexed_images(self.repository, page.items)).values():
             if twin is not None and _is_current(twin.record, item.sha256, self.describe.detection):
-                found = twin.record
-                record = self._record(
-                    item,
-                    before,
-                    media_type=found.media_type,
-                    width=found.width,
-                    height=found.height,
-                    objects=found.objects,
-                )
-                return Prepared(arrived=item, image=replace(twin, record=record), before=before)
+                image = replace(twin, record=_named(twin.record, item, before))
+                return Prepared(arrived=item, image=image, before=before)
         return None
 
-    def _record(self, item: Arrived, before: ImageRecord | None, **found: Any) -> ImageRecord:  # noqa: ANN401
-        record = ImageRecord(
-            id=item.id,
-            key=item.upload.key,
-            filename=item.upload.filename,
-            size_bytes=len(item.content),
-            sha256=item.sha256,
-            created_at=item.at if before is None else before.created_at,
-            updated_at=item.at,
-            source=None if before is None else before.source,
-            metadata={} if before is None else before.metadata,
-            detection=self.describe.detection,
-            **found,
-        )
-        return annotated(record, item.upload)
+
+def _named(record: ImageRecord, item: Arrived, before: ImageRecord | None) -> ImageRecord:
+    """What is found of some bytes, as a record of the upload in the place of `before`."""
+    named = replace(
+        record,
+        id=item.id,
+        key=item.upload.key,
+        filename=item.upload.filename,
+        created_at=item.at if before is None else before.created_at,
+        updated_at=item.at,
+        source=None if before is None else before.source,
+        metadata={} if before is None else before.metadata,
+    )
+    return annotated(named, item.upload)
 
 
 def _is_current(record: ImageRecord, sha256: str, detection: str) -> bool:
