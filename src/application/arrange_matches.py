@@ -13,7 +13,7 @@ from application.begun_work import all_of
 from application.index_pages import pages_of
 from application.search_result import SearchOptions, cut_page
 from domain.embeddings import Embeddings
-from domain.errors import InvalidGroupingError
+from domain.errors import InvalidGroupingError, Remedy
 from domain.filters import AnyOf, Field, Filter
 from domain.images import ImageId, ImageRecord, Match, MatchGroup
 from domain.metadata import MetadataType, MetadataTypes
@@ -96,7 +96,8 @@ class ArrangeMatches:
             known = [f"metadata.{key}" for key, declared in self.types.items() if declared in GROUPABLE]
             raise InvalidGroupingError(
                 f"There are no groups by {field.name}. Group by {', '.join([*known, SHA256.name])}, or by a metadata "
-                "key that is declared as keyword or integer."
+                "key that is declared as keyword or integer.",
+                remedy=Remedy.INDEX_THE_METADATA_KEY,
             )
         return _Grouping(field=field, type=type_)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from application.begun_work import all_of
-from domain.errors import ImageNotFoundError, InvalidCursorError, InvalidFilterError, StorageFullError
+from domain.errors import ImageNotFoundError, InvalidCursorError, InvalidFilterError, Remedy, StorageFullError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import ImageRecord
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
@@ -99,6 +99,7 @@ class BrowseImages:
             countable = [f"metadata.{key}" for key, declared in self.types.items() if declared in COUNTABLE]
             raise InvalidFilterError(
                 f"The values of {field.name} are not counted. Those of {', '.join([*countable, 'labels, media_type'])} "
-                "are, and of metadata keys that are declared as keyword, integer or bool."
+                "are, and of metadata keys that are declared as keyword, integer or bool.",
+                remedy=Remedy.INDEX_THE_METADATA_KEY,
             )
         return type_

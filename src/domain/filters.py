@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from domain.errors import InvalidFilterError
+from domain.errors import InvalidFilterError, Remedy
 from domain.images import ImageRecord
 from domain.metadata import MetadataType, MetadataTypes, MetadataValue, parsed_time
 from domain.names import words_of
@@ -184,7 +184,8 @@ class Filter:
             if key is not None and types.get(key) is not MetadataType.KEYWORD:
                 raise InvalidFilterError(
                     f"metadata.{key} is not declared as keyword, so that no prefix of it can be asked for. Declare it, "
-                    "or compare with eq or in."
+                    "or compare with eq or in.",
+                    remedy=Remedy.INDEX_THE_METADATA_KEY,
                 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.errors import InvalidOrderError
+from domain.errors import InvalidOrderError, Remedy
 from domain.filters import TIME_FIELDS, Field
 from domain.images import ImageId, ImageRecord
 from domain.metadata import MetadataType, MetadataTypes, parsed_time
@@ -38,7 +38,8 @@ class Order:
             known = [f"metadata.{key}" for key, type_ in types.items() if type_ in ORDERED]
             raise InvalidOrderError(
                 f"There is no order by {field.name}. Order by {', '.join(['created_at', 'updated_at', *known])}, or by "
-                "a metadata key that is declared as integer, float or datetime; put - before it for descending."
+                "a metadata key that is declared as integer, float or datetime; put - before it for descending.",
+                remedy=Remedy.INDEX_THE_METADATA_KEY,
             )
         return cls(field, text.startswith("-"), is_of_times=type_ is MetadataType.DATETIME)
 

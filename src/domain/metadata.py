@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeGuard
 from unicodedata import normalize
@@ -58,12 +58,29 @@ _RFC_3339 = re.compile(
 
 
 def parsed_time(text: str) -> datetime | None:
-    """The time that an RFC 3339 text says, to the microsecond; None for any other text."""
+    """The time in UTC that an RFC 3339 text says, to the microsecond; None for any other text."""
+    moment = _moment(text)
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:  # in the year 10000 by UTC
+        return None
+
+
+def time_bound(text: str) -> datetime | None:
+    """Likewise, as the bound of a range: a time beyond the years of UTC is the first or the last of these."""
+    moment = _moment(text)
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:
+        return (datetime.min if moment.year == MINYEAR else datetime.max).replace(tzinfo=UTC)  # type: ignore[union-attr]
+
+
+def _moment(text: str) -> datetime | None:
     if not _RFC_3339.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):  # a month of 13, say, or a year 10000 by UTC
+        return datetime.fromisoformat(text.upper())
+    except ValueError:  # a month of 13, say
         return None
 
 

@@ -24,7 +24,10 @@ def id_of(name: Name) -> UUID:
     """The id that follows from a key, or that the text is. Raises ValueError for other text."""
     if isinstance(name, Key):
         return uuid5(KEY_NAMESPACE, normalize("NFC", name))
-    return UUID(str(name))
+    try:
+        return UUID(str(name))
+    except ValueError:
+        raise ValueError(f"{name!r} is no id. To name an image by its key, write Key({str(name)!r}).") from None
 
 
 def id_of_content(sha256: str) -> UUID:

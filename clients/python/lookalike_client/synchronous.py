@@ -200,10 +200,12 @@ class Lookalike:
                 for outcome in outcomes:
                     yield outcome
 
-    def find_stored(self, pictures: Iterable[NewPicture]) -> Generator[tuple[NewPicture, Image | None]]:
-        """Each picture, in order, with the image that is stored under its key as it would be; else None.
+    def find_stored(
+        self, pictures: Iterable[NewPicture]
+    ) -> Generator[tuple[NewPicture, Image | None, bool]]:
+        """Each picture, in order, with the image under its key, and whether sending it would change nothing.
 
-        So what has not changed need not be sent. Without metadata or a source, those that are stored do.
+        Without metadata or a source, those that are stored do.
         """
         for some in chunks(pictures, NAMES_AT_ONCE):
             keys = [Key(new.key) for new in some if new.key is not None]
@@ -211,7 +213,7 @@ class Lookalike:
             for new in some:
                 image = None if new.key is None else images[Key(new.key)]
                 same = image is not None and runtime.in_thread(is_stored, new, image, self._max_picture_bytes)
-                yield new, image if same else None
+                yield new, image, same
 
     def list_images(
         self,
@@ -321,7 +323,7 @@ class Lookalike:
 
         Fields are `labels`, `media_type` and metadata keys that the service declares as keyword, integer or bool.
         """
-        body = {"fields": list(fields), "filter": filter, "limit": limit}
+        body = {"fields": [fields] if isinstance(fields, str) else list(fields), "filter": filter, "limit": limit}
         return self._parsed(self._answered("POST", "/v1/facets", json=body), Facets).facets
 
     def search(

@@ -199,13 +199,28 @@ def test_a_name_belongs_to_the_folder_that_used_it_first(command: Command, photo
     code, output, errors = command("index", moved)
     told = " ".join(errors.replace("│", " ").split())
     assert (code, output) == (2, "")
-    assert f"The name photos is that of {photos}" in told
+    assert f"photos/ is that of {photos}" in told
     assert "--as photos" in told
+    code, _, errors = command("index", moved / "hat-01.jpg")
+    assert (code, "--as photos" in errors) == (2, True)
+    assert command("index", moved, "--as", "/")[0] == 2
 
     assert command("index", moved, "--as", "other")[1] == "3 created, 0 existed, 0 failed\n"
     assert command("index", moved, "--as", "photos")[1] == "0 created, 3 existed, 0 failed\n"
     assert command("index", moved)[1] == "0 created, 3 existed, 0 failed\n"
     assert json.loads(command("show", HAT, "--json")[1])["source"] == str(moved / "hat-01.jpg")
+
+
+def test_two_folders_of_one_name_are_refused_together(command: Command, photos: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "photos"
+    other.mkdir(parents=True)
+    (other / "cup.jpg").write_bytes(a_photo("hat-05.jpg"))
+    code, output, errors = command("index", photos, other)
+    assert (code, output, "have the same name" in " ".join(errors.replace("│", " ").split())) == (2, "", True)
+    command("index", photos)
+    (other / "hat-01.jpg").write_bytes(a_photo("hat-05.jpg"))
+    assert command("index", other)[0] == 2
+    assert json.loads(command("show", HAT, "--json")[1])["source"] == str(photos / "hat-01.jpg")
 
 
 def test_a_file_takes_a_key_and_is_sent_again(command: Command, photos: Path) -> None:

@@ -71,7 +71,7 @@ def show(
 ) -> None:
     """Show what is known of a picture: its record, its metadata, and the objects detected in it.
 
-    Example: [bold]lookalike show examples/hat-01.jpg --original hat.jpg[/]
+    Example: [bold]lookalike show examples/photos/hat-01.jpg --original hat.jpg[/]
     """
 
     async def fetch(client: "AsyncLookalike") -> "tuple[Image, bytes | None]":

@@ -43,8 +43,9 @@ def index(
     """Index pictures, each under the name of its folder and its path below that.
 
     A file that has changed replaces its picture; what has not is skipped, but for --metadata, which replaces the whole
-    of its metadata. Ctrl-C finishes the pictures that have begun; run the same command again to go on. Exits 1 if any
-    picture failed, and names each with the reason.
+    of its metadata. A picture of the same bytes that is stored without a key gets the key. A file that is named itself
+    has the name of its folder too. Files that are gone stay indexed. Ctrl-C finishes the pictures that have begun; run
+    the same command again to go on. Exits 1 if any picture failed, and names each with the reason.
 
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
     """
@@ -57,6 +58,10 @@ def index(
             f"no picture in {places} (files named {', '.join(sorted(SUFFIXES))}); other files can be named themselves",
             param_hint="PATH",
         )
+    if name is not None:
+        name = name.strip("/")
+        if not name or not name.isprintable():
+            raise typer.BadParameter("is text without control characters, and not empty", param_hint="--as")
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or name is not None):
         raise typer.BadParameter("goes with one file, and without --as", param_hint="--key")
     try:

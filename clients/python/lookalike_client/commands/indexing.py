@@ -76,11 +76,14 @@ async def index_found(
             if item.unreadable is not None
         ]
     )
+    is_named = name is not None or key is not None
+    if not is_named:
+        _refuse_two_folders(found)
     pictures = [replace(picture, metadata=metadata, key=key or picture.key) for picture in _named(found, name, tally)]
     try:
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
-            unnamed = found if name is None and key is None else ()
+            unnamed = () if is_named else found
             new = await _not_stored(pictures, stored, unnamed, interruption, tally, again=again)
             if tally.existed:
                 show(tally.done, len(found))
@@ -95,6 +98,8 @@ async def index_found(
                             raise outcome.error  # every picture would meet it
                         tally.add(outcome)
                         show(tally.done, len(found))
+    except typer.BadParameter:
+        raise
     except Exception:
         if tally.done:
             _report(tally, metadata)
@@ -135,14 +140,14 @@ async def _not_stored(
     try:
         async with stored as client:
             await _refuse_taken_names(client, named_by)
-            if again:
-                return list(pictures)
             async with aclosing(client.find_stored(_until_stopped(pictures, interruption, tally))) as looked_up:
-                async for picture, image in looked_up:
-                    if image is None:
-                        new.append(picture)
-                    else:
+                async for picture, image, is_same in looked_up:
+                    if named_by and image is not None and image.source not in (None, picture.source):
+                        raise _taken(str(image.key), str(image.source))
+                    if is_same and not again:
                         tally.existed += 1
+                    else:
+                        new.append(picture)
     except NoIndexError:
         return list(pictures)
     return new
@@ -156,12 +161,30 @@ async def _refuse_taken_names(client: AsyncLookalike, found: Sequence[Found]) ->
         for image in taken.items:
             ours = Found(root / "x", root=root).source.removesuffix("x")
             if image.source != ours + (image.key or "").removeprefix(normalize("NFC", key)):
-                folder = (image.source or "another folder").removesuffix((image.key or "").removeprefix(key))
-                raise typer.BadParameter(
-                    f"The name {name} is that of {folder} here, whose pictures would be replaced. Choose another name "
-                    f"with --as. If that folder has moved to {root}, say so with --as {name}.",
-                    param_hint="PATH",
-                )
+                raise _taken(key, (image.source or "another").removesuffix((image.key or "").removeprefix(key)))
+
+
+def _taken(key: str, owner: str) -> typer.BadParameter:
+    """The refusal of a folder that has the name of another one, `owner`, or of a file of that."""
+    name = key.partition("/")[0]
+    return typer.BadParameter(
+        f"{key} is that of {owner} here, which would be replaced. Choose another name with --as. If the folder has "
+        f"moved, say so with --as {name}.",
+        param_hint="PATH",
+    )
+
+
+def _refuse_two_folders(found: Sequence[Found]) -> None:
+    """Raise BadParameter where two folders of one name are given."""
+    roots: dict[str, Path] = {}
+    for item in found:
+        first = roots.setdefault(item.root_name, item.root)
+        if first.resolve() != item.root.resolve():
+            raise typer.BadParameter(
+                f"{first} and {item.root} have the same name, so that their pictures would have the same keys. Index "
+                "them one after the other, one of them with --as.",
+                param_hint="PATH",
+            )
 
 
 def _until_stopped(pictures: Sequence[NewPicture], interruption: Interruption, tally: Tally) -> Iterator[NewPicture]:

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from domain import filters
 from domain.errors import InvalidFilterError
-from domain.metadata import MAX_INTEGER, parsed_time
+from domain.metadata import MAX_INTEGER, time_bound
 from domain.names import words_of
 from entrypoints.http.contract.parameters import form_text, parsed_by
 
@@ -167,7 +167,11 @@ def parse_filter(text: str) -> filters.Filter:
         [first, *_] = error.errors(include_url=False)
         place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("constrained", "function")))
         message = first["msg"].removeprefix("Value error, ")
-        raise InvalidFilterError(f"The filter is not valid{f' at {place}' if place else ''}: {message}") from error
+        if first["type"] == "extra_forbidden":
+            message = (
+                "there is no such part. A filter has all, any and none; a condition a field and one test, such as eq"
+            )
+        raise InvalidFilterError(f"The filter is not valid{f' ({place})' if place else ''}: {message}") from error
 
 
 FilterText = Annotated[
@@ -227,7 +231,7 @@ def _number(field: str, value: object) -> float:
 
 
 def _time(field: str, value: object) -> datetime:
-    time = parsed_time(value) if isinstance(value, str) else None
+    time = time_bound(value) if isinstance(value, str) else None
     if time is None:
         kinds = "" if field in filters.TIME_FIELDS else "numbers or "
         raise _invalid(f"{field} is compared with {kinds}RFC 3339 times such as 2026-01-31T12:00:00Z, not {value!r}")
