@@ -43,9 +43,9 @@ class BackUp:
         await archive.finish()
 
     async def _with_files(self, records: Sequence[ImageRecord]) -> list[BackedUpImage]:
+        indexed = await indexed_images(self.repository, records)
         images = []
-        for id_, found in (await indexed_images(self.repository, records)).items():
-            image = _whole(id_, found)
+        for image in [_whole(id_, image) for id_, image in indexed.items()]:
             original = await stored_original(image.record, store=self.store, repository=self.repository)
             if original is not None:
                 thumbnail = await self._thumbnail(image.record)

@@ -18,6 +18,10 @@ from tests.contracts.api.deployed import Album, Deployed, ids_of
 from tests.pictures import a_truncated_photo
 
 
+UNFIT = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
+"""Each example has a picture of its own, and each deployment runs the same test."""
+
+
 def put(album: Album, key: str | None, content: bytes, **form: Any) -> httpx.Response:
     fields = {"metadata": album.metadata(), **form}
     if key is not None:
@@ -143,7 +147,7 @@ class NamesContract(Deployed):
         assert client.patch("/v1/images/by-key", params={"key": key}, json={"metadata": {"a": 1}}).status_code == 200
         assert client.delete("/v1/images/by-key", params={"key": key}).status_code == 204
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=UNFIT)
     @given(name=st.text(st.characters(exclude_categories=("Cs",)), max_size=40))
     def test_any_text_is_a_key_or_refused(self, client: httpx.Client, album: Album, name: str) -> None:
         key = f"{album.mark}{name}"
