@@ -17,7 +17,6 @@ from tests.contracts.api.conformance import assert_invalid, assert_problem
 from tests.contracts.api.deployed import Album, Deployed, ids_of
 from tests.pictures import a_truncated_photo
 
-
 UNFIT = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
 """Each example has a picture of its own, and each deployment runs the same test."""
 
