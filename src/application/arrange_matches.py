@@ -16,7 +16,7 @@ from domain.embeddings import Embeddings
 from domain.errors import InvalidGroupingError, Remedy
 from domain.filters import AnyOf, Field, Filter
 from domain.images import ImageId, ImageRecord, Match, MatchGroup
-from domain.metadata import MetadataType, MetadataTypes
+from domain.metadata import MetadataType, MetadataTypes, fields_declared
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import MAX_WINDOW
 
@@ -93,9 +93,9 @@ class ArrangeMatches:
             return _Grouping(field=field, type=MetadataType.KEYWORD)
         type_ = self.types.get(field.metadata_key or "")
         if type_ not in GROUPABLE:
-            known = [f"metadata.{key}" for key, declared in self.types.items() if declared in GROUPABLE]
+            known = [*fields_declared(self.types, GROUPABLE), SHA256.name]
             raise InvalidGroupingError(
-                f"There are no groups by {field.name}. Group by {', '.join([*known, SHA256.name])}, or by a metadata "
+                f"There are no groups by {field.name}. Group by {', '.join(known)}, or by a metadata "
                 "key that is declared as keyword or integer.",
                 remedy=Remedy.INDEX_THE_METADATA_KEY,
             )

@@ -10,7 +10,7 @@ from domain.errors import ImageNotFoundError, InvalidCursorError, InvalidFilterE
 from domain.filters import EVERYTHING, Field, Filter, Scalar
 from domain.images import ImageRecord
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
-from domain.metadata import MetadataType, MetadataTypes
+from domain.metadata import MetadataType, MetadataTypes, fields_declared
 from domain.names import ImageName, id_of
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_store import ImageStore, OpenedOriginal
@@ -96,7 +96,7 @@ class BrowseImages:
             return MetadataType.KEYWORD
         type_ = self.types.get(field.metadata_key or "")
         if type_ not in COUNTABLE:
-            countable = [f"metadata.{key}" for key, declared in self.types.items() if declared in COUNTABLE]
+            countable = fields_declared(self.types, COUNTABLE)
             raise InvalidFilterError(
                 f"The values of {field.name} are not counted. Those of {', '.join([*countable, 'labels, media_type'])} "
                 "are, and of metadata keys that are declared as keyword, integer or bool.",

@@ -8,7 +8,7 @@ from datetime import datetime
 from domain.errors import InvalidOrderError, Remedy
 from domain.filters import TIME_FIELDS, Field
 from domain.images import ImageId, ImageRecord
-from domain.metadata import MetadataType, MetadataTypes, parsed_time
+from domain.metadata import MetadataType, MetadataTypes, fields_declared, parsed_time
 
 OrderValue = float | datetime
 """What a listing is ordered by: a number, or a time."""
@@ -35,9 +35,9 @@ class Order:
         field = Field(text.removeprefix("-"))
         type_ = MetadataType.DATETIME if field.name in TIME_FIELDS else types.get(field.metadata_key or "")
         if type_ not in ORDERED:
-            known = [f"metadata.{key}" for key, type_ in types.items() if type_ in ORDERED]
+            known = ["created_at", "updated_at", *fields_declared(types, ORDERED)]
             raise InvalidOrderError(
-                f"There is no order by {field.name}. Order by {', '.join(['created_at', 'updated_at', *known])}, or by "
+                f"There is no order by {field.name}. Order by {', '.join(known)}, or by "
                 "a metadata key that is declared as integer, float or datetime; put - before it for descending.",
                 remedy=Remedy.INDEX_THE_METADATA_KEY,
             )

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import MINYEAR, UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeGuard
@@ -112,6 +112,11 @@ def checked_metadata(candidate: object) -> Metadata:
     if size > MAX_BYTES:
         raise InvalidMetadataError(f"Metadata takes {size} bytes as JSON; at most {MAX_BYTES} are allowed.")
     return metadata
+
+
+def fields_declared(types: MetadataTypes, kinds: Collection[MetadataType]) -> list[str]:
+    """The fields, `metadata.<key>`, of keys that are declared as one of these."""
+    return [f"metadata.{key}" for key, type_ in types.items() if type_ in kinds]
 
 
 def check_types(metadata: Mapping[str, object], types: MetadataTypes) -> None:
