@@ -15,7 +15,9 @@ any year, is two integers as well.
 """
 
 import json
+import math
 import struct
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -76,6 +78,18 @@ IndexKind = Literal["keyword", "prefix", "integer", "words", "order"]
 `words` prefixes. `words` and `order` have no part in the vectors' graph, in which each value that many points have
 takes links of its own: an optimization would take several times as long, for filters that few searches have."""
 
+_INDEXED: Mapping[IndexKind, Sequence[str]] = {
+    "keyword": (
+        *(KIND, OBJECT_IMAGE, GENERATION, LABELS, SHA256, "media_type"),
+        *(METADATA_KEYS, METADATA_NUMERIC, METADATA_TIMED, METADATA_TRUE, METADATA_FALSE),
+    ),
+    "prefix": ("key", "source", "filename"),
+    "words": (WORDS,),
+    "order": (UPDATED_AT, "size_bytes"),
+    "integer": (OBJECT_COUNT, CREATED_AT, "width", "height"),
+}
+"""Which fields have an index, whatever metadata is declared."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -97,22 +111,15 @@ def vector_names(space: EmbeddingSpace) -> tuple[str, str]:
 
 def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str, IndexKind]:
     """The payload indexes that an index of images needs, by JSON path; to be created before there is any data."""
-    keywords = (KIND, OBJECT_IMAGE, GENERATION, LABELS, SHA256, "media_type")
-    indexes = dict[str, IndexKind]()
-    indexes |= dict.fromkeys((*keywords, METADATA_KEYS, METADATA_NUMERIC, METADATA_TIMED), "keyword")
-    indexes |= dict.fromkeys((METADATA_TRUE, METADATA_FALSE), "keyword")
-    indexes |= dict.fromkeys(("key", "source", "filename"), "prefix")
-    indexes |= {WORDS: "words", UPDATED_AT: "order", "size_bytes": "order"}
-    indexes |= dict.fromkeys((OBJECT_COUNT, CREATED_AT, "width", "height"), "integer")
+    indexes = {path: kind for kind, paths in _INDEXED.items() for path in paths}
     for key, type_ in indexed_metadata.items():
-        coarse, fine, text = number_paths(key)
         if type_ is MetadataType.KEYWORD:
             indexes[metadata_path(key)] = "prefix"
-        elif type_ is MetadataType.DATETIME:
-            coarse, fine = time_paths(key)
-            indexes |= {metadata_path(key): "keyword", coarse: "integer", fine: "order"}
         elif type_ is not MetadataType.BOOL:  # whose lists of keys are indexed already
-            indexes |= {coarse: "integer", fine: "order", text: "keyword"}
+            is_of_times = type_ is MetadataType.DATETIME
+            coarse, fine = parts_paths(key, is_of_times=is_of_times)
+            indexes |= {coarse: "integer", fine: "order"}
+            indexes[metadata_path(key) if is_of_times else number_text_path(key)] = "keyword"
     return indexes
 
 
@@ -160,12 +167,12 @@ def _changing_payload(record: ImageRecord) -> Payload:
 
 def _filtered_metadata(metadata: Metadata) -> Payload:
     numbers = {
-        _escaped(key): _number_payload(value)
+        _escaped(key): {**_parts_payload(number_place(value)), "text": number_text(value)}
         for key, value in metadata.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
     times = {
-        _escaped(key): dict(zip(_PARTS, time_parts(microseconds(time)), strict=True))
+        _escaped(key): _parts_payload(microseconds(time))
         for key, value in metadata.items()
         if isinstance(value, str) and (time := parsed_time(value)) is not None
     }
@@ -181,8 +188,9 @@ def _filtered_metadata(metadata: Metadata) -> Payload:
     }
 
 
-def _number_payload(number: float) -> Payload:
-    return {**dict(zip(_PARTS, number_parts(number), strict=True)), "text": number_text(number)}
+def _parts_payload(place: int) -> Payload:
+    coarse, fine = parts(place)
+    return {"coarse": coarse, "fine": fine}
 
 
 _COMPARED_FIELDS = ("filename", "media_type", "width", "height", "size_bytes", SHA256)
@@ -281,27 +289,21 @@ def metadata_path(key: str) -> str:
     return f'metadata."{_escaped(key)}"'
 
 
-_PARTS = ("coarse", "fine")
-
-
-def time_paths(key: str) -> tuple[str, str]:
-    """The JSON paths of the two parts of the time that a metadata text says, the coarse one first."""
-    of_key = f'metadata_times."{_escaped(key)}"'
+def parts_paths(key: str, *, is_of_times: bool) -> tuple[str, str]:
+    """The JSON paths of the `parts` of a metadata number, or of the time that a text says."""
+    of_key = f'{"metadata_times" if is_of_times else "metadata_numbers"}."{_escaped(key)}"'
     return f"{of_key}.coarse", f"{of_key}.fine"
 
 
-def number_paths(key: str) -> tuple[str, str, str]:
-    """The JSON paths of a metadata number's two parts, the coarse one first, and of its text."""
-    of_key = f'metadata_numbers."{_escaped(key)}"'
-    return f"{of_key}.coarse", f"{of_key}.fine", f"{of_key}.text"
+def number_text_path(key: str) -> str:
+    """The JSON path of the `number_text` of a metadata number."""
+    return f'metadata_numbers."{_escaped(key)}".text'
 
 
 def order_paths(order: Order) -> tuple[str, ...]:
     """The JSON paths of the integers that order by one after the other as `order` does, without the ids."""
     key = order.field.metadata_key
-    if key is None:
-        return (order.field.name,)
-    return time_paths(key) if order.is_of_times else number_paths(key)[:2]
+    return (order.field.name,) if key is None else parts_paths(key, is_of_times=order.is_of_times)
 
 
 def order_presence(key: str, *, is_of_times: bool) -> tuple[str, str]:
@@ -311,28 +313,27 @@ def order_presence(key: str, *, is_of_times: bool) -> tuple[str, str]:
 
 def order_parts(order: Order, value: OrderValue) -> tuple[int, ...]:
     """What is at the `order_paths` of a record with this value."""
-    if not isinstance(value, datetime):
-        return number_parts(value)
-    micros = microseconds(value)
-    return (micros,) if order.field.metadata_key is None else time_parts(micros)
+    place = microseconds(value) if isinstance(value, datetime) else number_place(value)
+    return (place,) if order.field.metadata_key is None else parts(place)
 
 
 FINEST = 2**11 - 1
-"""The greatest fine part of a number or a time."""
+"""The greatest fine part."""
 
 
-def number_parts(number: float) -> tuple[int, int]:
-    """Two integers below 2^53, the coarse one first, that are ordered as the numbers are, and equal where these are.
+def parts(place: int) -> tuple[int, int]:
+    """Two integers below 2^53, the coarse one first, that are ordered as the places (or microseconds) are."""
+    return divmod(place, FINEST + 1)
 
-    Together they are the number's place among all doubles, whose bits order them.
-    """
+
+def number_place(number: float) -> int:
+    """A number's place among all doubles, whose bits order them: equal where the numbers are, and in their order."""
     bits: int = struct.unpack(">q", struct.pack(">d", number))[0]
-    return divmod(bits if bits >= 0 else -(bits + 2**63), FINEST + 1)
+    return bits if bits >= 0 else -(bits + 2**63)
 
 
-def time_parts(micros: int) -> tuple[int, int]:
-    """Of a time in microseconds, two integers below 2^53, the coarse one first, that are ordered as the times are."""
-    return divmod(micros, FINEST + 1)
+NUMBER_PLACES = number_place(-math.inf), number_place(sys.float_info.max)
+"""The place before all finite doubles, and that of the last one."""
 
 
 def number_text(number: float) -> str:

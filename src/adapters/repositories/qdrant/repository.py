@@ -317,8 +317,8 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             flags = {value: (await self.points.facet(path, which)).get(key, 0) for value, path in keys.items()}
             return {value: images for value, images in flags.items() if images}
         if key is not None and type_ is MetadataType.INTEGER:
-            *_, path = layout.number_paths(key)
-            numbers = [(float(text), images) for text, images in (await self.points.facet(path, which)).items()]
+            texts = await self.points.facet(layout.number_text_path(key), which)
+            numbers = [(float(text), images) for text, images in texts.items()]
             return {int(number): images for number, images in numbers if number.is_integer()}
         counts = await self.points.facet(field.name if key is None else layout.metadata_path(key), which)
         return {value: images for value, images in counts.items() if isinstance(value, str)}

@@ -18,11 +18,13 @@ from adapters.repositories.qdrant.layout import (
     image_point,
     image_vector,
     metadata_path,
-    number_parts,
-    number_paths,
+    number_place,
     number_text,
+    number_text_path,
     object_points,
     object_vector,
+    parts,
+    parts_paths,
     payload_indexes,
     point_ids,
     record_of,
@@ -65,27 +67,27 @@ def test_numbers_have_the_same_text_where_they_are_equal(one: float, other: floa
 
 @given(numbers, numbers)
 def test_the_parts_of_numbers_order_and_equal_as_these_do(one: float, other: float) -> None:
-    assert (number_parts(one) < number_parts(other)) == (one < other)
-    assert (number_parts(one) == number_parts(other)) == (one == other)
+    assert (parts(number_place(one)) < parts(number_place(other))) == (one < other)
+    assert (parts(number_place(one)) == parts(number_place(other))) == (one == other)
 
 
 @given(numbers)
 def test_the_parts_of_numbers_that_follow_each_other_do_too(number: float) -> None:
-    coarse, fine = number_parts(number)
+    coarse, fine = parts(number_place(number))
     following = (coarse, fine + 1) if fine < FINEST else (coarse + 1, 0)
-    assert number_parts(math.nextafter(number, math.inf)) == following
+    assert parts(number_place(math.nextafter(number, math.inf))) == following
 
 
 @pytest.mark.parametrize("number", [-math.inf, -sys.float_info.max, -1.5, 0.0, sys.float_info.max, math.inf])
 def test_the_parts_of_numbers_are_exact_as_doubles(number: float) -> None:
-    coarse, fine = number_parts(number)
+    coarse, fine = parts(number_place(number))
     assert abs(coarse) < 2**53
     assert 0 <= fine <= FINEST < 2**53
 
 
 def test_zero_is_zero_whatever_its_sign() -> None:
     assert number_text(-0.0) == number_text(0) == "0.0"
-    assert number_parts(-0.0) == number_parts(0) == (0, 0)
+    assert parts(number_place(-0.0)) == parts(number_place(0)) == (0, 0)
 
 
 @given(records(ID))
@@ -117,7 +119,9 @@ def test_setting_the_fields_of_an_update_replaces_metadata_whole() -> None:
 
 def test_different_keys_have_different_paths() -> None:
     assert len({metadata_path(key) for key in KEYS}) == len(KEYS)
-    assert len({path for key in KEYS for path in number_paths(key)}) == 3 * len(KEYS)
+    assert len(
+        {path for key in KEYS for path in (*parts_paths(key, is_of_times=False), number_text_path(key))}
+    ) == 3 * len(KEYS)
 
 
 NUMBER_INDEXES = {
