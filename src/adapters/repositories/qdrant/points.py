@@ -247,8 +247,6 @@ def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
 POINTS_PER_COMMIT = 500
 """How many points are written together: enough to make it cheap, few enough that a search does not wait long."""
 
-VECTORS_AT_ONCE = 200
-
 _FEW = 50
 """Payloads that take a millisecond to read. More are read on a thread, so that the event loop stays free."""
 

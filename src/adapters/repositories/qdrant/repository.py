@@ -18,7 +18,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -47,6 +47,7 @@ P = TypeVar("P", bound=Points)
 
 ORPHANED_AFTER = timedelta(hours=1)
 IDS_AT_ONCE = SCROLLED_AT_ONCE = 1_000
+VECTORS_AT_ONCE = 200
 
 _log = logging.getLogger(__name__)
 
@@ -151,11 +152,8 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
 
     @override
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
-        records: dict[ImageId, ImageRecord] = {}
-        for some in _parts(ids, IDS_AT_ONCE):
-            images = await self._images(some, layout.RECORD_FIELDS)
-            records |= {record.id: record for record in await words.read_each(layout.record_of, images)}
-        return records
+        images = await self._images(ids, layout.RECORD_FIELDS)
+        return {record.id: record for record in await words.read_each(layout.record_of, images)}
 
     @override
     async def named(self, sha256s: Collection[str]) -> Collection[str]:
@@ -176,43 +174,47 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
 
     @override
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
-        vectors = await self._vectors([*dict.fromkeys(map(str, ids))], layout.image_vector(self.space))
+        vectors = await self._vectors(ids, layout.image_vector(self.space))
         return {UUID(id_): normalised(vector) for id_, vector in vectors.items()}
 
     @override
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
         found: dict[ImageId, Embeddings | None] = {}
-        for some in _parts(ids, words.VECTORS_AT_ONCE):
-            incomplete: dict[PointId, Generation] = {}
-            generations = await self._generations(some)
-            while generations:
-                ids_of_objects = layout.point_ids(generations.values())
-                vectors = await self._vectors(ids_of_objects, layout.object_vector(self.space))
-                before, incomplete = incomplete, {}
-                for image, generation in generations.items():
-                    embeddings = self._stacked(vectors, generation)
-                    if embeddings is not None or before.get(image) == generation:
-                        found[UUID(image)] = embeddings
-                    else:  # perhaps replaced between the two requests
-                        incomplete[image] = generation
-                generations = await self._generations(incomplete)
+        incomplete: dict[PointId, Generation] = {}
+        generations = await self._generations(ids)
+        while generations:
+            vectors = await self._vectors(layout.point_ids(generations.values()), layout.object_vector(self.space))
+            before, incomplete = incomplete, {}
+            for image, generation in generations.items():
+                embeddings = self._stacked(vectors, generation)
+                if embeddings is not None or before.get(image) == generation:
+                    found[UUID(image)] = embeddings
+                else:  # perhaps replaced between the two requests
+                    incomplete[image] = generation
+            generations = await self._generations(incomplete)
         return found
 
-    async def _images(self, ids: Collection[PointId], fields: Sequence[str]) -> Sequence[FoundPoint]:
+    async def _retrieved(
+        self, ids: Iterable[ImageId | PointId], *, fields: Sequence[str] = (), vector: str | None = None
+    ) -> Sequence[FoundPoint]:
+        """See `Points.retrieve`; in parts, so that no request is large."""
+        found: list[FoundPoint] = []
+        for some in _parts(ids, VECTORS_AT_ONCE if vector else IDS_AT_ONCE):
+            found += await self.points.retrieve(some, fields=fields, vector=vector)
+        return found
+
+    async def _images(self, ids: Iterable[ImageId | PointId], fields: Sequence[str]) -> Sequence[FoundPoint]:
         """Those of the points that are there and are images'; KIND must be among the fields."""
-        points = await self.points.retrieve(ids, fields=fields) if ids else ()
+        points = await self._retrieved(ids, fields=fields)
         return [point for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE]
 
-    async def _generations(self, images: Collection[PointId]) -> dict[PointId, Generation]:
+    async def _generations(self, images: Iterable[ImageId | PointId]) -> dict[PointId, Generation]:
         """Which generation counts, of those images that are there."""
         return {point.id: Generation.of(point) for point in await self._images(images, layout.GENERATION_FIELDS)}
 
-    async def _vectors(self, ids: Collection[PointId], name: str) -> dict[PointId, Embedding]:
-        vectors: dict[PointId, Embedding] = {}
-        for some in words.chunks(ids, words.VECTORS_AT_ONCE):
-            points = await self.points.retrieve(some, vector=name)
-            vectors |= {point.id: point.vector for point in points if point.vector is not None}
-        return vectors
+    async def _vectors(self, ids: Iterable[ImageId | PointId], name: str) -> dict[PointId, Embedding]:
+        points = await self._retrieved(ids, vector=name)
+        return {point.id: point.vector for point in points if point.vector is not None}
 
     def _stacked(self, vectors: Mapping[PointId, Embedding], generation: Generation) -> Embeddings | None:
         """The embeddings of the generation's objects, in their order; None where some are missing."""
@@ -349,7 +351,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             current = await self._generations({each.image for each in old.values()})
             orphans = [id_ for id_, each in old.items() if current.get(each.image) != each]
             if orphans:  # but for those that a write has replaced between the requests
-                yield await self.points.retrieve(orphans, fields=(layout.OBJECT_IMAGE,))
+                yield await self._retrieved(orphans, fields=(layout.OBJECT_IMAGE,))
             if after is None:
                 return
             scroll = replace(scroll, after=after)
@@ -370,7 +372,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         )
 
 
-def _parts(ids: Collection[ImageId], size: int) -> Iterator[list[PointId]]:
+def _parts(ids: Iterable[ImageId | PointId], size: int) -> Iterator[list[PointId]]:
     """The ids of points, each once, in lists of at most `size`."""
     return words.chunks(dict.fromkeys(map(str, ids)), size)
 

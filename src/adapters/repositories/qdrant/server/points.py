@@ -110,16 +110,13 @@ class ServerPoints(Points):
     async def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
     ) -> Sequence[FoundPoint]:
-        found: list[FoundPoint] = []
-        for some in words.chunks(ids, IDS_PER_REQUEST):
-            more, _ = await self._undisturbed(
-                AsyncQdrantClient.retrieve,
-                lambda answer: answer,
-                fields=fields,
-                ids=some,
-                with_vectors=[vector] if vector else False,
-            )
-            found += more
+        found, _ = await self._undisturbed(
+            AsyncQdrantClient.retrieve,
+            lambda answer: answer,
+            fields=fields,
+            ids=list(ids),
+            with_vectors=[vector] if vector else False,
+        )
         return [point for point in found if vector is None or point.vector is not None]
 
     @override
