@@ -253,12 +253,11 @@ class Engine:
         if shutil.disk_usage(self._directory).free < self._reserve_bytes:
             return
         began = time.monotonic()
-        if not self._shard.optimize():
-            return  # there was nothing to do
-        self._optimizations += 1
-        seconds = time.monotonic() - began
-        self._optimize_seconds += seconds
-        self._longest_optimize_seconds = max(self._longest_optimize_seconds, seconds)
+        if self._shard.optimize():  # else there was nothing to do
+            seconds = time.monotonic() - began
+            self._optimizations += 1
+            self._optimize_seconds += seconds
+            self._longest_optimize_seconds = max(self._longest_optimize_seconds, seconds)
 
     def close(self) -> None:
         """Make everything durable and let go of the files."""
