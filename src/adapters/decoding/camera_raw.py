@@ -7,7 +7,7 @@ from domain.errors import CameraRawError
 _SIGNATURES = {
     rb"II\*\0.{4}CR": "Canon CR2",
     rb".{4}ftypcrx ": "Canon CR3",
-    rb"II\x1a\0.{4}HEAPCCDR": "Canon CRW",
+    rb"(II|MM).{4}HEAPCCDR": "Canon CRW",
     rb"II\*\0.{4}IIII.waR|MM\0\*.{4}MMMMRaw": "Phase One IIQ",
     rb"IIRO|IIRS|MMOR": "Olympus ORF",
     rb"IIU\0": "Panasonic RW2",  # and Leica's RWL

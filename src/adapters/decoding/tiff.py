@@ -77,7 +77,7 @@ class _Tiff:
         self._offset, self._number, self._tag = (struct.Struct(order + form) for form in forms)
         self._order, self._content = order, content
         self.ends_early = len(content) < 2 * self._offset.size
-        """Whether a directory that was looked for lies beyond the end."""
+        """Whether something that was looked for lies beyond the end."""
 
     def directories(self) -> Iterator[_Directory]:
         """Depth first: each, its children, the next of the chain."""
@@ -123,6 +123,7 @@ class _Tiff:
         """Those of them, each of `size` bytes, that are there."""
         at = tag.at if size * tag.length <= self._offset.size else self._offset_at(tag.at)
         values = self._content[at : at + size * min(tag.length, most)]
+        self.ends_early |= len(values) < size * min(tag.length, most)
         return values[: len(values) // size * size]
 
     def _shape(self, at: int) -> tuple[int, int, int]:
@@ -136,7 +137,10 @@ class _Tiff:
         """The directory that comes next; 0: there is none."""
         count, first, size = self._shape(at)
         end = first + count * size
-        return self._offset_at(end) if end + self._offset.size <= len(self._content) else 0
+        if end + self._offset.size > len(self._content):
+            self.ends_early = True
+            return 0
+        return self._offset_at(end)
 
     def _offset_at(self, at: int) -> int:
         return int(self._offset.unpack_from(self._content, at)[0])
