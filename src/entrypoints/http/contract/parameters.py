@@ -174,7 +174,10 @@ FilePart = Annotated[
 
 PictureFile = Annotated[
     FilePart,
-    Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
+    Field(
+        description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content. Camera "
+        "RAW files are refused (`camera_raw`)."
+    ),
 ]
 """A form field whose value is a picture file."""
 
