@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageCms
 
 WHITE, MID_GREY = (255, 255, 255), (128, 128, 128)
 
@@ -33,10 +33,9 @@ _REMEMBERED_BYTES = 64 * 1024
 
 
 def to_srgb(image: Image.Image, *, covered: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """A loaded picture as mode RGB in sRGB. Its ICC profile is in `image.info`.
+    """A loaded picture as mode RGB in sRGB, by the ICC profile in `image.info`.
 
-    What is transparent, or outside of `covered`, is composited on white; on mid-grey where what is visible would
-    vanish on white.
+    It is composited on white, or where it would vanish there on mid-grey; outside of `covered` it is transparent.
     """
     profile = image.info.get("icc_profile")
     colours, alpha = _split_alpha(_to_eight_bits(image))
@@ -47,8 +46,9 @@ def to_srgb(image: Image.Image, *, covered: tuple[int, int, int, int] | None = N
     if colours.mode != "RGB":
         colours = colours.convert("RGB")
     if covered is not None and covered != (0, 0, *colours.size):
-        outside, alpha = alpha or Image.new("L", colours.size, 255), Image.new("L", colours.size, 0)
-        alpha.paste(outside.crop(covered), covered[:2])
+        inside = (alpha or Image.new("L", colours.size, 255)).crop(covered)
+        alpha = Image.new("L", colours.size, 0)
+        alpha.paste(inside, covered[:2])
     if alpha is None or alpha.getextrema() == (255, 255):
         return colours
     canvas = Image.new("RGB", colours.size, MID_GREY if _vanishes_on_white(colours, alpha) else WHITE)
@@ -59,16 +59,9 @@ def to_srgb(image: Image.Image, *, covered: tuple[int, int, int, int] | None = N
 def _vanishes_on_white(colours: Image.Image, alpha: Image.Image) -> bool:
     """Whether of what is visible, each pixel weighted by its alpha, nearly all is nearly white."""
     size = (min(alpha.width, _SAMPLED_SIDE), min(alpha.height, _SAMPLED_SIDE))
-    alpha = alpha.resize(size, Image.Resampling.NEAREST)
-    red, green, blue = colours.resize(size, Image.Resampling.NEAREST).split()
-    darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
-    seen = darkest.point([255] * _NEARLY_WHITE + [0] * (256 - _NEARLY_WHITE))
-    return _weight(alpha, seen) < _LEAST_SEEN * _weight(alpha)
-
-
-def _weight(alpha: Image.Image, mask: Image.Image | None = None) -> int:
-    """The sum of the alpha of all pixels, or of those where `mask` is not 0."""
-    return sum(level * count for level, count in enumerate(alpha.histogram(mask)))
+    weights = np.asarray(alpha.resize(size, Image.Resampling.NEAREST), dtype=np.int64)
+    is_seen = (np.asarray(colours.resize(size, Image.Resampling.NEAREST)) < _NEARLY_WHITE).any(axis=-1)
+    return bool(weights[is_seen].sum() < _LEAST_SEEN * weights.sum())
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -24,8 +24,7 @@ class ImageFormat(Enum):
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
-_ANCILLARY = 0x20
-"""The bit of a PNG chunk's first letter that says that the picture can be shown without it."""
+_ANCILLARY = 0x20  # the bit of a chunk's first letter that says that the picture can be shown without it
 
 _SIGNATURES = {
     b"\xff\xd8\xff": ImageFormat.JPEG,
@@ -115,8 +114,7 @@ def prepared(kind: ImageFormat, content: bytes) -> tuple[bytes, bool]:
     """What a reader of the format is given, and whether all of it is there, as far as can be told without decoding.
 
     A PNG comes without what is damaged and not needed, a TIFF with its whole picture first. Raises CameraRawError, and
-    ImageUnreadableError for a PNG with damage that matters, or for a picture of so many pieces that it was made to keep
-    a reader busy.
+    ImageUnreadableError for damage that matters, or so many pieces that they were made to keep a reader busy.
     """
     try:
         if kind is ImageFormat.JPEG:
@@ -131,11 +129,6 @@ def prepared(kind: ImageFormat, content: bytes) -> tuple[bytes, bool]:
         # Readers of PNGs and GIFs stop looking before the end; those of the other formats notice themselves.
         return content, False
     return content, True
-
-
-def is_apple_png(content: bytes) -> bool:
-    """Whether a PNG is in Apple's own form, which others cannot read: a chunk CgBI comes first."""
-    return content.startswith(b"CgBI", len(_PNG) + 4)
 
 
 def is_run_length_encoded(content: bytes) -> bool:
@@ -196,8 +189,7 @@ def _sound_png(content: bytes) -> bytes:
             damaged = True
         else:
             raise ImageUnreadableError(
-                f"The PNG is damaged: the checksum of its chunk {name.decode('latin-1')!r} is wrong. Send the whole, "
-                "undamaged file."
+                f"A PNG checksum is wrong ({name.decode('latin-1')!r}). Send the undamaged file."
             )
     return b"".join(kept) if damaged else content
 

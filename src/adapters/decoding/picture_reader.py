@@ -25,7 +25,6 @@ from adapters.decoding.formats import (
     MAX_RUN_LENGTH_PIXELS,
     ImageFormat,
     identify,
-    is_apple_png,
     is_run_length_encoded,
     prepared,
     webp_canvas,
@@ -130,7 +129,7 @@ class PictureReader:
             raise UnsupportedImageError(
                 f"The content is no picture of an accepted format, whatever its name says. Send {self._accepted}."
             )
-        if kind is ImageFormat.PNG and is_apple_png(content):
+        if kind is ImageFormat.PNG and content.startswith(b"CgBI", 12):  # the name of its first chunk
             raise UnsupportedImageError(
                 "The content is a PNG in Apple's own form (CgBI), as Xcode puts it into apps. Send the one that it was "
                 "made from, or convert it with `xcrun pngcrush -revert-iphone-optimizations`."

@@ -7,48 +7,37 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from adapters.decoding.camera_raw import raw_error, raw_name
+from adapters.decoding.camera_raw import TIFF_NAMES, raw_error
 from domain.errors import ImageUnreadableError
 
 MAX_TAGS, MAX_VALUES = 65_536, 200_000
 """Of a picture: tags, and numbers of one tag (a palette of 16 bits has 196,608); among these are strips and tiles."""
 
-MAX_DIRECTORIES, MAX_TAGS_SEARCHED = 64, 4_096
-"""Directories, and tags of each, among which the picture is looked for. Of more pages, it is among the first."""
+MAX_DIRECTORIES, MAX_TAGS_SEARCHED = 64, 1_024
+"""Directories, and tags of each, among which the picture is looked for."""
 
 _SUBFILE_TYPE, _OLD_SUBFILE_TYPE, _CHILDREN = 254, 255, 330
+_REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2  # bits of the type, and a value of the tag that it superseded
+
 _WIDTH, _COMPRESSION, _PHOTOMETRY, _MAKE = 256, 259, 262, 271
-_REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
-"""Bits of the subfile's type, and a value of the tag that it superseded."""
+_DNG_VERSION, _DNG_PRIVATE_DATA = 50706, 50740  # the latter is all that tells some of Sony's
+_RAW_KINDS = frozenset({32803, 34892}) | {32767, 32769, 32770, 32867, 34713, 65000, 65535}
+"""Photometry of a colour filter array and of linear raw, and compressions that makers of cameras call their own."""
 
-_DNG_VERSION, _DNG_PRIVATE_DATA = 50706, 50740
-"""Sony's RAW files have the latter too; some can be told by nothing else."""
-_RAW_PHOTOMETRY = frozenset({32803, 34892})
-"""A colour filter array, and linear raw."""
-_RAW_COMPRESSION = frozenset({32767, 32769, 32770, 32867, 34713, 65000, 65535})
-"""Of Sony, Epson, Samsung, Kodak, Nikon, Kodak and Pentax."""
-
-_FURTHER_TAGS = frozenset({0x8769, 0x8825, 0xA005})
-"""Tags that point to directories of further tags: of EXIF, GPS and interoperability."""
-
-_BYTES = frozenset({1, 2, 6, 7})
-"""Types whose values are read as one piece."""
-_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Types byte, short, long and directory, and the long forms of a BigTIFF."""
+_FURTHER_TAGS = frozenset({0x8769, 0x8825, 0xA005})  # which point to directories: of EXIF, GPS and interoperability
+_BYTES = frozenset({1, 2, 6, 7})  # types whose values are read as one piece
+_NUMBERS = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+"""Types byte, letter, short, long and directory, and the long forms of a BigTIFF."""
 
 
 class _Tag(NamedTuple):
     name: int
     kind: int
-    length: int
-    """How many values it has."""
-    at: int
-    """Where they are, if they fit there; else where their place is written."""
+    length: int  # of values
+    at: int  # where they are if they fit there, else where their place is written
 
 
-class _Directory(NamedTuple):
-    at: int
-    tags: dict[int, _Tag]
+_Tags = dict[int, _Tag]
 
 
 def with_picture_first(content: bytes) -> bytes:
@@ -58,38 +47,39 @@ def with_picture_first(content: bytes) -> bytes:
     CameraRawError, and ImageUnreadableError for so many tags that the TIFF was made to keep a reader busy.
     """
     tiff = _Tiff(content)
-    directories = list(tiff.directories())
-    if not directories:
-        return content  # cut off, as will be noticed
-    _refuse_raw(tiff, directories)
-    first = directories[0]
-    picture = next((directory for directory in directories if _is_whole_picture(tiff, directory)), first)
-    if tiff.ends_early and not _is_whole_picture(tiff, picture):
-        raise ImageUnreadableError("The TIFF ends before the picture of its thumbnail. Send the whole file.")
-    _refuse_excess(tiff, picture.at)
-    return content if picture is first else tiff.starting_at(picture.at)
+    directories = tiff.directories()
+    _refuse_raw(tiff, list(directories.values()))
+    first = next(iter(directories), 0)
+    picture = next((at for at, tags in directories.items() if _is_whole_picture(tiff, tags)), None)
+    if picture is None and tiff.ends_early:
+        raise ImageUnreadableError("The TIFF ends before its picture. Send the whole file.")
+    _refuse_excess(tiff, picture or first)
+    if picture in {None, first}:
+        return content
+    size = tiff.offset.size
+    return content[:size] + tiff.offset.pack(picture) + content[2 * size :]
 
 
 class _Tiff:
     def __init__(self, content: bytes) -> None:
         order = "<" if content.startswith(b"II") else ">"
         forms = ("Q", "Q", "HHQ") if b"+" in content[2:4] else ("I", "H", "HHI")
-        self._offset, self._number, self._tag = (struct.Struct(order + form) for form in forms)
-        self._order, self._content = order, content
-        self.ends_early = len(content) < 2 * self._offset.size
-        """Whether something that was looked for lies beyond the end."""
+        self.offset, self._number, self._tag = (struct.Struct(order + form) for form in forms)
+        self._order, self._content, self.ends_early = order, content, False
 
-    def directories(self) -> Iterator[_Directory]:
-        """Depth first: each, its children, the next of the chain."""
-        waiting, seen = [0 if self.ends_early else self._offset_at(self._offset.size)], {0}
+    def directories(self) -> dict[int, _Tags]:
+        """By their places, depth first: each, its children, the next of the chain."""
+        found: dict[int, _Tags] = {}
+        waiting, seen = [self._offset_at(self.offset.size)], {0}
         while waiting and len(seen) <= MAX_DIRECTORIES:
             if (at := waiting.pop()) in seen:
                 continue
             seen.add(at)
-            found = _Directory(at, {tag.name: tag for tag in self.tags(at, most=MAX_TAGS_SEARCHED)})
-            if found.tags:
-                waiting += [self._following(at), *reversed(self.numbers(found, _CHILDREN))]
-                yield found
+            if tags := {tag.name: tag for tag in self.tags(at, most=MAX_TAGS_SEARCHED)}:
+                found[at] = tags
+                count, first, size = self._shape(at)
+                waiting += [self._offset_at(first + count * size), *reversed(self.numbers(tags, _CHILDREN))]
+        return found
 
     def tags(self, at: int, *, most: int) -> Iterator[_Tag]:
         """Of the directory there, as many as there are before the end."""
@@ -100,68 +90,41 @@ class _Tiff:
             name, kind, length = self._tag.unpack_from(self._content, place)
             yield _Tag(name, kind, length, place + self._tag.size)
 
-    def numbers(self, directory: _Directory, name: int) -> tuple[int, ...]:
+    def numbers(self, tags: _Tags, name: int) -> tuple[int, ...]:
         """A tag's values, up to MAX_DIRECTORIES; none where it is absent, or its values are no whole numbers."""
-        tag = directory.tags.get(name)
-        form = None if tag is None else _WHOLE_NUMBERS.get(tag.kind)
-        if tag is None or form is None:
+        if (tag := tags.get(name)) is None or (form := _NUMBERS.get(tag.kind)) is None:
             return ()
-        values = self._values(tag, struct.calcsize(form), most=MAX_DIRECTORIES)
-        return struct.unpack(f"{self._order}{len(values) // struct.calcsize(form)}{form}", values)
-
-    def text(self, directory: _Directory, name: int) -> str:
-        """The beginning of a tag's text; empty where the tag is absent."""
-        tag = directory.tags.get(name)
-        return "" if tag is None else self._values(tag, 1, most=64).decode("latin-1")
-
-    def starting_at(self, directory: int) -> bytes:
-        """The same with another first directory."""
-        size = self._offset.size
-        return self._content[:size] + self._offset.pack(directory) + self._content[2 * size :]
-
-    def _values(self, tag: _Tag, size: int, *, most: int) -> bytes:
-        """Those of them, each of `size` bytes, that are there."""
-        at = tag.at if size * tag.length <= self._offset.size else self._offset_at(tag.at)
-        values = self._content[at : at + size * min(tag.length, most)]
-        self.ends_early |= len(values) < size * min(tag.length, most)
-        return values[: len(values) // size * size]
+        size, count = struct.calcsize(form), min(tag.length, MAX_DIRECTORIES)
+        at = tag.at if size * tag.length <= self.offset.size else self._offset_at(tag.at)
+        there = max(0, min(count, (len(self._content) - at) // size))
+        self.ends_early |= there < count
+        return struct.unpack_from(f"{self._order}{there}{form}", self._content, at) if there else ()
 
     def _shape(self, at: int) -> tuple[int, int, int]:
         """Of a directory: how many tags it says to have, where they begin, and the bytes of each."""
-        size = self._tag.size + self._offset.size
-        if at + self._number.size > len(self._content):
-            return 1, at, size
-        return self._number.unpack_from(self._content, at)[0], at + self._number.size, size
-
-    def _following(self, at: int) -> int:
-        """The directory that comes next; 0: there is none."""
-        count, first, size = self._shape(at)
-        end = first + count * size
-        if end + self._offset.size > len(self._content):
-            self.ends_early = True
-            return 0
-        return self._offset_at(end)
+        first, size = at + self._number.size, self._tag.size + self.offset.size
+        return (self._number.unpack_from(self._content, at)[0] if first <= len(self._content) else 1), first, size
 
     def _offset_at(self, at: int) -> int:
-        return int(self._offset.unpack_from(self._content, at)[0])
+        """What is written there; 0 beyond the end."""
+        is_there = at + self.offset.size <= len(self._content)
+        self.ends_early |= not is_there
+        return int(self.offset.unpack_from(self._content, at)[0]) if is_there else 0
 
 
-def _is_whole_picture(tiff: _Tiff, directory: _Directory) -> bool:
-    [kind, *_] = tiff.numbers(directory, _SUBFILE_TYPE) or (0,)
-    is_part = kind & (_REDUCED | _MASK) or _OLD_REDUCED in tiff.numbers(directory, _OLD_SUBFILE_TYPE)
-    return _WIDTH in directory.tags and not is_part
+def _is_whole_picture(tiff: _Tiff, tags: _Tags) -> bool:
+    is_part = any(kind & (_REDUCED | _MASK) for kind in tiff.numbers(tags, _SUBFILE_TYPE))
+    return _WIDTH in tags and not is_part and _OLD_REDUCED not in tiff.numbers(tags, _OLD_SUBFILE_TYPE)
 
 
-def _refuse_raw(tiff: _Tiff, directories: list[_Directory]) -> None:
-    if any(_DNG_VERSION in directory.tags for directory in directories):
+def _refuse_raw(tiff: _Tiff, directories: list[_Tags]) -> None:
+    if any(_DNG_VERSION in tags for tags in directories):
         raise raw_error("Adobe DNG")
-    if any(
-        _DNG_PRIVATE_DATA in directory.tags
-        or _RAW_PHOTOMETRY.intersection(tiff.numbers(directory, _PHOTOMETRY))
-        or _RAW_COMPRESSION.intersection(tiff.numbers(directory, _COMPRESSION))
-        for directory in directories
-    ):
-        raise raw_error(raw_name(" ".join(tiff.text(directory, _MAKE) for directory in directories)))
+    kinds = {kind for tags in directories for name in (_COMPRESSION, _PHOTOMETRY) for kind in tiff.numbers(tags, name)}
+    if kinds & _RAW_KINDS or any(_DNG_PRIVATE_DATA in tags for tags in directories):
+        makes = [bytes(number & 0xFF for number in tiff.numbers(tags, _MAKE)) for tags in directories]
+        make = b" ".join(makes).upper().decode("latin-1")
+        raise raw_error(next((name for name in TIFF_NAMES if name.split()[0].upper() in make), "of the TIFF family"))
 
 
 def _refuse_excess(tiff: _Tiff, picture: int) -> None:
@@ -174,9 +137,7 @@ def _refuse_excess(tiff: _Tiff, picture: int) -> None:
         for tag in tiff.tags(at, most=MAX_TAGS + 1):
             tags += 1
             if tags > MAX_TAGS or (tag.length > MAX_VALUES and tag.kind not in _BYTES):
-                raise ImageUnreadableError(
-                    f"The TIFF has more than {MAX_TAGS:,} tags, or {MAX_VALUES:,} values of one: more than any picture "
-                    "needs. Save it anew."
-                )
+                most = f"{MAX_TAGS:,} tags, or {MAX_VALUES:,} values of one"
+                raise ImageUnreadableError(f"The TIFF has more than {most}: more than any picture needs. Save it anew.")
             if tag.name in _FURTHER_TAGS:
-                waiting += tiff.numbers(_Directory(at, {tag.name: tag}), tag.name)
+                waiting += tiff.numbers({tag.name: tag}, tag.name)[:1]

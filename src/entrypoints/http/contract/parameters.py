@@ -174,10 +174,7 @@ FilePart = Annotated[
 
 PictureFile = Annotated[
     FilePart,
-    Field(
-        description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content. Camera "
-        "RAW files are refused (`camera_raw`)."
-    ),
+    Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
 ]
 """A form field whose value is a picture file."""
 

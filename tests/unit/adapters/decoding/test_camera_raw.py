@@ -107,6 +107,12 @@ async def test_what_a_camera_developed_is_a_picture(decoder: PillowImageDecoder,
     assert (found.media_type, int(found.raster.pixels[0, 0, 0])) == ("image/tiff", 80)
 
 
+async def test_pixels_that_read_like_a_signature_are_none(decoder: PillowImageDecoder) -> None:
+    """Many programs write the pixels right behind the header."""
+    found = await decode(decoder, tiff_of(page(80), beginning=b"CR\x02\0" + bytes(8)), sufficient_side=8)
+    assert int(found.raster.pixels[0, 0, 0]) == 80
+
+
 @pytest.mark.parametrize("name", NAMED)
 async def test_no_preview_is_shown_of_what_is_cut_off(decoder: PillowImageDecoder, name: str) -> None:
     content = NAMED[name]

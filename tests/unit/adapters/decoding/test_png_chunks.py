@@ -104,7 +104,7 @@ async def test_a_wrong_checksum_of_what_is_needed_is_damage(decoder: PillowImage
     assert {chunk[4:8] for chunk in chunks} <= {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
     for place, chunk in enumerate(chunks):
         damaged = SIGNATURE + b"".join([*chunks[:place], wrong(chunk), *chunks[place + 1 :]])
-        with pytest.raises(ImageUnreadableError, match=f"checksum.*{chunk[4:8].decode()}.*Send the whole, undamaged"):
+        with pytest.raises(ImageUnreadableError, match=f"checksum.*{chunk[4:8].decode()}.*Send the undamaged"):
             await decode(decoder, damaged, sufficient_side=1)
 
 
