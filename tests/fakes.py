@@ -23,6 +23,7 @@ from domain.errors import (
 )
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, sha256_of
+from domain.metadata import Metadata
 from domain.models import ModelDescription
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
@@ -41,6 +42,8 @@ UNREADABLE = b"unreadable"
 class FakeDecoder(ImageDecoder):
     """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail."""
 
+    found_exif: Metadata = MappingProxyType({})
+
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
@@ -58,6 +61,9 @@ class FakeDecoder(ImageDecoder):
         seed = int(sha256_of(content)[:8], 16)
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
         yield DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
+
+    async def exif(self, content: bytes) -> Metadata:
+        return self.found_exif
 
 
 class FakeEncoder(ImageEncoder):

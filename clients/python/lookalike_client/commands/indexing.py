@@ -62,6 +62,7 @@ async def index_found(
     name: str | None,
     key: str | None = None,
     again: bool = False,
+    exif: bool | str | None = None,
 ) -> int:
     """Index what was found, under `name` or as the `key` if one is given, report, and return the exit code.
 
@@ -91,7 +92,9 @@ async def index_found(
                 # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
                 async with (
                     connection as client,
-                    aclosing(client.index_many(_until_stopped(new, interruption, tally), adopt=True)) as outcomes,
+                    aclosing(
+                        client.index_many(_until_stopped(new, interruption, tally), adopt=True, exif=exif)
+                    ) as outcomes,
                 ):
                     async for outcome in outcomes:
                         if isinstance(outcome.error, ServiceError) and outcome.error.code == INVALID_METADATA:

@@ -14,7 +14,7 @@ from domain.images import ImageRecord
 from domain.names import ImageName, checked_key, checked_source
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, EXAMPLE_KEY, ImageOut, OutcomeOut
 from entrypoints.http.contract.image_view import ImageView
-from entrypoints.http.contract.parameters import Adopt, WhereItExists, form_text, parsed_by
+from entrypoints.http.contract.parameters import Adopt, ExifText, WhereItExists, form_text, parsed_by
 from entrypoints.http.contract.problems import ProblemOut, problem_of
 
 MAX_NAMES = 1000
@@ -99,6 +99,7 @@ class UrlBatchIn(BaseModel):
     items: Annotated[list[PictureAtUrl], Field(min_length=1)]
     if_exists: WhereItExists = IfExists.REPLACE
     adopt: Adopt = False
+    exif: ExifText | None = None
 
 
 _ITEMS = TypeAdapter(list[NewPicture])
