@@ -15,6 +15,9 @@ from domain.embeddings import Embeddings, EmbeddingSpace, normalised
 from domain.errors import (
     ConfigurationError,
     EncoderUnavailableError,
+    FetchFailedError,
+    FetchingDisabledError,
+    FetchRefusedError,
     ImageNotFoundError,
     ImageUnreadableError,
     LookalikeError,
@@ -29,6 +32,7 @@ from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 from domain.ports.object_detector import ObjectDetector
+from domain.ports.picture_source import PictureSource
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
 from tests.builders import a_space
@@ -64,6 +68,31 @@ class FakeDecoder(ImageDecoder):
 
     async def exif(self, content: bytes) -> Metadata:
         return self.found_exif
+
+
+class FakePictureSource(PictureSource):
+    """Has pictures at URLs."""
+
+    def __init__(self, pictures: Mapping[str, bytes]) -> None:
+        self.pictures = dict(pictures)
+        self.asked: list[str] = []
+        self.is_enabled = True
+
+    def require_enabled(self) -> None:
+        if not self.is_enabled:
+            raise FetchingDisabledError
+
+    async def fetch(self, url: str) -> bytes:
+        self.require_enabled()
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if not url.startswith("http"):
+            raise FetchRefusedError(f"{url} is not fetched.")
+        if url not in self.pictures:
+            raise FetchFailedError(f"Nothing is at {url}.", retryable=False)
+        return self.pictures[url]
+
+    async def close(self) -> None: ...
 
 
 class FakeEncoder(ImageEncoder):

@@ -40,7 +40,9 @@ def index(
     exif: Annotated[
         bool,
         typer.Option(
-            "--exif", help="Take time, camera and lens from the pictures: exif_taken, exif_camera, exif_lens."
+            "--exif",
+            help="Take exif_taken, exif_camera and exif_lens from the pictures into their metadata; with --again, also "
+            "from those that are indexed already.",
         ),
     ] = False,
     exif_place: Annotated[
