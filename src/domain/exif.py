@@ -54,9 +54,11 @@ def chosen_exif(found: Metadata, parts: Collection[ExifPart], types: MetadataTyp
 def completed(metadata: Metadata, exif: Metadata) -> Metadata:
     """`metadata`, and what `exif` has under other keys as far as the limits of metadata leave room for it."""
     result = metadata
-    for key in exif.keys() - metadata.keys():
+    for key, value in exif.items():
+        if key in metadata:
+            continue
         try:
-            result = checked_metadata({**result, key: exif[key]})
+            result = checked_metadata({**result, key: value})
         except InvalidMetadataError:  # too many keys, or bytes
             continue
     return result

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from application.index_images import IfExists
@@ -83,7 +83,7 @@ class NewPicture(BaseModel):
 class PictureAtUrl(NewPicture):
     """Likewise, of a picture that the service is to fetch. Without a source, the URL is its source."""
 
-    url: Annotated[str, Field(description="Of the picture, by http or https.")]
+    url: Annotated[str, StringConstraints(strip_whitespace=True), Field(description="By http or https.")]
 
 
 class UrlBatchIn(BaseModel):
