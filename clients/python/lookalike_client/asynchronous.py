@@ -144,6 +144,7 @@ class AsyncLookalike:
         metadata: Mapping[str, MetadataValue] | None = None,
         if_exists: IfExists = "replace",
         adopt: bool = False,
+        exif: bool | str | None = None,
     ) -> Outcome:
         """Index a picture.
 
@@ -156,6 +157,8 @@ class AsyncLookalike:
             metadata: Replaces that of a picture that is there.
             if_exists: What to do with a picture that is there: `replace`, `keep` or `fail` (ConflictError).
             adopt: Give the key to a picture of the same bytes that is stored without one.
+            exif: What the picture's EXIF adds to its metadata: True for `taken,camera,lens`, or names of these and
+                `place`. None leaves it to the service.
 
         Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
         """
@@ -163,6 +166,7 @@ class AsyncLookalike:
         fields: dict[str, Field | None] = {
             "key": key,
             "source": source,
+            "exif": exif,
             "metadata": _json(metadata),
             "if_exists": if_exists,
             "adopt": adopt,
@@ -178,11 +182,12 @@ class AsyncLookalike:
         metadata: Mapping[str, MetadataValue] | None = None,
         if_exists: IfExists = "replace",
         adopt: bool = False,
+        exif: bool | str | None = None,
         concurrency: int = 3,
     ) -> AsyncGenerator[Outcome]:
         """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
 
-        `metadata` is that of pictures which bring none of their own; `if_exists` and `adopt` are as in `index`.
+        `metadata` is that of pictures which bring none of their own; `if_exists`, `adopt`, `exif` are as in `index`.
         `pictures` is read as it is needed. One that cannot be used or stored fails alone, also where those after it
         would fail as well: with UnavailableError, as StorageFullError. Raises what concerns the service as a whole:
         NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError. Sending all again is safe.
@@ -190,7 +195,7 @@ class AsyncLookalike:
         if concurrency < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
 
-        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt}
+        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt, "exif": exif}
 
         async def index_batch(batch: list[NewPicture]) -> list[Outcome]:
             return await self._index_batch(batch, metadata, fields)
@@ -543,7 +548,7 @@ class AsyncLookalike:
                     method == "DELETE" and may_have_arrived and response.status_code == HTTPStatus.NOT_FOUND
                 ):
                     return response
-                wait = asked_pause(response) or pause
+                wait = asked_pause(response.headers) or pause
                 if response.status_code not in TRY_AGAIN or attempt == self._retries or wait > LONGEST_PAUSE:
                     raise error_of(problem_of(response))
             await runtime.sleep(wait)
