@@ -51,7 +51,7 @@ function delimiterOf(header) {
 function cellsOf(text, delimiter) {
   const escaped = delimiter === "|" ? "\\|" : delimiter;
   // A cell, quoted or not, and what ends it.
-  const cell = new RegExp(`(?:"((?:[^"]|"")*)"|([^${escaped}\\r\\n]*))(${escaped}|\\r\\n|\\r|\\n|$)`, "gy");
+  const cell = new RegExp(`(?:"((?:[^"]|"")*)"|((?!")[^${escaped}\\r\\n]*))(${escaped}|\\r\\n|\\r|\\n|$)`, "gy");
   /** @type {string[][]} */
   const rows = [[]];
   for (let found = cell.exec(text); found; found = cell.exec(text)) {
