@@ -18,6 +18,7 @@ from adapters.decoding.reader_messages import DisconnectedError, receive_head, r
 from adapters.processes.child import ChildProcess
 from domain.errors import (
     BusyError,
+    CameraRawError,
     ImageTooLargeError,
     ImageUnreadableError,
     InvalidRegionError,
@@ -44,7 +45,8 @@ EXIT_PATIENCE_SECONDS = 1.0
 R = TypeVar("R")
 
 _ERRORS: dict[str, type[LookalikeError]] = {
-    kind.code: kind for kind in (ImageTooLargeError, ImageUnreadableError, InvalidRegionError, UnsupportedImageError)
+    kind.code: kind
+    for kind in (CameraRawError, ImageTooLargeError, ImageUnreadableError, InvalidRegionError, UnsupportedImageError)
 }
 
 
