@@ -44,7 +44,7 @@ export class AddView {
       { class: "add-view" },
       h("h1", {}, "Add pictures"),
       h("section", { class: "hero small-hero" },
-        h("p", {}, "Drop pictures or whole folders anywhere on this page, or"),
+        h("p", {}, "Drop pictures, whole folders or a table (CSV) anywhere on this page, or"),
         h("div", { class: "actions" },
           fileButton("picture", "Choose pictures", { accept: "image/*,.heic,.heif,.avif", multiple: true, className: "primary", onpick }),
           fileButton("folder", "Choose a folder", { webkitdirectory: true, onpick: (files) => this.#take(filesChosen(files), true) }),
