@@ -50,7 +50,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running(tmp_path_factory.mktemp("service"), {"REPOSITORY__INDEXED_METADATA": DECLARED}) as service:
+    settings = {
+        "REPOSITORY__INDEXED_METADATA": DECLARED,
+        "FETCH__ENABLED": "true",
+        "FETCH__ALLOWED_HOSTS": "127.0.0.1",
+    }
+    with running(tmp_path_factory.mktemp("service"), settings) as service:
         index_examples(service)
         yield service
 

@@ -78,7 +78,7 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
 
 async def test_where_no_keys_are_there_is_no_session(client: httpx.AsyncClient) -> None:
     session = (await client.get("/session")).json()
-    assert session == {"keys": False, "role": "admin", "max_upload_bytes": 25 * 1024 * 1024}
+    assert session == {"keys": False, "role": "admin", "max_upload_bytes": 25 * 1024 * 1024, "fetching": False}
     assert "set-cookie" not in (await client.post("/session")).headers
 
 

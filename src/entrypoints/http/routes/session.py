@@ -17,11 +17,12 @@ router = APIRouter(prefix="/session", include_in_schema=False)
 
 
 class SessionOut(BaseModel):
-    """The role of the page's visitor, and how much may be sent."""
+    """The role of the page's visitor, how much may be sent, and whether pictures may be named by their URLs."""
 
     keys: bool
     role: Role | None
     max_upload_bytes: int
+    fetching: bool
 
 
 @router.get("")
@@ -32,6 +33,7 @@ async def session(request: Request, container: ContainerOf) -> SessionOut:
         keys=settings.auth.has_keys,
         role=granted_role(request),
         max_upload_bytes=settings.http.max_upload_bytes,
+        fetching=settings.fetch.enabled,
     )
 
 

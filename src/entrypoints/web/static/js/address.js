@@ -11,7 +11,9 @@ import { isEmpty, understood } from "./filter.js";
  * @property {string | null} file the visitor's own picture that is searched with: a key of `files`
  * @property {Box[]} regions the parts of it that are searched for
  * @property {"images" | "objects" | "any" | null} target null: what suits the regions
- * @property {number | null} threshold
+ * @property {number | null} likeness the least that is shown, as the API's `min_likeness`
+ * @property {number} colour how much colours count, as the API's `color_weight`
+ * @property {string | null} adapt whose values the order learns from, as the API's `adapt_to`
  * @property {Filter} filter
  * @property {string | null} order how Browse is sorted, as the API's `order_by`
  * @property {string | null} group what results are grouped by, as the API's `group_by`
@@ -22,8 +24,8 @@ import { isEmpty, understood } from "./filter.js";
 
 /** @type {Readonly<Place>} */
 export const NOWHERE = Object.freeze({
-  view: "search", image: null, file: null, regions: [], target: null, threshold: null, filter: {}, order: null,
-  group: null, positive: [], negative: [], show: null,
+  view: "search", image: null, file: null, regions: [], target: null, likeness: null, colour: 0, adapt: null, filter: {},
+  order: null, group: null, positive: [], negative: [], show: null,
 });
 
 /** The visitor's own pictures: they stay in this tab, and an address cannot hold them. @type {Map<string, File>} */
@@ -52,14 +54,19 @@ function parse(search) {
     const value = given.get(name);
     return value !== null && known.includes(value) ? value : null;
   };
-  const threshold = Number.parseFloat(given.get("score_threshold") ?? "");
+  const share = (/** @type {string} */ name) => {
+    const value = Number.parseFloat(given.get(name) ?? "");
+    return value > 0 && value <= 1 ? value : null;
+  };
   return /** @type {Place} */ ({
     view: one("view", ["browse", "add"]) ?? "search",
     image: given.get("image"),
     file: null,
     regions: given.getAll("region").flatMap(parseBox).slice(0, 8),
     target: one("target", ["images", "objects", "any"]),
-    threshold: threshold >= -1 && threshold <= 1 ? threshold : null,
+    likeness: share("min_likeness"),
+    colour: share("color_weight") ?? 0,
+    adapt: given.get("adapt_to"),
     filter: parseFilter(given.get("filter")),
     order: given.get("order_by"),
     group: given.get("group_by"),
@@ -85,7 +92,9 @@ export function format(place) {
   if (place.image) search.set("image", place.image);
   for (const box of place.regions) search.append("region", boxText(box));
   if (place.target) search.set("target", place.target);
-  if (place.threshold !== null) search.set("score_threshold", String(place.threshold));
+  if (place.likeness !== null) search.set("min_likeness", String(place.likeness));
+  if (place.colour) search.set("color_weight", String(place.colour));
+  if (place.adapt) search.set("adapt_to", place.adapt);
   if (!isEmpty(place.filter)) search.set("filter", JSON.stringify(place.filter));
   if (place.order) search.set("order_by", place.order);
   if (place.group) search.set("group_by", place.group);
@@ -109,7 +118,7 @@ export function here() {
 }
 
 /**
- * Go somewhere: `go({threshold: 0.5})` changes what is named and keeps the rest.
+ * Go somewhere: `go({likeness: 0.5})` changes what is named and keeps the rest.
  * @param {Partial<Place>} change
  * @param {{replace?: boolean}} [options] replace: not a step that Back undoes
  */
@@ -122,8 +131,8 @@ export function go(change, { replace = false } = {}) {
 
 /** Search anew with a picture; filters and groups stay, what was said of the picture before does not. @param {Partial<Place>} source */
 export function searchWith(source) {
-  const { filter, threshold, group } = here();
-  go({ ...NOWHERE, filter, threshold, group, ...source });
+  const { filter, likeness, colour, adapt, group } = here();
+  go({ ...NOWHERE, filter, likeness, colour, adapt, group, ...source });
   scrollTo(0, 0);
 }
 

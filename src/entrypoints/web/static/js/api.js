@@ -8,7 +8,8 @@ import { sleep } from "./dom.js";
  *   sha256: string, created_at: string, updated_at: string, metadata: Record<string, any>, objects: Detection[],
  *   links: {self: string, content: string, thumbnail: string, similar: string}}} Image */
 /** @typedef {{value: string | number | null, images: number, more: Match[]}} Group */
-/** @typedef {{rank: number, score: number, group: Group | null, image: Image, region: Detection | null,
+/** @typedef {"identical" | "copy" | "very_alike" | "alike" | "weak"} Band */
+/** @typedef {{rank: number, score: number, likeness: number | null, band: Band | null, group: Group | null, image: Image, region: Detection | null,
  *   regions: {query_region: Box, object: Detection | null, score: number}[] | null}} Match */
 
 const BASE = new URL("./", document.baseURI);

@@ -32,6 +32,7 @@ const ICONS = {
   search: "M10.5 4.5a6 6 0 1 0 0 12 6 6 0 0 0 0-12M15 15l5 5",
   check: "M5 12.5l4.5 4.5L19 7.5",
   copy: "M9 9h10.5v10.5H9zM15 9V4.5H4.5V15H9",
+  table: "M4 5h16v14H4zM4 10h16M4 14.5h16M10 5v14",
   folder: "M3.5 6.5h6l2 2.5h9v10h-17z",
   picture: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.5h.01",
 };

@@ -45,7 +45,7 @@ async function learnSession() {
     await askForKey();
     return;
   }
-  Object.assign(service, { role: session.role, maxUploadBytes: session.max_upload_bytes });
+  Object.assign(service, { role: session.role, maxUploadBytes: session.max_upload_bytes, fetching: session.fetching });
   document.body.dataset.role = session.role;
   signOut.hidden = !session.keys;
 }
@@ -82,6 +82,7 @@ onPlace(show);
 try {
   await learnSession();
   await learnModels();
+  await views.add.restore();
 } catch {
   // The view that is shown meets the same trouble, and tells.
 }

@@ -5,7 +5,7 @@ import { boxText, files } from "./address.js";
 import { filterText, isEmpty } from "./filter.js";
 
 /** @typedef {import("./address.js").Place} Place */
-/** @typedef {{matches: import("./api.js").Match[], next_offset: number | null}} SearchResult */
+/** @typedef {{query: {low_detail: boolean}, matches: import("./api.js").Match[], next_offset: number | null}} SearchResult */
 
 const PAGE = 30;
 const MOST_REGIONS = 8;
@@ -27,6 +27,9 @@ export function targetOf(place, detector) {
   return place.target ?? (place.regions.length ? "any" : "images");
 }
 
+/** Whether one picture or one part is compared, so that likeness is known. @param {Place} place */
+export const comparesOne = (place) => !byMarks(place) && place.regions.length < 2;
+
 /** The stored pictures that a search by marks starts from. @param {Place} place */
 export function examplesOf(place) {
   const source = place.image && !place.negative.includes(place.image) ? [place.image] : [];
@@ -40,14 +43,15 @@ export function examplesOf(place) {
  * @returns {Promise<SearchResult>}
  */
 export async function search(place, { offset, detector, signal, onwait }) {
-  const paging = { limit: PAGE, offset, ...(place.group ? { group_by: place.group, group_size: MOST_OF_GROUP } : {}) };
   const target = targetOf(place, detector);
+  const reranking = target === "images" ? { ...(place.colour ? { color_weight: place.colour } : {}), ...(place.adapt ? { adapt_to: place.adapt } : {}) } : {};
+  const paging = { limit: PAGE, offset, ...(place.group ? { group_by: place.group, group_size: MOST_OF_GROUP } : {}), ...reranking };
   if (byMarks(place)) {
     const filter = isEmpty(place.filter) ? {} : { filter: place.filter };
-    const json = { ...examplesOf(place), ...paging, score_threshold: place.threshold, ...filter };
+    const json = { ...examplesOf(place), ...paging, ...filter };
     return ask("v1/search/examples", { method: "POST", json, signal, onwait });
   }
-  const options = { ...paging, score_threshold: place.threshold, filter: filterText(place.filter) };
+  const options = { ...paging, min_likeness: comparesOne(place) ? place.likeness : null, filter: filterText(place.filter) };
   if (place.image && !place.regions.length && target === "images") {
     return ask(`v1/images/${place.image}/similar${query(options)}`, { signal, onwait });
   }

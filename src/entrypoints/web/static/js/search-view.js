@@ -26,6 +26,7 @@ export class SearchView {
     this.refine = new Refine((change, options) => go(change, options));
     this.examples = h("div", { class: "examples" });
     this.status = h("p", { class: "result-status" });
+    this.hint = h("p", { class: "hint", hidden: true }, "This picture shows very little, a plain colour or shape. What is found may have nothing to do with it.");
     this.grid = new EndlessGrid({
       label: "Pictures that look alike",
       tile: (/** @type {Match} */ match) => this.#tile(match),
@@ -39,7 +40,7 @@ export class SearchView {
       h("a", { class: "button", href: "./", "data-view": "search" }, icon("close"), "Start over"));
     this.searching = h("div", { class: "searching" },
       h("aside", { class: "query", "aria-label": "Your search" }, this.picture.element, this.examples, this.another, sidePanel("Refine", this.refine.element)),
-      h("section", { class: "results", "aria-label": "Results" }, this.status, this.grid.element));
+      h("section", { class: "results", "aria-label": "Results" }, this.status, this.hint, this.grid.element));
     this.element = h("div", { class: "search-view" }, this.title);
     this.source = "";
     this.asked = "";
@@ -85,6 +86,7 @@ export class SearchView {
       const result = await search(place, { offset: offset ?? 0, detector: service.detector, signal, onwait });
       this.refine.note(result.matches.map(({ image }) => image));
       this.shown = result.matches.length + (offset === null ? 0 : this.shown);
+      this.hint.hidden = !result.query.low_detail;
       return { items: result.matches, next: result.next_offset };
     });
   }
@@ -159,7 +161,7 @@ export class SearchView {
   /** @param {Match} match */
   #tile(match) {
     const place = here();
-    const { image, score } = match;
+    const { image } = match;
     const objects = match.region ? [match.region] : (match.regions ?? []).map((pair) => pair.object);
     const boxes = objects.flatMap((found) => (found ? [found.box] : []));
     const mark = (/** @type {boolean} */ like) => () => {
@@ -169,11 +171,11 @@ export class SearchView {
     };
     return tile(image, {
       href: `./${format({ ...NOWHERE, image: image.id })}`,
-      label: `${image.filename}, score ${score.toFixed(2)}: search with it`,
+      label: `${image.filename}, ${likenessText(match)}: search with it`,
       onclick: () => searchWith({ image: image.id }),
       boxes,
       extras: [
-        h("span", { class: "score", title: `Cosine similarity ${score.toFixed(4)}` }, score.toFixed(2)),
+        h("span", { class: "score", "data-band": match.band, title: `Cosine similarity ${match.score.toFixed(4)}` }, likenessText(match)),
         place.group && groupButton(match, place.group, (other) => this.#tile(other)),
       ],
       buttons: [
@@ -193,10 +195,10 @@ export class SearchView {
 
   #nothing() {
     const place = here();
-    const strict = place.threshold !== null || Object.values(place.filter).some((part) => part?.length);
+    const strict = place.likeness !== null || Object.values(place.filter).some((part) => part?.length);
     if (strict) {
-      const loosen = h("button", { type: "button", class: "primary", onclick: () => go({ threshold: null, filter: {} }) }, "Drop score and filters");
-      return emptyState("search", "Nothing is that alike", "No indexed picture passes the least score and the filters.", loosen);
+      const loosen = h("button", { type: "button", class: "primary", onclick: () => go({ likeness: null, filter: {} }) }, "Show anything");
+      return emptyState("search", "Nothing is that alike", "No indexed picture is as alike as asked for and passes the filters.", loosen);
     }
     if (targetOf(place, service.detector) === "objects") {
       return emptyState("picture", "Nothing to compare with", "No object was found in any other indexed picture.");
@@ -218,4 +220,12 @@ function marked(place, id, like) {
     negative: like === false ? [...without(place.negative), id] : without(place.negative),
     regions: [], // examples are whole pictures
   };
+}
+
+const BANDS = { identical: "identical", copy: "copy", very_alike: "very alike", alike: "alike", weak: "weak" };
+
+/** How alike a match is, in words with the number behind; the cosine alone where nothing says what it means. @param {Match} match */
+function likenessText({ score, likeness, band }) {
+  if (likeness === null) return score.toFixed(2);
+  return `${BANDS[/** @type {import("./api.js").Band} */ (band)]}, ${Math.round(likeness * 100)} %`;
 }

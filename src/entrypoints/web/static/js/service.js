@@ -6,12 +6,18 @@ export const service = {
   detector: true,
   role: "admin",
   maxUploadBytes: Number.POSITIVE_INFINITY,
+  /** Whether it fetches pictures by their URLs. */
+  fetching: false,
   /** The declared metadata keys. @type {Record<string, Type>} */
   types: {},
 };
 
 /** Whether the visitor may change anything. */
 export const mayChange = () => service.role !== "read";
+
+/** Why nothing can be added from the web here, or "". */
+export const whyNotFetched = () =>
+  service.fetching ? "" : "This service does not fetch pictures from the web: its operator allows it with LOOKALIKE_FETCH__ENABLED=true. Or use the command line: lookalike import.";
 
 /** What a metadata key is declared as, or null. @param {string} key @returns {Type | null} */
 export const typeOf = (key) => (Object.hasOwn(service.types, key) ? service.types[key] : null);

@@ -5,7 +5,18 @@ import { sleep } from "./dom.js";
 
 /** @typedef {import("./api.js").Image} Image */
 /** @typedef {"waiting" | "sending" | "created" | "exists" | "replaced" | "failed"} Status */
-/** @typedef {{file: File, name: string, key: string | null, metadata: Record<string, any>, status: Status, reason: string, image: Image | null, attempts: number}} Item */
+/**
+ * A picture to add: a file, or what the service fetches.
+ * @typedef {object} Picture
+ * @property {File | null} file
+ * @property {string | null} url
+ * @property {string} name what it is called on the page
+ * @property {string | null} key
+ * @property {Record<string, any>} metadata
+ * @property {string} fault why it cannot be sent, or ""
+ * @property {Record<string, string>} row what a table of failures says of it
+ */
+/** @typedef {Picture & {number: number, status: Status, reason: string, image: Image | null, attempts: number}} Item number: of its own, rising */
 
 const AT_ONCE = 2;
 const MOST_ATTEMPTS = 30; // a service that is busy that often in a row is in trouble
@@ -22,10 +33,11 @@ export class UploadQueue {
     this.onchange = onchange;
     /** @type {Item[]} */
     this.items = [];
-    this.counts = { waiting: 0, sending: 0, created: 0, exists: 0, replaced: 0, failed: 0 };
+    this.counts = none();
     /** @type {Item[]} those to send, the next one last */
     this.pending = [];
     this.workers = 0;
+    this.last = 0;
     this.pausedUntil = 0;
     /** Why nothing more is sent, until it is told to go on. */
     this.halted = "";
@@ -34,14 +46,27 @@ export class UploadQueue {
     this.aborter = new AbortController();
   }
 
-  /** @param {{file: File, name: string, key: string | null}[]} files @param {Record<string, any>} metadata @returns {Item[]} */
-  add(files, metadata) {
-    const items = files.map(({ file, name, key }) => /** @type {Item} */ ({ file, name, key, metadata, status: "waiting", reason: "", image: null, attempts: 0 }));
-    this.items.push(...items);
-    this.counts.waiting += items.length;
-    this.pending.unshift(...items.toReversed());
-    this.#work();
+  /** @param {Picture[]} pictures @returns {Item[]} */
+  add(pictures) {
+    const items = pictures.map((picture) => /** @type {Item} */ ({ ...picture, number: this.#number(), status: "waiting", reason: "", image: null, attempts: 0 }));
+    this.take(items);
     return items;
+  }
+
+  /** Take items as they were left before, and go on with those that wait. @param {Item[]} items */
+  take(items) {
+    for (const item of items) {
+      this.items.push(item);
+      this.counts[item.status]++;
+    }
+    this.pending.unshift(...items.filter(({ status }) => status === "waiting").toReversed());
+    this.#work();
+  }
+
+  /** Forget all; nothing is left to do then. */
+  clear() {
+    this.items = [];
+    this.counts = none();
   }
 
   /** Send what failed again. */
@@ -77,6 +102,11 @@ export class UploadQueue {
     if (recent.length < 3) return { rate: null, left: null };
     const rate = (1000 * recent.length) / (now - recent[0]);
     return { rate, left: (this.counts.waiting + this.counts.sending) / rate };
+  }
+
+  #number() {
+    this.last = Math.max(Date.now() * 1000, this.last + 1); // greater than those of an earlier visit
+    return this.last;
   }
 
   #work() {
@@ -151,3 +181,5 @@ export class UploadQueue {
     this.onchange(item);
   }
 }
+
+const none = () => ({ waiting: 0, sending: 0, created: 0, exists: 0, replaced: 0, failed: 0 });
