@@ -190,10 +190,11 @@ class Repository(Answer):
 
 
 class Models(Answer):
-    """What is running there. `detector` is None where objects are not detected."""
+    """What is running there. `detector` is None where objects are not detected; `index_id` is the index's own id."""
 
     encoder: Encoder
     detector: Model | None
+    index_id: UUID
     repository: Repository
     metadata_types: Mapping[str, Literal["keyword", "integer", "float", "bool", "datetime"]]
 
