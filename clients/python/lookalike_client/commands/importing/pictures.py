@@ -1,0 +1,129 @@
+"""Where a picture of a table stands: what is indexed, what was remembered, and what the far side or the file says."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unicodedata import normalize
+
+from lookalike_client import Image, NewPicture
+from lookalike_client.commands.importing.products import MAX_NAME_BYTES, Patch, TablePicture
+from lookalike_client.commands.state import Remembered
+from lookalike_client.fetching import PictureFetcher
+from lookalike_client.models import MetadataValue
+from lookalike_client.names import text_of_path
+from lookalike_client.pictures import read_picture
+
+BROUGHT, FOUND = "brought", "found"
+"""Outcomes: whether its bytes came from this table, or were there under its key already."""
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A picture of the table, what is indexed under its key, and what was remembered of it."""
+
+    picture: TablePicture
+    metadata: Patch
+    image: Image | None
+    memory: Remembered | None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether what is remembered speaks of this place, and of the bytes that are indexed."""
+        return (
+            self.image is not None
+            and self.memory is not None
+            and self.memory.source == self.picture.place
+            and self.memory.sha256 == self.image.sha256
+        )
+
+    @property
+    def patch(self) -> Patch:
+        """What of the metadata is otherwise in the index: nothing for a picture that is not there."""
+        if self.image is None:
+            return {}
+        there = self.image.metadata
+        return {key: value for key, value in self.metadata.items() if value != there.get(key)}
+
+    @property
+    def whole_metadata(self) -> Mapping[str, MetadataValue]:
+        """The metadata that it is to have: that of its row, beside what others have given it."""
+        there = {} if self.image is None else self.image.metadata
+        return {key: value for key, value in {**there, **self.metadata}.items() if value is not None}
+
+    @property
+    def source(self) -> str | None:
+        """Where it comes from, as the service keeps it; None where it is too long for that."""
+        place = _CREDENTIALS.sub("", self.picture.place) if self.picture.is_url else text_of_path(self.picture.place)
+        source = normalize("NFC", place)
+        return source if len(source.encode(errors="replace")) <= MAX_NAME_BYTES else None
+
+    def remembered(self, **facts: str | int | None) -> Remembered:
+        """What to remember of it once its bytes are indexed as they are now."""
+        brought = self.image is None or (self.memory is not None and self.memory.outcome == BROUGHT)
+        outcome = BROUGHT if brought else FOUND
+        return replace(Remembered(name=self.picture.key, source=self.picture.place, outcome=outcome), **facts)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A picture that was looked at: to be sent (`new`), or as it is indexed; and what to remember of it then."""
+
+    standing: Standing
+    remembered: Remembered
+    new: NewPicture | None = None
+
+
+async def look_at(standing: Standing, fetcher: PictureFetcher, max_bytes: int) -> Looked:
+    """Read or fetch a picture, unless nothing has changed. Raises PictureFileError, FetchError."""
+    picture = standing.picture
+    if picture.is_url:
+        return await _look_at_url(standing, fetcher)
+    return await asyncio.to_thread(_look_at_file, standing, max_bytes)
+
+
+async def _look_at_url(standing: Standing, fetcher: PictureFetcher) -> Looked:
+    memory = standing.memory if standing.is_known else None
+    fetched = await fetcher.fetch(
+        standing.picture.place,
+        etag=memory and memory.etag,
+        last_modified=memory and memory.last_modified,
+    )
+    if fetched is None:
+        assert memory is not None  # noqa: S101 - asked so only if something is remembered
+        return Looked(standing, memory)
+    facts = {"etag": fetched.etag, "last_modified": fetched.last_modified}
+    return _compared(standing, fetched.content, fetched.filename, facts)
+
+
+def _look_at_file(standing: Standing, max_bytes: int) -> Looked:
+    path = Path(standing.picture.place)
+    size, mtime_ns = None, None
+    try:
+        status = path.stat()
+    except OSError:
+        pass  # reading it tells why
+    else:
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+        memory = standing.memory
+        if standing.is_known and memory is not None and (memory.size, memory.mtime_ns) == (size, mtime_ns):
+            return Looked(standing, memory)
+    file = read_picture(NewPicture(path), max_bytes)
+    return _compared(standing, file.content, file.filename, {"size": size, "mtime_ns": mtime_ns})
+
+
+def _compared(
+    standing: Standing, content: bytes, filename: str | None, facts: Mapping[str, str | int | None]
+) -> Looked:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if standing.image is not None and standing.image.sha256 == sha256:
+        return Looked(standing, standing.remembered(sha256=sha256, **facts))
+    new = NewPicture(
+        content, filename, key=standing.picture.key, source=standing.source, metadata=standing.whole_metadata
+    )
+    return Looked(standing, standing.remembered(sha256=sha256, **{**facts, "outcome": BROUGHT}), new)
+
