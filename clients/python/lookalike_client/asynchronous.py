@@ -543,7 +543,7 @@ class AsyncLookalike:
                     method == "DELETE" and may_have_arrived and response.status_code == HTTPStatus.NOT_FOUND
                 ):
                     return response
-                wait = asked_pause(response) or pause
+                wait = asked_pause(response.headers) or pause
                 if response.status_code not in TRY_AGAIN or attempt == self._retries or wait > LONGEST_PAUSE:
                     raise error_of(problem_of(response))
             await runtime.sleep(wait)

@@ -2,6 +2,7 @@
 
 * LookalikeError
   + PictureFileError: a file of ours cannot be read; nothing was sent
+  + FetchError (`fetching`): a picture was not fetched from its URL
   + NoServiceError: nothing answers, or not in time, or what answers is no Lookalike service
   + ServiceError: the service answered with a problem
     - InvalidRequestError: a parameter is wrong (400, 405, 414, 422)
