@@ -47,7 +47,7 @@ class CsvTable:
 
         self._delimiter = max(headers, key=fit)
         self._raw_header = headers[self._delimiter]
-        self.columns = _names(self._raw_header)
+        self.columns: Sequence[str] = _names(self._raw_header)
         separators = DELIMITERS.get(self._delimiter, repr(self._delimiter))
         self.kind = f"CSV in {self.encoding}, separated by {separators}"
 
@@ -89,7 +89,9 @@ class CsvTable:
         try:
             yield
         except UnicodeError as error:
-            raise TableError(f"{self.name} is no text in {self.encoding} ({error}). Name another by --encoding.") from error
+            raise TableError(
+                f"{self.name} is no text in {self.encoding} ({error}). Name another by --encoding."
+            ) from error
 
 
 def _names(header: Sequence[str]) -> list[str]:

@@ -1,7 +1,9 @@
 """Tables whose cells have types: JSON Lines, and Parquet."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, starmap
 from pathlib import Path
 from typing import IO
 
@@ -23,14 +25,14 @@ class JsonLinesTable:
         self.encoding = encoding or "utf-8"
         self.kind = f"JSON Lines in {self.encoding}"
         self._path = path
-        self.columns = list(dict.fromkeys(column for row in self.rows() for column in row.cells))
+        self.columns: Sequence[str] = list(dict.fromkeys(column for row in self.rows() for column in row.cells))
 
     def rows(self) -> Iterator[Row]:
         """All of them, from the first. Raises TableError where it cannot be read on."""
         number = 0
         try:
             with self._path.open(encoding="utf-8-sig" if self.encoding == "utf-8" else self.encoding) as file:
-                for number, line in enumerate(file, 1):  # noqa: B007 - for messages
+                for number, line in enumerate(file, 1):
                     if line.strip():
                         yield Row(number, self._object(number, line))
         except UnicodeError as error:
@@ -72,22 +74,21 @@ class ParquetTable:
                 "'lookalike[parquet]', or pyarrow alone."
             ) from error
         self.name = name
-        self._open = lambda: ParquetFile(path)
+        self._open = partial(ParquetFile, path)
         self._errors = ArrowException
         try:
             with self._open() as file:
-                self.columns: list[str] = file.schema_arrow.names
+                self.columns: Sequence[str] = file.schema_arrow.names
         except self._errors as error:
             raise self._unreadable(error) from error
 
     def rows(self) -> Iterator[Row]:
         """All of them, from the first. Raises TableError where it cannot be read on."""
-        number = 0
         try:
             with self._open() as file:
-                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                    for number, cells in enumerate(batch.to_pylist(), number + 1):  # noqa: PLW2901 - it goes on
-                        yield Row(number, cells)
+                batches = file.iter_batches(batch_size=ROWS_AT_ONCE)
+                cells = chain.from_iterable(batch.to_pylist() for batch in batches)
+                yield from starmap(Row, enumerate(cells, 1))
         except self._errors as error:
             raise self._unreadable(error) from error
 

@@ -3,18 +3,18 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
-from lookalike_client import Image, NewPicture
-from lookalike_client.commands.importing.products import MAX_NAME_BYTES, Patch, TablePicture
-from lookalike_client.commands.state import Remembered
+from lookalike_client import AsyncLookalike, Image, Key, NewPicture
+from lookalike_client.commands.importing.products import MAX_NAME_BYTES, Patch, Product, TablePicture
+from lookalike_client.commands.state import Remembered, State
 from lookalike_client.fetching import PictureFetcher
 from lookalike_client.models import MetadataValue
 from lookalike_client.names import text_of_path
-from lookalike_client.pictures import read_picture
+from lookalike_client.pictures import MAX_PICTURE_BYTES, read_picture
 
 BROUGHT, FOUND = "brought", "found"
 """Outcomes: whether its bytes came from this table, or were there under its key already."""
@@ -69,6 +69,23 @@ class Standing:
         return replace(Remembered(name=self.picture.key, source=self.picture.place, outcome=outcome), **facts)  # type: ignore[arg-type]
 
 
+async def standings_of(
+    client: AsyncLookalike | None, state: State, scope: str, products: Iterable[Product]
+) -> list[Standing]:
+    """How the pictures of products without a problem stand; without a client, where there is no index yet."""
+    pictures = [
+        (picture, product.metadata) for product in products if product.problem is None for picture in product.pictures
+    ]
+    images: list[Image | None] = [None] * len(pictures)
+    if client is not None:
+        images = await client.lookup(Key(picture.key) for picture, _ in pictures)
+    memories = state.get(scope, (picture.key for picture, _ in pictures))
+    return [
+        Standing(picture, metadata, image, memories.get(picture.key))
+        for (picture, metadata), image in zip(pictures, images, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """A picture that was looked at: to be sent (`new`), or as it is indexed; and what to remember of it then."""
@@ -78,20 +95,20 @@ class Looked:
     new: NewPicture | None = None
 
 
-async def look_at(standing: Standing, fetcher: PictureFetcher, max_bytes: int) -> Looked:
+async def look_at(standing: Standing, fetcher: PictureFetcher) -> Looked:
     """Read or fetch a picture, unless nothing has changed. Raises PictureFileError, FetchError."""
     picture = standing.picture
     if picture.is_url:
         return await _look_at_url(standing, fetcher)
-    return await asyncio.to_thread(_look_at_file, standing, max_bytes)
+    return await asyncio.to_thread(look_at_file, standing)
 
 
 async def _look_at_url(standing: Standing, fetcher: PictureFetcher) -> Looked:
     memory = standing.memory if standing.is_known else None
     fetched = await fetcher.fetch(
         standing.picture.place,
-        etag=memory and memory.etag,
-        last_modified=memory and memory.last_modified,
+        etag=None if memory is None else memory.etag,
+        last_modified=None if memory is None else memory.last_modified,
     )
     if fetched is None:
         assert memory is not None  # noqa: S101 - asked so only if something is remembered
@@ -100,7 +117,8 @@ async def _look_at_url(standing: Standing, fetcher: PictureFetcher) -> Looked:
     return _compared(standing, fetched.content, fetched.filename, facts)
 
 
-def _look_at_file(standing: Standing, max_bytes: int) -> Looked:
+def look_at_file(standing: Standing, max_bytes: int = MAX_PICTURE_BYTES) -> Looked:
+    """Read a file, unless its size and time are those that are remembered. Raises PictureFileError."""
     path = Path(standing.picture.place)
     size, mtime_ns = None, None
     try:
@@ -126,4 +144,3 @@ def _compared(
         content, filename, key=standing.picture.key, source=standing.source, metadata=standing.whole_metadata
     )
     return Looked(standing, standing.remembered(sha256=sha256, **{**facts, "outcome": BROUGHT}), new)
-

@@ -6,17 +6,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from lookalike_client import AsyncLookalike, Image, Key, LookalikeError, PictureFileError, UnavailableError
+from lookalike_client import AsyncLookalike, Key, LookalikeError, PictureFileError, UnavailableError
 from lookalike_client._asyncio_runtime import in_order
 from lookalike_client.commands.importing.failures import FailureFile
-from lookalike_client.commands.importing.pictures import BROUGHT, Looked, Standing, look_at
+from lookalike_client.commands.importing.pictures import BROUGHT, Looked, Standing, look_at, standings_of
 from lookalike_client.commands.importing.products import Product
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.progress import Show
 from lookalike_client.commands.state import Remembered, State
 from lookalike_client.errors import error_of
 from lookalike_client.fetching import FetchError, PictureFetcher
-from lookalike_client.pictures import BATCH_BYTES, BATCH_PICTURES, MAX_PICTURE_BYTES
+from lookalike_client.pictures import BATCH_BYTES, BATCH_PICTURES
 
 T = TypeVar("T")
 
@@ -52,21 +52,6 @@ class _Together:
     products: Sequence[Product]
     ended: dict[str, str | None] = field(default_factory=dict)
     """By the key of each picture that has an end: None, or why it failed."""
-
-
-async def standings(
-    client: AsyncLookalike, state: State, scope: str, products: Iterable[Product]
-) -> list[Standing]:
-    """How the pictures of products without a problem stand."""
-    pictures = [
-        (picture, product.metadata) for product in products if product.problem is None for picture in product.pictures
-    ]
-    images: list[Image | None] = await client.lookup(Key(picture.key) for picture, _ in pictures)
-    memories = state.get(scope, (picture.key for picture, _ in pictures))
-    return [
-        Standing(picture, metadata, image, memories.get(picture.key))
-        for (picture, metadata), image in zip(pictures, images, strict=True)
-    ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +108,7 @@ class ImportRun:
 
     async def _looked_at(self, products: Sequence[Product], together: _Together) -> AsyncIterator[Looked]:
         """The pictures that could be read or fetched, until stopped; the others end here."""
-        found = await standings(self.client, self.state, self.scope, products)
+        found = await standings_of(self.client, self.state, self.scope, products)
         async with aclosing(in_order(self._look_at, self._until_stopped(found), FETCHES_AT_ONCE)) as looked_at:
             async for standing, looked in looked_at:
                 if isinstance(looked, Looked):
@@ -133,7 +118,7 @@ class ImportRun:
 
     async def _look_at(self, standing: Standing) -> tuple[Standing, Looked | LookalikeError]:
         try:
-            return standing, await look_at(standing, self.fetcher, MAX_PICTURE_BYTES)
+            return standing, await look_at(standing, self.fetcher)
         except (FetchError, PictureFileError) as error:
             return standing, error
 
@@ -173,9 +158,7 @@ class ImportRun:
         """Give pictures whose bytes are as they were the metadata of their rows."""
         changed = [looked for looked in same if looked.standing.patch]
         edited = await self.client.edit_many((Key(each.standing.picture.key), each.standing.patch) for each in changed)
-        problems = {
-            looked.standing.picture.key: result.problem for looked, result in zip(changed, edited, strict=True)
-        }
+        problems = {looked.standing.picture.key: result.problem for looked, result in zip(changed, edited, strict=True)}
         for looked in same:
             if problem := problems.get(looked.standing.picture.key):
                 self._fail(looked.standing, error_of(problem), together)

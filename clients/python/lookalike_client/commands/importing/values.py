@@ -45,7 +45,9 @@ def metadata_value(cell: object, type_: MetadataType | None) -> MetadataValue | 
 
 def is_empty(cell: object) -> bool:
     """Whether nothing is there: blank text, null, or what stands for it in a column of numbers."""
-    return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell))
+    return (
+        cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell))
+    )
 
 
 def text_of(cell: object) -> str:
