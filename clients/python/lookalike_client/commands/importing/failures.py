@@ -1,7 +1,7 @@
 """The rows that failed: told, and kept in a file that can be imported itself once they are mended."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -58,6 +58,9 @@ class FailureFile:
         try:
             yield
         except OSError as error:
+            if self._file is not None:
+                with suppress(OSError):  # what could not be written is still in its buffer
+                    self._file.close()
             raise FailureFileError(
                 f"{self.path}, the file of failed rows, cannot be written: {error.strerror or error}. Name another by "
                 "--failures."

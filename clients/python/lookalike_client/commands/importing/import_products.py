@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +73,7 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
             models = await client.models()
             _say_what_is_not_declared(given, models)
             failures = FailureFile(given.failures, given.table)
-            with finish_on_interrupt() as interruption, progress("Importing") as show:
+            with closing(failures), finish_on_interrupt() as interruption, progress("Importing") as show:
                 run = ImportRun(
                     client=client,
                     fetcher=fetcher,
@@ -86,7 +86,6 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                 )
                 try:
                     await run(given.groups(given.reader.typed(models.metadata_types)))
-                    failures.close()
                 except BaseException:
                     _report(run, failures)
                     if run.counts.done:
