@@ -148,6 +148,7 @@ def import_table(
                 state_folder=program.state_folder(),
                 failures=failures or _failures_beside(path, read.suffix),
                 allowed_hosts=frozenset(allow_hosts or ()),
+                service_fetches=service_fetches,
             )
             call = importing.rehearse_import if dry_run else importing.import_products
             purpose = Purpose.SEARCH if dry_run else Purpose.INDEX

@@ -41,6 +41,8 @@ class Import:
     state_folder: Path | None
     failures: Path
     allowed_hosts: frozenset[str] = frozenset()
+    """Those that pictures are fetched from though their addresses are not public."""
+    service_fetches: bool = False
 
     def scope(self, models: Models) -> str:
         """What its pictures are remembered under."""
@@ -56,11 +58,12 @@ class Imported:
     """How an import ended."""
 
     code: int = 0
-    is_complete: bool = False
-    """Whether all rows were gone through."""
     scope: str = ""
     missing: list[str] = field(default_factory=list)
-    """The keys of pictures that earlier imports of the table brought, that are there, and that it has no more."""
+    """The keys of pictures that earlier imports of the table brought, that are there, and that it has no more.
+
+    Known only once all rows were gone through.
+    """
 
 
 async def import_products(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
@@ -76,7 +79,7 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
             with closing(failures), finish_on_interrupt() as interruption, progress("Importing") as show:
                 run = ImportRun(
                     client=client,
-                    fetcher=fetcher,
+                    fetcher=None if given.service_fetches else fetcher,
                     state=state,
                     scope=given.scope(models),
                     failures=failures,
@@ -101,7 +104,6 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                 ended.code = interruption.code
             else:
                 failures.remove_old()
-                ended.is_complete = True
                 ended.missing = await _missing(client, state, run.scope, given.survey)
             return ended
 
@@ -109,19 +111,22 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
 async def rehearse_import(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
     """Say what `import_products` would do."""
     with open_state(given.state_folder) as state:
+        groups, scope, missing = given.groups, "", list[str]()
+        fetches = given.service_fetches
         try:
             async with connection as client:
                 models = await client.models()
                 _say_what_is_not_declared(given, models)
                 scope = given.scope(models)
-                found = await rehearse(given.groups(given.reader.typed(models.metadata_types)), client, state, scope)
+                products_ = groups(given.reader.typed(models.metadata_types))
+                found = await rehearse(products_, client, state, scope, service_fetches=fetches)
                 missing = await _missing(client, state, scope, given.survey)
         except NoIndexError:
             print("There is no index yet, so that types are not checked.", file=sys.stderr)
-            found, missing = await rehearse(given.groups(given.reader), None, state, ""), []
+            found = await rehearse(groups(given.reader), None, state, scope, service_fetches=fetches)
     _tell(found.told, found.failed_rows)
     print(f"{found}. Nothing was fetched or sent.")
-    return Imported(code=1 if found.failed_rows else 0, is_complete=True, missing=missing)
+    return Imported(code=1 if found.failed_rows else 0, missing=missing)
 
 
 async def delete(given: Import, imported: Imported, connection: AbstractAsyncContextManager[AsyncLookalike]) -> int:

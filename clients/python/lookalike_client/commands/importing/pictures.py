@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
-from lookalike_client import AsyncLookalike, Image, Key, NewPicture
+from lookalike_client import AsyncLookalike, Image, Key, NewPicture, Url
 from lookalike_client.commands.importing.products import MAX_NAME_BYTES, Patch, Product, TablePicture
 from lookalike_client.commands.state import Remembered, State
 from lookalike_client.fetching import PictureFetcher
 from lookalike_client.models import MetadataValue
 from lookalike_client.names import text_of_path
-from lookalike_client.pictures import MAX_PICTURE_BYTES, read_picture
+from lookalike_client.pictures import read_picture
 
 BROUGHT, FOUND = "brought", "found"
 """Outcomes: whether its bytes came from this table, or were there under its key already."""
@@ -95,12 +95,20 @@ class Looked:
     new: NewPicture | None = None
 
 
-async def look_at(standing: Standing, fetcher: PictureFetcher) -> Looked:
-    """Read or fetch a picture, unless nothing has changed. Raises PictureFileError, FetchError."""
+async def look_at(standing: Standing, fetcher: PictureFetcher | None) -> Looked:
+    """Read or fetch a picture, unless nothing has changed. Raises PictureFileError, FetchError.
+
+    Without a fetcher, the service fetches what it has not from that URL.
+    """
     picture = standing.picture
-    if picture.is_url:
+    if not picture.is_url:
+        return await asyncio.to_thread(_look_at_file, standing)
+    if fetcher is not None:
         return await _look_at_url(standing, fetcher)
-    return await asyncio.to_thread(look_at_file, standing)
+    if standing.image is not None and standing.image.source == standing.source:
+        return Looked(standing, standing.remembered(sha256=standing.image.sha256))
+    new = NewPicture(Url(picture.place), key=picture.key, source=standing.source, metadata=standing.whole_metadata)
+    return Looked(standing, standing.remembered(outcome=BROUGHT), new)
 
 
 async def _look_at_url(standing: Standing, fetcher: PictureFetcher) -> Looked:
@@ -117,7 +125,7 @@ async def _look_at_url(standing: Standing, fetcher: PictureFetcher) -> Looked:
     return _compared(standing, fetched.content, fetched.filename, facts)
 
 
-def look_at_file(standing: Standing, max_bytes: int = MAX_PICTURE_BYTES) -> Looked:
+def _look_at_file(standing: Standing) -> Looked:
     """Read a file, unless its size and time are those that are remembered. Raises PictureFileError."""
     path = Path(standing.picture.place)
     size, mtime_ns = None, None
@@ -130,7 +138,7 @@ def look_at_file(standing: Standing, max_bytes: int = MAX_PICTURE_BYTES) -> Look
         memory = standing.memory
         if standing.is_known and memory is not None and (memory.size, memory.mtime_ns) == (size, mtime_ns):
             return Looked(standing, memory)
-    file = read_picture(NewPicture(path), max_bytes)
+    file = read_picture(NewPicture(path))
     return _compared(standing, file.content, file.filename, {"size": size, "mtime_ns": mtime_ns})
 
 

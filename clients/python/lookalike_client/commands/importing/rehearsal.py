@@ -1,12 +1,11 @@
 """What an import would do, without doing it: nothing is fetched, sent or remembered."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lookalike_client import AsyncLookalike, PictureFileError
 from lookalike_client.commands.importing.failures import TOLD
-from lookalike_client.commands.importing.pictures import look_at_file, standings_of
+from lookalike_client.commands.importing.pictures import look_at, standings_of
 from lookalike_client.commands.importing.products import Product
 from lookalike_client.commands.state import State
 
@@ -39,7 +38,12 @@ class Rehearsal:
 
 
 async def rehearse(
-    groups: Iterable[Sequence[Product]], client: AsyncLookalike | None, state: State, scope: str
+    groups: Iterable[Sequence[Product]],
+    client: AsyncLookalike | None,
+    state: State,
+    scope: str,
+    *,
+    service_fetches: bool,
 ) -> Rehearsal:
     """Go through all products; without a client, as on an empty index. Files are read."""
     found = Rehearsal()
@@ -48,12 +52,12 @@ async def rehearse(
         for standing in await standings_of(client, state, scope, products):
             picture = standing.picture
             found.updated += bool(standing.patch)
-            if picture.is_url:
+            if picture.is_url and not service_fetches:
                 found.new += standing.image is None
                 found.asked_after += standing.image is not None
                 continue
             try:
-                looked = await asyncio.to_thread(look_at_file, standing)
+                looked = await look_at(standing, None)
             except PictureFileError as error:
                 unreadable[picture.key] = f"{picture.place}: {error}"
             else:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from lookalike_client import AsyncLookalike, Key, LookalikeError, PictureFileError, UnavailableError
 from lookalike_client._asyncio_runtime import in_order
+from lookalike_client.checked_addresses import NotPublicError
 from lookalike_client.commands.importing.failures import FailureFile
 from lookalike_client.commands.importing.pictures import BROUGHT, Looked, Standing, look_at, standings_of
 from lookalike_client.commands.importing.products import Product
@@ -59,7 +60,8 @@ class ImportRun:
     """Brings products in."""
 
     client: AsyncLookalike
-    fetcher: PictureFetcher
+    fetcher: PictureFetcher | None
+    """None where the service fetches."""
     state: State
     scope: str
     failures: FailureFile
@@ -177,6 +179,8 @@ class ImportRun:
         reason = str(error)
         if not isinstance(error, FetchError):  # which names the URL
             reason = f"{standing.picture.place}: {reason}"
+        elif isinstance(error.__cause__, NotPublicError):
+            reason = f"{reason} If you trust it, allow it by --allow-host."
         self._end_picture(standing, together, reason)
 
     def _end_picture(self, standing: Standing, together: _Together, reason: str | None = None) -> None:

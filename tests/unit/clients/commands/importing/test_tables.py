@@ -57,7 +57,7 @@ def test_one_column_is_enough_and_others_may_be_named(tmp_path: Path) -> None:
         ("cp1250", "Žluťoučký kůň příšerně úpěl ďábelské ódy", "cp1250"),
         ("cp1251", "Шапка красная, зимняя", "cp1251"),
         ("cp932", "赤い帽子と革の靴です。これはとても暖かい。", "cp932"),
-        ("gb18030", "红色的帽子和皮鞋，这是非常温暖的。", "gb18030"),
+        ("gb18030", "红色的帽子和皮鞋。这是非常温暖的。", "gb18030"),
     ],
 )
 def test_the_encoding_is_found_and_told(encoding: str, text: str, found: str, tmp_path: Path) -> None:
