@@ -68,8 +68,8 @@ class FetchLimits:
     first_byte_seconds: float = 10.0
     """For each request, until the answer begins."""
     max_redirects: int = 5
-    user_agent: str = "Lookalike/0.1 (fetches pictures for visual search)"
-    max_bytes: int = 25_000_000
+    user_agent: str = "lookalike-client (fetches pictures for visual search)"
+    max_bytes: int = 25 * 1024 * 1024
     """Of a picture, both as it comes and decompressed."""
     at_once: int = 16
     per_host: int = 4
