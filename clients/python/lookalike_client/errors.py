@@ -92,6 +92,7 @@ BY_CODE: Mapping[str, type[ServiceError]] = {
     "unsupported_image_format": PictureError,
     "body_too_large": PictureError,
     "storage_full": StorageFullError,
+    "fetching_disabled": InvalidRequestError,  # no API key would help
 }
 
 BY_STATUS: Mapping[int, type[ServiceError]] = {

@@ -118,6 +118,11 @@ def import_table(
 
     path = None if table == FROM_STANDARD_INPUT else _readable(Path(table))
     _check_form(encoding, delimiter)
+    if service_fetches and allow_hosts:
+        raise typer.BadParameter(
+            "is for pictures that are fetched here; LOOKALIKE_FETCH__ALLOWED_HOSTS of the service names its own",
+            param_hint="--allow-host",
+        )
     if delete_missing:
         _check_deletion(path, name, yes=yes, dry_run=dry_run)
     columns = [column.strip() for text in metadata or () for column in next(csv.reader([text]), [])]

@@ -1,10 +1,9 @@
 """Whole imports in this process: a table, a far side on loopback, and the service on fakes."""
 
 import csv
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from lookalike_client import AsyncLookalike, Image, Key
+from lookalike_client import AsyncLookalike, Image, InvalidRequestError, Key
 from lookalike_client.commands import state
 from lookalike_client.commands.importing import pictures
 from lookalike_client.commands.importing.import_products import (
@@ -36,9 +35,9 @@ Transport = httpx.AsyncBaseTransport
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """The last line of standard output, after the log of the service, and standard error."""
+    """What was done, among the log lines of the service, and standard error."""
     output, errors = capsys.readouterr()
-    return output.splitlines()[-1], errors
+    return [line for line in output.splitlines() if re.match(r"\d+ (created|new)", line)][-1], errors
 
 
 class Shop:
@@ -103,12 +102,17 @@ class Shop:
         return {key: image.metadata for key, image in sorted((await self.images()).items())}
 
 
+@asynccontextmanager
+async def a_shop(folder: Path, **sections: Any) -> AsyncIterator[Shop]:
+    app = an_app(folder / "data", **({"repository": {"backend": "memory", "indexed_metadata": DECLARED}} | sections))
+    async with serving(app), far_side() as side:
+        yield Shop(folder, app, side)
+
+
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    repository = {"backend": "memory", "indexed_metadata": DECLARED}
-    app = an_app(tmp_path / "data", repository=repository)
-    async with serving(app), far_side() as side:
-        yield Shop(tmp_path, app, side)
+    async with a_shop(tmp_path) as shop:
+        yield shop
 
 
 async def test_a_second_import_does_only_what_has_changed(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,10 +278,7 @@ async def test_hosts_that_are_not_allowed_are_told_with_the_way_out(
 
 
 async def test_undeclared_columns_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async with AsyncExitStack() as stack:
-        app = an_app(tmp_path / "data", repository={"backend": "memory"})
-        await stack.enter_async_context(serving(app))
-        shop = Shop(tmp_path, app, await stack.enter_async_context(far_side()))
+    async with a_shop(tmp_path, repository={"backend": "memory"}) as shop:
         shop.shows(a=a_picture(1))
         await shop.imported(shop.table("A,{}/a,5"))
         assert await shop.metadata() == {"A": {"product": "A", "price": "5"}}
@@ -349,53 +350,29 @@ async def test_a_state_file_that_cannot_be_used_is_told_first(shop: Shop) -> Non
 
 
 async def test_the_service_fetches_what_it_has_not_from_that_url(
-    shop: Shop, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sent: list[dict[str, Any]] = []
+    async with a_shop(tmp_path, fetch={"enabled": True, "allowed_hosts": ["127.0.0.1"]}) as shop:
+        shop.shows(a=a_picture(1), b=a_picture(2), b2=a_picture(3))
+        (shop.folder / "d.png").write_bytes(a_picture(4))
+        how: dict[str, Any] = {"service_fetches": True, "allowed_hosts": frozenset()}
+        rows = ["A,{}/a,5", "B,{}/b,6", "C,{}/gone,7", "D,d.png,8"]
+        assert (await shop.imported(shop.table(*rows, **how))).code == 1
+        out, err = report(capsys)
+        assert out == "3 created, 0 unchanged, 1 rows failed"
+        assert re.search(r"row 4: http://127.0.0.1:\d+/gone: .*404", err)
+        assert shop.asked() == ["/a", "/b", "/gone"]
+        images = await shop.images()
+        assert images["A"].source == f"http://127.0.0.1:{shop.side.port}/a"
+        assert images["A"].metadata == {"product": "A", "price": 5.0}
 
-    async def fetch(request: httpx.Request) -> httpx.Response | None:
-        """As a service that fetches."""
-        if request.headers.get("Content-Type") != "application/json" or request.url.path != "/v1/images/batch":
-            return None
-        body = json.loads(await request.aread())
-        assert (body["adopt"], body["if_exists"]) == (True, "replace")
-        results = []
-        async with service_client() as client:
-            for item in body["items"]:
-                sent.append(item)
-                if item["url"].endswith("/gone"):
-                    problem = {"status": 422, "code": "fetch_failed", "detail": "gone answered 404."}
-                    results.append({"status": "failed", "problem": problem})
-                    continue
-                fields = {name: item[name] for name in ("key", "source", "metadata")}
-                outcome = await client.index(a_picture(len(sent)), **fields)
-                results.append(
-                    {"status": outcome.status, "image": outcome.image.model_dump(mode="json", by_alias=True)}
-                )  # type: ignore[union-attr]
-        return httpx.Response(207, json={"results": results})
+        await rehearse_import(shop.table("A,{}/a,50", "B,{}/b2,6", **how), shop.client())
+        assert report(capsys)[0].startswith("0 new, 1 replaced, 1 with other metadata, 0 rows failed.")
+        assert (await shop.imported(shop.table("A,{}/a,50", "B,{}/b2,6", **how))).code == 0
+        assert report(capsys)[0] == "0 created, 1 replaced, 1 with other metadata, 0 unchanged, 0 rows failed"
+        assert shop.asked() == ["/b2"]
 
-    service = shop.transport
 
-    @asynccontextmanager
-    async def service_client() -> AsyncIterator[AsyncLookalike]:
-        yield AsyncLookalike("http://t", transport=service)
-
-    shop.transport = Disturbed(service, fetch)
-    rows = ["A,https://s.example/a,5", "B,https://s.example/b,6", "C,https://s.example/gone,7"]
-    (shop.folder / "d.png").write_bytes(a_picture(7))
-    given = shop.table(*rows, "D,d.png,8", service_fetches=True)
-    assert (await shop.imported(given)).code == 1
-    out, err = report(capsys)
-    assert out == "3 created, 0 unchanged, 1 rows failed"
-    assert "row 4: https://s.example/gone: gone answered 404." in err
-    assert sent[0] == {
-        "url": "https://s.example/a",
-        "key": "A",
-        "source": "https://s.example/a",
-        "metadata": {"product": "A", "price": 5.0},
-    }
-    del sent[:]
-    changed = shop.table("A,https://s.example/a,50", "B,https://s.example/b2,6", service_fetches=True)
-    assert (await shop.imported(changed)).code == 0
-    assert report(capsys)[0] == "0 created, 1 replaced, 1 with other metadata, 0 unchanged, 0 rows failed"
-    assert [item["url"] for item in sent] == ["https://s.example/b2"]
+async def test_a_service_that_does_not_fetch_says_so(shop: Shop) -> None:
+    with pytest.raises(InvalidRequestError, match="fetch"):
+        await shop.imported(shop.table("A,{}/a,5", service_fetches=True))
