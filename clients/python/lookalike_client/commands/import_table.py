@@ -118,6 +118,8 @@ def import_table(
 
     path = None if table == FROM_STANDARD_INPUT else _readable(Path(table))
     _check_form(encoding, delimiter)
+    if path is not None and failures is not None and failures.resolve() == path.resolve():
+        raise typer.BadParameter("is the table itself, which would be overwritten", param_hint="--failures")
     if service_fetches and allow_hosts:
         raise typer.BadParameter(
             "is for pictures that are fetched here; LOOKALIKE_FETCH__ALLOWED_HOSTS of the service names its own",
