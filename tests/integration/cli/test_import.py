@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lookalike_client import Lookalike
-from tests.integration.cli.command import WITHOUT_DETECTOR, Command, lookalike, start
 from tests.eventually import until
+from tests.integration.cli.command import WITHOUT_DETECTOR, Command, lookalike, start
 from tests.picture_host import PictureHost, picture_host
 from tests.pictures import a_picture
 from tests.serving import Service, running
@@ -111,9 +111,10 @@ def test_a_table_is_searched_by_products_and_kept_current(
     failed = tmp_path / "products.failed.csv"
     mended = failed.read_bytes().replace(b";2,5;", b";3;")
     failed.write_bytes(mended)
-    code, output, _ = command("import", failed, *run[2:])
+    code, output, errors = command("import", failed, *run[2:])
+    assert "in it no more" not in errors  # since it is a part of its table
     assert (code, output) == (0, "0 created, 1 with other metadata, 0 unchanged, 0 rows failed\n")
-    assert command("import", failed, *run[2:], "--delete-missing", "--yes")[0] == 2  # it is a part of its table
+    assert command("import", failed, *run[2:], "--delete-missing", "--yes")[0] == 2
     (tmp_path / "2.png").write_bytes(a_picture(9))
     lines = json.dumps({"sku": "S9", "image_url": ["2.png"], "name": None, "price": 1}) + "\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))

@@ -152,6 +152,7 @@ def import_table(
                 reader=reader,
                 survey=found,
                 identity=name or (STANDARD_INPUT if path is None else str(_without_failed(path))),
+                is_whole=_is_whole(path, name),
                 state_folder=program.state_folder(),
                 failures=failures or _failures_beside(path, read.suffix),
                 allowed_hosts=frozenset(allow_hosts or ()),
@@ -205,12 +206,18 @@ def _check_form(encoding: str | None, delimiter: str | None) -> None:
 
 def _check_deletion(path: Path | None, name: str | None, *, yes: bool, dry_run: bool) -> None:
     """Raise BadParameter where it cannot be told what is missing, or nobody can consent."""
-    if path is None and name is None:
-        raise typer.BadParameter("needs --as for a table from standard input", param_hint="--delete-missing")
-    if path is not None and _without_failed(path).name != path.stem:
-        raise typer.BadParameter(f"{path.name} holds only some rows of its table", param_hint="--delete-missing")
+    if not _is_whole(path, name):
+        hint = "needs --as for a table from standard input"
+        if path is not None:
+            hint = f"does not go with {path.name}, which holds only some rows of its table"
+        raise typer.BadParameter(hint, param_hint="--delete-missing")
     if not dry_run:
         require_consent(yes=yes)
+
+
+def _is_whole(path: Path | None, name: str | None) -> bool:
+    """Whether what the table does not name can be told to be missing from it."""
+    return name is not None if path is None else _without_failed(path).name == path.stem
 
 
 def _without_failed(path: Path) -> Path:

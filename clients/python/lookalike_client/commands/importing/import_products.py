@@ -38,6 +38,8 @@ class Import:
     survey: Survey
     identity: str
     """What the table is remembered by."""
+    is_whole: bool = True
+    """Whether pictures that it does not name are missing from it, rather than left to another part or table."""
     state_folder: Path | None
     failures: Path
     allowed_hosts: frozenset[str] = frozenset()
@@ -104,7 +106,7 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                 ended.code = interruption.code
             else:
                 failures.remove_old()
-                ended.missing = await _missing(client, state, run.scope, given.survey)
+                ended.missing = await _missing(client, state, run.scope, given)
             return ended
 
 
@@ -120,7 +122,7 @@ async def rehearse_import(given: Import, connection: AbstractAsyncContextManager
                 scope = given.scope(models)
                 products_ = groups(given.reader.typed(models.metadata_types))
                 found = await rehearse(products_, client, state, scope, service_fetches=fetches)
-                missing = await _missing(client, state, scope, given.survey)
+                missing = await _missing(client, state, scope, given)
         except NoIndexError:
             print("There is no index yet, so that types are not checked.", file=sys.stderr)
             found = await rehearse(groups(given.reader), None, state, scope, service_fetches=fetches)
@@ -140,8 +142,11 @@ async def delete(given: Import, imported: Imported, connection: AbstractAsyncCon
     return deleted
 
 
-async def _missing(client: AsyncLookalike, state: State, scope: str, survey: Survey) -> list[str]:
-    brought = [each.name for each in state.all(scope) if each.outcome == BROUGHT and each.name not in survey.claims]
+async def _missing(client: AsyncLookalike, state: State, scope: str, given: Import) -> list[str]:
+    if not given.is_whole:
+        return []
+    claims = given.survey.claims
+    brought = [each.name for each in state.all(scope) if each.outcome == BROUGHT and each.name not in claims]
     images = await client.lookup(map(Key, brought))
     return [key for key, image in zip(brought, images, strict=True) if image is not None]
 

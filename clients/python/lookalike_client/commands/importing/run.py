@@ -21,8 +21,6 @@ from lookalike_client.pictures import BATCH_BYTES, BATCH_PICTURES
 
 T = TypeVar("T")
 
-ROWS_TOGETHER = 200
-"""Looked up together, and patched together."""
 TOGETHER_AT_ONCE = 2
 """While the last pictures of some rows are on their way, those of the next begin."""
 FETCHES_AT_ONCE = 8
@@ -101,6 +99,10 @@ class ImportRun:
             if batch:
                 uploads.append(await self._begin_upload(batch, together))
             await self._patch(same, together)
+        except asyncio.CancelledError:
+            for upload in uploads:
+                upload.cancel()
+            raise
         finally:
             ended = await asyncio.gather(*uploads, return_exceptions=True)
         for error in ended:
