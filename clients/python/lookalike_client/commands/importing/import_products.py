@@ -1,6 +1,7 @@
 """An import from the connection to the report."""
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
@@ -17,13 +18,18 @@ from lookalike_client.commands.importing.run import ImportRun
 from lookalike_client.commands.importing.survey import Survey, products
 from lookalike_client.commands.interruption import finish_on_interrupt, say_how_to_go_on
 from lookalike_client.commands.progress import progress
-from lookalike_client.commands.state import State, open_state, scope_of
+from lookalike_client.commands.state import Remembered, State, open_state, scope_of
 from lookalike_client.fetching import FetchLimits, PictureFetcher
 from lookalike_client.models import Models
 from lookalike_client.pictures import MAX_PICTURE_BYTES, chunks
 
 GO_ON = "Run the same command again to go on; what is imported is kept."
 DECLARE = "LOOKALIKE_REPOSITORY__INDEXED_METADATA of the service"
+
+UNFINISHED = ""
+"""Under this name, which no key is, the beginning of an import is remembered until it has ended."""
+GO_ON_SECONDS = 24 * 3600.0
+"""An import that began longer ago is not gone on with: its pictures are looked at again."""
 
 ROWS_TOGETHER = 200
 """Looked up together, and patched together."""
@@ -77,17 +83,18 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
         ):
             models = await client.models()
             _say_what_is_not_declared(given, models)
-            failures = FailureFile(given.failures, given.table)
+            failures, scope = FailureFile(given.failures, given.table), given.scope(models)
             with closing(failures), finish_on_interrupt() as interruption, progress("Importing") as show:
                 run = ImportRun(
                     client=client,
                     fetcher=None if given.service_fetches else fetcher,
                     state=state,
-                    scope=given.scope(models),
+                    scope=scope,
                     failures=failures,
                     interruption=interruption,
                     show=show,
                     total=given.survey.pictures,
+                    since=_begun(state, scope),
                 )
                 try:
                     await run(given.groups(given.reader.typed(models.metadata_types)))
@@ -97,7 +104,7 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                         print(f"lookalike: stopped after {_share(run)}. {GO_ON}", file=sys.stderr)
                     raise
             _report(run, failures)
-            ended = Imported(code=1 if failures.count else 0, scope=run.scope)
+            ended = Imported(code=1 if failures.count else 0, scope=scope)
             if run.stopped_by is not None:
                 print(f"lookalike: stopped after {_share(run)}: {run.stopped_by} {GO_ON}", file=sys.stderr)
                 ended.code = 1
@@ -105,8 +112,9 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                 say_how_to_go_on(GO_ON)
                 ended.code = interruption.code
             else:
+                state.forget(scope, [UNFINISHED])
                 failures.remove_old()
-                ended.missing = await _missing(client, state, run.scope, given)
+                ended.missing = await _missing(client, state, scope, given)
             return ended
 
 
@@ -140,6 +148,16 @@ async def delete(given: Import, imported: Imported, connection: AbstractAsyncCon
                 deleted += await client.delete_matching({"any": [{"field": "key", "in": keys}]})
                 state.forget(imported.scope, keys)
     return deleted
+
+
+def _begun(state: State, scope: str) -> float:
+    """When the import began, in seconds since 1970: an earlier one is gone on with, if it is not too old."""
+    memory = state.get(scope, [UNFINISHED]).get(UNFINISHED)
+    if memory is not None and memory.looked_at is not None and 0 <= time.time() - memory.looked_at < GO_ON_SECONDS:
+        return memory.looked_at
+    now = time.time()
+    state.remember(scope, [Remembered(name=UNFINISHED, looked_at=now)])
+    return now
 
 
 async def _missing(client: AsyncLookalike, state: State, scope: str, given: Import) -> list[str]:

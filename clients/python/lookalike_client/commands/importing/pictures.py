@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from unicodedata import normalize
 
@@ -30,6 +32,13 @@ class Standing:
     metadata: Patch
     image: Image | None
     memory: Remembered | None
+    since: float = inf
+    """When the import began, in seconds since 1970: what it has looked at since is not looked at again."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether this import has looked at it already, before it was interrupted."""
+        return self.is_known and self.memory is not None and (self.memory.looked_at or 0.0) >= self.since
 
     @property
     def is_known(self) -> bool:
@@ -66,11 +75,12 @@ class Standing:
         """What to remember of it once its bytes are indexed as they are now."""
         brought = self.image is None or (self.memory is not None and self.memory.outcome == BROUGHT)
         outcome = BROUGHT if brought else FOUND
-        return replace(Remembered(name=self.picture.key, source=self.picture.place, outcome=outcome), **facts)  # type: ignore[arg-type]
+        memory = Remembered(name=self.picture.key, source=self.picture.place, outcome=outcome, looked_at=time.time())
+        return replace(memory, **facts)  # type: ignore[arg-type]
 
 
 async def standings_of(
-    client: AsyncLookalike | None, state: State, scope: str, products: Iterable[Product]
+    client: AsyncLookalike | None, state: State, scope: str, products: Iterable[Product], since: float = inf
 ) -> list[Standing]:
     """How the pictures of products without a problem stand; without a client, where there is no index yet."""
     pictures = [
@@ -81,7 +91,7 @@ async def standings_of(
         images = await client.lookup(Key(picture.key) for picture, _ in pictures)
     memories = state.get(scope, (picture.key for picture, _ in pictures))
     return [
-        Standing(picture, metadata, image, memories.get(picture.key))
+        Standing(picture, metadata, image, memories.get(picture.key), since)
         for (picture, metadata), image in zip(pictures, images, strict=True)
     ]
 
@@ -101,6 +111,8 @@ async def look_at(standing: Standing, fetcher: PictureFetcher | None) -> Looked:
     Without a fetcher, the service fetches what it has not from that URL.
     """
     picture = standing.picture
+    if standing.is_done and standing.memory is not None:
+        return Looked(standing, standing.memory)
     if not picture.is_url:
         return await asyncio.to_thread(_look_at_file, standing)
     if fetcher is not None:
@@ -120,7 +132,7 @@ async def _look_at_url(standing: Standing, fetcher: PictureFetcher) -> Looked:
     )
     if fetched is None:
         assert memory is not None  # noqa: S101 - asked so only if something is remembered
-        return Looked(standing, memory)
+        return Looked(standing, replace(memory, looked_at=time.time()))
     facts = {"etag": fetched.etag, "last_modified": fetched.last_modified}
     return _compared(standing, fetched.content, fetched.filename, facts)
 

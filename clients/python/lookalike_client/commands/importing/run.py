@@ -67,6 +67,8 @@ class ImportRun:
     show: Show
     total: int
     """Pictures of the whole table."""
+    since: float
+    """When the import began, in seconds since 1970; one that is gone on with, when it first did."""
     counts: Counts = field(default_factory=Counts)
     stopped_by: UnavailableError | None = None
     """A failure that all pictures after it would meet: no more are begun."""
@@ -112,7 +114,7 @@ class ImportRun:
 
     async def _looked_at(self, products: Sequence[Product], together: _Together) -> AsyncIterator[Looked]:
         """The pictures that could be read or fetched, until stopped; the others end here."""
-        found = await standings_of(self.client, self.state, self.scope, products)
+        found = await standings_of(self.client, self.state, self.scope, products, self.since)
         async with aclosing(in_order(self._look_at, self._until_stopped(found), FETCHES_AT_ONCE)) as looked_at:
             async for standing, looked in looked_at:
                 if isinstance(looked, Looked):

@@ -322,8 +322,13 @@ async def test_no_more_are_begun_once_there_is_no_room_and_the_next_import_goes_
     assert "stopped after 32 of 100 pictures: No room is left. Run the same command again" in err
     assert not (shop.folder / "failed.csv").exists()  # the rows are not to blame
     shop.transport = service
+    there = {f"/{key.lower()}" for key in await shop.images()}
+    shop.asked()
     assert (await shop.imported(shop.table(*rows))).code == 0
     assert report(capsys)[0] == "68 created, 32 unchanged, 0 rows failed"
+    assert not there & {*shop.asked()}  # it goes on, and asks for nothing twice
+    assert (await shop.imported(shop.table(*rows))).code == 0
+    assert len(shop.asked()) == 100  # a new import asks after all
 
 
 async def test_a_service_that_goes_away_leaves_the_report(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
