@@ -24,7 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, InvalidInputError
+from domain.exif import ExifPart, parse_exif_parts
 from domain.metadata import MetadataType
 from entrypoints.keys import ApiKey, parse_keys
 from lookalike_client.public_addresses import allowed_host
@@ -299,6 +300,25 @@ class FetchSettings(Section):
         return value
 
 
+class MetadataSettings(Section):
+    """What pictures say of themselves. `exif`: `true` (time, camera, lens), or some of `taken,camera,lens,place`.
+
+    It becomes metadata of each picture that is indexed: `exif_taken` and so on.
+    """
+
+    exif: Annotated[frozenset[ExifPart], NoDecode] = frozenset()
+
+    @field_validator("exif", mode="before")
+    @classmethod
+    def _parse_exif(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_exif_parts(value)
+        except InvalidInputError as error:
+            raise ValueError(str(error)) from None
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -399,6 +419,7 @@ class Settings(BaseSettings):
     repository: RepositorySettings = RepositorySettings()
     storage: StorageSettings = StorageSettings()
     fetch: FetchSettings = FetchSettings()
+    metadata: MetadataSettings = MetadataSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()

@@ -145,6 +145,7 @@ class AsyncLookalike:
         metadata: Mapping[str, MetadataValue] | None = None,
         if_exists: IfExists = "replace",
         adopt: bool = False,
+        exif: bool | str | None = None,
     ) -> Outcome:
         """Index a picture.
 
@@ -157,12 +158,15 @@ class AsyncLookalike:
             metadata: Replaces that of a picture that is there.
             if_exists: What to do with a picture that is there: `replace`, `keep` or `fail` (ConflictError).
             adopt: Give the key to a picture of the same bytes that is stored without one.
+            exif: What the picture's EXIF adds to its metadata: True for `taken,camera,lens`, or names of these and
+                `place`. None leaves it to the service.
 
         Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
         """
         fields: dict[str, Field | None] = {
             "key": key,
             "source": source,
+            "exif": exif,
             "metadata": _json(metadata),
             "if_exists": if_exists,
             "adopt": adopt,
@@ -179,11 +183,12 @@ class AsyncLookalike:
         metadata: Mapping[str, MetadataValue] | None = None,
         if_exists: IfExists = "replace",
         adopt: bool = False,
+        exif: bool | str | None = None,
         concurrency: int = 3,
     ) -> AsyncGenerator[Outcome]:
         """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
 
-        `metadata` is that of pictures which bring none of their own; `if_exists` and `adopt` are as in `index`.
+        `metadata` is that of pictures which bring none of their own; `if_exists`, `adopt`, `exif` are as in `index`.
         `pictures` is read as it is needed. One that cannot be used or stored fails alone, also where those after it
         would fail as well: with UnavailableError, as StorageFullError. Raises what concerns the service as a whole:
         NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError. Sending all again is safe.
@@ -191,7 +196,7 @@ class AsyncLookalike:
         if concurrency < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
 
-        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt}
+        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt, "exif": exif}
 
         async def index_batch(batch: list[NewPicture]) -> list[Outcome]:
             return await self._index_batch(batch, metadata, fields)
@@ -495,7 +500,8 @@ class AsyncLookalike:
         request: dict[str, Any]
         if isinstance(files[0].new.picture, Url):
             items_at_urls = [{"url": file.new.picture, **each} for file, each in zip(files, details, strict=True)]
-            request = {"json": {**fields, "items": items_at_urls}}
+            given = {name: value for name, value in fields.items() if value is not None}
+            request = {"json": {**given, "items": items_at_urls}}
         else:
             form = Form.of({**fields, "items": json.dumps(details) if any(details) else None}, "files", files)
             request = {"form": form}

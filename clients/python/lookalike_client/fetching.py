@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from urllib.parse import unquote
 from weakref import WeakValueDictionary
 
 import httpcore
@@ -159,7 +158,7 @@ class PictureFetcher:
                     content=content,
                     etag=headers.get("ETag"),
                     last_modified=headers.get("Last-Modified"),
-                    filename=unquote(first.path.rpartition("/")[2]) or None,
+                    filename=first.path.rpartition("/")[2] or None,
                 )
             if status == HTTPStatus.NOT_MODIFIED and given:
                 return None
@@ -235,11 +234,14 @@ class PictureFetcher:
 
 
 def shown(url: httpx.URL | str) -> str:
-    """An URL for messages: without credentials and query. Of a text, whatever may belong to these is cut."""
+    """An URL for messages: without credentials and query. Of a text, whatever may belong to these is cut.
+
+    What would steer a terminal is replaced.
+    """
     if isinstance(url, httpx.URL):
         return f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii').partition('?')[0]}"
-    without = re.sub(r"^([A-Za-z]+://)?.*@", r"\1", url, flags=re.DOTALL)
-    return re.split(r"[?#]", without, maxsplit=1)[0][:200]
+    printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in url)
+    return re.split(r"[?#]", re.sub(r"^([A-Za-z]+://)?.*@", r"\1", printable), maxsplit=1)[0][:200]
 
 
 def _checked_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
@@ -254,7 +256,9 @@ def _checked_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
         if url.port is not None and not 0 < url.port < 65536:
             raise ValueError(f"there is no port {url.port}")
         return url.copy_with(host=checked_host(url.raw_host.decode("ascii")), fragment=None)
-    except (httpx.InvalidURL, ValueError) as error:  # of the latter, IDNAError is one
+    except (httpx.InvalidURL, UnicodeError):  # whose messages repeat parts of it
+        raise FetchRefusedError(f"{shown(text)} is not fetched: it is no URL.") from None
+    except ValueError as error:
         raise FetchRefusedError(f"{shown(text)} is not fetched: {error}.") from error
 
 
@@ -272,7 +276,7 @@ def _told_of(url: httpx.URL) -> Iterator[None]:
     except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
         if failure := _tls_failure(error):
             raise FetchFailedError(f"{shown(url)}: no TLS connection ({failure}).") from error
-        reason = str(error) or "the connection failed"
+        reason = str(error)[:200] or "the connection failed"
         raise FetchFailedError(f"{shown(url)} was not read: {reason}.", retryable=True) from error
 
 

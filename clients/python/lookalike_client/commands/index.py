@@ -37,6 +37,17 @@ def index(
     again: Annotated[
         bool, typer.Option("--again", help="Send what has not changed too: it puts back stored files that were lost.")
     ] = False,
+    exif: Annotated[
+        bool,
+        typer.Option(
+            "--exif",
+            help="Take exif_taken, exif_camera and exif_lens from the pictures into their metadata; with --again, also "
+            "from those that are indexed already.",
+        ),
+    ] = False,
+    exif_place: Annotated[
+        bool, typer.Option("--exif-place", help="Take the place too: exif_latitude, exif_longitude.")
+    ] = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -67,7 +78,10 @@ def index(
     try:
         program: Program = ctx.obj
         stored, service = (program.connect(url, api_key, purpose) for purpose in (Purpose.RECORDS, Purpose.INDEX))
-        code = asyncio.run(index_found(found, stored, service, metadata=metadata, name=name, key=key, again=again))
+        parts = "taken,camera,lens,place" if exif_place else exif or None
+        code = asyncio.run(
+            index_found(found, stored, service, metadata=metadata, name=name, key=key, again=again, exif=parts)
+        )
     except KeyboardInterrupt:  # before it began, or a second time
         say_how_to_go_on(GO_ON)
         raise

@@ -62,6 +62,7 @@ async def index_found(
     name: str | None,
     key: str | None = None,
     again: bool = False,
+    exif: bool | str | None = None,
 ) -> int:
     """Index what was found, under `name` or as the `key` if one is given, report, and return the exit code.
 
@@ -89,9 +90,10 @@ async def index_found(
                 show(tally.done, len(found))
             if new and not interruption.requested:
                 # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
+                taken = _until_stopped(new, interruption, tally)
                 async with (
                     connection as client,
-                    aclosing(client.index_many(_until_stopped(new, interruption, tally), adopt=True)) as outcomes,
+                    aclosing(client.index_many(taken, adopt=True, exif=exif)) as outcomes,
                 ):
                     async for outcome in outcomes:
                         if isinstance(outcome.error, ServiceError) and outcome.error.code == INVALID_METADATA:

@@ -18,6 +18,7 @@ from starlette.datastructures import UploadFile as StarletteUploadFile
 from application.index_images import IfExists
 from application.search_result import MAX_LIMIT, MAX_OFFSET
 from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
+from domain.exif import parse_exif_parts
 from domain.filters import Field as FilterField
 from domain.geometry import BoundingBox
 from domain.listing import Cursor
@@ -205,6 +206,18 @@ class PictureForm(BaseModel):
             raise PydanticCustomError("invalid_picture", "send the picture as file, or its url: exactly one of the two")
         return self
 
+
+ExifText = Annotated[
+    Any,
+    parsed_by(parse_exif_parts),
+    form_text(
+        "What the picture's own EXIF or XMP adds to its metadata under other keys: `true` for `taken,camera,lens` "
+        "(`exif_taken` a time, UTC where it names no zone, `exif_camera`, `exif_lens`), some of these and `place` "
+        "(`exif_latitude`, `exif_longitude` in degrees), or `false`. Without it, what the deployment is set to."
+    ),
+    BeforeValidator(lambda given: str(given).lower() if isinstance(given, bool) else given),
+]
+"""A form field, or a value of JSON, that is a set of ExifParts."""
 
 WhereItExists = Annotated[
     IfExists,

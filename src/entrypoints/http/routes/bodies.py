@@ -206,8 +206,9 @@ def _check_coding(request: Request) -> None:
 
 
 def _check_is_form(request: Request) -> None:
-    if _media_type(request) not in {"", "multipart/form-data", "application/x-www-form-urlencoded"}:
-        raise HTTPException(415, f"Send multipart/form-data, not {_media_type(request)[:100]}: this takes a form.")
+    sent = _media_type(request)
+    if sent not in {"", "application/x-www-form-urlencoded"} and not _is_multipart(request):
+        raise HTTPException(415, f"Send multipart/form-data, not {sent[:100]}: this takes a form.")
 
 
 def _is_multipart(request: Request) -> bool:

@@ -26,6 +26,7 @@ from entrypoints.http.contract.name_schemas import ItemsText, KeyText, NewPictur
 from entrypoints.http.contract.parameters import (
     OUTCOME_HEADER,
     Adopt,
+    ExifText,
     FilePart,
     JsonObjectText,
     MetadataText,
@@ -69,6 +70,7 @@ class IndexForm(PictureForm):
     metadata: MetadataText | None = None
     if_exists: WhereItExists = IfExists.REPLACE
     adopt: Adopt = False
+    exif: ExifText | None = None
 
 
 class BatchForm(BaseModel):
@@ -81,6 +83,7 @@ class BatchForm(BaseModel):
     metadata: JsonObjectText | None = None
     if_exists: WhereItExists = IfExists.REPLACE
     adopt: Adopt = False
+    exif: ExifText | None = None
 
     @model_validator(mode="after")
     def _an_item_for_each(self) -> Self:
@@ -129,6 +132,7 @@ async def index_image(
         source=source_at(form.url) if form.url and form.source is None else form.source,
         metadata=form.metadata,
         adopt=form.adopt,
+        exif=pictures.exif(form.exif),
     )
     outcome = await index.one(upload, if_exists=form.if_exists)
     assert outcome.image is not None  # noqa: S101 - `one` raises where there is none
@@ -171,8 +175,9 @@ async def index_batch(
     As `application/json`, `items` has the URL of each picture, which the service fetches, and what comes with it.
     """
     items = form.items or [NewPicture(metadata=metadata) for metadata in _metadata_of_each(form)]
+    exif = pictures.exif(form.exif)
     uploads = [
-        upload_of(clean_filename(file.filename), partial(pictures.read_file, file), item, adopt=form.adopt)
+        upload_of(clean_filename(file.filename), partial(pictures.read_file, file), item, adopt=form.adopt, exif=exif)
         for file, item in zip(form.files, items, strict=True)
     ]
     outcomes = [outcome async for outcome in index(uploads, if_exists=form.if_exists)]
@@ -196,6 +201,7 @@ async def index_urls(
                 read,
                 item.model_copy(update={"source": item.source or source_at(item.url)}),
                 adopt=body.adopt,
+                exif=pictures.exif(body.exif),
             )
             for item, read in zip(body.items, reads, strict=True)
         ]

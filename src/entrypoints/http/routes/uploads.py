@@ -12,6 +12,7 @@ from fastapi import Depends, Request, UploadFile, params
 from application.fetch_pictures import AHEAD, FetchPictures
 from application.prepare_pictures import Upload
 from domain.errors import BodyTooLargeError, InvalidInputError, InvalidSourceError
+from domain.exif import ExifPart
 from domain.metadata import checked_metadata
 from domain.names import checked_key, checked_source
 from entrypoints.http.access.roles import RequiredRole
@@ -20,7 +21,7 @@ from entrypoints.http.contract.parameters import PictureForm
 from entrypoints.http.routes.bodies import BytesInFlight
 from entrypoints.http.routes.dependencies import FetchPicturesOf
 from entrypoints.keys import Role
-from entrypoints.settings import HttpSettings
+from entrypoints.settings import Settings
 
 MAX_FILENAME = 255
 
@@ -34,7 +35,8 @@ class Pictures:
     def __init__(self, request: Request, fetch: FetchPictures, held: ExitStack) -> None:
         self.fetch = fetch
         self._request = request
-        self._http: HttpSettings = request.app.state.container.settings().http
+        self._settings: Settings = request.app.state.container.settings()
+        self._http = self._settings.http
         self._held = held
 
     async def read(self, given: PictureForm) -> bytes:
@@ -51,6 +53,10 @@ class Pictures:
         if file.size is not None and file.size > most:
             raise BodyTooLargeError(f"The picture has {file.size} bytes; at most {most} are accepted.")
         return await file.read()
+
+    def exif(self, given: frozenset[ExifPart] | None) -> frozenset[ExifPart]:
+        """What of their EXIF becomes metadata."""
+        return self._settings.metadata.exif if given is None else given
 
     def admit(self, pictures: int) -> None:
         """Let the caller have pictures fetched; those in memory count as bodies in flight until the answer.
@@ -74,7 +80,14 @@ async def _pictures(request: Request, fetch: FetchPicturesOf) -> AsyncIterator[P
 PicturesOf = Annotated[Pictures, Depends(_pictures)]
 
 
-def upload_of(filename: str, read: Callable[[], Awaitable[bytes]], item: NewPicture, *, adopt: bool) -> Upload:
+def upload_of(
+    filename: str,
+    read: Callable[[], Awaitable[bytes]],
+    item: NewPicture,
+    *,
+    adopt: bool,
+    exif: frozenset[ExifPart],
+) -> Upload:
     """The use case's view of one picture of many. Where what comes with it is wrong, reading it raises that."""
     try:
         return Upload(
@@ -84,6 +97,7 @@ def upload_of(filename: str, read: Callable[[], Awaitable[bytes]], item: NewPict
             source=checked_source(item.source) if item.source else None,
             metadata=None if item.metadata is None else checked_metadata(item.metadata),
             adopt=adopt,
+            exif=exif,
         )
     except InvalidInputError as error:
         refusal = error

@@ -12,6 +12,12 @@ TOLD = 20
 """Rows that are named on standard error; the file has all."""
 
 
+def told(row: Row, reason: str) -> str:
+    """A line on standard error: what would steer a terminal is replaced."""
+    line = f"row {row.number}: {reason}"
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
+
+
 class FailureFileError(LookalikeError):
     """The file of failed rows cannot be written."""
 
@@ -33,7 +39,7 @@ class FailureFile:
         """Keep a row. Raises FailureFileError."""
         self.count += 1
         if self.count <= TOLD:
-            self.told.append(f"row {row.number}: {reason}")
+            self.told.append(told(row, reason))
         with self._named():
             if self._file is None or self._write is None:
                 self._file = self.path.open("w", encoding=self._table.encoding, errors="backslashreplace", newline="")

@@ -21,6 +21,9 @@ from lookalike_client.pictures import read_picture
 BROUGHT, FOUND = "brought", "found"
 """Outcomes: whether its bytes came from this table, or were there under its key already."""
 
+OF_THE_BYTES = "exif_"
+"""So begin the keys of metadata that the service has read from the bytes."""
+
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 
 
@@ -60,8 +63,9 @@ class Standing:
 
     @property
     def whole_metadata(self) -> Mapping[str, MetadataValue]:
-        """The metadata that it is to have: that of its row, beside what others have given it."""
-        there = {} if self.image is None else self.image.metadata
+        """The metadata that other bytes are to have: that of the row, beside what others have given the picture."""
+        metadata = {} if self.image is None else self.image.metadata
+        there = {key: value for key, value in metadata.items() if not key.startswith(OF_THE_BYTES)}
         return {key: value for key, value in {**there, **self.metadata}.items() if value is not None}
 
     @property

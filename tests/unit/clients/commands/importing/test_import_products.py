@@ -138,13 +138,14 @@ async def test_a_second_import_does_only_what_has_changed(shop: Shop, capsys: py
 
     async with shop.client() as client:
         await client.edit(Key("B/1"), {"note": "by hand"})
+        await client.edit(Key("A"), {"note": "by hand", "exif_camera": "that of the bytes"})
     shop.asked()
     shop.shows(a=a_picture(4))
     assert (await shop.imported(shop.table("A,{}/a,5", "B,{}/b|{}/c,"))).code == 0
     assert report(capsys)[0] == "0 created, 1 replaced, 2 with other metadata, 0 unchanged, 0 rows failed"
     assert shop.asked() == ["/a", "/b", "/c"]
     assert await shop.metadata() == {
-        "A": {"product": "A", "price": 5.0},
+        "A": {"product": "A", "price": 5.0, "note": "by hand"},
         "B/1": {"product": "B", "note": "by hand"},
         "B/2": {"product": "B"},
     }
