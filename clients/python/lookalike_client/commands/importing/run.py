@@ -72,6 +72,8 @@ class ImportRun:
     counts: Counts = field(default_factory=Counts)
     stopped_by: UnavailableError | None = None
     """A failure that all pictures after it would meet: no more are begun."""
+    _is_broken: bool = False
+    """Whether an upload has raised: what has not begun need not be fetched any more."""
     _uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
 
     async def __call__(self, groups: Iterable[Sequence[Product]]) -> None:
@@ -134,8 +136,11 @@ class ImportRun:
 
         async def upload() -> None:
             try:
-                if self.stopped_by is None:
+                if self.stopped_by is None and not self._is_broken:
                     await self._upload(batch, together)
+            except BaseException:
+                self._is_broken = True
+                raise
             finally:
                 self._uploads.release()
 
@@ -214,7 +219,7 @@ class ImportRun:
 
     def _until_stopped(self, items: Iterable[T]) -> Iterator[T]:
         for item in items:
-            if self.interruption.requested or self.stopped_by is not None:
+            if self.interruption.requested or self.stopped_by is not None or self._is_broken:
                 return
             yield item
 

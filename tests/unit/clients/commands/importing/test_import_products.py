@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from lookalike_client import AsyncLookalike, Image, InvalidRequestError, Key
+from lookalike_client import AsyncLookalike, Image, InvalidRequestError, Key, NoServiceError
 from lookalike_client.commands import state
 from lookalike_client.commands.importing import pictures
 from lookalike_client.commands.importing.import_products import (
@@ -346,6 +346,20 @@ async def test_a_service_that_goes_away_leaves_the_report(shop: Shop, capsys: py
     out, err = report(capsys)
     assert out == "0 created, 0 unchanged, 0 rows failed"
     assert "stopped after 1 of 2 pictures. Run the same command again" in err
+
+
+async def test_nothing_more_is_fetched_for_a_service_that_went_away(shop: Shop) -> None:
+    shop.shows(**{f"p{number}": a_picture(number) for number in range(200)})
+
+    async def away(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path == "/v1/images/batch":
+            raise httpx.ConnectError("away")
+        return None
+
+    shop.transport = Disturbed(shop.transport, away)
+    with pytest.raises(NoServiceError):
+        await shop.imported(shop.table(*(f"P{number},{{}}/p{number},5" for number in range(200))))
+    assert len(shop.asked()) < 100
 
 
 async def test_a_state_file_that_cannot_be_used_is_told_first(shop: Shop) -> None:
