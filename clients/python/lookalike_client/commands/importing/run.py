@@ -1,7 +1,7 @@
 """The run of an import: some rows together, their pictures fetched while others are sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -92,14 +92,15 @@ class ImportRun:
         same: list[Looked] = []
         batch: list[Looked] = []
         try:
-            async for looked in self._looked_at(products, together):
-                if looked.new is None:
-                    same.append(looked)
-                else:
-                    batch.append(looked)
-                if _is_full(batch):
-                    uploads.append(await self._begin_upload(batch, together))
-                    batch = []
+            async with aclosing(self._looked_at(products, together)) as looked_at:
+                async for looked in looked_at:
+                    if looked.new is None:
+                        same.append(looked)
+                    else:
+                        batch.append(looked)
+                    if _is_full(batch):
+                        uploads.append(await self._begin_upload(batch, together))
+                        batch = []
             if batch:
                 uploads.append(await self._begin_upload(batch, together))
             await self._patch(same, together)
@@ -114,7 +115,7 @@ class ImportRun:
                 raise error
         return together
 
-    async def _looked_at(self, products: Sequence[Product], together: _Together) -> AsyncIterator[Looked]:
+    async def _looked_at(self, products: Sequence[Product], together: _Together) -> AsyncGenerator[Looked]:
         """The pictures that could be read or fetched, until stopped; the others end here."""
         found = await standings_of(self.client, self.state, self.scope, products, self.since)
         async with aclosing(in_order(self._look_at, self._until_stopped(found), FETCHES_AT_ONCE)) as looked_at:
