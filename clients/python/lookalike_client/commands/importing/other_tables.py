@@ -70,8 +70,8 @@ class ParquetTable:
             from pyarrow.parquet import ParquetFile
         except ModuleNotFoundError as error:
             raise TableError(
-                f"{name} is Parquet, which pyarrow reads. It comes with the extra [parquet]: pip install "
-                "'lookalike[parquet]', or pyarrow alone."
+                f"{name} is Parquet, which pyarrow reads. It comes with the extra [parquet]: pip install '.[parquet]' "
+                "in the clone, or pyarrow alone."
             ) from error
         self.name = name
         self._open = partial(ParquetFile, path)

@@ -149,7 +149,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
         return true_import(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(TableError, match=r"the extra \[parquet\]: pip install 'lookalike\[parquet\]'"):
+    with pytest.raises(TableError, match=r"the extra \[parquet\]: pip install '\.\[parquet\]'"):
         open_table(path, "products.parquet", WANTED)
 
 
