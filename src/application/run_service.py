@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from application.shared_originals import SharedOriginals
 from domain.callers import begin_bulk
@@ -48,6 +49,8 @@ class ServiceDescription:
     encoder: ModelDescription
     detector: ModelDescription | None
     space: EmbeddingSpace
+    index_id: UUID
+    """The index's own: one that is made anew has another."""
     repository: RepositoryStatus
     metadata_types: MetadataTypes
 
@@ -154,6 +157,7 @@ class RunService:
             encoder=self.encoder.description,
             detector=self.detector.description,
             space=self.encoder.space,
+            index_id=self.repository.identity,
             repository=await self.repository.status(),
             metadata_types=self.types,
         )

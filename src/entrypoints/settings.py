@@ -390,10 +390,11 @@ class LimitSettings(Section):
 
 
 class ClientSettings(Section):
-    """The service elsewhere that commands ask, unless `--url` and `--api-key` say otherwise."""
+    """The service elsewhere that commands ask, unless `--url` and `--api-key` say otherwise; and what they remember."""
 
     url: str | None = None
     api_key: SecretStr | None = None
+    state_dir: NamedPath | None = None
 
 
 class Settings(BaseSettings):

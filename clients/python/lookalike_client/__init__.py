@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from lookalike_client.names import Key
     from lookalike_client.outcomes import Outcome
-    from lookalike_client.pictures import NewPicture, Picture
+    from lookalike_client.pictures import NewPicture, Picture, Url
     from lookalike_client.synchronous import Lookalike
 else:
 
@@ -96,4 +96,5 @@ __all__ = [
     "ServiceError",
     "StorageFullError",
     "UnavailableError",
+    "Url",
 ]

@@ -46,6 +46,7 @@ from lookalike_client.pictures import (
     NewPicture,
     Picture,
     SentFile,
+    Url,
     batches,
     chunks,
     is_stored,
@@ -162,7 +163,6 @@ class AsyncLookalike:
 
         Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
         """
-        file = await runtime.in_thread(read_picture, NewPicture(picture, filename), self._max_picture_bytes)
         fields: dict[str, Field | None] = {
             "key": key,
             "source": source,
@@ -171,7 +171,8 @@ class AsyncLookalike:
             "if_exists": if_exists,
             "adopt": adopt,
         }
-        response = await self._answered("POST", "/v1/images", form=Form.of(fields, "file", [file]))
+        form = await self._form_about(NewPicture(picture, filename), fields)
+        response = await self._answered("POST", "/v1/images", form=form)
         status: Any = response.headers.get("X-Outcome")
         return Outcome(picture=picture, status=status, image=self._parsed(response, Image))
 
@@ -461,14 +462,21 @@ class AsyncLookalike:
     ) -> list[Outcome]:
         batch = [new if new.metadata is not None else replace(new, metadata=metadata) for new in batch]
         read = await runtime.in_thread(read_all, batch, self._max_picture_bytes)
-        files = [file for file in read if isinstance(file, SentFile)]
-        items = iter(await self._index_files(files, fields) if files else [])
-        return [
-            Outcome.of(new.picture, next(items))
-            if isinstance(file, SentFile)
-            else Outcome(picture=new.picture, status="failed", error=file)
-            for new, file in zip(batch, read, strict=True)
-        ]
+        outcomes = {
+            place: Outcome(picture=new.picture, status="failed", error=file)
+            for place, (new, file) in enumerate(zip(batch, read, strict=True))
+            if not isinstance(file, SentFile)
+        }
+        for are_urls in (False, True):
+            files = {
+                place: file
+                for place, file in enumerate(read)
+                if isinstance(file, SentFile) and isinstance(file.new.picture, Url) is are_urls
+            }
+            items = await self._index_files(list(files.values()), fields) if files else []
+            for (place, file), item in zip(files.items(), items, strict=True):
+                outcomes[place] = Outcome.of(file.new.picture, item)
+        return [outcomes[place] for place in range(len(batch))]
 
     async def _index_files(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
         """An item for each file. Those that the service was too busy for are sent again."""
@@ -484,11 +492,21 @@ class AsyncLookalike:
         return items
 
     async def _index_together(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
-        """An item for each file; those that are too many or too large together are sent by halves."""
+        """An item for each file; those that are too many or too large together are sent by halves.
+
+        All of them are URLs, or none is.
+        """
         details = [file.new.details for file in files]
-        form = Form.of({**fields, "items": json.dumps(details) if any(details) else None}, "files", files)
+        request: dict[str, Any]
+        if isinstance(files[0].new.picture, Url):
+            items_at_urls = [{"url": file.new.picture, **each} for file, each in zip(files, details, strict=True)]
+            given = {name: value for name, value in fields.items() if value is not None}
+            request = {"json": {**given, "items": items_at_urls}}
+        else:
+            form = Form.of({**fields, "items": json.dumps(details) if any(details) else None}, "files", files)
+            request = {"form": form}
         try:
-            items = self._parsed(await self._answered("POST", "/v1/images/batch", form=form), BatchAnswer).results
+            items = self._parsed(await self._answered("POST", "/v1/images/batch", **request), BatchAnswer).results
         except ServiceError as error:
             if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 raise
@@ -505,8 +523,13 @@ class AsyncLookalike:
         self, path: str, picture: Picture, fields: Mapping[str, Field | None], kind: type[AnswerType]
     ) -> AnswerType:
         """The answer to an operation that takes a picture."""
-        file = await runtime.in_thread(read_picture, NewPicture(picture), self._max_picture_bytes)
-        return self._parsed(await self._answered("POST", path, form=Form.of(fields, "file", [file])), kind)
+        form = await self._form_about(NewPicture(picture), fields)
+        return self._parsed(await self._answered("POST", path, form=form), kind)
+
+    async def _form_about(self, new: NewPicture, fields: Mapping[str, Field | None]) -> Form:
+        if isinstance(new.picture, Url):
+            return Form.of({**fields, "url": str(new.picture)}, "file", [])
+        return Form.of(fields, "file", [await runtime.in_thread(read_picture, new, self._max_picture_bytes)])
 
     async def _get(self, path: str, kind: type[AnswerType], **query: str | float | None) -> AnswerType:
         given = {name: value for name, value in query.items() if value is not None}

@@ -95,6 +95,7 @@ BY_CODE: Mapping[str, type[ServiceError]] = {
     "fetch_failed": PictureError,
     "fetch_refused": PictureError,
     "storage_full": StorageFullError,
+    "fetching_disabled": InvalidRequestError,  # no API key would help
 }
 
 BY_STATUS: Mapping[int, type[ServiceError]] = {

@@ -11,6 +11,8 @@ Target = Literal["images", "objects", "any"]
 """What a query is compared with: whole pictures, the objects in them, or both."""
 
 MetadataValue = str | int | float | bool | list[str]
+MetadataType = Literal["keyword", "integer", "float", "bool", "datetime"]
+"""What the service may declare that a key of the metadata holds."""
 
 
 class Answer(BaseModel):
@@ -190,12 +192,13 @@ class Repository(Answer):
 
 
 class Models(Answer):
-    """What is running there. `detector` is None where objects are not detected."""
+    """What is running there. `detector` is None where objects are not detected; `index_id` is the index's own id."""
 
     encoder: Encoder
     detector: Model | None
+    index_id: UUID
     repository: Repository
-    metadata_types: Mapping[str, Literal["keyword", "integer", "float", "bool", "datetime"]]
+    metadata_types: Mapping[str, MetadataType]
 
 
 class Edited(Answer):

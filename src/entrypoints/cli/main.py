@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from domain.errors import ConfigurationError, EmbeddingSpaceError, InvalidInputE
 from entrypoints.cli import check, keys, maintain, models, serve
 from entrypoints.remedies import explained
 from lookalike_client import commands
-from lookalike_client.commands.connection import Purpose
+from lookalike_client.commands.connection import Program, Purpose
 from lookalike_client.commands.program import FAILED, MISUSED, fail, new_app, run
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def command() -> None:
         try:
-            app(args=arguments, obj=_connect)
+            app(args=arguments, obj=Program(_connect, _state_folder))
         except LookalikeError as error:  # this process refuses
             misused = isinstance(error, InvalidInputError | ConfigurationError | EmbeddingSpaceError)
             fail(explained(error), MISUSED if misused else FAILED)
@@ -64,3 +65,9 @@ def _connect(url: str | None, api_key: str | None, purpose: Purpose) -> Abstract
     from entrypoints.cli.deployment import connect
 
     return connect(url, api_key, purpose)
+
+
+def _state_folder() -> Path | None:
+    from entrypoints.settings import load_client_settings
+
+    return load_client_settings().state_dir

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from lookalike_client.commands import register
-from lookalike_client.commands.connection import Purpose, over_network
+from lookalike_client.commands.connection import Program, Purpose, over_network
 from lookalike_client.commands.program import new_app, run
 
 if TYPE_CHECKING:
@@ -28,12 +29,18 @@ def describe() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command, and exit."""
-    run(lambda: app(args=arguments, obj=connect))
+    run(lambda: app(args=arguments, obj=Program(connect, state_folder)))
 
 
-def connect(url: str | None, api_key: str | None, _purpose: Purpose) -> AbstractAsyncContextManager["AsyncLookalike"]:
+def connect(url: str | None, api_key: str | None, purpose: Purpose) -> AbstractAsyncContextManager["AsyncLookalike"]:
     """A client of the service that the options name, else the environment. Raises BadParameter."""
     url = os.environ.get("LOOKALIKE_CLIENT__URL") if url is None else url
     if not url:
         raise typer.BadParameter("say where the service is, here or in LOOKALIKE_CLIENT__URL", param_hint="--url")
     return over_network(url, os.environ.get("LOOKALIKE_CLIENT__API_KEY") if api_key is None else api_key)
+
+
+def state_folder() -> Path | None:
+    """By the environment."""
+    folder = os.environ.get("LOOKALIKE_CLIENT__STATE_DIR")
+    return Path(folder) if folder else None

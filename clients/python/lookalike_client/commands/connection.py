@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
@@ -50,12 +52,21 @@ class NoIndexError(Exception):
 
 
 class Connect(Protocol):
-    """How a program reaches the service. Commands find it in `ctx.obj`."""
+    """How a program reaches the service."""
 
     def __call__(
         self, url: str | None, api_key: str | None, purpose: Purpose
     ) -> AbstractAsyncContextManager["AsyncLookalike"]:
         """A client of the service, by a command's options. Raises BadParameter, NoServiceError, NoIndexError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What commands need of the program that they run in. They find it in `ctx.obj`."""
+
+    connect: Connect
+    state_folder: Callable[[], Path | None]
+    """The folder that is configured for what commands remember, if any is."""
 
 
 def ask(
@@ -66,10 +77,10 @@ def ask(
     question: "Callable[[AsyncLookalike], Awaitable[T]]",
 ) -> T:
     """The answer to `question` by the service. Raises what `Connect` does, and the question."""
-    connect: Connect = ctx.obj
+    program: Program = ctx.obj
 
     async def asked() -> T:
-        async with connect(url, api_key, purpose) as client:
+        async with program.connect(url, api_key, purpose) as client:
             return await question(client)
 
     return asyncio.run(asked())

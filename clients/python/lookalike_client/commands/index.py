@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lookalike_client.commands.arguments import json_object
-from lookalike_client.commands.connection import ApiKey, Connect, Purpose, Url
+from lookalike_client.commands.connection import ApiKey, Program, Purpose, Url
 from lookalike_client.commands.files import SUFFIXES, find_pictures
 from lookalike_client.commands.interruption import say_how_to_go_on
 
@@ -76,8 +76,8 @@ def index(
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or name is not None):
         raise typer.BadParameter("goes with one file, and without --as", param_hint="--key")
     try:
-        connect: Connect = ctx.obj
-        stored, service = connect(url, api_key, Purpose.RECORDS), connect(url, api_key, Purpose.INDEX)
+        program: Program = ctx.obj
+        stored, service = (program.connect(url, api_key, purpose) for purpose in (Purpose.RECORDS, Purpose.INDEX))
         parts = "taken,camera,lens,place" if exif_place else exif or None
         code = asyncio.run(
             index_found(found, stored, service, metadata=metadata, name=name, key=key, again=again, exif=parts)

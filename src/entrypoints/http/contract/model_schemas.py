@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -96,6 +97,7 @@ class ModelsOut(BaseModel):
                         "precision": "bf16",
                         "input_size": {"width": 300, "height": 300},
                     },
+                    "index_id": "0b9a7a53-3f0e-4d50-a7f0-4f9f7f0c2f1e",
                     "repository": {"backend": "edge", "images": 100, "objects": 240, "details": {"segments": 2}},
                     "metadata_types": {"brand": "keyword", "price": "float"},
                 }
@@ -105,6 +107,7 @@ class ModelsOut(BaseModel):
 
     encoder: EncoderOut
     detector: Annotated[ModelOut | None, Field(description="null: this deployment runs no object detector.")]
+    index_id: Annotated[UUID, Field(description="The index's own id: one that is made anew has another.")]
     repository: RepositoryOut
     metadata_types: Annotated[
         Mapping[str, MetadataType],
@@ -124,6 +127,7 @@ class ModelsOut(BaseModel):
                 space=space.fingerprint,
             ),
             detector=None if service.detector is None else ModelOut.of(service.detector),
+            index_id=service.index_id,
             repository=RepositoryOut.of(service.repository),
             metadata_types=service.metadata_types,
         )
