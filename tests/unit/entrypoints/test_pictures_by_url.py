@@ -79,6 +79,7 @@ async def test_exactly_one_of_both_is_given(client: httpx.AsyncClient, side: Far
     answer = await client.post(path, data=data, files=files)
     assert answer.status_code == 422
     assert "exactly one of the two" in answer.json()["detail"]
+    assert answer.json()["errors"][0]["loc"] == ["body", "file"]
     assert not side.heads
 
 
