@@ -175,12 +175,6 @@ FilePart = Annotated[
 ]
 """A form field whose value is a file."""
 
-PictureFile = Annotated[
-    FilePart,
-    Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
-]
-"""A form field whose value is a picture file."""
-
 PictureUrl = Annotated[
     Any,
     parsed_by(str.strip),
@@ -198,7 +192,13 @@ class PictureForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: PictureUrl | None = None
-    file: Annotated[PictureFile | SkipJsonSchema[None], Field(validate_default=True)] = None
+    file: Annotated[
+        FilePart | SkipJsonSchema[None],
+        Field(
+            validate_default=True,
+            description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content.",
+        ),
+    ] = None
 
     @field_validator("file")
     @classmethod
