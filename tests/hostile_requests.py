@@ -166,8 +166,8 @@ def _forms() -> Iterator[Hostile]:
         (b"MULTIPART/FORM-DATA; BOUNDARY=B", (200,)),
         (b"application/x-www-form-urlencoded", (422,)),
         (b"application/json", (415,)),
-        (b"text/plain", (415,)),
-        (b"image/png", (415,)),
+        (b"text/plain", (422,)),
+        (b"image/png", (422,)),
         (b";;;=", (422,)),
         (b"", (422,)),
     ]

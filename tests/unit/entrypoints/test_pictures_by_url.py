@@ -79,6 +79,7 @@ async def test_exactly_one_of_both_is_given(client: httpx.AsyncClient, side: Far
     answer = await client.post(path, data=data, files=files)
     assert answer.status_code == 422
     assert "exactly one of the two" in answer.json()["detail"]
+    assert answer.json()["errors"][0]["loc"] == ["body", "file"]
     assert not side.heads
 
 
@@ -245,8 +246,6 @@ async def test_json_is_told_to_come_as_a_form(client: httpx.AsyncClient, path: s
 
 async def test_a_batch_of_files_is_still_a_form(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/images/batch", files=[("files", ("hat.png", HAT))])).json()["created"] == 1
-    answer = await client.post("/v1/images/batch", content=b"{}", headers={"Content-Type": "text/plain"})
-    assert answer.status_code == 415
 
 
 async def test_the_batch_is_documented(client: httpx.AsyncClient) -> None:

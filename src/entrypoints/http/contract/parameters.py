@@ -5,12 +5,12 @@ import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple
 from unicodedata import normalize
 from uuid import UUID
 
 from fastapi import Path, UploadFile
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import UploadFile as StarletteUploadFile
@@ -175,12 +175,6 @@ FilePart = Annotated[
 ]
 """A form field whose value is a file."""
 
-PictureFile = Annotated[
-    FilePart,
-    Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
-]
-"""A form field whose value is a picture file."""
-
 PictureUrl = Annotated[
     Any,
     parsed_by(str.strip),
@@ -197,14 +191,21 @@ class PictureForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    file: PictureFile | SkipJsonSchema[None] = None
     url: PictureUrl | None = None
+    file: Annotated[
+        FilePart | SkipJsonSchema[None],
+        Field(
+            validate_default=True,
+            description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content.",
+        ),
+    ] = None
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.file is None) == (self.url is None):
+    @field_validator("file")
+    @classmethod
+    def _one_of_both(cls, value: UploadFile | None, info: ValidationInfo) -> UploadFile | None:
+        if (value is None) == (info.data.get("url") is None):
             raise PydanticCustomError("invalid_picture", "send the picture as file, or its url: exactly one of the two")
-        return self
+        return value
 
 
 ExifText = Annotated[

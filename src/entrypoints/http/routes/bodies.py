@@ -206,9 +206,8 @@ def _check_coding(request: Request) -> None:
 
 
 def _check_is_form(request: Request) -> None:
-    sent = _media_type(request)
-    if sent not in {"", "application/x-www-form-urlencoded"} and not _is_multipart(request):
-        raise HTTPException(415, f"Send multipart/form-data, not {sent[:100]}: this takes a form.")
+    if _media_type(request) == "application/json":
+        raise HTTPException(415, "Send multipart/form-data, not JSON: this takes a form.")
 
 
 def _is_multipart(request: Request) -> bool:
