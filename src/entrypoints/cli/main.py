@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(command)
 
 
-def _connect(url: str | None, api_key: str | None, purpose: Purpose) -> AbstractAsyncContextManager["AsyncLookalike"]:
+def _connect(
+    url: str | None, api_key: str | None, purpose: Purpose, model: Path | None = None
+) -> AbstractAsyncContextManager["AsyncLookalike"]:
     from entrypoints.cli.deployment import connect
 
-    return connect(url, api_key, purpose)
+    return connect(url, api_key, purpose, model)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
@@ -43,6 +44,8 @@ class Purpose(Enum):
     """The whole service, with a new index where there is none."""
     DETECT = auto()
     """The detector alone."""
+    TRIAL = auto()
+    """The whole service but for objects, in this process: empty, in memory, and gone afterwards."""
 
 
 class NoIndexError(Exception):
@@ -53,9 +56,12 @@ class Connect(Protocol):
     """How a program reaches the service. Commands find it in `ctx.obj`."""
 
     def __call__(
-        self, url: str | None, api_key: str | None, purpose: Purpose
+        self, url: str | None, api_key: str | None, purpose: Purpose, model: Path | None = None
     ) -> AbstractAsyncContextManager["AsyncLookalike"]:
-        """A client of the service, by a command's options. Raises BadParameter, NoServiceError, NoIndexError."""
+        """A client of the service, by a command's options; for a trial perhaps with another, exported model.
+
+        Raises BadParameter, NoServiceError, NoIndexError.
+        """
 
 
 def ask(
