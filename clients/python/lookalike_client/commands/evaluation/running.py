@@ -73,7 +73,7 @@ async def _compare_models(plan: Plan, stored: AsyncLookalike, models: Sequence[A
         taken = await copy(stored, pool, models, show)
     names = [(await client.models()).encoder.model for client in models]
     if names[0] == names[1]:
-        names[1] = str(other)
+        names[1] += f" in {other.name}"
     settings = [
         Setting(name=name, client=client, parameters=plan.first) for name, client in zip(names, models, strict=True)
     ]

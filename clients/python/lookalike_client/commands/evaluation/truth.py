@@ -18,7 +18,7 @@ from lookalike_client.commands.tables import shown_value
 from lookalike_client.models import Image, MetadataValue
 from lookalike_client.names import Name, id_of
 
-PARTNERS = 10
+PARTNERS = 4
 """As many of a query's right matches come with it into a pool."""
 
 T = TypeVar("T")
