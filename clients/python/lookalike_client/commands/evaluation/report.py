@@ -121,4 +121,4 @@ async def _tile(client: AsyncLookalike, id_: UUID, caption: str, *, wrong: bool)
         raise PictureFileError(f"The thumbnail of {id_} cannot be shown: {error}") from error
     width, height = tile.picture.size
     frame = [Box(x_min=1, y_min=1, x_max=width - 2, y_max=height - 2)] if wrong else []
-    return tile._replace(full_width=width, boxes=frame)
+    return tile._replace(full_width=max(1, width), boxes=frame)

@@ -31,7 +31,9 @@ def _mirror(picture: Image.Image, _: Random) -> Image.Image:
 
 
 def _jpeg(picture: Image.Image, _: Random) -> Image.Image:
-    return ImageOps.contain(picture, (SMALL, SMALL)) if max(picture.size) > SMALL else picture
+    small = picture.copy()
+    small.thumbnail((SMALL, SMALL))
+    return small
 
 
 def _border(picture: Image.Image, _: Random) -> Image.Image:
