@@ -56,6 +56,10 @@ def test_the_client_alone_has_the_commands(tmp_path: Path) -> None:
         assert shown["metadata"] == {"price": 5}
         assert client("delete", "pictures/1.png", "pictures/2.png").stdout == "2 deleted\n"
         assert client("list").stdout.endswith("1 of 1\n")
+        measured = client("evaluate", "--by", "metadata.price")
+        assert (measured.returncode, measured.stdout) == (1, "")
+        assert "numpy is not installed" in measured.stderr
+        assert "pip install './clients/python[commands,evaluate]'" in measured.stderr
         refused = client("detect", folder / "0.png")
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr.startswith("lookalike: This deployment runs no object detector")
