@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_the_vectors_that_the_service_gives(command: Co
     measures = report["results"][0]["measures"]
     assert [measures[name]["value"] for name in ("P@3", "recall@3", "mAP")] == pytest.approx(expected)
     assert (report["queries"], report["pictures"], report["depth"]) == (12, 12, 11)
-    assert report["notes"] == ["1 without metadata.kind are left out, as queries and as matches."]
+    assert report["notes"] == ["Without metadata.kind, left out as queries and as matches: 1."]
     assert {group["name"] for group in report["results"][0]["groups"]} == set(KINDS)
     assert report == measured(command, "--by", "metadata.kind", "-k", "3", "--depth", "11")
 
@@ -103,7 +103,7 @@ def test_pairs_twins_and_two_settings(command: Command, tmp_path: Path) -> None:
 
     report = measured(command, "--twins", "--sample", "4", "--with", "exact=true")
     [result] = report["results"]
-    assert (report["queries"], report["notes"]) == (4 * len(TWINS), ["A sample of 4 of 13 is searched with."])
+    assert (report["queries"], report["notes"]) == (4 * len(TWINS), ["A sample is searched with: 4 of 13."])
     assert {group["name"]: group["queries"] for group in result["groups"]} == dict.fromkeys(TWINS, 4)
     assert result["measures"]["recall@5"]["value"] > 0.9
     assert not [name for name in result["measures"] if name.startswith("P@")]

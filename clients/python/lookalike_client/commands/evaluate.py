@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import normalize
 
 import typer
 
@@ -136,7 +137,7 @@ def evaluate(
     names = [f"{kind}@{k}" for kind in kinds for k in sorted(set(ks or DEFAULT_KS))]
     measures = dict.fromkeys(Measure.parsed(name, depth) for name in [*names, *floors, "mAP"])
     plan = Plan(
-        by=by,
+        by=None if by is None else normalize("NFC", by),
         pairs=pairs,
         among=among,
         measures=sorted(measures, key=lambda measure: (measure.name == "mAP", measure)),

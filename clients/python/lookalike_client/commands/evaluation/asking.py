@@ -86,9 +86,9 @@ async def ask(truth: Truth, settings: Sequence[Setting], *, depth: int, seed: in
                 for query, twin in zip(unit, twins, strict=True)
             ]
         except NotFoundError:
-            return "have been removed meanwhile"
+            return "Removed meanwhile"
         except (PictureFileError, PictureError):
-            return "cannot be read to make twins of"
+            return "Not readable, so without twins"
 
     queries: list[Query] = []
     rows: list[list[Ranking]] = []

@@ -125,7 +125,7 @@ def measured(
         queries=len(answers.queries),
         depth=depth,
         seed=seed,
-        notes=[*notes, *(f"{count:,} {why}." for why, count in answers.lost.items())],
+        notes=[*notes, *(f"{why}: {count:,}." for why, count in answers.lost.items())],
         results=results,
         differences=differences,
         agreement=agreements,

@@ -122,10 +122,10 @@ def of_labels(field_: str, pictures: Sequence[Picture], among: Mapping[str, Any]
     asked = [query for query in queries if query.wanted]
     notes = []
     if without := len(pictures) - len(labelled):
-        notes.append(f"{without:,} without {field_} are left out, as queries and as matches.")
+        notes.append(f"Without {field_}, left out as queries and as matches: {without:,}.")
         among = {**(among or {}), "all": [*(among or {}).get("all", ()), {"field": field_, "exists": True}]}
     if alone := len(queries) - len(asked):
-        notes.append(f"{alone:,} are the only ones of their value: they can be found, but are not searched with.")
+        notes.append(f"The only one of its value, found but not searched with: {alone:,}.")
     notes += _note_of_identical(picture for picture, _ in labelled)
     return Truth(queries=_in_order(asked), pictures=len(labelled), filter=among, notes=notes)
 
@@ -149,14 +149,12 @@ def of_pairs(
         if pair.alike and a in stored and b in stored and a != b:
             partners[a].add(b)
             partners[b].add(a)
-    unknown = [
-        name for name in dict.fromkeys(name for pair in pairs for name in (pair.a, pair.b)) if id_of(name) not in stored
-    ]
-    notes = (
-        [f"{len(unknown):,} names of the file are not searched, such as {unknown[0]}: their pairs are left out."]
-        if unknown
-        else []
-    )
+    names = dict.fromkeys(name for pair in pairs for name in (pair.a, pair.b))
+    notes = []
+    if unknown := [name for name in names if id_of(name) not in stored]:
+        notes.append(
+            f"Names of the file that are not searched, such as {unknown[0]}, their pairs left out: {len(unknown):,}."
+        )
     notes += _note_of_identical(stored[id_] for id_ in partners)
     queries = [Query(id=id_, name=stored[id_].name, relevant=relevant) for id_, relevant in partners.items()]
     return Truth(queries=_in_order(queries), pictures=pictures, filter=among, notes=notes)
@@ -184,7 +182,7 @@ def sampled(items: Sequence[T], size: int, seed: int) -> list[T]:
 
 
 def _told_sample(size: int, of: int) -> str:
-    return f"A sample of {size:,} of {of:,} is searched with."
+    return f"A sample is searched with: {size:,} of {of:,}."
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -237,7 +235,7 @@ def _in_order(queries: Iterable[Query]) -> list[Query]:
 def _note_of_identical(pictures: Iterable[Picture]) -> list[str]:
     files = Counter(picture.sha256 for picture in pictures)
     repeated = sum(count for count in files.values() if count > 1)
-    return [f"{repeated:,} have the same bytes as another one; they are left in."] if repeated else []
+    return [f"With the same bytes as another, left in: {repeated:,}."] if repeated else []
 
 
 def _shown(value: MetadataValue | None) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import typer
 from dependency_injector import providers
+from typing_extensions import override
 
 from domain.embeddings import normalised
 from lookalike_client import AsyncLookalike
@@ -141,7 +142,7 @@ async def test_pictures_without_the_key_are_left_out_of_all(index: Index) -> Non
         worth(labelled, KINDS, k=5, depth=15), abs=1e-12
     )
     assert report.pictures == 62
-    assert report.notes[0].startswith("30 without metadata.kind are left out")
+    assert report.notes[0].startswith("Without metadata.kind, left out as queries and as matches: 30")
 
 
 async def test_a_filter_is_the_whole_world(index: Index) -> None:
@@ -199,7 +200,30 @@ async def test_pictures_that_go_meanwhile_are_counted(index: Index) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lookalike_client.commands.evaluation.running.listed", listed)
         report = await index.report(a_plan())
-    assert (report.queries, report.notes[-1]) == (59, "1 have been removed meanwhile.")
+    assert (report.queries, report.notes[-1]) == (59, "Removed meanwhile: 1.")
+
+
+async def test_cut_offs_are_told_by_likeness_too_where_the_service_tells_it(index: Index) -> None:
+    class Telling(httpx.ASGITransport):
+        @override
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = await super().handle_async_request(request)
+            answer = json.loads(await response.aread())
+            for match in answer.get("matches", ()):
+                match["likeness"] = (match["score"] + 1) / 2
+            return httpx.Response(response.status_code, json=answer)
+
+    @asynccontextmanager
+    async def connect(*_: Any) -> AsyncIterator[AsyncLookalike]:
+        async with AsyncLookalike("http://here", transport=Telling(index.app)) as client:
+            yield client
+
+    [result] = (await run(a_plan(), connect, None, None)).results
+    score, likeness = (
+        next(each for each in result.cut_offs[scale] if each.suggested) for scale in ("score", "likeness")
+    )
+    assert likeness.at == pytest.approx((score.at + 1) / 2, abs=0.002)
+    assert likeness.keeps == pytest.approx(score.keeps, abs=0.02)
 
 
 async def test_there_may_be_nothing_to_measure(index: Index) -> None:
@@ -213,7 +237,7 @@ async def test_a_report_is_printed_and_told_as_json(index: Index, capsys: pytest
     print_json(report)
     told = json.loads(capsys.readouterr().out)
     assert told["results"][0]["measures"]["P@5"]["value"] == report.results[0].measures["P@5"].value
-    assert told["notes"][-1] == "A sample of 50 of 60 is searched with."
+    assert told["notes"][-1] == "A sample is searched with: 50 of 60."
     assert [each["average_precision"] for each in told["results"][0]["worst"]] == sorted(
         each["average_precision"] for each in told["results"][0]["worst"]
     )

@@ -28,8 +28,8 @@ def test_pictures_that_share_a_value_are_alike() -> None:
     assert truth.pictures == 7
     assert truth.filter == {"all": [{"field": "metadata.kind", "exists": True}]}
     assert truth.notes == [
-        "2 without metadata.kind are left out, as queries and as matches.",
-        "1 are the only ones of their value: they can be found, but are not searched with.",
+        "Without metadata.kind, left out as queries and as matches: 2.",
+        "The only one of its value, found but not searched with: 1.",
     ]
 
 
@@ -49,7 +49,7 @@ def test_a_filter_is_kept_beside_ours() -> None:
 
 def test_pictures_of_the_same_bytes_are_told_of() -> None:
     twins = [a_picture(0, "a", sha256="0"), a_picture(1, "a", sha256="0"), a_picture(2, "a")]
-    assert of_labels("metadata.kind", twins, None).notes == ["2 have the same bytes as another one; they are left in."]
+    assert of_labels("metadata.kind", twins, None).notes == ["With the same bytes as another, left in: 2."]
     assert relevant(of_twins(twins, ["crop"], None, 3, 0)) == {0: {1}, 1: {0}, 2: set()}
     assert [query.wanted for query in of_twins(twins, ["crop"], None, 3, 0).queries] == [2, 2, 1]
 
@@ -63,7 +63,7 @@ def test_pairs_are_alike_both_ways() -> None:
 
     assert {query.id: query.relevant for query in truth.queries} == {id_of(a): {id_of(b)}, id_of(b): {id_of(a)}}
     assert (truth.pictures, len(truth.notes)) == (50, 1)
-    assert truth.notes[0] == "1 names of the file are not searched, such as d: their pairs are left out."
+    assert truth.notes[0] == "Names of the file that are not searched, such as d, their pairs left out: 1."
 
 
 ID = "0a4d55a8-d778-5022-abab-977f9a1b3f7c"
@@ -124,7 +124,7 @@ def test_a_sample_is_that_of_its_seed_whatever_the_order_of_the_listing() -> Non
         assert len({query.id for query in chosen.queries}) == 10
         assert build(pictures[::-1], 1) == chosen
         assert build(pictures, 2).queries != chosen.queries
-        assert chosen.notes == ["A sample of 10 of 90 is searched with."]
+        assert chosen.notes == ["A sample is searched with: 10 of 90."]
     whole = of_labels("metadata.kind", pictures, None)
     assert whole.sampled(90, 0) == whole
 
