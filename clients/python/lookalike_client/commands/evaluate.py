@@ -129,7 +129,9 @@ def evaluate(
 
     from lookalike_client.commands.evaluation.measures import Measure
     from lookalike_client.commands.evaluation.report import print_json, print_report
+    from lookalike_client.commands.evaluation.results import TWINS_TRUTH
     from lookalike_client.commands.evaluation.running import Plan, run
+    from lookalike_client.commands.evaluation.truth import read_pairs
 
     floors = _floors(at_least or ())
     depth = max(depth, *(ks or DEFAULT_KS), *(Measure.parsed(name, depth).k for name in floors))
@@ -138,7 +140,8 @@ def evaluate(
     measures = dict.fromkeys(Measure.parsed(name, depth) for name in [*names, *floors, "mAP"])
     plan = Plan(
         by=None if by is None else normalize("NFC", by),
-        pairs=pairs,
+        pairs=None if pairs is None else read_pairs(pairs),
+        truth=by or (f"pairs of {pairs}" if pairs else TWINS_TRUTH),
         among=among,
         measures=sorted(measures, key=lambda measure: (measure.name == "mAP", measure)),
         depth=depth,

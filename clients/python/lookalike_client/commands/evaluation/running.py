@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from lookalike_client.commands.connection import Connect, Purpose
 from lookalike_client.commands.evaluation.asking import Setting, ask, copy, counted, listed, looked_up
 from lookalike_client.commands.evaluation.measures import Measure
 from lookalike_client.commands.evaluation.report import save_worst
-from lookalike_client.commands.evaluation.results import TWINS_TRUTH, Report, measured
-from lookalike_client.commands.evaluation.truth import Truth, of_labels, of_pairs, of_twins, read_pairs
+from lookalike_client.commands.evaluation.results import Report, measured
+from lookalike_client.commands.evaluation.truth import Pair, Truth, of_labels, of_pairs, of_twins
 from lookalike_client.commands.evaluation.twins import TWINS
 from lookalike_client.commands.progress import progress
 from lookalike_client.commands.tables import shown_value
@@ -25,10 +25,14 @@ SAMPLE, SAMPLE_OF_TWINS, SAMPLE_OF_MODELS = 10_000, 200, 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure. Right is what shares a value of `by`, what `pairs` says, or else what a twin was made from."""
+    """What to measure. Right is what shares a value of `by`, what `pairs` says, or else what a twin was made from.
+
+    `truth` is the same in words.
+    """
 
     by: str | None
-    pairs: Path | None
+    pairs: Sequence[Pair] | None
+    truth: str
     among: Mapping[str, Any] | None
     measures: Sequence[Measure]
     depth: int
@@ -41,22 +45,16 @@ class Plan:
     """Parameters of searches, and other ones to compare with."""
     worst: Path | None
 
-    @property
-    def right_by(self) -> str:
-        """In words."""
-        return self.by or (f"pairs of {self.pairs}" if self.pairs else TWINS_TRUTH)
-
 
 async def run(plan: Plan, connect: Connect, url: str | None, api_key: str | None) -> Report:
     """Measure as planned. Raises BadParameter where there is nothing to ask, and what `connect` raises."""
     async with AsyncExitStack() as stack:
         if plan.model is not None:
-            models = [
-                await stack.enter_async_context(connect(url, api_key, Purpose.TRIAL, model))
-                for model in (None, plan.model)
-            ]
+            trials = [connect(url, api_key, Purpose.TRIAL, model) for model in (None, plan.model)]
             stored = await stack.enter_async_context(connect(url, api_key, Purpose.RECORDS))
-            return await _compare_models(plan, stored, models, plan.model)
+            truth = await _truth(plan, stored)
+            models = [await stack.enter_async_context(trial) for trial in trials]
+            return await _compare_models(plan, truth, stored, models, plan.model)
         client = await stack.enter_async_context(connect(url, api_key, Purpose.SEARCH))
         truth = (await _truth(plan, client)).sampled(plan.sample or SAMPLE, plan.seed)
         settings = [Setting(name=_told(plan.first), client=client, parameters=plan.first)]
@@ -65,9 +63,10 @@ async def run(plan: Plan, connect: Connect, url: str | None, api_key: str | None
         return await _report(plan, truth, settings)
 
 
-async def _compare_models(plan: Plan, stored: AsyncLookalike, models: Sequence[AsyncLookalike], other: Path) -> Report:
+async def _compare_models(
+    plan: Plan, truth: Truth, stored: AsyncLookalike, models: Sequence[AsyncLookalike], other: Path
+) -> Report:
     """Each model encodes the same sample of the originals, among which it is searched."""
-    truth = await _truth(plan, stored)
     pool = sorted(truth.pool(plan.sample or SAMPLE_OF_MODELS, plan.seed))
     with progress("Encoding") as show:
         taken = await copy(stored, pool, models, show)
@@ -77,7 +76,9 @@ async def _compare_models(plan: Plan, stored: AsyncLookalike, models: Sequence[A
     settings = [
         Setting(name=name, client=client, parameters=plan.first) for name, client in zip(names, models, strict=True)
     ]
-    return await _report(plan, truth.within(taken), settings)
+    report = await _report(plan, truth.within(taken), settings)
+    notes = [] if len(taken) == len(pool) else [f"Of the sample, not encoded: {len(pool) - len(taken):,}."]
+    return replace(report, notes=[*report.notes, *notes])
 
 
 async def _truth(plan: Plan, client: AsyncLookalike) -> Truth:
@@ -86,13 +87,12 @@ async def _truth(plan: Plan, client: AsyncLookalike) -> Truth:
         truth = of_labels(plan.by, pictures, plan.among)
         lacking = f"no two pictures share a value of {plan.by}"
     elif plan.pairs is not None:
-        pairs = read_pairs(plan.pairs)
-        stored = await looked_up(client, {name: None for pair in pairs for name in (pair.a, pair.b)})
+        stored = await looked_up(client, {name: None for pair in plan.pairs for name in (pair.a, pair.b)})
         if plan.among is not None:
             passing = {picture.id for picture in await listed(client, plan.among)}
             stored = {id_: picture for id_, picture in stored.items() if id_ in passing}
-        truth = of_pairs(pairs, stored, await counted(client, plan.among), plan.among)
-        lacking = f"no pair of {plan.pairs} is of two pictures that are searched"
+        truth = of_pairs(plan.pairs, stored, await counted(client, plan.among), plan.among)
+        lacking = "no two pictures that are searched stand in one pair"
     else:
         size = plan.sample or (SAMPLE_OF_TWINS if plan.model is None else SAMPLE_OF_MODELS)
         truth = of_twins(await listed(client, plan.among), [*TWINS], plan.among, size, plan.seed)
@@ -114,7 +114,7 @@ async def _report(plan: Plan, truth: Truth, settings: Sequence[Setting]) -> Repo
         answers,
         settings,
         plan.measures,
-        truth=plan.right_by,
+        truth=plan.truth,
         pictures=truth.pictures,
         depth=plan.depth,
         seed=plan.seed,

@@ -15,13 +15,15 @@ from dependency_injector import providers
 from typing_extensions import override
 
 from domain.embeddings import normalised
-from lookalike_client import AsyncLookalike
+from lookalike_client import AsyncLookalike, Key
+from lookalike_client.commands import alone
 from lookalike_client.commands.connection import Purpose
 from lookalike_client.commands.evaluation import asking
 from lookalike_client.commands.evaluation.measures import Measure
 from lookalike_client.commands.evaluation.report import print_json, print_report
 from lookalike_client.commands.evaluation.results import Report
 from lookalike_client.commands.evaluation.running import Plan, run
+from lookalike_client.commands.evaluation.truth import Pair
 from tests.builders import an_embedding, an_image
 from tests.fakes import JournalledRepository
 from tests.leave_one_out import ranked, worth
@@ -77,6 +79,7 @@ def a_plan(**changes: Any) -> Plan:
     plan = Plan(
         by="metadata.kind",
         pairs=None,
+        truth="metadata.kind",
         among=None,
         measures=MEASURES,
         depth=15,
@@ -176,16 +179,16 @@ async def test_two_settings_are_compared_query_by_query(index: Index) -> None:
     assert {(each.low, each.high) for each in same.differences.values()} == {(0.0, 0.0)}
 
 
-async def test_pairs_say_what_is_alike(index: Index, tmp_path: Path) -> None:
+async def test_pairs_say_what_is_alike(index: Index) -> None:
     ids = [image.record.id for image in index.images]
-    (tmp_path / "pairs.csv").write_text(f"{ids[0]},{ids[1]}\n{ids[0]},{ids[2]},0\n{ids[0]},unknown\n")
-    report = await index.report(a_plan(by=None, pairs=tmp_path / "pairs.csv", measures=[Measure("mAP", 61)], depth=61))
+    pairs = [Pair(ids[0], ids[1], alike=True), Pair(ids[0], ids[2], alike=False), Pair(ids[0], Key("?"), alike=True)]
+    report = await index.report(a_plan(by=None, pairs=pairs, measures=[Measure("mAP", 61)], depth=61))
     ranks = [1 + list(ranked(index.embeddings)[a]).index(b) for a, b in ((0, 1), (1, 0))]
     assert (report.queries, report.pictures) == (2, 62)
     assert report.results[0].measures["mAP"].value == pytest.approx(np.mean([1 / rank for rank in ranks]))
     among = {"all": [{"field": "metadata.kind", "eq": KINDS[0]}]}
     with pytest.raises(typer.BadParameter, match="nothing to measure"):
-        await index.report(a_plan(by=None, pairs=tmp_path / "pairs.csv", among=among))
+        await index.report(a_plan(by=None, pairs=pairs, among=among))
 
 
 async def test_pictures_that_go_meanwhile_are_counted(index: Index) -> None:
@@ -253,3 +256,8 @@ async def test_what_is_too_little_is_named(index: Index) -> None:
     value = report.results[0].measures["P@5"].value
     assert report.below({"P@5": value, "mAP": 0.0}) == []
     assert report.below({"P@5": value + 0.01}) == [f"P@5 is {value:.4f} (default), less than {value + 0.01:g}"]
+
+
+def test_the_client_alone_runs_no_model() -> None:
+    with pytest.raises(typer.BadParameter, match="where the service is installed"):
+        alone.connect("http://127.0.0.1:9", None, Purpose.TRIAL, Path())
