@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from application.begun_work import all_of
 from application.shared_originals import SharedOriginals
 from domain.callers import begin_bulk
 from domain.embeddings import EmbeddingSpace
@@ -88,9 +89,8 @@ class RunService:
         closed again what was opened.
         """
         try:
-            await asyncio.gather(
-                self.originals.store.open(), self.decoder.open(), self.encoder.open(), self.detector.open()
-            )
+            # Where one fails, the others are waited for: what they are about to open or to write could not be undone.
+            await all_of([self.originals.store.open(), self.decoder.open(), self.encoder.open(), self.detector.open()])
             if keep_trying:
                 await self._open_patiently()
             else:

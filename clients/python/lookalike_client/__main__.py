@@ -1,8 +1,15 @@
-"""`lookalike-client`, or `python -m lookalike_client`: the command line, which the extra [commands] brings."""
+"""`lookalike-client`, or `python -m lookalike_client`: the command line, by the extras [commands] and [evaluate]."""
 
 import sys
 
-COMMANDS_NEED = frozenset({"typer", "rich", "PIL", "charset_normalizer"})
+EXTRAS = {
+    "typer": "commands",
+    "rich": "commands",
+    "PIL": "commands",
+    "charset_normalizer": "commands",
+    "numpy": "commands,evaluate",
+}
+"""By which each module is installed that only commands need."""
 
 
 def main() -> None:
@@ -12,11 +19,11 @@ def main() -> None:
 
         alone.main()
     except ModuleNotFoundError as error:
-        if error.name not in COMMANDS_NEED:
+        if error.name not in EXTRAS:
             raise
         sys.exit(
             f"lookalike-client: {error.name} is not installed. The command line needs it: "
-            "pip install './clients/python[commands]' in the clone."
+            f"pip install './clients/python[{EXTRAS[error.name]}]' in the clone."
         )
 
 

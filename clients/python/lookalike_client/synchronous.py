@@ -371,10 +371,9 @@ class Lookalike:
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": _json(filter),
-            **_arrangement(group_by, group_size, diversity),
+            **_arrangement(group_by, group_size, diversity, exact=exact),
             "region": [",".join(map(str, region)) for region in regions],
             "target": target,
-            "exact": exact,
         }
         return self._about("/v1/search", picture, fields, SearchResult)
 
@@ -390,6 +389,7 @@ class Lookalike:
         group_by: str | None = None,
         group_size: int | None = None,
         diversity: float = 0.0,
+        exact: bool = False,
     ) -> SearchResult:
         """Images like some that are indexed, by ids or `Key`s, and unlike others. Raises NotFoundError."""
         body = {
@@ -399,7 +399,7 @@ class Lookalike:
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": filter,
-            **_arrangement(group_by, group_size, diversity),
+            **_arrangement(group_by, group_size, diversity, exact=exact),
         }
         return self._parsed(self._answered("POST", "/v1/search/examples", json=body), SearchResult)
 
@@ -414,6 +414,7 @@ class Lookalike:
         group_by: str | None = None,
         group_size: int | None = None,
         diversity: float = 0.0,
+        exact: bool = False,
     ) -> SearchResult:
         """Images like one that is indexed, itself left out; see `search`. Raises NotFoundError."""
         return self._get(
@@ -423,7 +424,7 @@ class Lookalike:
             offset=offset,
             score_threshold=score_threshold,
             filter=_json(filter),
-            **_arrangement(group_by, group_size, diversity),
+            **_arrangement(group_by, group_size, diversity, exact=exact),
         )
 
     def detect(
@@ -611,7 +612,7 @@ def _json(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _arrangement(group_by: str | None, group_size: int | None, diversity: float) -> dict[str, Any]:
+def _arrangement(group_by: str | None, group_size: int | None, diversity: float, *, exact: bool) -> dict[str, Any]:
     """What is not as by default: older services do not know these parameters."""
-    given = {"group_by": group_by, "group_size": group_size, "diversity": diversity or None}
+    given = {"group_by": group_by, "group_size": group_size, "diversity": diversity or None, "exact": exact or None}
     return {name: value for name, value in given.items() if value is not None}

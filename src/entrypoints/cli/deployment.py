@@ -1,7 +1,9 @@
 """What commands work on in this process: the deployment that the settings describe, opened and closed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import typer
@@ -9,17 +11,24 @@ import typer
 from domain.errors import IndexMissingError
 from entrypoints.container import Container, bound_heaps, check_index
 from entrypoints.remedies import explained
-from entrypoints.settings import AuthSettings, LimitSettings, load_client_settings, load_settings
+from entrypoints.settings import (
+    AuthSettings,
+    EncoderSettings,
+    LimitSettings,
+    Settings,
+    load_client_settings,
+    load_settings,
+)
 from lookalike_client import AsyncLookalike
 from lookalike_client.commands.connection import NoIndexError, Purpose, over_network
 
 
-def load_container() -> Container:
-    """The deployment of this process's settings, nothing of it opened. Raises ConfigurationError.
+def load_container(settings: Settings | None = None) -> Container:
+    """The deployment of some settings, else of this process's; nothing of it is opened. Raises ConfigurationError.
 
     Keys, rate limits and deadlines are left out: they protect a service from its callers, and a command has the files.
     """
-    settings = load_settings()
+    settings = settings or load_settings()
     unbounded = settings.http.model_copy(
         update={
             "deadline_seconds": 0.0,
@@ -37,12 +46,12 @@ def load_container() -> Container:
 
 
 @asynccontextmanager
-async def open_service(*, must_exist: bool = False) -> AsyncIterator[Container]:
+async def open_service(settings: Settings | None = None, *, must_exist: bool = False) -> AsyncIterator[Container]:
     """Index, files and encoder; an embedded index is made where there is none, unless it `must_exist`.
 
     Raises ConfigurationError, EmbeddingSpaceError, RepositoryUnavailableError.
     """
-    container = load_container()
+    container = load_container(settings)
     check_index(container.settings(), must_exist=must_exist)
     service = container.run_service()
     await service.open()
@@ -50,6 +59,24 @@ async def open_service(*, must_exist: bool = False) -> AsyncIterator[Container]:
         yield container
     finally:
         await service.close()
+
+
+@asynccontextmanager
+async def open_trial(model: Path | None) -> AsyncIterator[Container]:
+    """The service without objects, empty and in memory, with the settings' encoder or an exported model.
+
+    Originals are in a temporary directory. Raises ConfigurationError, ModelError.
+    """
+    settings = load_settings()
+    encoder = settings.encoder
+    if model is not None:
+        encoder = EncoderSettings(model=str(model), device=encoder.device, threads=encoder.threads)
+    repository = settings.repository.model_copy(update={"backend": "memory"})
+    detector = settings.detector.model_copy(update={"runtime": "none"})
+    with TemporaryDirectory(prefix="lookalike-") as directory:
+        changes = {"data_dir": Path(directory), "encoder": encoder, "repository": repository, "detector": detector}
+        async with open_service(settings.model_copy(update=changes)) as container:
+            yield container
 
 
 @asynccontextmanager
@@ -79,36 +106,41 @@ async def open_detector() -> AsyncIterator[Container]:
         await decoder.close()
 
 
-def connect(url: str | None, api_key: str | None, purpose: Purpose) -> AbstractAsyncContextManager[AsyncLookalike]:
+def connect(
+    url: str | None, api_key: str | None, purpose: Purpose, model: Path | None = None
+) -> AbstractAsyncContextManager[AsyncLookalike]:
     """A client of the service that the options name, else the settings; else of this process's deployment.
 
     Raises BadParameter, ConfigurationError.
     """
     configured = load_client_settings()
     url = configured.url or None if url is None else url
+    if url is not None and purpose is Purpose.TRIAL:
+        raise typer.BadParameter("models run in this process, on an index that is here", param_hint="--url")
     if url is not None:
         key = configured.api_key.get_secret_value() if api_key is None and configured.api_key else api_key
         return over_network(url, key)
     if api_key is not None:
         raise typer.BadParameter("goes with --url", param_hint="--api-key")
-    return _here(purpose)
+    return _here(purpose, model)
 
 
 @asynccontextmanager
-async def _here(purpose: Purpose) -> AsyncIterator[AsyncLookalike]:
+async def _here(purpose: Purpose, model: Path | None) -> AsyncIterator[AsyncLookalike]:
     """A client of this process's deployment: over ASGI, without a port. Raises NoIndexError, and as `open_service`."""
     from entrypoints.http.app import create_app
     from entrypoints.logs import keep_logs_plain
 
     bound_heaps()
-    deployment = {
+    deployments: dict[Purpose, Callable[[], AbstractAsyncContextManager[Container]]] = {
         Purpose.RECORDS: open_index,
         Purpose.SEARCH: lambda: open_service(must_exist=True),
         Purpose.INDEX: open_service,
         Purpose.DETECT: open_detector,
-    }[purpose]
+        Purpose.TRIAL: lambda: open_trial(model),
+    }
     try:
-        async with deployment() as container:
+        async with deployments[purpose]() as container:
             keep_logs_plain()
             app = create_app(container.settings(), container)
             # An error without a name is logged and answered 500, as over the network.

@@ -61,10 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(command)
 
 
-def _connect(url: str | None, api_key: str | None, purpose: Purpose) -> AbstractAsyncContextManager["AsyncLookalike"]:
+def _connect(
+    url: str | None, api_key: str | None, purpose: Purpose, model: Path | None = None
+) -> AbstractAsyncContextManager["AsyncLookalike"]:
     from entrypoints.cli.deployment import connect
 
-    return connect(url, api_key, purpose)
+    return connect(url, api_key, purpose, model)
 
 
 def _state_folder() -> Path | None:

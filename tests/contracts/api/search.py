@@ -1,5 +1,7 @@
 """POST /v1/search and GET of /similar."""
 
+import json
+
 import httpx
 import pytest
 
@@ -136,14 +138,18 @@ class SearchContract(Deployed):
         assert len(album.search(content, score_threshold=-1)["matches"]) == 5
         assert scores_of(album.search(content, score_threshold=SAME)) == pytest.approx(scores[:1], abs=1e-3)
 
-    def test_an_exact_search_finds_the_same(self, album: Album) -> None:
+    def test_an_exact_search_finds_the_same(self, client: httpx.Client, album: Album) -> None:
         content = album.picture()
-        album.add(content)
+        image = album.add(content)
         for _ in range(4):
             album.add()
         exact, approximate = album.search(content, exact="true"), album.search(content, exact="false")
         assert ids_of(exact) == ids_of(approximate)
         assert scores_of(exact) == pytest.approx(scores_of(approximate), abs=0.01)
+        similar = client.get(image["links"]["similar"], params={"filter": album.filter(), "exact": "true"}).json()
+        body = {"positive": [image["id"]], "filter": json.loads(album.filter()), "exact": True}
+        by_example = client.post("/v1/search/examples", json=body).json()
+        assert ids_of(similar) == ids_of(by_example) == ids_of(exact)[1:]
 
     def test_the_default_target_can_be_named(self, album: Album) -> None:
         content = album.picture()

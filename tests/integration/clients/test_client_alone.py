@@ -62,6 +62,10 @@ def test_the_client_alone_has_the_commands(tmp_path: Path) -> None:
         imported = client("import", table, "--image-column", "image", "--key-column", "sku")
         assert imported.stdout == "1 created, 0 unchanged, 0 rows failed\n", imported.stderr
         assert (tmp_path / "state" / "sources.sqlite3").exists()
+        measured = client("evaluate", "--by", "metadata.price")
+        assert (measured.returncode, measured.stdout) == (1, "")
+        assert "numpy is not installed" in measured.stderr
+        assert "pip install './clients/python[commands,evaluate]'" in measured.stderr
         refused = client("detect", folder / "0.png")
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr.startswith("lookalike: This deployment runs no object detector")

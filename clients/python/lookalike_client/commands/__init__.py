@@ -5,7 +5,7 @@ A program registers them in its Typer application, and runs that by `program.run
 
 import typer
 
-from lookalike_client.commands import browse, change, detect, import_table, index, search
+from lookalike_client.commands import browse, change, detect, evaluate, import_table, index, search
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_table.import_table)
     app.command()(search.search)
     app.command()(detect.detect)
+    app.command()(evaluate.evaluate)
     app.command("list")(browse.list_images)
     app.command()(browse.show)
     app.command()(browse.facets)

@@ -32,8 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(lambda: app(args=arguments, obj=Program(connect, state_folder)))
 
 
-def connect(url: str | None, api_key: str | None, purpose: Purpose) -> AbstractAsyncContextManager["AsyncLookalike"]:
+def connect(
+    url: str | None, api_key: str | None, purpose: Purpose, _model: Path | None = None
+) -> AbstractAsyncContextManager["AsyncLookalike"]:
     """A client of the service that the options name, else the environment. Raises BadParameter."""
+    if purpose is Purpose.TRIAL:
+        raise typer.BadParameter("models run where the service is installed: use `lookalike`", param_hint="--model")
     url = os.environ.get("LOOKALIKE_CLIENT__URL") if url is None else url
     if not url:
         raise typer.BadParameter("say where the service is, here or in LOOKALIKE_CLIENT__URL", param_hint="--url")

@@ -45,6 +45,8 @@ class Purpose(Enum):
     """The whole service, with a new index where there is none."""
     DETECT = auto()
     """The detector alone."""
+    TRIAL = auto()
+    """The whole service but for objects, in this process: empty, in memory, and gone afterwards."""
 
 
 class NoIndexError(Exception):
@@ -55,9 +57,12 @@ class Connect(Protocol):
     """How a program reaches the service."""
 
     def __call__(
-        self, url: str | None, api_key: str | None, purpose: Purpose
+        self, url: str | None, api_key: str | None, purpose: Purpose, model: Path | None = None, /
     ) -> AbstractAsyncContextManager["AsyncLookalike"]:
-        """A client of the service, by a command's options. Raises BadParameter, NoServiceError, NoIndexError."""
+        """A client of the service, by a command's options; for a trial perhaps with another, exported model.
+
+        Raises BadParameter, NoServiceError, NoIndexError.
+        """
 
 
 @dataclass(frozen=True, slots=True)

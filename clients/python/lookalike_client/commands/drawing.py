@@ -117,7 +117,7 @@ def _write(picture: Image.Image, path: Path) -> None:
     try:
         picture.save(path)
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint="--save") from error
+        raise typer.BadParameter(f"the picture cannot be written: {error}", param_hint=str(path)) from error
 
 
 def _draw_tile(sheet: Image.Image, tile: Tile, corner: tuple[int, int]) -> None:

@@ -137,8 +137,9 @@ class SearchParameters(BaseModel):
     # Without an empty example, Swagger UI sends 1, which is refused without `group_by`.
     group_size: Annotated[GroupSize | None, Field(examples=[""])] = None
     diversity: Diversity = 0.0
+    exact: Annotated[bool, Field(description="Compare with every vector instead of the approximate index.")] = False
 
-    def options(self, where: Filter | None, view: ImageView, *, exact: bool = False) -> SearchOptions:
+    def options(self, where: Filter | None, view: ImageView) -> SearchOptions:
         """The use cases' options. Raises FieldNotPublicError where the caller may not see a field that is named."""
         named = where or EVERYTHING
         fields = named.field_names
@@ -150,7 +151,7 @@ class SearchParameters(BaseModel):
             offset=self.offset,
             score_threshold=self.score_threshold,
             where=named,
-            exact=exact,
+            exact=self.exact,
             group_by=self.group_by,
             group_size=self.group_size,
             diversity=self.diversity,

@@ -45,7 +45,6 @@ class SearchForm(SearchParameters, PictureForm):
     target: Annotated[Target, Field(description="Compare with whole pictures, with stored objects, or with both.")] = (
         Target.IMAGES
     )
-    exact: Annotated[bool, Field(description="Compare with every vector instead of the approximate index.")] = False
 
 
 class SimilarQuery(SearchParameters):
@@ -70,7 +69,7 @@ async def search(
         await pictures.read(form),
         regions=form.region,
         target=form.target,
-        options=form.options(form.filter, view, exact=form.exact),
+        options=form.options(form.filter, view),
     )
     return SearchResultOut.of(result, view)
 

@@ -1,0 +1,1 @@
+"""What `evaluate` does: decide what is right, ask the service, measure, and report."""
