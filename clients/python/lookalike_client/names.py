@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from typing import NamedTuple
 from unicodedata import normalize
 from urllib.parse import quote
 from uuid import UUID, uuid5
@@ -18,6 +19,15 @@ class Key(str):
 
 Name = UUID | str
 """An id, or a `Key`. Other text is an id's."""
+
+
+class Renaming(NamedTuple):
+    """An image's key, and the one that it is to have; its new source and filename too, where its file has moved."""
+
+    before: str
+    after: str
+    source: str | None = None
+    filename: str | None = None
 
 
 def id_of(name: Name) -> UUID:
