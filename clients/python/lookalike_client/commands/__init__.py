@@ -5,12 +5,13 @@ A program registers them in its Typer application, and runs that by `program.run
 
 import typer
 
-from lookalike_client.commands import browse, change, detect, index, search
+from lookalike_client.commands import browse, change, detect, index, search, sync
 
 
 def register(app: typer.Typer) -> None:
     """Add all commands."""
     app.command()(index.index)
+    app.command()(sync.sync)
     app.command()(search.search)
     app.command()(detect.detect)
     app.command("list")(browse.list_images)

@@ -13,7 +13,7 @@ def files(root: Path, *names: str) -> None:
 
 
 def found_below(root: Path, *paths: Path) -> list[str]:
-    return [str(found.path.relative_to(root)) for found in find_pictures(paths or [root])]
+    return [str(found.path.relative_to(root)) for found in find_pictures(paths or [root])[0]]
 
 
 def test_folders_give_pictures_by_suffix_in_a_stable_order(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_symbolic_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (tmp_path / "album/more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "album/self").symlink_to(".")
 
-    names = [path.name for path in (found.path for found in find_pictures([tmp_path / "album"]))]
+    names = [path.name for path in (found.path for found in find_pictures([tmp_path / "album"])[0])]
 
     assert sorted(names) == ["a.jpg", "b.jpg"]
 
@@ -56,6 +56,5 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
     files(tmp_path, "a.jpg")
     monkeypatch.setattr(Path, "is_dir", lambda _: True)
 
-    assert find_pictures([tmp_path / "gone"]) == [
-        Found(tmp_path / "gone", unreadable="No such file or directory"),
-    ]
+    gone = tmp_path / "gone"
+    assert find_pictures([gone])[0] == [Found(gone, unreadable="No such file or directory", root=gone)]
