@@ -2,7 +2,7 @@
 
 import sys
 
-COMMANDS_NEED = frozenset({"typer", "rich", "PIL"})
+COMMANDS_NEED = frozenset({"typer", "rich", "PIL", "pathspec", "watchfiles"})
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ from lookalike_client.commands.syncing.plan import NOT_SENT, File, Plan, Stored,
 MARK = ""
 """The name under which it is remembered how the service was when a run had nothing to do. No file has it."""
 
+NO_FILE = "It is no regular file, or a link to one that is gone."
+
 Settled = Callable[[Sequence[File]], Collection[File]]
 """Of files that are new or have changed, those that are complete."""
 
@@ -35,7 +37,7 @@ class Look:
     files: list[File]
     """Those with keys of their own, which are complete."""
     refused: list[tuple[File, str]]
-    """Files that come to the keys of others, and why they are not sent."""
+    """Files that cannot be sent, such as those that come to the keys of others, and why."""
     memory: dict[str, Remembered] = field(default_factory=dict)
     """Files as they were, by name."""
     mark: str = ""
@@ -98,7 +100,10 @@ async def look(
     Raises FolderAwayError, InterruptedLookError, BadParameter, and what `stored` raises.
     """
     contents = await asyncio.to_thread(folder.contents)
-    keyed = [(File(found, key), taken) for found, key, taken in with_keys(contents.pictures, folder.name)]
+    keyed = [
+        (File(found, key), NO_FILE if found.size is None else taken)
+        for found, key, taken in with_keys(contents.pictures, folder.name)
+    ]
     files = [file for file, taken in keyed if taken is None]
     found = Look(contents=contents, files=files, refused=[(file, taken) for file, taken in keyed if taken is not None])
     try:

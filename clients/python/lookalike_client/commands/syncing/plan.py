@@ -118,7 +118,7 @@ def make_plan(
         memory: Files as they were, by name.
         digest: The SHA-256 of a file's bytes, None if it cannot be read. It is asked for as few as possible.
     """
-    plan = Plan(gone={key: stored[key] for key in gone})
+    plan = Plan(gone={key: stored[key] for key in sorted(gone)})
     digests: dict[str, str | None] = {}
 
     def sha256_of(file: File) -> str | None:

@@ -69,7 +69,7 @@ class SyncTally(Tally):
         assert isinstance(outcome.picture, Path)  # noqa: S101 - as we gave it
         file, error = self.files[outcome.picture], outcome.error
         if outcome.image is not None:
-            super().add(outcome)
+            Tally.add(self, outcome)  # super() does not work in a class with slots
             self.remembered.append(file.remembered(sha256=outcome.image.sha256))
         elif isinstance(error, PictureFileError):
             if os.path.lexists(file.found.path):
@@ -77,7 +77,7 @@ class SyncTally(Tally):
         elif isinstance(error, PictureError | InvalidRequestError):
             self._fail(file, OUTCOMES.get(error.code, "refused"), str(error))
         else:  # says nothing of the file
-            super().add(outcome)
+            Tally.add(self, outcome)  # super() does not work in a class with slots
 
     @property
     def has_changed_anything(self) -> bool:
