@@ -47,11 +47,13 @@ def id_of_content(sha256: str) -> UUID:
 
 def text_of_path(path: str | os.PathLike[str]) -> str:
     """A path as text that keys and sources can hold: control characters, bytes that are no text, and % encoded."""
+    if (text := os.fspath(path)).isprintable() and "%" not in text:
+        return text
     return "".join(
         character
         if unicodedata.category(character) not in {"Cc", "Cs"} and character != "%"
         else quote(os.fsencode(character))
-        for character in os.fspath(path)
+        for character in text
     )
 
 

@@ -28,8 +28,8 @@ def write(path: Path, number: int) -> Path:
 class Synced:
     """A folder of pictures, a service, and the commands on both."""
 
-    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.root = directory / "photos"
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str], name: str = "photos") -> None:
+        self.root = directory / name
         self.state = directory / "state"
         self.requests: list[str] = []
         """Since the last command began: what was asked, and by which purpose the service was opened."""

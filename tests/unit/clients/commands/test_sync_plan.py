@@ -50,7 +50,7 @@ def test_a_file_is_complete_once_it_has_not_changed_for_a_while(monkeypatch: pyt
     monkeypatch.setattr(watching.time, "monotonic", lambda: now[0])
 
     def file(name: str, size: int) -> File:
-        return File(Found(Path(name), size=size, mtime_ns=1), name)
+        return File(Found(Path(name), size=size, mtime_ns=1), name, name)
 
     settling = Settling()
     assert (settling([file("a", 1), file("b", 1)]), settling.is_waiting) == (set(), True)

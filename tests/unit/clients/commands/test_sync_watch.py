@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from lookalike_client import AsyncLookalike, NoServiceError
+from lookalike_client import AsyncLookalike, Key, NoServiceError
 from lookalike_client.commands.connection import Purpose
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.state import open_state
@@ -74,8 +74,10 @@ async def watched(
 async def test_changes_are_followed_until_an_interruption(watched: Watched) -> None:
     write(watched.root / "new" / "b.png", 2)
     await watched.until("photos/a.png", "photos/new/b.png")
+    await watched.client.edit(Key("photos/new/b.png"), {"note": "kept"})
     (watched.root / "new").rename(watched.root / "old")
     await watched.until("photos/a.png", "photos/old/b.png")
+    assert (await watched.client.get(Key("photos/old/b.png"))).metadata == {"note": "kept"}
     (watched.root / "a.png").unlink()
     await watched.until("photos/old/b.png")
     watched.interruption.requested = True

@@ -101,7 +101,7 @@ async def look(
     """
     contents = await asyncio.to_thread(folder.contents)
     keyed = [
-        (File(found, key), NO_FILE if found.size is None else taken)
+        (File.of(found, key), NO_FILE if found.size is None else taken)
         for found, key, taken in with_keys(contents.pictures, folder.name)
     ]
     files = [file for file, taken in keyed if taken is None]

@@ -31,11 +31,13 @@ class File:
 
     found: Found
     key: str
+    name: str
+    """What it is remembered under: unlike two keys, two names are never the same."""
 
-    @property
-    def name(self) -> str:
-        """What it is remembered under: unlike two keys, two names are never the same."""
-        return text_of_path(self.found.below)
+    @classmethod
+    def of(cls, found: Found, key: str) -> "File":
+        """A file that was found."""
+        return cls(found, key, text_of_path(found.below))
 
     def is_as(self, remembered: Remembered | None) -> bool:
         """Whether it has not changed since, by its size and time."""

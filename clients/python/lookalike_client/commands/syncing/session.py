@@ -60,6 +60,8 @@ class Session:
 
         async def run(settling: Settling) -> None:
             found = await self.look(interruption, settling)
+            if settling.is_waiting:
+                found.plan.gone = {}  # what is gone may have moved to where a file is not complete yet
             if not found.plan.is_empty:
                 await self.carry_out(found, interruption, remove=self.consent(found))
 
