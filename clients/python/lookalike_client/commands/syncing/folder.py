@@ -31,12 +31,13 @@ class Folder:
     """A folder as it is at a path, until another takes its place there: a drive that comes or goes."""
 
     def __init__(self, root: Path, name: str | None = None, exclude: Sequence[str] = ()) -> None:
-        """Look at it. Raises FolderAwayError."""
+        """Look at it. Raises FolderAwayError, BadParameter for a wrong pattern."""
         self.root, self.name, self._exclude = root, name, exclude
         probe = Found(root / "x", root=root)
         self.keys_begin = probe.key(name).removesuffix("x")
         self.sources_begin = probe.source.removesuffix("x")
         self._identity = self._look()
+        self._selection = Selection(root, exclude)
 
     def check(self) -> None:
         """Raise FolderAwayError unless the same folder is there, with something in it."""
@@ -45,6 +46,7 @@ class Folder:
 
     def contents(self) -> Contents:
         """Find its pictures. Raises FolderAwayError where there is none, BadParameter for a wrong pattern."""
+        self._selection = Selection(self.root, self._exclude)  # the ignore file may have changed
         found, passed_over = find_pictures([self.root], self._exclude)
         unreadable = [item for item in found if item.unreadable is not None]
         pictures = [item for item in found if item.unreadable is None]
@@ -59,18 +61,17 @@ class Folder:
 
         A file that the selection passes over, or that is in a folder that cannot be read, is none of them.
         """
-        selection = Selection(self.root, self._exclude)
         unknown = tuple(f"{item.source}/" for item in unreadable)
         for key, image in stored:
             if self.has(image) and not str(image.source).startswith(unknown):
                 below = os.fsdecode(unquote_to_bytes(str(image.source).removeprefix(self.sources_begin)))
-                if selection.takes(below) and _is_gone(self.root / below):
+                if self._selection.takes(below) and _is_gone(self.root / below):
                     yield key
 
     def looks_into(self, path: str) -> bool:
         """Whether a change at a path may concern its pictures."""
         below = os.path.relpath(path, self.root)
-        return below.startswith("..") or Selection(self.root, self._exclude).looks_into(Path(below).as_posix())
+        return below.startswith("..") or self._selection.looks_into(Path(below).as_posix())
 
     def has(self, image: Stored) -> bool:
         """Whether a picture is that of a file below this folder, which may be gone."""
