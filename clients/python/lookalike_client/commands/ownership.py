@@ -1,6 +1,6 @@
 """Which folder a name belongs to, with which keys begin: the one that used it first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import typer
@@ -20,7 +20,7 @@ def with_keys(found: Sequence[Found], name: str | None) -> Iterator[tuple[Found,
             yield item, key, None if first == item.path else taken
 
 
-async def refuse_taken_names(client: AsyncLookalike, roots: Iterator[Path] | Sequence[Path]) -> None:
+async def refuse_taken_names(client: AsyncLookalike, roots: Iterable[Path]) -> None:
     """Raise BadParameter where a folder has the name of another one: they would replace each other's pictures."""
     for root in dict.fromkeys(roots):
         key = Found(root / "x", root=root).key(None).removesuffix("x")

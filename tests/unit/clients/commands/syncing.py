@@ -11,7 +11,7 @@ from dependency_injector import providers
 
 from lookalike_client import AsyncLookalike, Image, Key
 from lookalike_client.commands import register
-from lookalike_client.commands.connection import Program, Purpose
+from lookalike_client.commands.connection import NoIndexError, Program, Purpose
 from lookalike_client.commands.program import new_app, run
 from tests.fakes import JournalledRepository
 from tests.pictures import a_picture
@@ -37,6 +37,7 @@ class Synced:
         self._capsys = capsys
         self._directory = directory / "service"
         self.repository = JournalledRepository()
+        self._is_made = False
 
     def files(self, *names: str) -> None:
         """Write pictures, all different."""
@@ -66,6 +67,9 @@ class Synced:
 
         if purpose is Purpose.INDEX:
             self.requests.append("models loaded")
+            self._is_made = True
+        elif not self._is_made:
+            raise NoIndexError("There is no index.")
         app = an_app(self._directory)
         app.state.container.chosen_repository.override(providers.Object(self.repository))
         async with app.router.lifespan_context(app):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from lookalike_client import Key
+from lookalike_client.commands.interruption import Interruption
 from lookalike_client.names import id_of
 from tests.unit.clients.commands.syncing import Synced, write
 
@@ -212,6 +214,25 @@ def test_what_is_passed_over_is_neither_sent_nor_removed(synced: Synced) -> None
     assert synced("index", synced.root, "--exclude", "*.tif")[1] == expected
     code, _, errors = synced.sync("--exclude", "!")
     assert (code, "no pattern as .gitignore has them" in errors) == (2, True)
+
+
+def test_ctrl_c_while_files_are_read_leaves_all_as_it_was(synced: Synced, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced.files("a.png")
+    synced("index", synced.root)
+    interruption = Interruption()
+    interruption.requested = True
+    monkeypatch.setattr("lookalike_client.commands.sync.finish_on_interrupt", lambda: nullcontext(interruption))
+    code, output, errors = synced.sync()
+    assert (code, output) == (130, "")
+    assert errors.startswith("Interrupted. Run the same command again")
+
+
+def test_links_to_nowhere_are_told_where_there_is_no_index_yet(synced: Synced) -> None:
+    synced.root.mkdir()
+    (synced.root / "a.png").symlink_to("nowhere")
+    code, output, errors = synced.sync()
+    assert (code, output) == (1, "0 created, 0 existed, 1 failed\n")
+    assert errors == f"{synced.root}/a.png: It is no regular file, or a link to one that is gone."
 
 
 def test_a_dry_run_changes_nothing(synced: Synced) -> None:

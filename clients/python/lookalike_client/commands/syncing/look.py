@@ -45,6 +45,11 @@ class Look:
     plan: Plan = field(default_factory=Plan)
 
     @property
+    def index_is_there(self) -> bool:
+        """Whether the service has an index, in which nothing may be yet."""
+        return bool(self.mark)
+
+    @property
     def is_all(self) -> bool:
         """Whether all that is in the folder is known and considered."""
         return len(self.files) == len(self.contents.pictures) and not self.contents.unreadable

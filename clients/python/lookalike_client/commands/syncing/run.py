@@ -132,7 +132,8 @@ async def carry_out(
 
     try:
         not_renamed = await _rename(client, plan.rename, tally, interruption)
-        show(tally.renamed, total)
+        if total:
+            show(tally.renamed, total)
         files = [*plan.send, *not_renamed]
         tally.files |= {file.found.path: file for file in files}
         pictures = [NewPicture(file.found.path, key=file.key, source=file.found.source) for file in files]

@@ -11,7 +11,7 @@ from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.progress import progress
 from lookalike_client.commands.state import State
 from lookalike_client.commands.syncing.folder import Folder
-from lookalike_client.commands.syncing.look import Look, look
+from lookalike_client.commands.syncing.look import InterruptedLookError, Look, look
 from lookalike_client.commands.syncing.run import SyncTally, carry_out
 from lookalike_client.commands.syncing.watching import Settling, watch
 
@@ -40,7 +40,7 @@ class Session:
         """Do it, and report. Raises as `carry_out`, after the report of what was done."""
         tally, plan = SyncTally(look=found), found.plan
         try:
-            if plan.send or plan.rename or (plan.gone and remove) or tally.remembered:
+            if plan.send or plan.rename or (plan.gone and remove) or (tally.remembered and found.index_is_there):
                 # What cannot be renamed is sent, and encoded if need be.
                 purpose = Purpose.INDEX if plan.send or plan.rename else Purpose.RECORDS
                 with progress("Syncing") as show:
@@ -59,7 +59,10 @@ class Session:
         """Look and do at once, and after each change, until an interruption. Raises as `watch`."""
 
         async def run(settling: Settling) -> None:
-            found = await self.look(interruption, settling)
+            try:
+                found = await self.look(interruption, settling)
+            except InterruptedLookError:
+                return
             if settling.is_waiting:
                 found.plan.gone = {}  # what is gone may have moved to where a file is not complete yet
             if not found.plan.is_empty:
