@@ -15,6 +15,9 @@ from domain.embeddings import Embeddings, EmbeddingSpace, normalised
 from domain.errors import (
     ConfigurationError,
     EncoderUnavailableError,
+    FetchFailedError,
+    FetchingDisabledError,
+    FetchRefusedError,
     ImageNotFoundError,
     ImageUnreadableError,
     LookalikeError,
@@ -23,11 +26,13 @@ from domain.errors import (
 )
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, sha256_of
+from domain.metadata import Metadata
 from domain.models import ModelDescription
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 from domain.ports.object_detector import ObjectDetector
+from domain.ports.picture_source import PictureSource
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
 from tests.builders import a_space
@@ -40,6 +45,8 @@ UNREADABLE = b"unreadable"
 
 class FakeDecoder(ImageDecoder):
     """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail."""
+
+    found_exif: Metadata = MappingProxyType({})
 
     async def open(self) -> None: ...
 
@@ -58,6 +65,34 @@ class FakeDecoder(ImageDecoder):
         seed = int(sha256_of(content)[:8], 16)
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
         yield DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
+
+    async def exif(self, content: bytes) -> Metadata:
+        return self.found_exif
+
+
+class FakePictureSource(PictureSource):
+    """Has pictures at URLs."""
+
+    def __init__(self, pictures: Mapping[str, bytes]) -> None:
+        self.pictures = dict(pictures)
+        self.asked: list[str] = []
+        self.is_enabled = True
+
+    def require_enabled(self) -> None:
+        if not self.is_enabled:
+            raise FetchingDisabledError
+
+    async def fetch(self, url: str) -> bytes:
+        self.require_enabled()
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if not url.startswith("http"):
+            raise FetchRefusedError(f"{url} is not fetched.")
+        if url not in self.pictures:
+            raise FetchFailedError(f"Nothing is at {url}.", retryable=False)
+        return self.pictures[url]
+
+    async def close(self) -> None: ...
 
 
 class FakeEncoder(ImageEncoder):

@@ -165,9 +165,9 @@ def _forms() -> Iterator[Hostile]:
         (b"multipart/mixed; boundary=B", (200, 400, 422)),
         (b"MULTIPART/FORM-DATA; BOUNDARY=B", (200,)),
         (b"application/x-www-form-urlencoded", (422,)),
-        (b"application/json", (422,)),
-        (b"text/plain", (422,)),
-        (b"image/png", (422,)),
+        (b"application/json", (415,)),
+        (b"text/plain", (415,)),
+        (b"image/png", (415,)),
         (b";;;=", (422,)),
         (b"", (422,)),
     ]

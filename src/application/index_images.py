@@ -21,6 +21,7 @@ from domain.errors import (
     RepositoryUnavailableError,
     StorageFullError,
 )
+from domain.exif import chosen_exif
 from domain.images import Clock, ImageId, ImageRecord, id_of_content, sha256_of
 from domain.metadata import MetadataTypes, check_types
 from domain.names import id_of_key
@@ -185,6 +186,9 @@ class IndexImages:
 
         async def looked_at(item: Arrived) -> Prepared | IndexOutcome:
             try:
+                if item.upload.exif:
+                    found = await self.prepare.decoder.exif(item.content)
+                    item = replace(item, exif=chosen_exif(found, item.upload.exif, self.types))
                 if (record := known.get(item.id)) is not None:
                     if if_exists is IfExists.FAIL:
                         raise ImageExistsError(record.key or record.id)
@@ -215,7 +219,7 @@ class IndexImages:
         """What is given anew of an image that is there with these bytes, or that is to be kept as it is."""
         if record.sha256 == item.sha256:
             await self.originals.confirm({item.sha256: item.content})
-        changed = record if if_exists is IfExists.KEEP else annotated(record, item.upload)
+        changed = record if if_exists is IfExists.KEEP else annotated(record, item)
         if changed != record:
             changed = replace(changed, updated_at=item.at)
             raise_if_over()

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from application.describe_pictures import DescribePictures
 from application.indexed_images import indexed_images
+from domain.exif import ExifPart, completed
 from domain.filters import AnyOf, Field, Filter
 from domain.images import ImageId, ImageRecord, IndexedImage
 from domain.metadata import Metadata
@@ -27,6 +28,8 @@ class Upload:
     """Likewise."""
     adopt: bool = False
     """If these bytes are stored without a key, that image gets the key."""
+    exif: frozenset[ExifPart] = frozenset()
+    """What of its own EXIF becomes metadata, where `metadata` says nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class Arrived:
     at: datetime
     content_id: ImageId
     id: ImageId
+    exif: Metadata = field(default_factory=dict)
+    """What the picture says of its taking, as far as that is asked for."""
 
     @property
     def ids(self) -> frozenset[ImageId]:
@@ -123,7 +128,7 @@ def _named(record: ImageRecord, item: Arrived, before: ImageRecord | None) -> Im
         source=None if before is None else before.source,
         metadata={} if before is None else before.metadata,
     )
-    return annotated(named, item.upload)
+    return annotated(named, item)
 
 
 def _is_current(record: ImageRecord, sha256: str, detection: str) -> bool:
@@ -131,10 +136,11 @@ def _is_current(record: ImageRecord, sha256: str, detection: str) -> bool:
     return (record.sha256, record.detection) == (sha256, detection)
 
 
-def annotated(record: ImageRecord, upload: Upload) -> ImageRecord:
-    """With the source and the metadata that are given."""
+def annotated(record: ImageRecord, item: Arrived) -> ImageRecord:
+    """With the source and the metadata that are given, and what its EXIF adds to these."""
+    upload = item.upload
     return replace(
         record,
         source=record.source if upload.source is None else upload.source,
-        metadata=record.metadata if upload.metadata is None else upload.metadata,
+        metadata=completed(record.metadata if upload.metadata is None else upload.metadata, item.exif),
     )

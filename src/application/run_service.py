@@ -24,6 +24,7 @@ from domain.models import ModelDescription, RepositoryStatus
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.object_detector import ObjectDetector
+from domain.ports.picture_source import PictureSource
 from domain.ports.similarity_repository import SimilarityRepository
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class RunService:
     encoder: ImageEncoder
     detector: ObjectDetector
     originals: SharedOriginals
+    pictures: PictureSource
     repository: SimilarityRepository
     types: MetadataTypes
     take_over_at_start: timedelta
@@ -119,6 +121,7 @@ class RunService:
         await self.detector.close()
         await self.encoder.close()
         await self.decoder.close()
+        await self.pictures.close()
 
     def require_open(self) -> None:
         """Raise RepositoryUnavailableError until the repository has been opened."""

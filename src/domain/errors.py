@@ -16,6 +16,9 @@
     - ImageTooLargeError: too many pixels, by the header alone
     - UnsupportedImageError: not one of the accepted formats, by content
     - ImageUnreadableError: an accepted format that cannot be decoded
+    - FetchRefusedError: an URL that is never fetched
+    - FetchFailedError: an URL at which no picture was found
+  + FetchingDisabledError: pictures are not taken by URL here
   + ImageNotFoundError
   + ImageExistsError: another picture has this name
   + KeyRepeatedError: a batch has other bytes under this key already
@@ -62,6 +65,7 @@ class Remedy(Enum):
     EXPORT_AN_ENCODER = auto()
     EXPORT_A_DETECTOR = auto()
     PULL_THE_MODEL = auto()
+    ENABLE_FETCHING = auto()
 
 
 class LookalikeError(Exception):
@@ -162,6 +166,31 @@ class ImageUnreadableError(ImageError):
     """The content is of an accepted format, but cannot be decoded whole."""
 
     code = "image_unreadable"
+
+
+class FetchRefusedError(ImageError):
+    """A picture's URL is never fetched: by its scheme, its spelling, or an address that is not public."""
+
+    code = "fetch_refused"
+
+
+class FetchFailedError(ImageError):
+    """A picture was not found at its URL. `retryable`: another try may succeed."""
+
+    code = "fetch_failed"
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        self.retryable = retryable
+        super().__init__(message)
+
+
+class FetchingDisabledError(LookalikeError):
+    """Pictures are not taken by URL here."""
+
+    code = "fetching_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("Pictures are not fetched by URL here: send the file itself.", remedy=Remedy.ENABLE_FETCHING)
 
 
 class ImageNotFoundError(LookalikeError):

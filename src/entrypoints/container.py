@@ -20,6 +20,7 @@ from adapters.telemetry.measured_ports import (
     MeasuredImageEncoder,
     MeasuredImageStore,
     MeasuredObjectDetector,
+    MeasuredPictureSource,
     MeasuredSimilarityRepository,
     MeasuredThumbnailRenderer,
 )
@@ -35,6 +36,7 @@ from application.describe_pictures import DescribePictures
 from application.detect_objects import DetectObjects
 from application.edit_metadata import EditMetadata
 from application.extract_embedding import ExtractEmbedding
+from application.fetch_pictures import FetchPictures
 from application.index_images import IndexImages
 from application.keyed_locks import KeyedLocks
 from application.prepare_pictures import PreparePictures
@@ -54,6 +56,7 @@ from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import ImageStore
 from domain.ports.object_detector import ObjectDetector
+from domain.ports.picture_source import PictureSource
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from entrypoints.settings import DetectorSettings, EncoderSettings, Settings
@@ -139,6 +142,25 @@ def file_system_store(settings: Settings) -> ImageStore:
     from adapters.stores.file_system_image_store import FileSystemImageStore
 
     return FileSystemImageStore(settings.data_dir / "images", reserve_bytes=settings.storage.reserve_bytes)
+
+
+def chosen_picture_source(settings: Settings) -> PictureSource:
+    """Pictures by URL, where they are taken."""
+    if not settings.fetch.enabled:
+        from adapters.sources.null_picture_source import NullPictureSource
+
+        return NullPictureSource()
+    from adapters.sources.http_picture_source import HttpPictureSource
+    from lookalike_client.fetching import FetchLimits, PictureFetcher
+
+    limits = FetchLimits(
+        allowed_hosts=frozenset(settings.fetch.allowed_hosts),
+        timeout_seconds=settings.fetch.timeout_seconds,
+        max_redirects=settings.fetch.max_redirects,
+        user_agent=settings.fetch.user_agent,
+        max_bytes=settings.http.max_upload_bytes,
+    )
+    return HttpPictureSource(PictureFetcher(limits))
 
 
 def age_of_marks_at_start(settings: Settings) -> timedelta:
@@ -431,6 +453,7 @@ class Container(containers.DeclarativeContainer):
         MeasuredThumbnailRenderer, providers.Singleton(pillow_thumbnails, settings), stages
     )
     store = providers.Singleton(MeasuredImageStore, providers.Singleton(file_system_store, settings), stages)
+    pictures = providers.Singleton(MeasuredPictureSource, providers.Singleton(chosen_picture_source, settings), stages)
     encoder = providers.Singleton(MeasuredImageEncoder, chosen_encoder, stages)
     detector = providers.Singleton(MeasuredObjectDetector, chosen_detector, stages)
     repository = providers.Singleton(MeasuredSimilarityRepository, chosen_repository, stages, metrics)
@@ -448,6 +471,7 @@ class Container(containers.DeclarativeContainer):
         encoder=encoder,
         detector=detector,
         originals=originals,
+        pictures=pictures,
         repository=repository,
         types=types,
         take_over_at_start=providers.Callable(age_of_marks_at_start, settings),
@@ -455,6 +479,7 @@ class Container(containers.DeclarativeContainer):
     prepare = providers.Factory(
         PreparePictures, decoder=decoder, describe=describe, thumbnails=thumbnails, repository=repository
     )
+    fetch_pictures = providers.Factory(FetchPictures, source=pictures)
     index_images = providers.Factory(
         IndexImages,
         prepare=prepare,

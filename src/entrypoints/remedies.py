@@ -45,6 +45,7 @@ SENTENCES: Mapping[Remedy, str] = {
         "Where there is a network, run `lookalike models pull` and keep the cache (HF_HOME), or name a local "
         "checkpoint file."
     ),
+    Remedy.ENABLE_FETCHING: "LOOKALIKE_FETCH__ENABLED=true allows it.",
 }
 
 

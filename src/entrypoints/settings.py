@@ -24,9 +24,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, InvalidInputError
+from domain.exif import ExifPart, parse_exif_parts
 from domain.metadata import MetadataType
 from entrypoints.keys import ApiKey, parse_keys
+from lookalike_client.public_addresses import allowed_host
 
 PREFIX = "LOOKALIKE_"
 MEBIBYTE = 1024 * 1024
@@ -281,6 +283,42 @@ class StorageSettings(Section):
     reserve_bytes: Annotated[int, Field(ge=0)] = 512 * MEBIBYTE
 
 
+class FetchSettings(Section):
+    """Whether pictures are taken by URL, and from where. `allowed_hosts` need not be public: `host` or `host:port`."""
+
+    enabled: bool = False
+    allowed_hosts: CommaSeparated = ()
+    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    user_agent: Annotated[str, Field(pattern=r"^[ -~]*[!-~][ -~]*$")] = "Lookalike (fetches pictures for visual search)"
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for given in value:
+            allowed_host(given)
+        return value
+
+
+class MetadataSettings(Section):
+    """What pictures say of themselves. `exif`: `true` (time, camera, lens), or some of `taken,camera,lens,place`.
+
+    It becomes metadata of each picture that is indexed: `exif_taken` and so on.
+    """
+
+    exif: Annotated[frozenset[ExifPart], NoDecode] = frozenset()
+
+    @field_validator("exif", mode="before")
+    @classmethod
+    def _parse_exif(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_exif_parts(value)
+        except InvalidInputError as error:
+            raise ValueError(str(error)) from None
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -380,6 +418,8 @@ class Settings(BaseSettings):
     objects: ObjectSettings = ObjectSettings()
     repository: RepositorySettings = RepositorySettings()
     storage: StorageSettings = StorageSettings()
+    fetch: FetchSettings = FetchSettings()
+    metadata: MetadataSettings = MetadataSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from lookalike_client.names import Key, Renaming
     from lookalike_client.outcomes import Outcome
-    from lookalike_client.pictures import NewPicture, Picture
+    from lookalike_client.pictures import NewPicture, Picture, Url
     from lookalike_client.synchronous import Lookalike
 else:
 
@@ -97,4 +97,5 @@ __all__ = [
     "ServiceError",
     "StorageFullError",
     "UnavailableError",
+    "Url",
 ]

@@ -2,7 +2,7 @@
 
 import sys
 
-COMMANDS_NEED = frozenset({"typer", "rich", "PIL", "pathspec", "watchfiles"})
+COMMANDS_NEED = frozenset({"typer", "rich", "PIL", "charset_normalizer", "pathspec", "watchfiles"})
 
 
 def main() -> None:

@@ -2,13 +2,14 @@
 
 * LookalikeError
   + PictureFileError: a file of ours cannot be read; nothing was sent
+  + FetchError (`fetching`): a picture was not fetched from its URL
   + NoServiceError: nothing answers, or not in time, or what answers is no Lookalike service
   + ServiceError: the service answered with a problem
     - InvalidRequestError: a parameter is wrong (400, 405, 414, 422)
     - NotAllowedError: the API key is missing, unknown or lacks a role (401, 403)
     - NotFoundError: no such image (404)
     - ConflictError: what is there contradicts it (409)
-    - PictureError: this picture cannot be used: no picture, damaged, too large (413, 415, 422)
+    - PictureError: this picture cannot be used: no picture, damaged, too large, not at its URL (413, 415, 422)
     - UnavailableError: busy, or something that the service needs is away (429 and 503, which are tried again, and 504)
       * StorageFullError: no room is left there (507)
 """
@@ -73,7 +74,7 @@ class ConflictError(ServiceError):
 
 
 class PictureError(ServiceError):
-    """This picture cannot be used: it is none of the accepted formats, damaged or too large."""
+    """This picture cannot be used: it is none of the accepted formats, damaged, too large, or not at its URL."""
 
 
 class UnavailableError(ServiceError):
@@ -90,7 +91,10 @@ BY_CODE: Mapping[str, type[ServiceError]] = {
     "image_too_large": PictureError,
     "unsupported_image_format": PictureError,
     "body_too_large": PictureError,
+    "fetch_failed": PictureError,
+    "fetch_refused": PictureError,
     "storage_full": StorageFullError,
+    "fetching_disabled": InvalidRequestError,  # no API key would help
 }
 
 BY_STATUS: Mapping[int, type[ServiceError]] = {

@@ -11,6 +11,8 @@ Target = Literal["images", "objects", "any"]
 """What a query is compared with: whole pictures, the objects in them, or both."""
 
 MetadataValue = str | int | float | bool | list[str]
+MetadataType = Literal["keyword", "integer", "float", "bool", "datetime"]
+"""What the service may declare that a key of the metadata holds."""
 
 
 class Answer(BaseModel):
@@ -196,7 +198,7 @@ class Models(Answer):
     detector: Model | None
     index_id: UUID
     repository: Repository
-    metadata_types: Mapping[str, Literal["keyword", "integer", "float", "bool", "datetime"]]
+    metadata_types: Mapping[str, MetadataType]
 
 
 class Edited(Answer):

@@ -43,8 +43,14 @@ class PilImage(Protocol):
         """Its EXIF, which says how it is turned upright."""
 
 
-Picture = str | os.PathLike[str] | bytes | IO[bytes] | PilImage
-"""A path, the bytes of a file, a file open for reading, or an image of Pillow's (sent as PNG)."""
+class Url(str):
+    """Where the service is to fetch a picture, if it does such: `client.index(Url("https://shop.example/hat.jpg"))`."""
+
+    __slots__ = ()
+
+
+Picture = str | os.PathLike[str] | bytes | IO[bytes] | PilImage | Url
+"""A path, the bytes of a file, a file open for reading, an image of Pillow's (sent as PNG), or an Url."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class NewPicture:
 
 @dataclass(frozen=True, slots=True)
 class SentFile:
-    """A picture that was read: what is sent."""
+    """A picture that was read: what is sent. Of an Url, that is `new` alone."""
 
     filename: str
     content: bytes
@@ -74,9 +80,11 @@ class SentFile:
 
 
 def read_picture(new: NewPicture, max_bytes: int = MAX_PICTURE_BYTES) -> SentFile:
-    """Name and bytes. Raises PictureFileError."""
+    """Name and bytes; of an Url there are none. Raises PictureFileError."""
     picture = new.picture
     try:
+        if isinstance(picture, Url):
+            return SentFile("", b"", new)
         if isinstance(picture, bytes):
             return SentFile(new.filename or "unnamed", picture, new)
         if isinstance(picture, str | os.PathLike):
@@ -106,9 +114,13 @@ def read_all(pictures: Iterable[NewPicture], max_bytes: int) -> list[SentFile | 
 
 def is_stored(new: NewPicture, image: Image, max_bytes: int) -> bool:
     """Whether `image` is what storing the picture would make; what cannot be read is not."""
-    if new.metadata not in (None, image.metadata) or new.source not in (None, image.source):
+    # What its EXIF has added does not count.
+    stored = {name: value for name, value in image.metadata.items() if not name.startswith("exif_")}
+    if new.metadata not in (None, image.metadata, stored) or new.source not in (None, image.source):
         return False
-    if isinstance(new.picture, str | os.PathLike) and _size(new.picture) != image.size_bytes:
+    if isinstance(new.picture, Url) or (
+        isinstance(new.picture, str | os.PathLike) and _size(new.picture) != image.size_bytes
+    ):
         return False
     try:
         content = read_picture(new, max_bytes).content
@@ -161,6 +173,8 @@ def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 def _size(picture: Picture) -> int:
     if isinstance(picture, bytes):
         return len(picture)
+    if isinstance(picture, Url):
+        return 0
     try:
         return os.stat(picture).st_size if isinstance(picture, str | os.PathLike) else 0  # noqa: PTH116
     except (OSError, ValueError):

@@ -24,9 +24,9 @@ def pauses() -> Iterator[float]:
         pause *= 2
 
 
-def asked_pause(response: httpx.Response) -> float:
-    """Seconds that the service asks to wait (`Retry-After`, as seconds or as a date); 0 where it does not say."""
-    asked = response.headers.get("Retry-After", "0")
+def asked_pause(headers: httpx.Headers) -> float:
+    """Seconds that an answer asks to wait (`Retry-After`, as seconds or as a date); 0 where it does not say."""
+    asked = headers.get("Retry-After", "0")
     try:
         return max(0.0, float(asked))
     except ValueError:

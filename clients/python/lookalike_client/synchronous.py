@@ -46,6 +46,7 @@ from lookalike_client.pictures import (
     NewPicture,
     Picture,
     SentFile,
+    Url,
     batches,
     chunks,
     is_stored,
@@ -144,6 +145,7 @@ class Lookalike:
         metadata: Mapping[str, MetadataValue] | None = None,
         if_exists: IfExists = "replace",
         adopt: bool = False,
+        exif: bool | str | None = None,
     ) -> Outcome:
         """Index a picture.
 
@@ -156,18 +158,21 @@ class Lookalike:
             metadata: Replaces that of a picture that is there.
             if_exists: What to do with a picture that is there: `replace`, `keep` or `fail` (ConflictError).
             adopt: Give the key to a picture of the same bytes that is stored without one.
+            exif: What the picture's EXIF adds to its metadata: True for `taken,camera,lens`, or names of these and
+                `place`. None leaves it to the service.
 
         Raises PictureFileError, PictureError, InvalidRequestError, NotAllowedError, UnavailableError, StorageFullError.
         """
-        file = runtime.in_thread(read_picture, NewPicture(picture, filename), self._max_picture_bytes)
         fields: dict[str, Field | None] = {
             "key": key,
             "source": source,
+            "exif": exif,
             "metadata": _json(metadata),
             "if_exists": if_exists,
             "adopt": adopt,
         }
-        response = self._answered("POST", "/v1/images", form=Form.of(fields, "file", [file]))
+        form = self._form_about(NewPicture(picture, filename), fields)
+        response = self._answered("POST", "/v1/images", form=form)
         status: Any = response.headers.get("X-Outcome")
         return Outcome(picture=picture, status=status, image=self._parsed(response, Image))
 
@@ -178,11 +183,12 @@ class Lookalike:
         metadata: Mapping[str, MetadataValue] | None = None,
         if_exists: IfExists = "replace",
         adopt: bool = False,
+        exif: bool | str | None = None,
         concurrency: int = 3,
     ) -> Generator[Outcome]:
         """Index pictures in batches, at most `concurrency` of them at once; yields an outcome for each, in order.
 
-        `metadata` is that of pictures which bring none of their own; `if_exists` and `adopt` are as in `index`.
+        `metadata` is that of pictures which bring none of their own; `if_exists`, `adopt`, `exif` are as in `index`.
         `pictures` is read as it is needed. One that cannot be used or stored fails alone, also where those after it
         would fail as well: with UnavailableError, as StorageFullError. Raises what concerns the service as a whole:
         NoServiceError, NotAllowedError, InvalidRequestError, UnavailableError. Sending all again is safe.
@@ -190,7 +196,7 @@ class Lookalike:
         if concurrency < 1:
             raise ValueError(f"concurrency is 1 or more, not {concurrency}")
 
-        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt}
+        fields: dict[str, Field | None] = {"if_exists": if_exists, "adopt": adopt, "exif": exif}
 
         def index_batch(batch: list[NewPicture]) -> list[Outcome]:
             return self._index_batch(batch, metadata, fields)
@@ -460,14 +466,21 @@ class Lookalike:
     ) -> list[Outcome]:
         batch = [new if new.metadata is not None else replace(new, metadata=metadata) for new in batch]
         read = runtime.in_thread(read_all, batch, self._max_picture_bytes)
-        files = [file for file in read if isinstance(file, SentFile)]
-        items = iter(self._index_files(files, fields) if files else [])
-        return [
-            Outcome.of(new.picture, next(items))
-            if isinstance(file, SentFile)
-            else Outcome(picture=new.picture, status="failed", error=file)
-            for new, file in zip(batch, read, strict=True)
-        ]
+        outcomes = {
+            place: Outcome(picture=new.picture, status="failed", error=file)
+            for place, (new, file) in enumerate(zip(batch, read, strict=True))
+            if not isinstance(file, SentFile)
+        }
+        for are_urls in (False, True):
+            files = {
+                place: file
+                for place, file in enumerate(read)
+                if isinstance(file, SentFile) and isinstance(file.new.picture, Url) is are_urls
+            }
+            items = self._index_files(list(files.values()), fields) if files else []
+            for (place, file), item in zip(files.items(), items, strict=True):
+                outcomes[place] = Outcome.of(file.new.picture, item)
+        return [outcomes[place] for place in range(len(batch))]
 
     def _index_files(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
         """An item for each file. Those that the service was too busy for are sent again."""
@@ -483,11 +496,21 @@ class Lookalike:
         return items
 
     def _index_together(self, files: Sequence[SentFile], fields: Mapping[str, Field | None]) -> list[BatchItem]:
-        """An item for each file; those that are too many or too large together are sent by halves."""
+        """An item for each file; those that are too many or too large together are sent by halves.
+
+        All of them are URLs, or none is.
+        """
         details = [file.new.details for file in files]
-        form = Form.of({**fields, "items": json.dumps(details) if any(details) else None}, "files", files)
+        request: dict[str, Any]
+        if isinstance(files[0].new.picture, Url):
+            items_at_urls = [{"url": file.new.picture, **each} for file, each in zip(files, details, strict=True)]
+            given = {name: value for name, value in fields.items() if value is not None}
+            request = {"json": {**given, "items": items_at_urls}}
+        else:
+            form = Form.of({**fields, "items": json.dumps(details) if any(details) else None}, "files", files)
+            request = {"form": form}
         try:
-            items = self._parsed(self._answered("POST", "/v1/images/batch", form=form), BatchAnswer).results
+            items = self._parsed(self._answered("POST", "/v1/images/batch", **request), BatchAnswer).results
         except ServiceError as error:
             if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 raise
@@ -504,8 +527,13 @@ class Lookalike:
         self, path: str, picture: Picture, fields: Mapping[str, Field | None], kind: type[AnswerType]
     ) -> AnswerType:
         """The answer to an operation that takes a picture."""
-        file = runtime.in_thread(read_picture, NewPicture(picture), self._max_picture_bytes)
-        return self._parsed(self._answered("POST", path, form=Form.of(fields, "file", [file])), kind)
+        form = self._form_about(NewPicture(picture), fields)
+        return self._parsed(self._answered("POST", path, form=form), kind)
+
+    def _form_about(self, new: NewPicture, fields: Mapping[str, Field | None]) -> Form:
+        if isinstance(new.picture, Url):
+            return Form.of({**fields, "url": str(new.picture)}, "file", [])
+        return Form.of(fields, "file", [runtime.in_thread(read_picture, new, self._max_picture_bytes)])
 
     def _get(self, path: str, kind: type[AnswerType], **query: str | float | None) -> AnswerType:
         given = {name: value for name, value in query.items() if value is not None}
@@ -547,7 +575,7 @@ class Lookalike:
                     method == "DELETE" and may_have_arrived and response.status_code == HTTPStatus.NOT_FOUND
                 ):
                     return response
-                wait = asked_pause(response) or pause
+                wait = asked_pause(response.headers) or pause
                 if response.status_code not in TRY_AGAIN or attempt == self._retries or wait > LONGEST_PAUSE:
                     raise error_of(problem_of(response))
             runtime.sleep(wait)

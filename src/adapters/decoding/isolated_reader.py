@@ -53,15 +53,17 @@ def answer(connection: socket.socket, reader: PictureReader, *, max_pixels: int,
     request, length = receive_head(connection)
     content = bytearray(length)
     receive_into(connection, memoryview(content))
-    opens = "open" in request
+    reads = "read" in request
     # A header may take what the smallest picture may; what was open before says nothing about it.
-    share = SMALLEST_SHARE + (1 - SMALLEST_SHARE) * (0 if opens else reader.pixels) / max_pixels
+    share = SMALLEST_SHARE + (1 - SMALLEST_SHARE) * (reader.pixels if reads else 0) / max_pixels
     signal.setitimer(signal.ITIMER_PROF, share * max_seconds)
     try:
-        if opens:
+        if reads:
+            _send_picture(connection, reader)
+        elif "open" in request:
             send(connection, {"cost": _open(reader, bytes(content), request["open"])})
         else:
-            _send_picture(connection, reader)
+            send(connection, {"exif": reader.exif(bytes(content))})
     except LookalikeError as error:
         send(connection, {"error": error.code, "message": str(error)})
     finally:

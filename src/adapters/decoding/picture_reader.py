@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from adapters.decoding.colour import WHITE, to_srgb
+from adapters.decoding.exif import exif_of
 from adapters.decoding.formats import (
     MAX_RUN_LENGTH_PIXELS,
     ImageFormat,
@@ -119,6 +120,14 @@ class PictureReader:
         with _pillow_errors_named(opened.kind), opened.image:
             raster = _raster(opened.image, opened.header_size, opened.region)
         return DecodedImage(raster=raster, media_type=opened.kind.value)
+
+    def exif(self, content: bytes) -> dict[str, Any]:
+        """What the header of another picture says of its taking (`exif_of`). Raises as `open` does."""
+        self.open(content, sufficient_side=0, region=None)
+        assert self._opened is not None  # noqa: S101 - or it would have raised
+        opened, self._opened = self._opened, None
+        with opened.image:
+            return exif_of(opened.image)
 
     def _identify(self, content: bytes) -> ImageFormat:
         if not content:

@@ -10,8 +10,9 @@ from adapters.decoding.decode_budget import DecodeBudget
 from adapters.decoding.picture_reader import HeaderLimits, PictureReader
 from adapters.decoding.reader_process import ReaderProcess
 from adapters.scheduling.slots import Room, SlotsClosedError, Threads
-from domain.errors import BodyTooLargeError, BusyError
+from domain.errors import BodyTooLargeError, BusyError, ImageError, InvalidMetadataError
 from domain.geometry import BoundingBox
+from domain.metadata import Metadata, checked_metadata
 from domain.ports.image_decoder import DecodedImage, ImageDecoder
 
 Reader = PictureReader | ReaderProcess
@@ -73,6 +74,16 @@ class PillowImageDecoder(ImageDecoder):
             except SlotsClosedError as error:
                 raise BusyError("The decoder was closed meanwhile.") from error
             yield picture
+
+    @override
+    async def exif(self, content: bytes) -> Metadata:
+        try:
+            async with self._reader() as reader:
+                return checked_metadata(await self._threads.run(reader.exif, content))
+        except SlotsClosedError as error:
+            raise BusyError("The decoder was closed meanwhile.") from error
+        except (ImageError, InvalidMetadataError):
+            return {}
 
     @property
     def budget(self) -> DecodeBudget:

@@ -108,6 +108,16 @@ class ReaderProcess:
         finally:
             self._content = b""
 
+    def exif(self, content: bytes) -> dict[str, Any]:
+        """See PictureReader, and `open`."""
+        self._content = content
+        try:
+            return self._ask_for_exif()
+        except _ReaderDiedError as died:
+            return self._once_more(died, self._ask_for_exif)
+        finally:
+            self._content = b""
+
     def close(self) -> None:
         """End the process, if one runs."""
         if self._process is not None:
@@ -133,6 +143,10 @@ class ReaderProcess:
     def _ask_to_open_and_read(self) -> DecodedImage:
         self._ask_to_open()
         return self._ask_to_read()
+
+    def _ask_for_exif(self) -> dict[str, Any]:
+        head, _ = self._ask({"exif": True}, self._content)
+        return dict(head["exif"])
 
     def _ask_to_read(self) -> DecodedImage:
         head, pixels = self._ask({"read": True})

@@ -15,6 +15,7 @@ from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.image_store import ImageStore, OpenedOriginal
 from domain.ports.object_detector import ObjectDetector
+from domain.ports.picture_source import PictureSource
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 
@@ -74,6 +75,9 @@ MeasuredImageEncoder: Callable[[ImageEncoder, Stages], ImageEncoder] = measuring
 )
 MeasuredObjectDetector: Callable[[ObjectDetector, Stages], ObjectDetector] = measuring(
     ObjectDetector, {"detect": StageName.DETECT}
+)
+MeasuredPictureSource: Callable[[PictureSource, Stages], PictureSource] = measuring(
+    PictureSource, {"fetch": StageName.FETCH}
 )
 
 _STORE = dict.fromkeys(("put", "delete", "delete_thumbnails"), StageName.STORE_WRITE)

@@ -33,6 +33,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 class StageName(StrEnum):
     """What a request spends its time on."""
 
+    FETCH = "fetch"
     DECODE = "decode"
     THUMBNAIL = "thumbnail"
     DETECT = "detect"

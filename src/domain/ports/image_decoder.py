@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.geometry import BoundingBox
+from domain.metadata import Metadata
 from domain.raster import RasterImage
 
 DECODE_VERSION = 1
@@ -42,6 +43,13 @@ class ImageDecoder(Protocol):
         Entering raises BodyTooLargeError, UnsupportedImageError (zero bytes too), ImageTooLargeError (from the header,
         before any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError (region outside),
         BusyError, DeadlinePassedError.
+        """
+
+    @abstractmethod
+    async def exif(self, content: bytes) -> Metadata:
+        """What the picture itself says of its taking, under the keys of `domain.exif`, by EXIF or else by XMP.
+
+        Nothing is no failure, nor is EXIF that is damaged, nor what is no picture. Raises BusyError.
         """
 
     @abstractmethod

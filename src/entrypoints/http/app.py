@@ -108,6 +108,7 @@ def create_app(settings: Settings, container: Container | None = None) -> FastAP
     metrics.watch_bytes("bodies", lambda: in_flight.held, limit=settings.http.max_bytes_in_flight)
     for router in (
         search.router,
+        indexing.url_batches,
         indexing.batches,
         indexing.writes,
         changes.deletions,

@@ -22,7 +22,11 @@ WITHOUT_DETECTOR = {"DETECTOR__RUNTIME": "none"}
 def environment(data_dir: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Ours without any LOOKALIKE_ setting but those given, by their names without that prefix."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")}
-    ours = {"DATA_DIR": str(data_dir), "STORAGE__RESERVE_BYTES": "0"} | dict(settings or {})
+    ours = {
+        "DATA_DIR": str(data_dir),
+        "STORAGE__RESERVE_BYTES": "0",
+        "CLIENT__STATE_DIR": str(data_dir.parent / "state"),
+    } | dict(settings or {})
     return others | {f"LOOKALIKE_{name}": value for name, value in ours.items()} | {"PYTHONFAULTHANDLER": "1"}
 
 
@@ -87,7 +91,9 @@ class Command:
         self.more: Sequence[str] = ()
         """Arguments that every command gets at its end."""
         monkeypatch.chdir(directory)
-        self.set(DATA_DIR=str(directory / "data"), STORAGE__RESERVE_BYTES="0")
+        self.set(
+            DATA_DIR=str(directory / "data"), STORAGE__RESERVE_BYTES="0", CLIENT__STATE_DIR=str(directory / "state")
+        )
 
     def set(self, **settings: str) -> None:
         for name, value in settings.items():

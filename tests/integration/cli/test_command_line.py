@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from typing_extensions import override
 
 from lookalike_client import Lookalike
@@ -255,6 +255,34 @@ def test_a_file_takes_a_key_and_is_sent_again(command: Command, photos: Path) ->
     assert again[:2] == (0, "0 created, 1 existed, 0 failed\n")
     code, output, errors = command("index", photos, "--key", "a")
     assert (code, output, "goes with one file" in errors) == (2, "", True)
+
+
+def test_exif_becomes_metadata_where_it_is_asked_for(command: Command, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "Box Brownie"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(
+        {
+            ExifTags.GPS.GPSLatitude: (48.0, 30.0, 0.0),
+            ExifTags.GPS.GPSLatitudeRef: "N",
+            ExifTags.GPS.GPSLongitude: (16.0, 0.0, 0.0),
+            ExifTags.GPS.GPSLongitudeRef: "E",
+        }
+    )
+    folder = tmp_path / "album"
+    folder.mkdir()
+    Image.new("RGB", (60, 40), "teal").save(folder / "hat.jpg", exif=exif)
+    given, camera = {"album": "1900"}, {"exif_camera": "Box Brownie"}
+    place = {"exif_latitude": 48.5, "exif_longitude": 16.0}
+    for options, metadata in (
+        ([], {}),
+        (["--exif", "--again"], camera),
+        (["--metadata", json.dumps(given), "--exif"], given | camera),
+        (["--exif-place", "--again"], given | camera | place),
+    ):
+        assert command("index", folder, *options)[0] == 0
+        assert json.loads(command("show", "album/hat.jpg", "--json")[1])["metadata"] == metadata
+    # Nothing is sent again for what EXIF has added.
+    assert command("index", folder, "--metadata", json.dumps(given))[1] == "0 created, 1 existed, 0 failed\n"
 
 
 def test_what_was_indexed_without_a_key_gets_one(command: Command, photos: Path) -> None:

@@ -34,6 +34,7 @@ def test_the_client_alone_has_the_commands(tmp_path: Path) -> None:
             environment = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")},
                 "LOOKALIKE_CLIENT__URL": service.url,
+                "LOOKALIKE_CLIENT__STATE_DIR": str(tmp_path / "state"),
                 "PYTHONPATH": str(Path(lookalike_client.__file__).parents[1]),
             }
             return subprocess.run(
@@ -56,6 +57,11 @@ def test_the_client_alone_has_the_commands(tmp_path: Path) -> None:
         assert shown["metadata"] == {"price": 5}
         assert client("delete", "pictures/1.png", "pictures/2.png").stdout == "2 deleted\n"
         assert client("list").stdout.endswith("1 of 1\n")
+        table = tmp_path / "products.csv"
+        table.write_text("sku,image\nA,pictures/1.png\n")
+        imported = client("import", table, "--image-column", "image", "--key-column", "sku")
+        assert imported.stdout == "1 created, 0 unchanged, 0 rows failed\n", imported.stderr
+        assert (tmp_path / "state" / "sources.sqlite3").exists()
         refused = client("detect", folder / "0.png")
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr.startswith("lookalike: This deployment runs no object detector")

@@ -24,6 +24,7 @@ from tests.eventually import eventually
 from tests.hostile_pictures import tiff_of_strips
 from tests.integration.decoding import crashing_reader
 from tests.unit.adapters.decoding.pictures import encoded, header_only, textured
+from tests.unit.adapters.decoding.test_exif import EVERYTHING, a_picture_with, an_exif
 
 FULL = 10**6
 SECRETS = ("LOOKALIKE_AUTH__KEYS", "OTEL_EXPORTER_OTLP_HEADERS", "HF_TOKEN")
@@ -52,6 +53,15 @@ async def test_it_is_the_same_picture(decoder: PillowImageDecoder) -> None:
             np.testing.assert_array_equal(there.raster.pixels, here.raster.pixels)
             assert there.raster.pixels.flags.c_contiguous
             assert there.raster.pixels.flags.writeable
+
+
+async def test_exif_is_read_there_too(decoder: PillowImageDecoder) -> None:
+    content = a_picture_with(an_exif())
+    for _ in range(3):  # on both readers
+        assert await decoder.exif(content) == pytest.approx(EVERYTHING)
+        assert (await decode(decoder, content, sufficient_side=FULL)).media_type == "image/jpeg"
+    for nothing in (b"", b"hello", header_only("PNG", 16_000, 16_000), content[:100]):
+        assert await decoder.exif(nothing) == {}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from adapters.sources.null_picture_source import NullPictureSource
 from application import run_service
 from application.run_service import RunService
 from application.shared_originals import SWEEP_AFTER, TAKE_OVER_AFTER, SharedOriginals
@@ -42,6 +43,7 @@ def service(journal: Journal, repository: JournalledRepository, monkeypatch: pyt
         encoder=FakeEncoder(journal=journal),
         detector=FakeDetector(journal=journal),
         originals=SharedOriginals(store=FakeStore(journal=journal), repository=repository),
+        pictures=NullPictureSource(),
         repository=repository,
         types={},
         take_over_at_start=timedelta(0),

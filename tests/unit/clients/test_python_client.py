@@ -187,6 +187,40 @@ def test_outcomes_come_in_the_order_sent(client: Client, tmp_path: Path, monkeyp
     assert {request.headers["Authorization"] for request in client.service.requests} == {"Bearer secret"}
 
 
+def test_pictures_at_urls_are_named_and_not_read(client: Client, tmp_path: Path) -> None:
+    url = lookalike_client.Url("https://shop.example/hat.jpg")
+    problem = {"status": 422, "detail": "no answer", "code": "fetch_failed"}
+    results = [{"status": "created", "image": IMAGE}, {"status": "failed", "problem": problem}]
+
+    def answer(request: httpx.Request) -> Answer:
+        assert json.loads(request.content) == {
+            "items": [
+                {"url": url, "key": "hat", "metadata": {"price": 5}},
+                {"url": url, "metadata": {"brand": "acme"}},
+            ],
+            "if_exists": "replace",
+            "adopt": True,
+        }
+        return httpx.Response(207, json={"results": results})
+
+    client.service.troubles += [lambda _: httpx.Response(207, json={"results": results[:1]}), answer]
+    new = [lookalike_client.NewPicture(url, key="hat", metadata={"price": 5}), *files(tmp_path, "a.jpg"), url]
+    outcomes = client("index_many", new, metadata={"brand": "acme"}, adopt=True)
+    assert [(outcome.picture, outcome.status) for outcome in outcomes] == [
+        (url, "created"),
+        (tmp_path / "a.jpg", "created"),
+        (url, "failed"),
+    ]
+    assert filenames(client.service.requests[0].content) == ["a.jpg"]
+
+    for method, answered in (("index", IMAGE), ("embed", {"model": "m", "dimension": 1, "embedding": [1.0]})):
+        client.service.troubles.append(lambda _, answered=answered: httpx.Response(200, json=answered))  # type: ignore[misc]
+        client(method, url)
+        content = client.service.requests[-1].content
+        assert b'name="url"\r\n\r\nhttps://shop.example/hat.jpg\r\n' in content
+        assert filenames(content) == []
+
+
 def test_files_that_cannot_be_read_fail_alone(client: Client, tmp_path: Path) -> None:
     paths = [tmp_path / "gone.jpg", *files(tmp_path, "a.jpg"), tmp_path / "pipe.jpg", tmp_path / "huge.tiff"]
     os.mkfifo(paths[2])  # without a writer

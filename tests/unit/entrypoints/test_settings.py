@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from domain.errors import ConfigurationError
+from domain.exif import ExifPart
 from domain.metadata import MetadataType
 from entrypoints.keys import parse_keys
 from entrypoints.settings import Section, Settings, load_settings, setting_names
@@ -118,6 +119,13 @@ def test_all_that_is_misspelt_is_told_at_once(load: Load) -> None:
         ("HTTP__TLS_KEY", "/key.pem"),
         ("HTTP__HSTS_SECONDS", "-1"),
         ("LOG__LEVEL", "loud"),
+        ("FETCH__ALLOWED_HOSTS", "http://shop.example"),
+        ("FETCH__ALLOWED_HOSTS", "shop.example,10.0.0.0/8"),
+        ("FETCH__ALLOWED_HOSTS", "*"),
+        ("FETCH__TIMEOUT_SECONDS", "0"),
+        ("FETCH__MAX_REDIRECTS", "-1"),
+        ("FETCH__USER_AGENT", "Shop\nCookie: a"),
+        ("METADATA__EXIF", "gps"),
     ],
 )
 def test_a_bad_value_names_its_variable(load: Load, name: str, value: str) -> None:
@@ -235,6 +243,17 @@ def test_addresses_and_origins_are_lists(load: Load) -> None:
     assert http.trusted_proxies == ("10.0.0.1", "172.16.0.0/12", "::1")
     assert http.cors_origins == ("https://a.example", "http://localhost:3000", "*")
     assert load(HTTP__TRUSTED_PROXIES="", HTTP__CORS_ORIGINS="").http.trusted_proxies == ()
+
+
+def test_hosts_are_a_list_and_parts_of_exif_too(load: Load) -> None:
+    assert load(FETCH__ALLOWED_HOSTS="cdn.internal, 10.0.0.7:8080,[::1]").fetch.allowed_hosts == (
+        "cdn.internal",
+        "10.0.0.7:8080",
+        "[::1]",
+    )
+    assert load(METADATA__EXIF="taken, place").metadata.exif == {ExifPart.TAKEN, ExifPart.PLACE}
+    assert load(METADATA__EXIF="true").metadata.exif == {ExifPart.TAKEN, ExifPart.CAMERA, ExifPart.LENS}
+    assert load(METADATA__EXIF="").metadata.exif == frozenset()
 
 
 @pytest.mark.parametrize("given", ["/pictures", "pictures/", "/pictures/", "pictures"])

@@ -1,5 +1,4 @@
 import errno
-import io
 import json
 import os
 import tempfile
@@ -8,19 +7,18 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from fastapi import UploadFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.run_service import RunService
 from domain.callers import Deadline, present_deadline, seconds_left, within
-from domain.errors import BodyTooLargeError, BusyError
+from domain.errors import BusyError
 from entrypoints.http.routes.bodies import BatchRoute, BodyPolicy, BoundedRoute, BytesInFlight
 from entrypoints.http.routes.uploads import (
     MAX_FILENAME,
     clean_filename,
-    read_picture,
-    upload_of,
+    filename_at,
+    source_at,
 )
 from entrypoints.settings import HttpSettings
 from tests.pictures import a_picture
@@ -61,20 +59,20 @@ def test_any_name_can_be_stored_and_shown(sent: str) -> None:
     kept.encode()
 
 
-def a_file(content: bytes, *, size: int | None) -> UploadFile:
-    return UploadFile(io.BytesIO(content), filename="a/hat.png", size=size)
-
-
-async def test_a_picture_is_read_when_its_turn_comes() -> None:
-    file = a_file(b"hat", size=3)
-    upload = upload_of(file, 3, key="a", source=None, metadata={"brand": "acme"}, adopt=False)
-    assert (upload.filename, upload.key, upload.metadata) == ("hat.png", "a", {"brand": "acme"})
-    assert await upload.read() == b"hat"
-
-
-async def test_a_picture_too_large_is_not_read() -> None:
-    with pytest.raises(BodyTooLargeError, match="4 bytes; at most 3"):
-        await read_picture(a_file(b"hats", size=4), 3)
+@pytest.mark.parametrize(
+    ("url", "filename", "source"),
+    [
+        ("https://shop.example/a%20hat.jpg?v=1#top", "a hat.jpg", "https://shop.example/a%20hat.jpg?v=1"),
+        ("https://me:secret@shop.example:80/hat.jpg", "hat.jpg", "https://shop.example:80/hat.jpg"),
+        ("https://shop.example/@me/hat.jpg", "hat.jpg", "https://shop.example/@me/hat.jpg"),
+        ("https://shop.example/%2e%2e%2fpasswd", "passwd", "https://shop.example/%2e%2e%2fpasswd"),
+        ("https://shop.example/", "unnamed", "https://shop.example/"),
+        ("https://[::1", "unnamed", "https://[::1"),
+        ("https://shop.example/" + "x" * 3000, "x" * MAX_FILENAME, None),
+    ],
+)
+def test_a_picture_by_url_has_a_name_and_a_source(url: str, filename: str, source: str | None) -> None:
+    assert (filename_at(url), source_at(url)) == (filename, source)
 
 
 def test_bodies_are_refused_while_those_in_hand_take_all_the_room() -> None:

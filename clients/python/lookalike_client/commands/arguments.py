@@ -77,6 +77,21 @@ As = Annotated[
 ]
 
 
+Exif = Annotated[
+    bool,
+    typer.Option(
+        "--exif",
+        help="Take exif_taken, exif_camera and exif_lens into the metadata of pictures that are sent.",
+    ),
+]
+ExifPlace = Annotated[bool, typer.Option("--exif-place", help="Take the place too: exif_latitude, exif_longitude.")]
+
+
+def exif_parts(exif: bool, exif_place: bool) -> bool | str | None:
+    """What the service is to take from EXIF, by the two options; None leaves it to its settings."""
+    return "taken,camera,lens,place" if exif_place else exif or None
+
+
 def named(text: str) -> "UUID | Key":
     """What an argument names: an id where it is one, else a key."""
     from lookalike_client import Key

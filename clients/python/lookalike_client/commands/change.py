@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike_client.commands.arguments import filter_object, json_object, named
+from lookalike_client.commands.confirmation import Yes, confirm, require_consent
 from lookalike_client.commands.connection import ApiKey, Purpose, Url, ask
-from lookalike_client.commands.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
     from lookalike_client import AsyncLookalike, Edited, Problem, Renamed
@@ -18,7 +18,6 @@ Where = Annotated[
     dict[str, Any] | None,
     typer.Option("--filter", metavar="JSON", parser=filter_object, help="All that match this filter instead."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
 
 
 def delete(
@@ -142,18 +141,8 @@ def _report(summary: str, problems: "Sequence[Problem]") -> None:
 def _confirm(
     verb: str, ctx: typer.Context, url: str | None, api_key: str | None, where: Mapping[str, Any], *, yes: bool
 ) -> None:
-    """Say how many match, and ask. Raises Exit for another answer than yes; BadParameter where nobody can answer.
-
-    The question is asked outside of the event loop: inside of it, Ctrl-C would not end it.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("is needed where there is no terminal to ask at", param_hint="--yes")
-    page = ask(ctx, url, api_key, Purpose.RECORDS, lambda client: client.list_images(limit=1, filter=where))
-    try:
-        confirmed = typer.confirm(f"{verb} {page.total} pictures?")
-    except typer.Abort:
-        raise typer.Exit(INTERRUPTED) from None
-    if not confirmed:
-        raise typer.Exit(1)
+    """Say how many match, and ask. Raises Exit for another answer than yes; BadParameter where nobody can answer."""
+    require_consent(yes=yes)
+    if not yes:
+        page = ask(ctx, url, api_key, Purpose.RECORDS, lambda client: client.list_images(limit=1, filter=where))
+        confirm(f"{verb} {page.total} pictures?", yes=yes)

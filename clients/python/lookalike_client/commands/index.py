@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lookalike_client.commands.arguments import As, json_object
+from lookalike_client.commands.arguments import As, Exif, ExifPlace, exif_parts, json_object
 from lookalike_client.commands.connection import ApiKey, Program, Purpose, Url
 from lookalike_client.commands.files import find_pictures
 from lookalike_client.commands.interruption import say_how_to_go_on
@@ -36,6 +36,8 @@ def index(
         bool, typer.Option("--again", help="Send what has not changed too: it puts back stored files that were lost.")
     ] = False,
     exclude: Exclude = None,
+    exif: Exif = False,
+    exif_place: ExifPlace = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -65,7 +67,15 @@ def index(
         program: Program = ctx.obj
         stored, service = (program.connect(url, api_key, purpose) for purpose in (Purpose.RECORDS, Purpose.INDEX))
         index_all = index_found(
-            found, stored, service, metadata=metadata, name=name, key=key, again=again, passed_over=passed_over
+            found,
+            stored,
+            service,
+            metadata=metadata,
+            name=name,
+            key=key,
+            again=again,
+            passed_over=passed_over,
+            exif=exif_parts(exif, exif_place),
         )
         code = asyncio.run(index_all)
     except KeyboardInterrupt:  # before it began, or a second time

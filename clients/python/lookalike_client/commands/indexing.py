@@ -64,6 +64,7 @@ async def index_found(
     key: str | None = None,
     again: bool = False,
     passed_over: Counter[str] | None = None,
+    exif: bool | str | None = None,
 ) -> int:
     """Index what was found, under `name` or as the `key` if one is given, report, and return the exit code.
 
@@ -97,7 +98,7 @@ async def index_found(
             if tally.existed:
                 show(tally.done, len(found))
             if new and not interruption.requested:
-                async with connection as client, aclosing(sent(client, new, interruption, tally)) as outcomes:
+                async with connection as client, aclosing(sent(client, new, interruption, tally, exif)) as outcomes:
                     async for _ in outcomes:
                         show(tally.done, len(found))
     except typer.BadParameter:
@@ -117,14 +118,18 @@ async def index_found(
 
 
 async def sent(
-    client: AsyncLookalike, pictures: Sequence[NewPicture], interruption: Interruption, tally: Tally
+    client: AsyncLookalike,
+    pictures: Sequence[NewPicture],
+    interruption: Interruption,
+    tally: Tally,
+    exif: bool | str | None = None,
 ) -> AsyncGenerator[Outcome]:
     """Index pictures, and count each outcome. No more are taken after an interruption or where there is no room.
 
     To be closed before the client is: what was begun has ended then. Raises what concerns all pictures.
     """
     taken = _until_stopped(pictures, interruption, tally)
-    async with aclosing(client.index_many(taken, adopt=True)) as outcomes:
+    async with aclosing(client.index_many(taken, adopt=True, exif=exif)) as outcomes:
         async for outcome in outcomes:
             if isinstance(outcome.error, ServiceError) and outcome.error.code == INVALID_METADATA:
                 raise outcome.error  # every picture would meet it

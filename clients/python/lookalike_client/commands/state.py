@@ -42,7 +42,8 @@ class Remembered:
     last_modified: str | None = None
     """What the far side said of the bytes, to ask it for others only (RFC 9110)."""
     sha256: str | None = None
-    metadata_digest: str | None = None
+    looked_at: float | None = None
+    """When it was last looked at, in seconds since 1970."""
     outcome: str | None = None
     """What became of it: a word of the command's own."""
     error: str | None = None

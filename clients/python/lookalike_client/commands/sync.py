@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike_client.commands.arguments import As
+from lookalike_client.commands.arguments import As, Exif, ExifPlace, exif_parts
 from lookalike_client.commands.connection import ApiKey, Program, Url
 from lookalike_client.commands.interruption import INTERRUPTED, finish_on_interrupt, say_how_to_go_on
 from lookalike_client.commands.program import FAILED, MISUSED, fail
@@ -36,6 +36,8 @@ def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     keep_missing: Annotated[bool, typer.Option("--keep-missing", help="Remove nothing.")] = False,
     exclude: Exclude = None,
+    exif: Exif = False,
+    exif_place: ExifPlace = False,
     again: Annotated[
         bool, typer.Option("--again", help="Read all files anew, and try those again that failed before.")
     ] = False,
@@ -70,6 +72,7 @@ def sync(
                 state=state,
                 consent=partial(_consents, root, keep_missing=keep_missing, yes=yes, may_ask=not watch),
                 again=again,
+                exif=exif_parts(exif, exif_place),
             )
             if watch:
                 with finish_on_interrupt() as interruption:

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from application.index_images import IfExists
 from application.rename_images import RenameOutcome
 from domain.errors import InvalidInputError
 from domain.images import ImageRecord
 from domain.names import ImageName, checked_key, checked_source
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, EXAMPLE_KEY, ImageOut, OutcomeOut
 from entrypoints.http.contract.image_view import ImageView
-from entrypoints.http.contract.parameters import form_text, parsed_by
+from entrypoints.http.contract.parameters import Adopt, ExifText, WhereItExists, form_text, parsed_by
 from entrypoints.http.contract.problems import ProblemOut, problem_of
 
 MAX_NAMES = 1000
@@ -77,6 +78,28 @@ class NewPicture(BaseModel):
     key: str | None = None
     source: str | None = None
     metadata: dict[str, Any] | None = None
+
+
+class PictureAtUrl(NewPicture):
+    """Likewise, of a picture that the service is to fetch. Without a source, the URL is its source."""
+
+    url: Annotated[str, StringConstraints(strip_whitespace=True), Field(description="By http or https.")]
+
+
+class UrlBatchIn(BaseModel):
+    """Pictures to fetch and to index."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"items": [{"url": "https://shop.example/hat.jpg", "key": EXAMPLE_KEY, "metadata": {}}]}]
+        },
+    )
+
+    items: Annotated[list[PictureAtUrl], Field(min_length=1)]
+    if_exists: WhereItExists = IfExists.REPLACE
+    adopt: Adopt = False
+    exif: ExifText | None = None
 
 
 _ITEMS = TypeAdapter(list[NewPicture])

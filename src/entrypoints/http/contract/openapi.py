@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from entrypoints.http.contract import edit_schemas, image_schemas, model_schemas, name_schemas, search_schemas
 from entrypoints.http.contract.parameters import DEADLINE_HEADER, MAX_DEADLINE, OUTCOME_HEADER, REQUEST_ID_HEADER
@@ -57,6 +58,10 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = generate()
+            _, undocumented = models_json_schema(
+                [(name_schemas.UrlBatchIn, "validation")], ref_template="#/components/schemas/{model}"
+            )
+            app.openapi_schema["components"]["schemas"] |= undocumented["$defs"]  # its route shares another's path
             _restore_examples(app.openapi_schema)
             _complete_operations(app.openapi_schema)
             # FastAPI has added the path under which a proxy serves us, if there is one.

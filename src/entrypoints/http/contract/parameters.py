@@ -5,17 +5,20 @@ import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 from unicodedata import normalize
 from uuid import UUID
 
 from fastapi import Path, UploadFile
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import UploadFile as StarletteUploadFile
 
+from application.index_images import IfExists
 from application.search_result import MAX_LIMIT, MAX_OFFSET
 from domain.errors import InvalidCursorError, InvalidInputError, InvalidMetadataError, InvalidRegionError
+from domain.exif import parse_exif_parts
 from domain.filters import Field as FilterField
 from domain.geometry import BoundingBox
 from domain.listing import Cursor
@@ -177,6 +180,55 @@ PictureFile = Annotated[
     Field(description="A picture: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF (HEIC where installed), told by its content."),
 ]
 """A form field whose value is a picture file."""
+
+PictureUrl = Annotated[
+    Any,
+    parsed_by(str.strip),
+    form_text(
+        "In the place of `file`: an address, by http or https, from which the service fetches the picture. It takes a "
+        "key with the role `write`, and is refused unless the deployment fetches."
+    ),
+]
+"""A form field whose value is an URL."""
+
+
+class PictureForm(BaseModel):
+    """A picture: a file, or the URL of one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: PictureFile | SkipJsonSchema[None] = None
+    url: PictureUrl | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.file is None) == (self.url is None):
+            raise PydanticCustomError("invalid_picture", "send the picture as file, or its url: exactly one of the two")
+        return self
+
+
+ExifText = Annotated[
+    Any,
+    parsed_by(parse_exif_parts),
+    form_text(
+        "What the picture's own EXIF or XMP adds to its metadata under other keys: `true` for `taken,camera,lens` "
+        "(`exif_taken` a time, UTC where it names no zone, `exif_camera`, `exif_lens`), some of these and `place` "
+        "(`exif_latitude`, `exif_longitude` in degrees), or `false`. Without it, what the deployment is set to."
+    ),
+    BeforeValidator(lambda given: str(given).lower() if isinstance(given, bool) else given),
+]
+"""A form field, or a value of JSON, that is a set of ExifParts."""
+
+WhereItExists = Annotated[
+    IfExists,
+    Field(
+        description="What to do with a picture that is there under the key, or without a key with the same bytes: "
+        "`replace` it (metadata and source that are not given stay), `keep` it as it is, or `fail`."
+    ),
+]
+Adopt = Annotated[
+    bool, Field(description="A picture of the same bytes that is stored without a key gets the key that is given.")
+]
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Matches, or groups, to answer at most.")]
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Matches, or groups, to skip.")]

@@ -35,6 +35,9 @@ STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.ImageTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedImageError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.ImageUnreadableError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.FetchRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.FetchFailedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.FetchingDisabledError: HTTPStatus.FORBIDDEN,
     errors.ImageNotFoundError: HTTPStatus.NOT_FOUND,
     errors.ImageExistsError: HTTPStatus.CONFLICT,
     errors.KeyRepeatedError: HTTPStatus.CONFLICT,
@@ -123,7 +126,8 @@ def problem_of(error: errors.LookalikeError | None, *, instance: str, request_id
     """A named error as a problem; None where there was none."""
     if error is None:
         return None
-    return problem(STATUS[type(error)], error.code, explained(error), instance=instance, request_id=request_id)
+    more = {"retryable": error.retryable} if isinstance(error, errors.FetchFailedError) else {}
+    return problem(STATUS[type(error)], error.code, explained(error), instance=instance, request_id=request_id, **more)
 
 
 class ProblemResponse(JSONResponse):
@@ -165,6 +169,7 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "unauthorized": (HTTPStatus.UNAUTHORIZED, "Send a key: Authorization: Bearer <key>."),
     "forbidden": (HTTPStatus.FORBIDDEN, "This needs a key with the role write."),
     "link_expired": (HTTPStatus.FORBIDDEN, "The link has expired, or its picture was replaced."),
+    "fetching_disabled": (HTTPStatus.FORBIDDEN, "Pictures are not fetched by URL here: send the file itself."),
     "field_not_public": (HTTPStatus.FORBIDDEN, "A key of the role search may not name metadata.cost, only labels."),
     "image_not_found": (HTTPStatus.NOT_FOUND, "No image is stored under 0a4d55a8-d778-5022-abab-977f9a1b3f7c."),
     "body_too_slow": (HTTPStatus.REQUEST_TIMEOUT, "Of the body only 4,096 bytes came in 20 s."),
@@ -175,6 +180,14 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is: no Content-Encoding."),
     "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "limit: Input should be less than or equal to 500"),
     "image_unreadable": (HTTPStatus.UNPROCESSABLE_ENTITY, "The JPEG ends early: it cannot be decoded whole."),
+    "fetch_refused": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "http://shop.example/hat.jpg is not fetched: shop.example is, or has, an address that is not public.",
+    ),
+    "fetch_failed": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "https://shop.example/hat.jpg answered 404 Not Found.",
+    ),
     "image_exists": (HTTPStatus.CONFLICT, "An image is stored under sku-17/front already."),
     "invalid_cursor": (HTTPStatus.UNPROCESSABLE_ENTITY, "The cursor is not one that a listing returned."),
     "invalid_order": (HTTPStatus.UNPROCESSABLE_ENTITY, "There is no order by labels. Order by created_at, updated_at."),
@@ -216,6 +229,9 @@ PICTURE = (
     "image_unreadable",
     "encoder_unavailable",
     "storage_full",
+    "fetching_disabled",
+    "fetch_refused",
+    "fetch_failed",
 )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from fastapi import HTTPException, Request, Response, params
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import Message
+from starlette.routing import Match
+from starlette.types import Message, Scope
 
 from domain.callers import seconds_left, set_deadline
 from domain.errors import BodyTooLargeError, BusyError, LookalikeError
@@ -92,6 +93,8 @@ class BoundedRoute(APIRoute):
                 self.policy.start_deadline(http)
                 return await handle(request)
             _check_coding(request)
+            if takes_form:
+                _check_is_form(request)
             most = self.policy.most_bytes(http, has_pictures=takes_form and _is_multipart(request))
             declared = request.headers.get("content-length", "")
             # Without a length, a body comes in chunks or not at all.
@@ -124,6 +127,14 @@ class BulkRoute(BoundedRoute):
     """For JSON about many images, each with its own."""
 
     policy = BodyPolicy(is_patient=True, json_bytes=BULK_BYTES)
+
+
+class JsonRoute(BulkRoute):
+    """Takes JSON alone: another route at its path, behind it, takes forms."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether the request is for this route."""
+        return super().matches(scope) if _media_type(Request(scope)) == "application/json" else (Match.NONE, {})
 
 
 class BatchRoute(BoundedRoute):
@@ -194,8 +205,18 @@ def _check_coding(request: Request) -> None:
         )
 
 
+def _check_is_form(request: Request) -> None:
+    sent = _media_type(request)
+    if sent not in {"", "application/x-www-form-urlencoded"} and not _is_multipart(request):
+        raise HTTPException(415, f"Send multipart/form-data, not {sent[:100]}: this takes a form.")
+
+
 def _is_multipart(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith("multipart/")
+    return _media_type(request).startswith("multipart/")
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _too_large(most: int) -> BodyTooLargeError:

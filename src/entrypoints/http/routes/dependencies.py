@@ -15,6 +15,7 @@ from application.delete_images import DeleteImages
 from application.detect_objects import DetectObjects
 from application.edit_metadata import EditMetadata
 from application.extract_embedding import ExtractEmbedding
+from application.fetch_pictures import FetchPictures
 from application.index_images import IndexImages
 from application.rename_images import RenameImages
 from application.run_service import RunService
@@ -49,6 +50,7 @@ def use(kind: type[object]) -> params.Depends:
 
 
 RunServiceOf = Annotated[RunService, use(RunService)]
+FetchPicturesOf = Annotated[FetchPictures, use(FetchPictures)]
 IndexImagesOf = Annotated[IndexImages, use(IndexImages)]
 SearchSimilarOf = Annotated[SearchSimilar, use(SearchSimilar)]
 SearchByExamplesOf = Annotated[SearchByExamples, use(SearchByExamples)]
@@ -96,10 +98,6 @@ async def _image_view(request: Request, container: ContainerOf) -> ImageView:
     )
 
 
-async def _max_upload_bytes(container: ContainerOf) -> int:
-    return container.settings().http.max_upload_bytes
-
-
 class KeyQuery(BaseModel):
     """Which image."""
 
@@ -129,6 +127,3 @@ CallerView = Annotated[ImageView, Depends(_image_view)]
 
 KeyInQuery = Annotated[str, Depends(_key)]
 """A key as a query parameter: it may hold slashes, and anything else."""
-
-MaxUploadBytes = Annotated[int, Depends(_max_upload_bytes)]
-"""Bytes that one picture may have."""

@@ -1,6 +1,7 @@
 """Index pictures, one by one or many at once."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from typing import Annotated, Self
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from application.index_images import IfExists
+from application.prepare_pictures import Upload
 from domain.errors import InvalidMetadataError
 from domain.metadata import Metadata, checked_metadata
 from entrypoints.http.access.roles import require
@@ -20,25 +22,27 @@ from entrypoints.http.contract.image_schemas import (
     ImageOut,
     image_path,
 )
-from entrypoints.http.contract.name_schemas import ItemsText, KeyText, NewPicture, SourceText
+from entrypoints.http.contract.name_schemas import ItemsText, KeyText, NewPicture, SourceText, UrlBatchIn
 from entrypoints.http.contract.parameters import (
     OUTCOME_HEADER,
+    Adopt,
+    ExifText,
     FilePart,
     JsonObjectText,
     MetadataText,
-    PictureFile,
+    PictureForm,
+    WhereItExists,
 )
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses, request_id_of
-from entrypoints.http.routes.bodies import BatchRoute, BoundedRoute
+from entrypoints.http.routes.bodies import BatchRoute, BoundedRoute, JsonRoute
 from entrypoints.http.routes.dependencies import (
     CallerView,
     IndexImagesOf,
-    MaxUploadBytes,
     index_is_open,
     refuse_query,
     refuse_repeats,
 )
-from entrypoints.http.routes.uploads import MULTIPART, batch_upload_of, clean_filename, upload_of
+from entrypoints.http.routes.uploads import MULTIPART, PicturesOf, clean_filename, filename_at, source_at, upload_of
 from entrypoints.keys import Role
 
 
@@ -52,30 +56,21 @@ _WRITING = [require(Role.WRITE), refuse_query, refuse_repeats, index_is_open]
 
 writes = APIRouter(tags=["Images"], route_class=BoundedRoute, dependencies=_WRITING)
 batches = APIRouter(tags=["Images"], route_class=BatchRoute, dependencies=_WRITING)
+url_batches = APIRouter(tags=["Images"], route_class=JsonRoute, dependencies=_WRITING)
 
-WhereItExists = Annotated[
-    IfExists,
-    Field(
-        description="What to do with a picture that is there under the key, or without a key with the same bytes: "
-        "`replace` it (metadata and source that are not given stay), `keep` it as it is, or `fail`."
-    ),
-]
-Adopt = Annotated[
-    bool, Field(description="A picture of the same bytes that is stored without a key gets the key that is given.")
-]
+URL_BATCH = {"$ref": "#/components/schemas/UrlBatchIn"}
+"""The schema of the JSON that the path of a batch takes beside forms: FastAPI documents one operation at a path."""
 
 
-class IndexForm(BaseModel):
+class IndexForm(PictureForm):
     """One picture."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    file: PictureFile
     key: KeyText | None = None
     source: SourceText | None = None
     metadata: MetadataText | None = None
     if_exists: WhereItExists = IfExists.REPLACE
     adopt: Adopt = False
+    exif: ExifText | None = None
 
 
 class BatchForm(BaseModel):
@@ -88,6 +83,7 @@ class BatchForm(BaseModel):
     metadata: JsonObjectText | None = None
     if_exists: WhereItExists = IfExists.REPLACE
     adopt: Adopt = False
+    exif: ExifText | None = None
 
     @model_validator(mode="after")
     def _an_item_for_each(self) -> Self:
@@ -121,14 +117,23 @@ class BatchForm(BaseModel):
     },
 )
 async def index_image(
-    form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, max_bytes: MaxUploadBytes, view: CallerView
+    form: Annotated[IndexForm, MULTIPART], index: IndexImagesOf, pictures: PicturesOf, view: CallerView
 ) -> JSONResponse:
     """Decode, detect, encode, store and index one picture. Sending the same again is safe.
 
     A picture is what stands under a `key`: other bytes sent under it replace it. Without a key, it is known by its
     bytes. The same bytes under several keys are several pictures, which share what is stored and computed of them.
+    Of a picture by URL, the URL is the source where none is given, and the last part of its path the filename.
     """
-    upload = upload_of(form.file, max_bytes, key=form.key, source=form.source, metadata=form.metadata, adopt=form.adopt)
+    upload = Upload(
+        filename=clean_filename(form.file.filename) if form.file else filename_at(form.url or ""),
+        read=partial(pictures.read, form),
+        key=form.key,
+        source=source_at(form.url) if form.url and form.source is None else form.source,
+        metadata=form.metadata,
+        adopt=form.adopt,
+        exif=pictures.exif(form.exif),
+    )
     outcome = await index.one(upload, if_exists=form.if_exists)
     assert outcome.image is not None  # noqa: S101 - `one` raises where there is none
     created = outcome.status == "created"
@@ -144,6 +149,7 @@ async def index_image(
     "/images/batch",
     status_code=HTTPStatus.MULTI_STATUS,
     summary="Index many pictures at once",
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": URL_BATCH}}}},
     response_description="What became of each, in the order sent.",
     responses=problem_responses(
         *ALWAYS,
@@ -151,25 +157,55 @@ async def index_image(
         "malformed_request",
         "invalid_metadata",
         "storage_full",
+        "fetching_disabled",
     ),
 )
 async def index_batch(
     request: Request,
     form: Annotated[BatchForm, MULTIPART],
     index: IndexImagesOf,
-    max_bytes: MaxUploadBytes,
+    pictures: PicturesOf,
     view: CallerView,
 ) -> BatchOut:
     """Index many pictures; one bad picture never fails the others.
 
     `items` has a key, a source and metadata for each picture. Or `metadata` is one object for all pictures, or, if
     every value of it is an object, one by filename; a filename that is not in the batch is refused.
+
+    As `application/json`, `items` has the URL of each picture, which the service fetches, and what comes with it.
     """
     items = form.items or [NewPicture(metadata=metadata) for metadata in _metadata_of_each(form)]
+    exif = pictures.exif(form.exif)
     uploads = [
-        batch_upload_of(file, max_bytes, item, adopt=form.adopt) for file, item in zip(form.files, items, strict=True)
+        upload_of(clean_filename(file.filename), partial(pictures.read_file, file), item, adopt=form.adopt, exif=exif)
+        for file, item in zip(form.files, items, strict=True)
     ]
     outcomes = [outcome async for outcome in index(uploads, if_exists=form.if_exists)]
+    return BatchOut.of(outcomes, view=view, instance=request.scope["path"], request_id=request_id_of(request))
+
+
+@url_batches.post("/images/batch", status_code=HTTPStatus.MULTI_STATUS, include_in_schema=False)
+async def index_urls(
+    request: Request,
+    body: UrlBatchIn,
+    index: IndexImagesOf,
+    pictures: PicturesOf,
+    view: CallerView,
+) -> BatchOut:
+    """The same for pictures by URL; documented with `index_batch`, whose path it has."""
+    pictures.admit(len(body.items))
+    async with pictures.fetch.many([item.url for item in body.items]) as reads:
+        uploads = [
+            upload_of(
+                filename_at(item.url),
+                read,
+                item.model_copy(update={"source": item.source or source_at(item.url)}),
+                adopt=body.adopt,
+                exif=pictures.exif(body.exif),
+            )
+            for item, read in zip(body.items, reads, strict=True)
+        ]
+        outcomes = [outcome async for outcome in index(uploads, if_exists=body.if_exists)]
     return BatchOut.of(outcomes, view=view, instance=request.scope["path"], request_id=request_id_of(request))
 
 

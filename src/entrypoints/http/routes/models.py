@@ -3,23 +3,22 @@
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from entrypoints.http.access.roles import require
 from entrypoints.http.contract.model_schemas import DetectionsOut, EmbeddingOut, ModelsOut
-from entrypoints.http.contract.parameters import Labels, PictureFile, Regions
+from entrypoints.http.contract.parameters import Labels, PictureForm, Regions
 from entrypoints.http.contract.problems import ALWAYS, PICTURE, problem_responses
 from entrypoints.http.routes.bodies import BoundedRoute
 from entrypoints.http.routes.dependencies import (
     DetectObjectsOf,
     ExtractEmbeddingOf,
-    MaxUploadBytes,
     RunServiceOf,
     index_is_open,
     refuse_query,
     refuse_repeats,
 )
-from entrypoints.http.routes.uploads import MULTIPART, read_picture
+from entrypoints.http.routes.uploads import MULTIPART, PicturesOf
 from entrypoints.keys import Role
 
 router = APIRouter(
@@ -30,25 +29,19 @@ detections = APIRouter(
 )
 
 
-class EmbeddingForm(BaseModel):
+class EmbeddingForm(PictureForm):
     """A picture, or a part of it."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    file: PictureFile
-    region: Annotated[Regions, Field(max_length=1, description="The part of the picture to encode.")] = []
+    region: Annotated[Regions, Field(max_length=1, description="The part of the picture to encode.")] = []  # noqa: RUF012 - pydantic copies it
 
 
-class DetectionForm(BaseModel):
+class DetectionForm(PictureForm):
     """A picture, and which of its objects to answer."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    file: PictureFile
     score_threshold: Annotated[
         float, Field(ge=0, le=1, description="Least confidence; below .05 it counts as .05.")
     ] = 0.3
-    labels: Annotated[Labels, Field(max_length=100, description="Only these labels; all where none is given.")] = []
+    labels: Annotated[Labels, Field(max_length=100, description="Only these labels; all where none is given.")] = []  # noqa: RUF012
     max_detections: Annotated[int, Field(ge=1, le=300, description="Objects to answer at most.")] = 100
 
 
@@ -58,11 +51,11 @@ class DetectionForm(BaseModel):
     responses=problem_responses(*ALWAYS, *PICTURE, "invalid_region"),
 )
 async def embed(
-    form: Annotated[EmbeddingForm, MULTIPART], extract: ExtractEmbeddingOf, max_bytes: MaxUploadBytes
+    form: Annotated[EmbeddingForm, MULTIPART], extract: ExtractEmbeddingOf, pictures: PicturesOf
 ) -> EmbeddingOut:
     """The L2-normalised vector that search compares, of the picture or of a region of it. Nothing is stored."""
     region = form.region[0] if form.region else None
-    found = await extract(await read_picture(form.file, max_bytes), region=region)
+    found = await extract(await pictures.read(form), region=region)
     return EmbeddingOut(model=found.model, dimension=len(found.embedding), embedding=found.embedding.tolist())
 
 
@@ -72,11 +65,11 @@ async def embed(
     responses=problem_responses(*ALWAYS, *PICTURE, "detector_unavailable"),
 )
 async def detect(
-    form: Annotated[DetectionForm, MULTIPART], find: DetectObjectsOf, max_bytes: MaxUploadBytes
+    form: Annotated[DetectionForm, MULTIPART], find: DetectObjectsOf, pictures: PicturesOf
 ) -> DetectionsOut:
     """The objects in the picture with their confidence, best first; boxes in upright pixels. Nothing is stored."""
     found = await find(
-        await read_picture(form.file, max_bytes),
+        await pictures.read(form),
         score_threshold=form.score_threshold,
         labels=form.labels or None,
         max_detections=form.max_detections,

@@ -10,20 +10,19 @@ from application.search_similar import MAX_REGIONS
 from entrypoints.http.access.roles import require
 from entrypoints.http.contract.filter_schema import FilterText
 from entrypoints.http.contract.name_schemas import name_of
-from entrypoints.http.contract.parameters import IdInPath, PictureFile, Regions
+from entrypoints.http.contract.parameters import IdInPath, PictureForm, Regions
 from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
 from entrypoints.http.contract.search_schemas import ExamplesIn, SearchParameters, SearchResultOut
 from entrypoints.http.routes.bodies import BoundedRoute
 from entrypoints.http.routes.dependencies import (
     CallerView,
-    MaxUploadBytes,
     SearchByExamplesOf,
     SearchSimilarOf,
     index_is_open,
     refuse_query,
     refuse_repeats,
 )
-from entrypoints.http.routes.uploads import MULTIPART, read_picture
+from entrypoints.http.routes.uploads import MULTIPART, PicturesOf
 from entrypoints.keys import Role
 
 router = APIRouter(
@@ -31,10 +30,9 @@ router = APIRouter(
 )
 
 
-class SearchForm(SearchParameters):
+class SearchForm(SearchParameters, PictureForm):
     """A picture, and how to search with it."""
 
-    file: PictureFile
     filter: FilterText | None = None
     region: Annotated[
         Regions,
@@ -65,11 +63,11 @@ class SimilarQuery(SearchParameters):
     dependencies=[refuse_query],
 )
 async def search(
-    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, max_bytes: MaxUploadBytes, view: CallerView
+    form: Annotated[SearchForm, MULTIPART], find: SearchSimilarOf, pictures: PicturesOf, view: CallerView
 ) -> SearchResultOut:
     """The indexed images most similar to the picture, best first. The picture itself is not stored."""
     result = await find(
-        await read_picture(form.file, max_bytes),
+        await pictures.read(form),
         regions=form.region,
         target=form.target,
         options=form.options(form.filter, view, exact=form.exact),

@@ -118,6 +118,7 @@ async def carry_out(
     tally: SyncTally,
     *,
     remove: bool,
+    exif: bool | str | None = None,
 ) -> None:
     """Rename, send, and at last `remove` what is gone; count and remember it.
 
@@ -137,7 +138,7 @@ async def carry_out(
         files = [*plan.send, *not_renamed]
         tally.files |= {file.found.path: file for file in files}
         pictures = [NewPicture(file.found.path, key=file.key, source=file.found.source) for file in files]
-        async with aclosing(sent(client, pictures, interruption, tally)) as outcomes:
+        async with aclosing(sent(client, pictures, interruption, tally, exif)) as outcomes:
             count = tally.renamed
             async for outcome in outcomes:
                 count += 1

@@ -27,6 +27,7 @@ class Session:
     """Whether to remove what is gone."""
     again: bool
     """Whether the next look believes nothing that is remembered."""
+    exif: bool | str | None = None
 
     async def look(self, interruption: Interruption, settling: Settling | None = None) -> Look:
         """See what has to be done. Raises as `look`."""
@@ -46,7 +47,15 @@ class Session:
                 with progress("Syncing") as show:
                     async with self.connect(purpose) as client:
                         await carry_out(
-                            found, self.folder, client, self.state, interruption, show, tally, remove=remove
+                            found,
+                            self.folder,
+                            client,
+                            self.state,
+                            interruption,
+                            show,
+                            tally,
+                            remove=remove,
+                            exif=self.exif,
                         )
         except Exception:
             if tally.has_changed_anything:
