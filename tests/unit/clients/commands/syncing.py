@@ -72,11 +72,15 @@ class Synced:
             raise NoIndexError("There is no index.")
         app = an_app(self._directory)
         app.state.container.chosen_repository.override(providers.Object(self.repository))
-        async with app.router.lifespan_context(app):
+        service = app.state.container.run_service()
+        await (service.open_index() if purpose is Purpose.RECORDS else service.open())
+        try:
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
             async with AsyncLookalike("http://here", transport=transport, retries=0) as client:
                 client._http.event_hooks["request"] = [note]
                 yield client
+        finally:
+            await service.close()
 
     async def images(self) -> dict[str, Image]:
         """What is stored, by key."""
