@@ -64,16 +64,21 @@ class Look:
             was.outcome == NOT_SENT for was in before if was is not None
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to do, also by a later run."""
+        return self.is_all and self.plan.is_empty
+
     def learnt(self) -> list[Remembered]:
         """What to remember of it."""
-        if self.is_all and self.plan.is_empty:
-            return [*self.plan.learnt, Remembered(name=MARK, etag=self.mark)]
-        return self.plan.learnt
+        mark = [Remembered(name=MARK, etag=self.mark)] if self.is_idle else []
+        return [each for each in (*self.plan.learnt, *mark) if each != self.memory.get(each.name)]
 
     def outdated(self) -> set[str]:
-        """The names to forget: those of files that are no more. None while there are folders that cannot be read."""
+        """The names to forget: the mark where work is left, and files that are no more, unless folders are unreadable."""
         here = {MARK, *(file.name for file in self.files), *(file.name for file, _ in self.refused)}
-        return set() if self.contents.unreadable else self.memory.keys() - here
+        gone = set() if self.contents.unreadable else self.memory.keys() - here
+        return gone if self.is_idle else {*gone, MARK}
 
 
 def scope_in(client: AsyncLookalike, folder: Folder) -> str:
@@ -119,7 +124,7 @@ async def look(
             found.memory = {} if again else {each.name: each for each in state.all(scope)}
             found.files = _settled(files, found.memory, settled)
             await _fill_plan(client, folder, found, interruption, show)
-            state.remember(scope, [each for each in found.learnt() if each != found.memory.get(each.name)])
+            state.remember(scope, found.learnt())
             state.forget(scope, found.outdated())
     except NoIndexError:
         found.files = _settled(files, {}, settled)
