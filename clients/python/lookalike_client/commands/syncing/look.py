@@ -75,7 +75,7 @@ class Look:
         return [each for each in (*self.plan.learnt, *mark) if each != self.memory.get(each.name)]
 
     def outdated(self) -> set[str]:
-        """The names to forget: the mark where work is left, and files that are no more, unless folders are unreadable."""
+        """The names to forget: the mark where work is left; files that are no more, unless folders are unreadable."""
         here = {MARK, *(file.name for file in self.files), *(file.name for file, _ in self.refused)}
         gone = set() if self.contents.unreadable else self.memory.keys() - here
         return gone if self.is_idle else {*gone, MARK}
