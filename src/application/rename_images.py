@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from application.begun_work import committed
 from application.indexed_images import indexed_images
@@ -19,10 +20,23 @@ GROUP_SIZE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rename:
-    """An image's key, and the one that it is to have."""
+    """An image's key, and the one that it is to have; its new source and filename too, where they change."""
 
     before: str
     after: str
+    source: str | None = None
+    filename: str | None = None
+
+    def renamed(self, record: ImageRecord, at: datetime) -> ImageRecord:
+        """The record under its new names."""
+        return replace(
+            record,
+            id=id_of_key(self.after),
+            key=self.after,
+            source=record.source if self.source is None else self.source,
+            filename=record.filename if self.filename is None else self.filename,
+            updated_at=at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,7 @@ class RenameImages:
                 continue
             errors.append(None)
             if rename.before != rename.after:
-                named = replace(image.record, id=after, key=rename.after, updated_at=self.clock.now())
+                named = rename.renamed(image.record, self.clock.now())
                 images[before], copied[before] = replace(image, record=named), image.record
         if images:
             await self.repository.upsert(list(images.values()))

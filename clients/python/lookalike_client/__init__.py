@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         Renamed,
         SearchResult,
     )
-    from lookalike_client.names import Key
+    from lookalike_client.names import Key, Renaming
     from lookalike_client.outcomes import Outcome
     from lookalike_client.pictures import NewPicture, Picture, Url
     from lookalike_client.synchronous import Lookalike
@@ -92,6 +92,7 @@ __all__ = [
     "Query",
     "RegionMatch",
     "Renamed",
+    "Renaming",
     "SearchResult",
     "ServiceError",
     "StorageFullError",

@@ -7,6 +7,8 @@ EXTRAS = {
     "rich": "commands",
     "PIL": "commands",
     "charset_normalizer": "commands",
+    "pathspec": "commands",
+    "watchfiles": "commands",
     "numpy": "commands,evaluate",
 }
 """By which each module is installed that only commands need."""

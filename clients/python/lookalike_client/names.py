@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from typing import NamedTuple
 from unicodedata import normalize
 from urllib.parse import quote
 from uuid import UUID, uuid5
@@ -18,6 +19,15 @@ class Key(str):
 
 Name = UUID | str
 """An id, or a `Key`. Other text is an id's."""
+
+
+class Renaming(NamedTuple):
+    """An image's key, and the one that it is to have; its new source and filename too, where its file has moved."""
+
+    before: str
+    after: str
+    source: str | None = None
+    filename: str | None = None
 
 
 def id_of(name: Name) -> UUID:
@@ -37,11 +47,13 @@ def id_of_content(sha256: str) -> UUID:
 
 def text_of_path(path: str | os.PathLike[str]) -> str:
     """A path as text that keys and sources can hold: control characters, bytes that are no text, and % encoded."""
+    if (text := os.fspath(path)).isprintable() and "%" not in text:
+        return text
     return "".join(
         character
         if unicodedata.category(character) not in {"Cc", "Cs"} and character != "%"
         else quote(os.fsencode(character))
-        for character in os.fspath(path)
+        for character in text
     )
 
 

@@ -88,13 +88,13 @@ def read_picture(new: NewPicture, max_bytes: int = MAX_PICTURE_BYTES) -> SentFil
         if isinstance(picture, bytes):
             return SentFile(new.filename or "unnamed", picture, new)
         if isinstance(picture, str | os.PathLike):
-            return SentFile(new.filename or _name_of(picture), _read_file(picture, max_bytes), new)
+            return SentFile(new.filename or name_of(picture), _read_file(picture, max_bytes), new)
         if isinstance(picture, PilImage):
             png, exif = BytesIO(), picture.getexif()
             (picture if picture.mode in PNG_MODES else picture.convert("RGB")).save(png, "PNG", exif=exif)
             return SentFile(new.filename or "unnamed.png", png.getvalue(), new)
         name = getattr(picture, "name", None)  # of a file that has no path, a descriptor's number
-        filename = _name_of(name) if isinstance(name, str) else "unnamed"
+        filename = name_of(name) if isinstance(name, str) else "unnamed"
         return SentFile(new.filename or filename, picture.read(), new)
     except (OSError, ValueError) as error:  # ValueError: a closed file, a path with a NUL
         reason = getattr(error, "strerror", None) or error
@@ -152,7 +152,7 @@ def batches(pictures: Iterable[Picture | NewPicture]) -> Iterator[list[NewPictur
         yield batch
 
 
-def _name_of(path: str | os.PathLike[str]) -> str:
+def name_of(path: str | os.PathLike[str]) -> str:
     """A file's own name; bytes of it that are no text become replacement characters."""
     return os.fsencode(os.path.basename(path)).decode(errors="replace")  # noqa: PTH119 - a Path would lose "." and "/"
 

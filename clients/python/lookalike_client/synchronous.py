@@ -39,7 +39,7 @@ from lookalike_client.models import (
     Target,
     Updated,
 )
-from lookalike_client.names import Key, Name, as_json, id_of
+from lookalike_client.names import Key, Name, Renaming, as_json, id_of
 from lookalike_client.outcomes import BatchAnswer, BatchItem, Outcome
 from lookalike_client.pictures import (
     MAX_PICTURE_BYTES,
@@ -269,10 +269,14 @@ class Lookalike:
             found |= {image.id: image for image in self._parsed(response, Lookup).items}
         return [found.get(id_of(name)) for name in asked]
 
-    def rename(self, keys: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[Renamed]:
+    def rename(self, keys: Mapping[str, str] | Iterable[tuple[str, str] | Renaming]) -> list[Renamed]:
         """Give images other keys, from each to its other; what became of each, in order. Nothing is encoded again."""
-        pairs = keys.items() if isinstance(keys, Mapping) else keys
-        items = [{"from": before, "to": after} for before, after in pairs]
+        renamings = [Renaming(*pair) for pair in (keys.items() if isinstance(keys, Mapping) else keys)]
+        items = [
+            {"from": each.before, "to": each.after}
+            | {name: value for name in ("source", "filename") if (value := getattr(each, name)) is not None}
+            for each in renamings
+        ]
         renamed: list[Renamed] = []
         for some in chunks(items, NAMES_AT_ONCE):
             body = {"items": some}

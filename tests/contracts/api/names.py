@@ -264,6 +264,19 @@ class RenamesContract(Deployed):
         assert album.ids() == [renamed["id"]]
         assert ids_of(album.search(content)) == [renamed["id"]]
 
+    def test_a_file_that_has_moved_has_its_new_source_and_filename(self, client: httpx.Client, album: Album) -> None:
+        before, after = f"{album.mark}/before", f"{album.mark}/after"
+        image = put(album, before, album.picture(), source="/a/before.jpg", metadata=album.metadata(n=1)).json()
+        moved = {"from": before, "to": after, "source": "/b/after.jpg", "filename": "b/after.jpg"}
+
+        assert client.post("/v1/images/rename", json={"items": [moved]}).json()["renamed"] == 1
+
+        renamed = by_key(client, after).json()
+        assert (renamed["source"], renamed["filename"]) == ("/b/after.jpg", "after.jpg")
+        assert renamed["metadata"] == image["metadata"]
+        wrong = {"from": after, "to": before, "source": "\n"}
+        assert_invalid(client.post("/v1/images/rename", json={"items": [wrong]}), "source")
+
     def test_one_that_fails_never_fails_the_others(self, client: httpx.Client, album: Album) -> None:
         keys = [f"{album.mark}/{name}" for name in "abcd"]
         a, b, c, d = keys

@@ -190,6 +190,29 @@ def test_a_folder_names_its_pictures(command: Command, photos: Path) -> None:
     assert shown["sha256"] != images["photos/hat-02.jpg"]["sha256"]
 
 
+def test_a_folder_is_kept_current(command: Command, photos: Path, tmp_path: Path) -> None:
+    command.set(CLIENT__STATE_DIR=str(tmp_path / "state"))
+    command("index", photos)
+    assert command("sync", photos)[:2] == (0, "0 created, 3 existed, 0 failed\n")
+    command("patch", '{"note": "kept"}', HAT)
+    (photos / "hat-01.jpg").rename(photos / "white hat.jpg")
+    (photos / "hat-02.jpg").unlink()
+    (photos / "shoes-06.jpg").write_bytes(a_photo("hat-04.jpg"))
+    (photos / "text.jpg").write_text("no picture")
+
+    code, output, errors = command("sync", photos, "--yes")
+
+    assert (code, output) == (1, "0 created, 1 replaced, 1 renamed, 1 removed, 0 existed, 1 failed\n")
+    assert f"{photos}/text.jpg: The content is no picture" in errors
+    images = {image["key"]: image for image in json.loads(command("list", "--json")[1])["items"]}
+    assert images.keys() == {"photos/white hat.jpg", "photos/shoes-06.jpg"}
+    assert images["photos/white hat.jpg"]["metadata"] == {"note": "kept"}
+    photos.rename(tmp_path / "unplugged")
+    code, output, errors = command("sync", photos, "--yes")
+    assert (code, output, "perhaps a drive is not mounted" in errors) == (3, "", True)
+    assert json.loads(command("list", "--json")[1])["total"] == 2
+
+
 def test_a_name_belongs_to_the_folder_that_used_it_first(command: Command, photos: Path, tmp_path: Path) -> None:
     command("index", photos)
     moved = tmp_path / "elsewhere" / "photos"

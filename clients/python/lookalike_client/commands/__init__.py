@@ -5,12 +5,13 @@ A program registers them in its Typer application, and runs that by `program.run
 
 import typer
 
-from lookalike_client.commands import browse, change, detect, evaluate, import_table, index, search
+from lookalike_client.commands import browse, change, detect, evaluate, import_table, index, search, sync
 
 
 def register(app: typer.Typer) -> None:
     """Add all commands."""
     app.command()(index.index)
+    app.command()(sync.sync)
     app.command("import")(import_table.import_table)
     app.command()(search.search)
     app.command()(detect.detect)

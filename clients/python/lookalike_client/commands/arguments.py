@@ -56,6 +56,42 @@ def region(text: str) -> tuple[float, float, float, float]:
     return x_min, y_min, x_max, y_max
 
 
+def _checked_name(name: str | None) -> str | None:
+    """Raises BadParameter."""
+    if name is None:
+        return None
+    name = name.strip("/")
+    if not name or not name.isprintable():
+        raise typer.BadParameter("is text without control characters, and not empty")
+    return name
+
+
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        callback=_checked_name,
+        help="Begin the pictures' keys with this instead of the folder's name.",
+    ),
+]
+
+
+Exif = Annotated[
+    bool,
+    typer.Option(
+        "--exif",
+        help="Take exif_taken, exif_camera and exif_lens into the metadata of pictures that are sent.",
+    ),
+]
+ExifPlace = Annotated[bool, typer.Option("--exif-place", help="Take the place too: exif_latitude, exif_longitude.")]
+
+
+def exif_parts(exif: bool, exif_place: bool) -> bool | str | None:
+    """What the service is to take from EXIF, by the two options; None leaves it to its settings."""
+    return "taken,camera,lens,place" if exif_place else exif or None
+
+
 def named(text: str) -> "UUID | Key":
     """What an argument names: an id where it is one, else a key."""
     from lookalike_client import Key

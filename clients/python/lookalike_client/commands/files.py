@@ -1,21 +1,17 @@
 """The pictures that paths on the command line mean."""
 
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 import typer
 
+from lookalike_client.commands.selection import IGNORE_FILE, Selection
 from lookalike_client.names import text_of_path
-
-SUFFIXES = frozenset(
-    {
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib",
-        ".tif", ".tiff", ".avif", ".heic", ".heif",
-    }
-)  # fmt: skip
-"""In folders, only files with these suffixes are tried; their content decides whether they are pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +22,18 @@ class Found:
     unreadable: str | None = None
     root: Path = Path()
     """The folder from which it was found; of a file that was named itself, the one that it is in."""
+    size: int | None = None
+    mtime_ns: int | None = None
+    """Of a file in a folder; None where it is no regular file, or is gone."""
 
     def key(self, name: str | None) -> str:
         """The picture's key: the name of its root, or the one given, and its path below that."""
-        return text_of_path(f"{name or self.root_name}/{self.path.relative_to(self.root).as_posix()}")
+        return normalize("NFC", text_of_path(f"{name or self.root_name}/{self.below}"))
+
+    @property
+    def below(self) -> str:
+        """Its path below the root."""
+        return self.path.relative_to(self.root).as_posix()
 
     @property
     def root_name(self) -> str:
@@ -39,42 +43,82 @@ class Found:
     @property
     def source(self) -> str:
         """Where it lies."""
-        return text_of_path(os.path.abspath(self.path))  # noqa: PTH100 - likewise
+        return source_of(self.path)
 
 
-def find_pictures(paths: Iterable[Path]) -> list[Found]:
+def source_of(path: Path) -> str:
+    """The source of the picture in a file, as services keep it."""
+    return normalize("NFC", text_of_path(os.path.abspath(path)))  # noqa: PTH100 - resolve would follow links
+
+
+def find_pictures(paths: Iterable[Path], exclude: Sequence[str] = ()) -> tuple[list[Found], Counter[str]]:
     """Files as named, and pictures in folders below those that are named, in a stable order, each path once.
 
-    Hidden files and folders are skipped unless named; a folder that symbolic links lead to again is read once.
+    Also how many files and folders in them were passed over, by reason, see `Selection`; what is named itself is not.
+    A folder that symbolic links lead to again is read once. Raises as `Selection`.
     """
     found: dict[Path, Found] = {}
     seen: set[tuple[int, int]] = set()
+    passed_over: Counter[str] = Counter()
     for path in paths:
-        for item in _below(path, seen) if path.is_dir() else [Found(path, root=path.parent)]:
+        if path.is_dir():
+            items = _below(path, Selection(path, exclude), seen, passed_over)
+        else:
+            items = iter([Found(path, root=path.parent)])
+        for item in items:
             found.setdefault(item.path, item)
-    return list(found.values())
+    return list(found.values()), passed_over
 
 
-def _below(root: Path, seen: set[tuple[int, int]]) -> Iterator[Found]:
+def _below(root: Path, selection: Selection, seen: set[tuple[int, int]], passed_over: Counter[str]) -> Iterator[Found]:
+    from lookalike_client.pictures import MAX_PICTURE_BYTES
+
     unreadable: list[OSError] = []
     for folder, folders, files in os.walk(root, followlinks=True, onerror=unreadable.append):
-        yield from _errors(unreadable)
-        status = Path(folder).stat()
+        yield from _errors(unreadable, root)
+        try:
+            status = os.stat(folder)  # noqa: PTH116 - thousands of them
+        except OSError as error:
+            yield from _errors([error], root)
+            folders.clear()
+            continue
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        prefix = "" if folder == str(root) else f"{Path(folder).relative_to(root).as_posix()}/"
+        taken = []
+        for name in sorted(folders):
+            if (reason := selection.reason_against_folder(prefix + name)) is None:
+                taken.append(name)
+            else:
+                passed_over[reason] += 1
+        folders[:] = taken
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Found(Path(folder, name), root=root)
-    yield from _errors(unreadable)
+            path = Path(folder, name)
+            if (reason := selection.reason_against_file(prefix + name)) is None:
+                size, mtime_ns = _size_and_time(path)
+                if size is None or size <= MAX_PICTURE_BYTES:
+                    yield Found(path, root=root, size=size, mtime_ns=mtime_ns)
+                    continue
+                reason = "too large"
+            if name != IGNORE_FILE:
+                passed_over[reason] += 1
+    yield from _errors(unreadable, root)
 
 
-def _errors(unreadable: list[OSError]) -> Iterator[Found]:
+def _size_and_time(path: Path) -> tuple[int | None, int | None]:
+    try:
+        status = path.stat()
+    except OSError:
+        return None, None
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (None, None)
+
+
+def _errors(unreadable: list[OSError], root: Path) -> Iterator[Found]:
     while unreadable:
         error = unreadable.pop()
-        yield Found(Path(error.filename), unreadable=error.strerror)
+        yield Found(Path(error.filename), unreadable=error.strerror, root=root)
 
 
 def new_file(path: Path | None) -> Path | None:

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from lookalike_client.commands.arguments import json_object
+from lookalike_client.commands.arguments import As, Exif, ExifPlace, exif_parts, json_object
 from lookalike_client.commands.connection import ApiKey, Program, Purpose, Url
-from lookalike_client.commands.files import SUFFIXES, find_pictures
+from lookalike_client.commands.files import find_pictures
 from lookalike_client.commands.interruption import say_how_to_go_on
+from lookalike_client.commands.selection import SUFFIXES, Exclude
 
 
 def index(
@@ -27,27 +28,16 @@ def index(
             "are indexed already.",
         ),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option("--as", metavar="NAME", help="Begin the pictures' keys with this instead of the folder's name."),
-    ] = None,
+    name: As = None,
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="The key of the picture, where one file is named.")
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Send what has not changed too: it puts back stored files that were lost.")
     ] = False,
-    exif: Annotated[
-        bool,
-        typer.Option(
-            "--exif",
-            help="Take exif_taken, exif_camera and exif_lens from the pictures into their metadata; with --again, also "
-            "from those that are indexed already.",
-        ),
-    ] = False,
-    exif_place: Annotated[
-        bool, typer.Option("--exif-place", help="Take the place too: exif_latitude, exif_longitude.")
-    ] = False,
+    exclude: Exclude = None,
+    exif: Exif = False,
+    exif_place: ExifPlace = False,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -58,30 +48,36 @@ def index(
     has the name of its folder too. Files that are gone stay indexed. Ctrl-C finishes the pictures that have begun; run
     the same command again to go on. Exits 1 if any picture failed, and names each with the reason.
 
+    Hidden files, folders that systems keep for themselves, and files that are no pictures are passed over, and counted.
+
     Example: [bold]lookalike index ~/Pictures --metadata '{"album": "2026"}'[/]
     """
     from lookalike_client.commands.indexing import GO_ON, index_found
 
-    found = find_pictures(paths)
+    found, passed_over = find_pictures(paths, exclude or ())
     if not found:
         places = ", ".join(map(str, paths))
         raise typer.BadParameter(
             f"no picture in {places} (files named {', '.join(sorted(SUFFIXES))}); other files can be named themselves",
             param_hint="PATH",
         )
-    if name is not None:
-        name = name.strip("/")
-        if not name or not name.isprintable():
-            raise typer.BadParameter("is text without control characters, and not empty", param_hint="--as")
     if key is not None and (len(paths) != 1 or paths[0].is_dir() or name is not None):
         raise typer.BadParameter("goes with one file, and without --as", param_hint="--key")
     try:
         program: Program = ctx.obj
         stored, service = (program.connect(url, api_key, purpose) for purpose in (Purpose.RECORDS, Purpose.INDEX))
-        parts = "taken,camera,lens,place" if exif_place else exif or None
-        code = asyncio.run(
-            index_found(found, stored, service, metadata=metadata, name=name, key=key, again=again, exif=parts)
+        index_all = index_found(
+            found,
+            stored,
+            service,
+            metadata=metadata,
+            name=name,
+            key=key,
+            again=again,
+            passed_over=passed_over,
+            exif=exif_parts(exif, exif_place),
         )
+        code = asyncio.run(index_all)
     except KeyboardInterrupt:  # before it began, or a second time
         say_how_to_go_on(GO_ON)
         raise

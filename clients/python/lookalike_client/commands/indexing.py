@@ -1,11 +1,11 @@
 """Indexing many files: take them one after another, show how far it is, and report each that failed."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from unicodedata import normalize
 
 import typer
 
@@ -13,9 +13,10 @@ from lookalike_client import AsyncLookalike, NewPicture, Outcome, ServiceError, 
 from lookalike_client.commands.connection import NoIndexError
 from lookalike_client.commands.files import Found
 from lookalike_client.commands.interruption import Interruption, finish_on_interrupt, say_how_to_go_on
+from lookalike_client.commands.ownership import refuse_taken_key, refuse_taken_names, refuse_two_folders, with_keys
 from lookalike_client.commands.progress import progress
+from lookalike_client.commands.selection import passed_over_text
 from lookalike_client.models import MetadataValue
-from lookalike_client.names import text_of_path
 
 GO_ON = "Run the same command again to go on; what is indexed is kept."
 INVALID_METADATA = "invalid_metadata"
@@ -62,9 +63,12 @@ async def index_found(
     name: str | None,
     key: str | None = None,
     again: bool = False,
+    passed_over: Counter[str] | None = None,
     exif: bool | str | None = None,
 ) -> int:
     """Index what was found, under `name` or as the `key` if one is given, report, and return the exit code.
+
+    `passed_over` says how many files were not taken, by reason.
 
     `stored` tells what is there already, and is not sent unless `again`. `connection`, for which models are loaded, is
     opened where that is not all.
@@ -79,8 +83,13 @@ async def index_found(
     )
     is_named = name is not None or key is not None
     if not is_named:
-        _refuse_two_folders(found)
-    pictures = [replace(picture, metadata=metadata, key=key or picture.key) for picture in _named(found, name, tally)]
+        refuse_two_folders(found)
+    pictures = []
+    for item, its_key, taken in with_keys(found, name):
+        if taken is None:
+            pictures.append(NewPicture(item.path, key=key or its_key, source=item.source, metadata=metadata))
+        else:
+            tally.failures.append((item.path, taken))
     try:
         with finish_on_interrupt() as interruption, progress("Indexing") as show:
             show(tally.done, len(found))
@@ -89,25 +98,17 @@ async def index_found(
             if tally.existed:
                 show(tally.done, len(found))
             if new and not interruption.requested:
-                # Closed before this returns, whatever happens: what was begun has ended when the index is closed.
-                taken = _until_stopped(new, interruption, tally)
-                async with (
-                    connection as client,
-                    aclosing(client.index_many(taken, adopt=True, exif=exif)) as outcomes,
-                ):
-                    async for outcome in outcomes:
-                        if isinstance(outcome.error, ServiceError) and outcome.error.code == INVALID_METADATA:
-                            raise outcome.error  # every picture would meet it
-                        tally.add(outcome)
+                async with connection as client, aclosing(sent(client, new, interruption, tally, exif)) as outcomes:
+                    async for _ in outcomes:
                         show(tally.done, len(found))
     except typer.BadParameter:
         raise
     except Exception:
         if tally.done:
-            _report(tally, metadata)
+            _report(tally, metadata, passed_over)
             print(f"lookalike: stopped after {tally.done} of {len(found)}. {GO_ON}", file=sys.stderr)
         raise
-    _report(tally, metadata)
+    _report(tally, metadata, passed_over)
     if interruption.requested and tally.done < len(found):
         say_how_to_go_on(GO_ON)
         return interruption.code
@@ -116,16 +117,24 @@ async def index_found(
     return 1 if tally.failures else 0
 
 
-def _named(found: Sequence[Found], name: str | None, tally: Tally) -> Iterator[NewPicture]:
-    """The files with their keys. Of two that come to one key, the second fails."""
-    paths: dict[str, Path] = {}
-    for item in found:
-        if item.unreadable is None:
-            key = normalize("NFC", item.key(name))
-            if (first := paths.setdefault(key, item.path)) == item.path:
-                yield NewPicture(item.path, key=key, source=item.source)
-            else:
-                tally.failures.append((item.path, f"It comes to the key {key}, which is that of {first}."))
+async def sent(
+    client: AsyncLookalike,
+    pictures: Sequence[NewPicture],
+    interruption: Interruption,
+    tally: Tally,
+    exif: bool | str | None = None,
+) -> AsyncGenerator[Outcome]:
+    """Index pictures, and count each outcome. No more are taken after an interruption or where there is no room.
+
+    To be closed before the client is: what was begun has ended then. Raises what concerns all pictures.
+    """
+    taken = _until_stopped(pictures, interruption, tally)
+    async with aclosing(client.index_many(taken, adopt=True, exif=exif)) as outcomes:
+        async for outcome in outcomes:
+            if isinstance(outcome.error, ServiceError) and outcome.error.code == INVALID_METADATA:
+                raise outcome.error  # every picture would meet it
+            tally.add(outcome)
+            yield outcome
 
 
 async def _not_stored(
@@ -141,11 +150,11 @@ async def _not_stored(
     new = []
     try:
         async with stored as client:
-            await _refuse_taken_names(client, named_by)
+            await refuse_taken_names(client, [item.root for item in named_by])
             async with aclosing(client.find_stored(_until_stopped(pictures, interruption, tally))) as looked_up:
                 async for picture, image, is_same in looked_up:
-                    if named_by and image is not None and image.source not in (None, picture.source):
-                        raise _taken(str(image.key), str(image.source))
+                    if named_by and image is not None:
+                        refuse_taken_key(str(image.key), image.source, str(picture.source))
                     if is_same and not again:
                         tally.existed += 1
                     else:
@@ -155,40 +164,6 @@ async def _not_stored(
     return new
 
 
-async def _refuse_taken_names(client: AsyncLookalike, found: Sequence[Found]) -> None:
-    """A name belongs to the folder that used it first: else two folders would replace each other's pictures."""
-    for root, name in {item.root: item.root_name for item in found}.items():
-        key = text_of_path(f"{name}/")
-        taken = await client.list_images(limit=1, filter={"all": [{"field": "key", "prefix": key}]})
-        for image in taken.items:
-            ours = Found(root / "x", root=root).source.removesuffix("x")
-            if image.source != ours + (image.key or "").removeprefix(normalize("NFC", key)):
-                raise _taken(key, (image.source or "another").removesuffix((image.key or "").removeprefix(key)))
-
-
-def _taken(key: str, owner: str) -> typer.BadParameter:
-    """The refusal of a folder that has the name of another one, `owner`, or of a file of that."""
-    name = key.partition("/")[0]
-    return typer.BadParameter(
-        f"{key} is that of {owner} here, which would be replaced. Choose another name with --as. If the folder has "
-        f"moved, say so with --as {name}.",
-        param_hint="PATH",
-    )
-
-
-def _refuse_two_folders(found: Sequence[Found]) -> None:
-    """Raise BadParameter where two folders of one name are given."""
-    roots: dict[str, Path] = {}
-    for item in found:
-        first = roots.setdefault(item.root_name, item.root)
-        if first.resolve() != item.root.resolve():
-            raise typer.BadParameter(
-                f"{first} and {item.root} have the same name, so that their pictures would have the same keys. Index "
-                "them one after the other, one of them with --as.",
-                param_hint="PATH",
-            )
-
-
 def _until_stopped(pictures: Sequence[NewPicture], interruption: Interruption, tally: Tally) -> Iterator[NewPicture]:
     for picture in pictures:
         if interruption.requested or tally.stopped_by is not None:
@@ -196,12 +171,19 @@ def _until_stopped(pictures: Sequence[NewPicture], interruption: Interruption, t
         yield picture
 
 
-def _report(tally: Tally, metadata: Mapping[str, MetadataValue] | None) -> None:
+def tell_failures(tally: Tally) -> None:
+    """Name each file that failed, with the reason."""
     for path, reason in tally.failures:
         print(f"{path}: {reason}", file=sys.stderr)
     sys.stderr.flush()
+
+
+def _report(tally: Tally, metadata: Mapping[str, MetadataValue] | None, passed_over: Counter[str] | None) -> None:
+    tell_failures(tally)
     replaced = " (metadata replaced)" if metadata is not None and tally.renewed else ""
     changed = f", {tally.replaced} replaced" if tally.replaced else ""
+    skipped = passed_over_text(passed_over or Counter())
     print(
-        f"{tally.created} created{changed}, {tally.existed} existed{replaced}, {len(tally.failures)} failed", flush=True
+        f"{tally.created} created{changed}, {tally.existed} existed{replaced}, {len(tally.failures)} failed{skipped}",
+        flush=True,
     )

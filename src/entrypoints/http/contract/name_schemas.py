@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from pydantic_core import PydanticCustomError
 
 from application.index_images import IfExists
-from application.rename_images import Rename, RenameOutcome
+from application.rename_images import RenameOutcome
 from domain.errors import InvalidInputError
 from domain.images import ImageRecord
 from domain.names import ImageName, checked_key, checked_source
@@ -173,12 +173,14 @@ class LookupOut(BaseModel):
 
 
 class RenameIn(BaseModel):
-    """A key, and the one that its picture is to have."""
+    """A key, and the one that its picture is to have; a file that has moved has another source and filename too."""
 
     model_config = ConfigDict(extra="forbid")
 
     from_: Annotated[KeyText, Field(alias="from")]
     to: KeyText
+    source: SourceText | None = None
+    filename: str | None = None
 
 
 class RenameManyIn(BaseModel):
@@ -189,10 +191,6 @@ class RenameManyIn(BaseModel):
     )
 
     items: Annotated[list[RenameIn], Field(min_length=1, max_length=MAX_NAMES)]
-
-    def to_domain(self) -> list[Rename]:
-        """For the use case."""
-        return [Rename(before=item.from_, after=item.to) for item in self.items]
 
 
 class RenamedOut(OutcomeOut):

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from application.rename_images import Rename
 from entrypoints.http.access.roles import require
 from entrypoints.http.contract.edit_schemas import EditedManyOut, EditManyIn, MetadataPatchIn, UpdatedOut
 from entrypoints.http.contract.image_schemas import (
@@ -32,6 +33,7 @@ from entrypoints.http.routes.dependencies import (
     refuse_query,
     refuse_repeats,
 )
+from entrypoints.http.routes.uploads import clean_filename
 from entrypoints.keys import Role
 
 _WRITING = [require(Role.WRITE), refuse_repeats, index_is_open]
@@ -145,7 +147,17 @@ async def delete_by_key(key: KeyInQuery, delete: DeleteImagesOf) -> None:
 async def rename(request: Request, body: RenameManyIn, rename: RenameImagesOf) -> RenamedManyOut:
     """The same images under other keys: metadata, objects and `created_at` stay, and the id follows the key.
 
-    No bytes are sent and nothing is encoded. One that fails never fails the others.
+    No bytes are sent and nothing is encoded; source and filename change where new ones are given. One that fails never
+    fails the others.
     """
-    outcomes = await rename(body.to_domain())
+    renames = [
+        Rename(
+            before=item.from_,
+            after=item.to,
+            source=item.source,
+            filename=None if item.filename is None else clean_filename(item.filename),
+        )
+        for item in body.items
+    ]
+    outcomes = await rename(renames)
     return RenamedManyOut.of(outcomes, instance=request.scope["path"], request_id=request_id_of(request))

@@ -1,0 +1,106 @@
+"""The folder that is kept current: its files, what a service has of it, and whether it is really there."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from lookalike_client import LookalikeError
+from lookalike_client.commands.files import Found, find_pictures
+from lookalike_client.commands.selection import Selection
+from lookalike_client.commands.syncing.plan import Stored
+
+
+class FolderAwayError(LookalikeError):
+    """The folder is not there, is empty or cannot be read: its drive is probably not mounted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What was found in the folder."""
+
+    pictures: Sequence[Found]
+    unreadable: Sequence[Found]
+    """Folders, of whose files nothing is known."""
+    passed_over: Counter[str]
+
+
+class Folder:
+    """A folder as it is at a path, until another takes its place there: a drive that comes or goes."""
+
+    def __init__(self, root: Path, name: str | None = None, exclude: Sequence[str] = ()) -> None:
+        """Look at it. Raises FolderAwayError, BadParameter for a wrong pattern."""
+        self.root, self.name, self._exclude = root, name, exclude
+        probe = Found(root / "x", root=root)
+        self.keys_begin = probe.key(name).removesuffix("x")
+        self.sources_begin = probe.source.removesuffix("x")
+        self._identity = self._look()
+        self._selection = Selection(root, exclude)
+
+    def check(self) -> None:
+        """Raise FolderAwayError unless the same folder is there, with something in it."""
+        if self._look() != self._identity:
+            raise self._away("is another one than before")
+
+    def contents(self) -> Contents:
+        """Find its pictures. Raises FolderAwayError where there is none, BadParameter for a wrong pattern."""
+        self._selection = Selection(self.root, self._exclude)  # the ignore file may have changed
+        found, passed_over = find_pictures([self.root], self._exclude)
+        unreadable = [item for item in found if item.unreadable is not None]
+        pictures = [item for item in found if item.unreadable is None]
+        self.check()
+        if not pictures:
+            reasons = {f"{item.path} cannot be read: {item.unreadable}" for item in unreadable}
+            raise self._away(" and ".join(sorted(reasons)) or "holds no picture")
+        return Contents(pictures, unreadable, passed_over)
+
+    def gone(self, stored: Iterable[tuple[str, Stored]], unreadable: Sequence[Found] = ()) -> Iterator[str]:
+        """The keys of those pictures that are this folder's, by their sources, and have no file there.
+
+        A file that the selection passes over, or that is in a folder that cannot be read, is none of them.
+        """
+        unknown = tuple(f"{item.source}/" for item in unreadable)
+        for key, image in stored:
+            if self.has(image) and not str(image.source).startswith(unknown):
+                below = os.fsdecode(unquote_to_bytes(str(image.source).removeprefix(self.sources_begin)))
+                if self._selection.takes(below) and _is_gone(self.root / below):
+                    yield key
+
+    def looks_into(self, path: str) -> bool:
+        """Whether a change at a path may concern its pictures."""
+        below = os.path.relpath(path, self.root)
+        return below.startswith("..") or self._selection.looks_into(Path(below).as_posix())
+
+    def has(self, image: Stored) -> bool:
+        """Whether a picture is that of a file below this folder, which may be gone."""
+        return image.source is not None and image.source.startswith(self.sources_begin)
+
+    def _look(self) -> tuple[int, int]:
+        try:
+            status = self.root.stat()
+            with os.scandir(self.root) as entries:
+                is_empty = next(entries, None) is None
+        except OSError as error:
+            raise self._away(f"cannot be read: {error.strerror}") from error
+        if is_empty:
+            raise self._away("is empty")
+        return status.st_dev, status.st_ino
+
+    def _away(self, what: str) -> FolderAwayError:
+        subject = "" if what.startswith(str(self.root)) else f"{self.root} "
+        return FolderAwayError(
+            f"{subject}{what}. Nothing was removed: perhaps a drive is not mounted. If its pictures are to go, delete "
+            f'them: lookalike delete --filter \'{{"all": [{{"field": "source", "prefix": "{self.sources_begin}"}}]}}\''
+        )
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # such as a share that hangs: nothing is known of it
+        return False
+    return False

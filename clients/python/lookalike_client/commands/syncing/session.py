@@ -1,0 +1,85 @@
+"""One run of `sync`, or many: look, do, report."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from lookalike_client import AsyncLookalike
+from lookalike_client.commands.connection import Purpose
+from lookalike_client.commands.indexing import tell_failures
+from lookalike_client.commands.interruption import Interruption
+from lookalike_client.commands.progress import progress
+from lookalike_client.commands.state import State
+from lookalike_client.commands.syncing.folder import Folder
+from lookalike_client.commands.syncing.look import InterruptedLookError, Look, look
+from lookalike_client.commands.syncing.run import SyncTally, carry_out
+from lookalike_client.commands.syncing.watching import Settling, watch
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """What runs have in common."""
+
+    folder: Folder
+    connect: Callable[[Purpose], AbstractAsyncContextManager[AsyncLookalike]]
+    state: State
+    consent: Callable[[Look], bool]
+    """Whether to remove what is gone."""
+    again: bool
+    """Whether the next look believes nothing that is remembered."""
+    exif: bool | str | None = None
+
+    async def look(self, interruption: Interruption, settling: Settling | None = None) -> Look:
+        """See what has to be done. Raises as `look`."""
+        stored = self.connect(Purpose.RECORDS)
+        with progress("Reading") as show:
+            found = await look(self.folder, stored, self.state, interruption, show, again=self.again, settled=settling)
+        self.again = False
+        return found
+
+    async def carry_out(self, found: Look, interruption: Interruption, *, remove: bool) -> SyncTally:
+        """Do it, and report. Raises as `carry_out`, after the report of what was done."""
+        tally, plan = SyncTally(look=found), found.plan
+        try:
+            if plan.send or plan.rename or (plan.gone and remove) or (tally.remembered and found.index_is_there):
+                # What cannot be renamed is sent, and encoded if need be.
+                purpose = Purpose.INDEX if plan.send or plan.rename else Purpose.RECORDS
+                with progress("Syncing") as show:
+                    async with self.connect(purpose) as client:
+                        await carry_out(
+                            found,
+                            self.folder,
+                            client,
+                            self.state,
+                            interruption,
+                            show,
+                            tally,
+                            remove=remove,
+                            exif=self.exif,
+                        )
+        except Exception:
+            if tally.has_changed_anything:
+                _report(tally)
+            raise
+        _report(tally)
+        return tally
+
+    async def watch(self, interruption: Interruption, *, poll: bool) -> None:
+        """Look and do at once, and after each change, until an interruption. Raises as `watch`."""
+
+        async def run(settling: Settling) -> None:
+            try:
+                found = await self.look(interruption, settling)
+            except InterruptedLookError:
+                return
+            if settling.is_waiting:
+                found.plan.gone = {}  # what is gone may have moved to where a file is not complete yet
+            if not found.plan.is_empty:
+                await self.carry_out(found, interruption, remove=self.consent(found))
+
+        await watch(self.folder, run, interruption, poll=poll)
+
+
+def _report(tally: SyncTally) -> None:
+    tell_failures(tally)
+    print(tally, flush=True)
