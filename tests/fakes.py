@@ -30,6 +30,7 @@ from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 from domain.ports.object_detector import ObjectDetector
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
+from domain.scores import LikenessScale, LikenessScales
 from tests.builders import a_space
 
 Journal = list[str]
@@ -62,6 +63,8 @@ class FakeDecoder(ImageDecoder):
 
 class FakeEncoder(ImageEncoder):
     """The same pixels have the same direction. `failure`, if set, is raised instead."""
+
+    likeness = LikenessScales(images=LikenessScale(median=0.0, rare=0.4), objects=LikenessScale(median=0.1, rare=0.5))
 
     def __init__(self, *, space: EmbeddingSpace | None = None, journal: Journal | None = None) -> None:
         self._space = space or a_space()
