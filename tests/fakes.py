@@ -31,7 +31,7 @@ from domain.ports.object_detector import ObjectDetector
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
 from domain.scores import LikenessScale, LikenessScales
-from tests.builders import a_space
+from tests.builders import a_space, an_appearance
 
 Journal = list[str]
 
@@ -39,8 +39,15 @@ UNREADABLE = b"unreadable"
 """The fake decoder fails at contents that begin so."""
 
 
+PLAIN = b"plain"
+"""The fake decoder finds little to see in contents that begin so."""
+
+
 class FakeDecoder(ImageDecoder):
-    """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail."""
+    """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail.
+
+    What follows a `#` changes the bytes alone; PLAIN pictures are of low detail.
+    """
 
     async def open(self) -> None: ...
 
@@ -56,9 +63,14 @@ class FakeDecoder(ImageDecoder):
             raise UnsupportedImageError("no bytes")
         if content.startswith(UNREADABLE):
             raise ImageUnreadableError("cannot be decoded")
-        seed = int(sha256_of(content)[:8], 16)
+        shown, _, _ = content.partition(b"#")
+        seed = int(sha256_of(shown)[:8], 16)
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-        yield DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
+        yield DecodedImage(
+            raster=RasterImage(pixels=pixels, width=32, height=24),
+            media_type="image/png",
+            appearance=an_appearance(seed, low_detail=shown.startswith(PLAIN)),
+        )
 
 
 class FakeEncoder(ImageEncoder):

@@ -24,6 +24,7 @@ from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.object_detector import ObjectDetector
 from domain.ports.similarity_repository import SimilarityRepository
+from domain.scores import LikenessScales
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class ServiceDescription:
     space: EmbeddingSpace
     repository: RepositoryStatus
     metadata_types: MetadataTypes
+    likeness: LikenessScales | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,6 +155,7 @@ class RunService:
             space=self.encoder.space,
             repository=await self.repository.status(),
             metadata_types=self.types,
+            likeness=self.encoder.likeness,
         )
 
     async def _open_repository(self) -> None:

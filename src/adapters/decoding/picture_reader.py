@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from adapters.decoding.appearance import appearance_of
 from adapters.decoding.colour import WHITE, to_srgb
 from adapters.decoding.formats import (
     MAX_RUN_LENGTH_PIXELS,
@@ -118,7 +119,8 @@ class PictureReader:
         opened, self._opened = self._opened, None
         with _pillow_errors_named(opened.kind), opened.image:
             raster = _raster(opened.image, opened.header_size, opened.region)
-        return DecodedImage(raster=raster, media_type=opened.kind.value)
+        seen = raster if opened.region is None else raster.crop(opened.region)
+        return DecodedImage(raster=raster, media_type=opened.kind.value, appearance=appearance_of(seen))
 
     def _identify(self, content: bytes) -> ImageFormat:
         if not content:

@@ -25,6 +25,7 @@ from domain.filters import (
     Filter,
     HasWords,
     InRange,
+    ShowsSame,
     StartsWith,
 )
 
@@ -78,6 +79,9 @@ def _compiled(where: Filter, *, must: Sequence[Condition] = (), must_not: Sequen
 def _condition(condition: domain.Condition) -> Condition:
     if isinstance(condition, HasWords):
         return Where(must=[_begins(layout.WORDS, word) for word in condition.words])
+    if isinstance(condition, ShowsSame):
+        pixels = [] if condition.pixels is None else [OneOf(layout.PIXELS, [condition.pixels])]
+        return _some([OneOf(layout.SHA256, [condition.sha256]), *pixels])
     return _on_field(condition)
 
 
