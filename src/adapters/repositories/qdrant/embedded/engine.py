@@ -253,12 +253,17 @@ class Engine:
         if shutil.disk_usage(self._directory).free < self._reserve_bytes:
             return
         began = time.monotonic()
-        if not self._shard.optimize():
-            return  # there was nothing to do
-        self._optimizations += 1
-        seconds = time.monotonic() - began
-        self._optimize_seconds += seconds
-        self._longest_optimize_seconds = max(self._longest_optimize_seconds, seconds)
+        try:
+            had_to = self._shard.optimize()
+        except Exception as error:  # the engine raises nothing more specific
+            # The index stays whole and serves, slower; the next round of changes tries again.
+            print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
+            return
+        if had_to:
+            seconds = time.monotonic() - began
+            self._optimizations += 1
+            self._optimize_seconds += seconds
+            self._longest_optimize_seconds = max(self._longest_optimize_seconds, seconds)
 
     def close(self) -> None:
         """Make everything durable and let go of the files."""
@@ -341,7 +346,7 @@ def serve(pipe: Connection) -> None:
         pipe.send(failure)
         while engine is not None:
             if engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
-                _optimize(engine)
+                engine.optimize()
             verb, args, kwargs, others_wait = pipe.recv()
             try:
                 answer = getattr(engine, verb)(*args, **kwargs)
@@ -351,7 +356,7 @@ def serve(pipe: Connection) -> None:
             never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
             enough = IDLE_CHANGES if never_idle else BUSY_CHANGES
             if engine.unoptimized >= (2 * BUSY_CHANGES if others_wait else enough):
-                _optimize(engine)
+                engine.optimize()
     except (EOFError, OSError):
         pass
     if engine is not None:
@@ -370,14 +375,6 @@ def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine 
                 f"{layout.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room."
             )
         return None, cannot_be_opened(directory, str(error))
-
-
-def _optimize(engine: Engine) -> None:
-    try:
-        engine.optimize()
-    except Exception as error:  # the engine raises nothing more specific
-        # The index stays whole and serves, slower; the next round of changes tries again.
-        print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":
