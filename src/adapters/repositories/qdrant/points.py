@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-
 from domain.embeddings import Embedding, EmbeddingSpace
 from domain.search import NearestQuery
 
@@ -76,49 +74,6 @@ Condition = OneOf | Begins | Between | Empty | HasId | Where
 ANY_POINT = Where()
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """Our conditions in the classes of one of Qdrant's libraries. All have the same classes, but for these three."""
-
-    library: Any
-    between: Callable[..., object]
-    empty: Callable[[str], object]
-    has_id: Callable[[Collection[PointId]], object]
-
-    def filter(self, where: Where) -> Any | None:  # noqa: ANN401 - the library's
-        """`where` as the library's filter; None where all points pass."""
-        parts = {
-            name: [self._condition(each) for each in getattr(where, name)] or None
-            for name in ("must", "should", "must_not")
-        }
-        return self.library.Filter(**parts) if any(parts.values()) else None
-
-    def _condition(self, condition: Condition) -> object:
-        library, field = self.library, self.library.FieldCondition
-        match condition:
-            case OneOf(path, values):
-                # To count the points of one value, MatchValue takes two thirds of the time.
-                is_one = len(values) == 1
-                return field(
-                    key=path, match=library.MatchValue(value=values[0]) if is_one else library.MatchAny(any=[*values])
-                )
-            case Begins(path, prefix):
-                return field(key=path, match=library.MatchPrefix(prefix=prefix))
-            case Between(path, low, high):
-                return field(key=path, range=self.between(gte=low, lte=high))
-            case Empty(path):
-                return self.empty(path)
-            case HasId(ids):
-                return self.has_id(ids)
-            case Where():
-                return self.filter(condition) or library.Filter()
-
-    def search_params(self, *, exact: bool, hnsw_ef: int, oversampling: float) -> Any:  # noqa: ANN401 - the library's
-        """Candidates by the quantized vectors, `oversampling` times as many, and their order by the original ones."""
-        quantization = self.library.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=oversampling)
-        return self.library.SearchParams(hnsw_ef=None if exact else hnsw_ef, exact=exact, quantization=quantization)
-
-
 # Points
 
 
@@ -138,13 +93,6 @@ class FoundPoint(NamedTuple):
     payload: Payload
     score: float = 0.0
     vector: Embedding | None = None
-
-    @classmethod
-    def of(cls, stored: Any) -> "FoundPoint":  # noqa: ANN401 - a library's
-        """What a library has found, of which at most one vector was asked for."""
-        vectors = stored.vector.values() if isinstance(stored.vector, dict) else ()
-        vector = next((np.asarray(each, dtype=np.float32) for each in vectors), None)
-        return cls(str(stored.id), stored.payload or {}, getattr(stored, "score", 0.0), vector)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

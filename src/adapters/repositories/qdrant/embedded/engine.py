@@ -18,6 +18,7 @@ import qdrant_edge as edge
 
 from adapters.processes.beginning import begin
 from adapters.repositories.qdrant import points as words
+from adapters.repositories.qdrant.dialect import Dialect
 from adapters.repositories.qdrant.embedded.manifest import ShardLayout, cannot_be_opened, in_use
 from adapters.repositories.qdrant.points import Delete, FoundPoint, PointId, VectorQuery, Where
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
@@ -142,7 +143,7 @@ class Engine:
                 params=_DIALECT.search_params(exact=query.exact, hnsw_ef=HNSW_EF, oversampling=OVERSAMPLING),
             )
         )
-        return [*map(FoundPoint.of, hits)]
+        return _DIALECT.found(hits)
 
     def _query_groups(self, query: VectorQuery, by: str) -> list[FoundPoint]:
         """The engine has no groups of its own."""
@@ -160,7 +161,7 @@ class Engine:
     ) -> list[FoundPoint]:
         """See `Points`."""
         points = self._shard.retrieve(list(ids), _only(fields), [vector] if vector else False)
-        return [point for point in map(FoundPoint.of, points) if vector is None or point.vector is not None]
+        return [point for point in _DIALECT.found(points) if vector is None or point.vector is not None]
 
     def scroll(self, scroll: words.Scroll) -> tuple[list[FoundPoint], PointId | None]:
         """See `Points`."""
@@ -178,7 +179,7 @@ class Engine:
                 order_by=order,
             )
         )
-        return [*map(FoundPoint.of, points)], None if rest is None else str(rest)
+        return _DIALECT.found(points), None if rest is None else str(rest)
 
     # Writing
 
@@ -322,7 +323,7 @@ def _config(layout: ShardLayout) -> edge.EdgeConfig:
 
 # Our words in the engine's
 
-_DIALECT = words.Dialect(edge, edge.RangeFloat, edge.IsEmptyCondition, lambda ids: edge.HasIdCondition(set(ids)))
+_DIALECT = Dialect(edge, edge.RangeFloat, edge.IsEmptyCondition, lambda ids: edge.HasIdCondition(set(ids)))
 _filter = _DIALECT.filter
 
 

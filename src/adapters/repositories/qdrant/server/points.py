@@ -11,6 +11,7 @@ from qdrant_client import AsyncQdrantClient, models
 from typing_extensions import override
 
 from adapters.repositories.qdrant import points as words
+from adapters.repositories.qdrant.dialect import Dialect
 from adapters.repositories.qdrant.layout import KIND
 from adapters.repositories.qdrant.points import FoundPoint, PointId, Points, VectorQuery, Where
 from adapters.repositories.qdrant.server.collections import QdrantCollection, QdrantCollections
@@ -77,7 +78,7 @@ class ServerPoints(Points):
             return await self._query_groups(query, query.group_by)
         request, asked = AsyncQdrantClient.query_points, _nearest(query)
         if not query.fields:
-            return [*map(FoundPoint.of, (await self._ask(request, with_payload=False, **asked)).points)]
+            return _DIALECT.found((await self._ask(request, with_payload=False, **asked)).points)
         found, _ = await self._undisturbed(
             request, lambda answer: answer.points, fields=query.fields, drop=True, **asked
         )
@@ -152,7 +153,7 @@ class ServerPoints(Points):
         for attempt in range(words.MOST_ATTEMPTS):
             await asyncio.sleep(attempt * _PAUSE_SECONDS)
             answer = await self._ask(request, with_payload=list({*fields, KIND}), **kwargs)
-            found = [*map(FoundPoint.of, points_in(answer))]
+            found = _DIALECT.found(points_in(answer))
             # Every point of ours has a kind: these were still there when their payloads were read.
             whole = [point for point in found if KIND in point.payload]
             if len(whole) == len(found) or (drop and attempt == words.MOST_ATTEMPTS - 1):
@@ -254,7 +255,7 @@ class ServerPoints(Points):
 
 # Our words in the server's
 
-_DIALECT = words.Dialect(
+_DIALECT = Dialect(
     models,
     models.Range,
     lambda path: models.IsEmptyCondition(is_empty=models.PayloadField(key=path)),
