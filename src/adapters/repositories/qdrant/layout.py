@@ -78,17 +78,25 @@ IndexKind = Literal["keyword", "prefix", "integer", "words", "order"]
 `words` prefixes. `words` and `order` have no part in the vectors' graph, in which each value that many points have
 takes links of its own: an optimization would take several times as long, for filters that few searches have."""
 
-_INDEXED: Mapping[IndexKind, Sequence[str]] = {
-    "keyword": (
-        *(KIND, OBJECT_IMAGE, GENERATION, LABELS, SHA256, "media_type"),
-        *(METADATA_KEYS, METADATA_NUMERIC, METADATA_TIMED, METADATA_TRUE, METADATA_FALSE),
-    ),
-    "prefix": ("key", "source", "filename"),
-    "words": (WORDS,),
-    "order": (UPDATED_AT, "size_bytes"),
-    "integer": (OBJECT_COUNT, CREATED_AT, "width", "height"),
+_PLAIN_INDEXES: Mapping[str, IndexKind] = {
+    "filename": "prefix",
+    "media_type": "keyword",
+    "width": "integer",
+    "height": "integer",
+    "size_bytes": "order",
+    SHA256: "keyword",
 }
-"""Which fields have an index, whatever metadata is declared."""
+"""The fields of a record that never change, are stored as they are, on the points of its objects too, and indexed."""
+
+_OTHER_INDEXES: Mapping[str, IndexKind] = {
+    **dict.fromkeys((KIND, OBJECT_IMAGE, GENERATION, LABELS), "keyword"),
+    **dict.fromkeys((METADATA_KEYS, METADATA_NUMERIC, METADATA_TIMED, METADATA_TRUE, METADATA_FALSE), "keyword"),
+    **dict.fromkeys((OBJECT_COUNT, CREATED_AT), "integer"),
+    UPDATED_AT: "order",
+    "key": "prefix",
+    "source": "prefix",
+    WORDS: "words",
+}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -111,7 +119,7 @@ def vector_names(space: EmbeddingSpace) -> tuple[str, str]:
 
 def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str, IndexKind]:
     """The payload indexes that an index of images needs, by JSON path; to be created before there is any data."""
-    indexes = {path: kind for kind, paths in _INDEXED.items() for path in paths}
+    indexes = {**_PLAIN_INDEXES, **_OTHER_INDEXES}
     for key, type_ in indexed_metadata.items():
         if type_ is MetadataType.KEYWORD:
             indexes[metadata_path(key)] = "prefix"
@@ -144,7 +152,7 @@ def _filtered_payload(record: ImageRecord) -> Payload:
     """What filters compare of a record: the points of its objects hold it too."""
     return {
         "key": record.key,
-        **{field: getattr(record, field) for field in _COMPARED_FIELDS},
+        **{field: getattr(record, field) for field in _PLAIN_INDEXES},
         CREATED_AT: microseconds(record.created_at),
         LABELS: sorted(record.labels),
         **_changing_payload(record),
@@ -193,8 +201,7 @@ def _parts_payload(place: int) -> Payload:
     return {"coarse": coarse, "fine": fine}
 
 
-_COMPARED_FIELDS = ("filename", "media_type", "width", "height", "size_bytes", SHA256)
-_PLAIN_FIELDS = (*_COMPARED_FIELDS, "detection")
+_PLAIN_FIELDS = (*_PLAIN_INDEXES, "detection")
 
 RECORD_FIELDS = (KIND, "key", "source", *_PLAIN_FIELDS, CREATED_AT, UPDATED_AT, "metadata_json", "objects_json")
 """What `record_of` reads."""
