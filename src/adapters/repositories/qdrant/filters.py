@@ -1,4 +1,4 @@
-"""From the domain's filters to conditions on points, with the meaning of `Filter.matches` (see layout.py).
+"""From the domain's filters to conditions on points (see layout.py), with the meaning of `Filter.matches`.
 
 Where a field has no payload index, a condition on it reads the whole payload of each point: 5 µs and more. So many
 values must not become many conditions. The list of a point's metadata keys has an index, and is asked as well: the
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import assert_never
 
-from adapters.repositories.qdrant import layout
+from adapters.repositories.qdrant import layout, scalars
 from adapters.repositories.qdrant.points import Begins, Between, Condition, Empty, HasId, OneOf, PointId, Where
 from domain import filters as domain
 
@@ -87,7 +87,7 @@ def _on_field(condition: domain.AnyOf | domain.InRange | domain.Exists | domain.
             missing = Empty(field.name) if field.name in (layout.LABELS, "key", "source") else NEVER  # others are there
             return Where(must_not=[missing]) if expected else missing
         case domain.StartsWith(field=field, prefix=prefix):
-            return _begins(field.name, prefix) if key is None else _begins(layout.metadata_path(key), prefix)
+            return _begins(field.name, prefix) if key is None else _begins(scalars.metadata_path(key), prefix)
         case _:
             assert_never(condition)
 
@@ -125,8 +125,8 @@ def _equalities(any_of: domain.AnyOf) -> list[Condition]:
     ]
     if key is not None:
         flags = {value for value in any_of.values if isinstance(value, bool)}
-        number_texts = [layout.number_text(number) for number in numbers]
-        stored = ((layout.metadata_path(key), texts), (layout.number_text_path(key), number_texts))
+        number_texts = [scalars.number_text(number) for number in numbers]
+        stored = ((scalars.metadata_path(key), texts), (scalars.number_text_path(key), number_texts))
         return [
             *(OneOf(layout.METADATA_TRUE if flag else layout.METADATA_FALSE, [key]) for flag in sorted(flags)),
             *(_of_key(key, OneOf(path, values)) for path, values in stored if values),
@@ -135,7 +135,7 @@ def _equalities(any_of: domain.AnyOf) -> list[Condition]:
     if field.name in domain.NUMBER_FIELDS:
         values = [_nearest_integer(number) for number in numbers if number == _nearest_integer(number)]
     elif field.name in domain.TIME_FIELDS:
-        values = [layout.microseconds(value) for value in any_of.values if isinstance(value, datetime)]
+        values = [scalars.microseconds(value) for value in any_of.values if isinstance(value, datetime)]
     return [OneOf(field.name, values)] if values else []
 
 
@@ -153,9 +153,9 @@ def _present(key: str) -> Condition:
 def _in_range(bounds: domain.InRange) -> Condition:
     """Between the first and the last place that all bounds hold: of a double its place among all, else an integer."""
     key, is_double = bounds.field.metadata_key, bounds.field.metadata_key is not None and not bounds.is_of_times
-    least, most = layout.NUMBER_PLACES if is_double else (-LARGEST - 1, LARGEST)
+    least, most = scalars.NUMBER_PLACES if is_double else (-LARGEST - 1, LARGEST)
     nearest: Callable[[float], float] = _nearest_double if is_double else _nearest_integer
-    place_of: Callable[[float], int] = layout.number_place if is_double else int
+    place_of: Callable[[float], int] = scalars.number_place if is_double else int
     first, last = least, most
     for bound, holds, inwards in (
         (bounds.gt, operator.gt, 1),
@@ -164,7 +164,7 @@ def _in_range(bounds: domain.InRange) -> Condition:
         (bounds.lte, operator.le, -1),
     ):
         if bound is not None:
-            exact = layout.microseconds(bound) if isinstance(bound, datetime) else bound
+            exact = scalars.microseconds(bound) if isinstance(bound, datetime) else bound
             if isinstance(exact, float) and math.isnan(exact):
                 return NEVER
             place = place_of(nearest(exact)) + (0 if holds(nearest(exact), exact) else inwards)
@@ -173,13 +173,13 @@ def _in_range(bounds: domain.InRange) -> Condition:
         return NEVER
     if key is None:
         return Between(bounds.field.name, None if first == least else first, None if last == most else last)
-    return _between(key, layout.parts_paths(key, is_of_times=bounds.is_of_times), first, last)
+    return _between(key, scalars.parts_paths(key, is_of_times=bounds.is_of_times), first, last)
 
 
 def _between(key: str, paths: tuple[str, str], least: int, most: int) -> Condition:
     """The parts at these paths, the coarse one first, are of a place from `least` to `most`."""
-    (coarse, fine), (first, after), (last, before) = paths, layout.parts(least), layout.parts(most)
-    inner_first, inner_last = first + (after > 0), last - (before < layout.FINEST)
+    (coarse, fine), (first, after), (last, before) = paths, scalars.parts(least), scalars.parts(most)
+    inner_first, inner_last = first + (after > 0), last - (before < scalars.FINEST)
     alternatives: list[Condition] = []
     if inner_first <= inner_last:
         alternatives.append(Between(coarse, inner_first, inner_last))
@@ -188,7 +188,7 @@ def _between(key: str, paths: tuple[str, str], least: int, most: int) -> Conditi
     else:
         if after > 0:
             alternatives.append(Where(must=[OneOf(coarse, [first]), Between(fine, after, None)]))
-        if before < layout.FINEST:
+        if before < scalars.FINEST:
             alternatives.append(Where(must=[OneOf(coarse, [last]), Between(fine, None, before)]))
     return _of_key(key, _some(alternatives))
 

@@ -4,33 +4,23 @@ An image is a point, and each of its objects is one, with vectors of different n
 carry its `generation`, and never change. The image's point names the generation that counts and is written after them,
 so that it commits them. Object points of any other generation are orphans, which no search answers: those of a write
 that a crash cut short, of one under way, or of before the last. An object's point repeats what filters compare of its
-image, since filters always speak of images.
-
-Qdrant keeps payloads as JSON and reads numbers of 16 and 17 digits back a little off, and further at each optimization:
-of 3 million doubles of all sizes a quarter moved, one by 98. Its integer indexes drop fractions; its embedded binding
-takes `true` for 1. So a record's free parts (metadata, objects) are stored as JSON text of our own, and what filters
-compare is laid out beside them in strings and in integers below 2^53: a metadata number as canonical text, which is
-equal where the numbers are, and as two integers, which are ordered as the numbers are. A metadata time, which may be of
-any year, is two integers as well.
+image, since filters always speak of images. For how its numbers and times are kept see scalars.py.
 """
 
 import json
-import math
-import struct
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4, uuid5
 
+from adapters.repositories.qdrant import scalars
 from adapters.repositories.qdrant.points import FoundPoint, Payload, Point, PointId
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, Remedy
 from domain.filters import name_words
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord
-from domain.listing import Order, OrderValue
 from domain.metadata import Metadata, MetadataType, parsed_time
 
 FORMAT = 4
@@ -98,9 +88,6 @@ _OTHER_INDEXES: Mapping[str, IndexKind] = {
     WORDS: "words",
 }
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 
 def image_vector(space: EmbeddingSpace) -> str:
     """The name of the vector of a whole picture, which only the points of images have."""
@@ -122,12 +109,12 @@ def payload_indexes(indexed_metadata: Mapping[str, MetadataType]) -> Mapping[str
     indexes = {**_PLAIN_INDEXES, **_OTHER_INDEXES}
     for key, type_ in indexed_metadata.items():
         if type_ is MetadataType.KEYWORD:
-            indexes[metadata_path(key)] = "prefix"
+            indexes[scalars.metadata_path(key)] = "prefix"
         elif type_ is not MetadataType.BOOL:  # whose lists of keys are indexed already
             is_of_times = type_ is MetadataType.DATETIME
-            coarse, fine = parts_paths(key, is_of_times=is_of_times)
+            coarse, fine = scalars.parts_paths(key, is_of_times=is_of_times)
             indexes |= {coarse: "integer", fine: "order"}
-            indexes[metadata_path(key) if is_of_times else number_text_path(key)] = "keyword"
+            indexes[scalars.metadata_path(key) if is_of_times else scalars.number_text_path(key)] = "keyword"
     return indexes
 
 
@@ -153,7 +140,7 @@ def _filtered_payload(record: ImageRecord) -> Payload:
     return {
         "key": record.key,
         **{field: getattr(record, field) for field in _PLAIN_INDEXES},
-        CREATED_AT: microseconds(record.created_at),
+        CREATED_AT: scalars.microseconds(record.created_at),
         LABELS: sorted(record.labels),
         **_changing_payload(record),
     }
@@ -168,24 +155,24 @@ def _changing_payload(record: ImageRecord) -> Payload:
     return {
         "source": record.source,
         WORDS: sorted(name_words(record)),
-        UPDATED_AT: microseconds(record.updated_at),
+        UPDATED_AT: scalars.microseconds(record.updated_at),
         **_filtered_metadata(record.metadata),
     }
 
 
 def _filtered_metadata(metadata: Metadata) -> Payload:
     numbers = {
-        _escaped(key): {**_parts_payload(number_place(value)), "text": number_text(value)}
+        scalars.escaped(key): {**_parts_payload(scalars.number_place(value)), "text": scalars.number_text(value)}
         for key, value in metadata.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
     times = {
-        _escaped(key): _parts_payload(microseconds(time))
+        scalars.escaped(key): _parts_payload(scalars.microseconds(time))
         for key, value in metadata.items()
         if isinstance(value, str) and (time := parsed_time(value)) is not None
     }
     return {
-        "metadata": {_escaped(key): value for key, value in metadata.items()},
+        "metadata": {scalars.escaped(key): value for key, value in metadata.items()},
         "metadata_numbers": numbers,
         "metadata_times": times,
         METADATA_KEYS: list(metadata),
@@ -197,7 +184,7 @@ def _filtered_metadata(metadata: Metadata) -> Payload:
 
 
 def _parts_payload(place: int) -> Payload:
-    coarse, fine = parts(place)
+    coarse, fine = scalars.parts(place)
     return {"coarse": coarse, "fine": fine}
 
 
@@ -215,8 +202,8 @@ def record_of(point: Point | FoundPoint) -> ImageRecord:
         key=payload.get("key"),  # setting a field to null removes it
         source=payload.get("source"),
         **{field: payload[field] for field in _PLAIN_FIELDS},
-        created_at=_EPOCH + payload[CREATED_AT] * _MICROSECOND,
-        updated_at=_EPOCH + payload[UPDATED_AT] * _MICROSECOND,
+        created_at=scalars.time_of(payload[CREATED_AT]),
+        updated_at=scalars.time_of(payload[UPDATED_AT]),
         metadata=json.loads(payload["metadata_json"]),
         objects=tuple(
             DetectedObject(label=found["label"], score=found["score"], box=BoundingBox(**found["box"]))
@@ -245,7 +232,7 @@ class Generation:
     @classmethod
     def new(cls, record: ImageRecord) -> "Generation":
         """One for the objects of `record` that no write has used."""
-        name = f"{microseconds(datetime.now(UTC)):x}-{uuid4().hex}"
+        name = f"{scalars.microseconds(datetime.now(UTC)):x}-{uuid4().hex}"
         return cls(image=str(record.id), name=name, object_count=len(record.objects))
 
     @classmethod
@@ -257,7 +244,7 @@ class Generation:
     def is_older_than(self, age: timedelta) -> bool:
         """Whether it was written longer than `age` ago."""
         written_at, _, _ = self.name.partition("-")
-        return int(written_at, 16) < microseconds(datetime.now(UTC) - age)
+        return int(written_at, 16) < scalars.microseconds(datetime.now(UTC) - age)
 
     @property
     def point_ids(self) -> Sequence[PointId]:
@@ -286,76 +273,6 @@ def object_points(
         Point(id_, vector_name, vector, {**shared, OBJECT_INDEX: index})
         for index, (id_, vector) in enumerate(zip(generation.point_ids, embeddings, strict=True))
     ]
-
-
-# Values and paths
-
-
-def metadata_path(key: str) -> str:
-    """The JSON path of a metadata value. Quoted, so that dots and brackets in a key are no syntax."""
-    return f'metadata."{_escaped(key)}"'
-
-
-def parts_paths(key: str, *, is_of_times: bool) -> tuple[str, str]:
-    """The JSON paths of the `parts` of a metadata number, or of the time that a text says."""
-    of_key = f'{"metadata_times" if is_of_times else "metadata_numbers"}."{_escaped(key)}"'
-    return f"{of_key}.coarse", f"{of_key}.fine"
-
-
-def number_text_path(key: str) -> str:
-    """The JSON path of the `number_text` of a metadata number."""
-    return f'metadata_numbers."{_escaped(key)}".text'
-
-
-def order_paths(order: Order) -> tuple[str, ...]:
-    """The JSON paths of the integers that order by one after the other as `order` does, without the ids."""
-    key = order.field.metadata_key
-    return (order.field.name,) if key is None else parts_paths(key, is_of_times=order.is_of_times)
-
-
-def order_presence(key: str, *, is_of_times: bool) -> tuple[str, str]:
-    """The path of a list, and what is in it where the metadata has a number under `key`, or a time."""
-    return METADATA_TIMED if is_of_times else METADATA_NUMERIC, _escaped(key)
-
-
-def order_parts(order: Order, value: OrderValue) -> tuple[int, ...]:
-    """What is at the `order_paths` of a record with this value."""
-    place = microseconds(value) if isinstance(value, datetime) else number_place(value)
-    return (place,) if order.field.metadata_key is None else parts(place)
-
-
-FINEST = 2**11 - 1
-"""The greatest fine part."""
-
-
-def parts(place: int) -> tuple[int, int]:
-    """Two integers below 2^53, the coarse one first, that are ordered as the places (or microseconds) are."""
-    return divmod(place, FINEST + 1)
-
-
-def number_place(number: float) -> int:
-    """A number's place among all doubles, whose bits order them: equal where the numbers are, and in their order."""
-    bits: int = struct.unpack(">q", struct.pack(">d", number))[0]
-    return bits if bits >= 0 else -(bits + 2**63)
-
-
-NUMBER_PLACES = number_place(-math.inf), number_place(sys.float_info.max)
-"""The place before all finite doubles, and that of the last one."""
-
-
-def number_text(number: float) -> str:
-    """The same text for numbers that are equal, another for others. Metadata integers are exact as doubles."""
-    return repr(float(number) + 0.0)  # -0.0 + 0.0 is 0.0
-
-
-def microseconds(moment: datetime) -> int:
-    """Whole microseconds from the epoch: exact in order and in ranges (below 2^53 until the year 2255)."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _escaped(key: str) -> str:
-    """`key` without what a quoted JSON path cannot hold; different keys stay different."""
-    return key.replace("%", "%25").replace('"', "%22").replace("\\", "%5C")
 
 
 def _json(value: object) -> str:

@@ -27,10 +27,10 @@ from uuid import UUID
 import numpy as np
 from typing_extensions import override
 
-from adapters.repositories.qdrant import filters, layout
+from adapters.repositories.qdrant import filters, layout, scalars
 from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.layout import Generation
-from adapters.repositories.qdrant.listing import keyset_page
+from adapters.repositories.qdrant.listing import keyset_page, order_presence
 from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, PointId, Points, VectorQuery
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
@@ -234,7 +234,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
     ) -> ImagePage:
         which = listed = self._images_that(where)
         if (key := order_by.field.metadata_key) is not None:
-            path, name = layout.order_presence(key, is_of_times=order_by.is_of_times)
+            path, name = order_presence(key, is_of_times=order_by.is_of_times)
             listed = words.Where(must=[which, words.OneOf(path, [name])])
 
         async def read(scroll: words.Scroll) -> Sequence[ImageRecord]:
@@ -319,10 +319,10 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             flags = {value: (await self.points.facet(path, which)).get(key, 0) for value, path in keys.items()}
             return {value: images for value, images in flags.items() if images}
         if key is not None and type_ is MetadataType.INTEGER:
-            texts = await self.points.facet(layout.number_text_path(key), which)
+            texts = await self.points.facet(scalars.number_text_path(key), which)
             numbers = [(float(text), images) for text, images in texts.items()]
             return {int(number): images for number, images in numbers if number.is_integer()}
-        counts = await self.points.facet(field.name if key is None else layout.metadata_path(key), which)
+        counts = await self.points.facet(field.name if key is None else scalars.metadata_path(key), which)
         return {value: images for value, images in counts.items() if isinstance(value, str)}
 
     @override

@@ -10,26 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.repositories.qdrant.layout import (
-    FINEST,
     RECORD_FIELDS,
     Generation,
     IndexKind,
     changed_payload,
     image_point,
     image_vector,
-    metadata_path,
-    number_place,
-    number_text,
-    number_text_path,
     object_points,
     object_vector,
-    parts,
-    parts_paths,
     payload_indexes,
     point_ids,
     record_of,
 )
 from adapters.repositories.qdrant.points import FoundPoint, Payload
+from adapters.repositories.qdrant.scalars import (
+    FINEST,
+    metadata_path,
+    number_place,
+    number_text,
+    number_text_path,
+    parts,
+    parts_paths,
+)
 from domain.images import ImageRecord
 from domain.metadata import MetadataType
 from tests.builders import a_record, a_space, an_embedding, an_object, some_embeddings
