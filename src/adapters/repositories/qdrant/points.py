@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from domain.embeddings import Embedding, EmbeddingSpace
-from domain.search import NearestQuery
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -110,22 +109,6 @@ class VectorQuery:
     """Which of their payloads to answer."""
     group_by: str | None = None
     """A path: of all points with one value there only the best, so that `limit` counts values. It is answered too."""
-
-    @classmethod
-    def of(
-        cls, query: NearestQuery, *, using: str, where: Where, fields: Sequence[str] = (), group_by: str | None = None
-    ) -> "VectorQuery":
-        """For the part of the ranking from its start to the end of what is asked for."""
-        return cls(
-            vector=query.vector,
-            using=using,
-            limit=query.end,
-            where=where,
-            score_threshold=query.score_threshold,
-            exact=query.exact,
-            fields=fields,
-            group_by=group_by,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from adapters.repositories.qdrant import filters, layout, scalars
 from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.layout import Generation
 from adapters.repositories.qdrant.listing import keyset_page, order_presence
-from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, PointId, Points, VectorQuery
+from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, PointId, Points
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
@@ -257,10 +257,9 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         where = filters.nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out])
         # With the records of a first page at once. Of a later one most would be thrown away.
         fields = () if query.offset else layout.RECORD_FIELDS
-        using = layout.image_vector(self.space)
-        asked = VectorQuery.of(query.checked(self.space), using=using, where=where, fields=fields)
+        query, using = query.checked(self.space), layout.image_vector(self.space)
         for _ in range(words.MOST_ATTEMPTS):
-            page = await ranked(self.points, asked, slice(query.offset, query.end))
+            page = await ranked(self.points, query, using=using, where=where, fields=fields)
             stored = [point for point in page if point.payload]
             bare = [point.id for point in page if not point.payload]
             stored += await self._images(bare, layout.RECORD_FIELDS)
@@ -280,11 +279,13 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         query.where.check_prefixes(self.indexed_metadata)
         query, using = query.checked(self.space), layout.object_vector(self.space)
         leave_out, fields = [str(id_) for id_ in query.leave_out], (*layout.GENERATION_FIELDS, layout.OBJECT_INDEX)
+        from_the_start = replace(query, offset=0, limit=query.end)
         orphans: set[Generation] = set()
         for _ in range(words.MOST_ATTEMPTS):
             where = filters.object_filter(query.where, leave_out=leave_out, without=layout.point_ids(orphans))
-            asked = VectorQuery.of(query, using=using, where=where, fields=fields, group_by=layout.OBJECT_IMAGE)
-            hits = await ranked(self.points, asked, slice(0, query.end))
+            hits = await ranked(
+                self.points, from_the_start, using=using, where=where, fields=fields, group_by=layout.OBJECT_IMAGE
+            )
             found = await words.read_each(Generation.of, hits)
             page = found[query.offset :]
             images = await self._images({each.image for each in page}, layout.IMAGE_FIELDS)
