@@ -254,13 +254,7 @@ class Engine:
         if shutil.disk_usage(self._directory).free < self._reserve_bytes:
             return
         began = time.monotonic()
-        try:
-            had_to = self._shard.optimize()
-        except Exception as error:  # the engine raises nothing more specific
-            # The index stays whole and serves, slower; the next round of changes tries again.
-            print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
-            return
-        if had_to:
+        if self._shard.optimize():  # else there was nothing to do
             seconds = time.monotonic() - began
             self._optimizations += 1
             self._optimize_seconds += seconds
@@ -347,7 +341,7 @@ def serve(pipe: Connection) -> None:
         pipe.send(failure)
         while engine is not None:
             if engine.unoptimized >= IDLE_CHANGES and not pipe.poll(IDLE_SECONDS):
-                engine.optimize()
+                _optimize(engine)
             verb, args, kwargs, others_wait = pipe.recv()
             try:
                 answer = getattr(engine, verb)(*args, **kwargs)
@@ -357,7 +351,7 @@ def serve(pipe: Connection) -> None:
             never_idle = time.monotonic() - engine.optimized_at > NEVER_IDLE_SECONDS
             enough = IDLE_CHANGES if never_idle else BUSY_CHANGES
             if engine.unoptimized >= (2 * BUSY_CHANGES if others_wait else enough):
-                engine.optimize()
+                _optimize(engine)
     except (EOFError, OSError):
         pass
     if engine is not None:
@@ -376,6 +370,14 @@ def _opened(directory: Path, layout: ShardLayout, create: bool) -> tuple[Engine 
                 f"{layout.reserve_bytes / 1e6:.0f} MB is free: {error}. Make room."
             )
         return None, cannot_be_opened(directory, str(error))
+
+
+def _optimize(engine: Engine) -> None:
+    try:
+        engine.optimize()
+    except Exception as error:  # the engine raises nothing more specific
+        # The index stays whole and serves, slower; the next round of changes tries again.
+        print(f"lookalike: the index could not be optimized: {error}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":
