@@ -17,7 +17,7 @@ from domain.callers import raise_if_over
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import IndexMissingError
 from domain.filters import EVERYTHING, Field, Filter, Scalar
-from domain.images import ImageId, ImageRecord, IndexedImage, Match
+from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, Match
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
 from domain.metadata import MetadataType, MetadataTypes
 from domain.models import RepositoryStatus
@@ -160,8 +160,9 @@ class InMemorySimilarityRepository(SimilarityRepository):
         all_ = self._all()
         scores = _cosines(all_.object_embeddings, query.checked(self.space))
         found = zip(scores, all_.images_of_objects, all_.objects, strict=True)
-        best_first = sorted(found, key=lambda each: -each[0])
-        best = {image.id: (score, image, object_) for score, image, object_ in reversed(best_first)}
+        best: dict[ImageId, tuple[float, ImageRecord, DetectedObject]] = {}
+        for each in sorted(found, key=lambda each: -each[0]):
+            best.setdefault(each[1].id, each)
         return query.best(best.values())
 
     @override
