@@ -157,7 +157,6 @@ class Index:
     def of(cls, data_dir: Path) -> Self:
         """The index that the service has in `data_dir`."""
         manifest = Manifest.read(data_dir / "index")
-        assert manifest is not None
         assert manifest.current is not None
         shard = engine.EdgeShard.load(str(data_dir / "index" / manifest.current.directory))
         return cls(shard, image_vector(manifest.current.space))

@@ -1,11 +1,26 @@
 """What it takes for files to survive a loss of power, and to tell a full disk from other failures."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from domain.errors import StorageFullError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The error numbers of a write for which there is no room, or no quota."""
+
+
+@contextlib.contextmanager
+def full_disk_named(where: Path) -> Iterator[None]:
+    """Raise StorageFullError where a write finds no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StorageFullError(f"No room is left in {where}: {error.strerror}. Make room, or delete images.") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from application.begun_work import all_of
+from application.describe_again import DescribeAgain
 from application.describe_pictures import DescribePictures
 from application.index_pages import PAGE_SIZE, pages_of
 from application.progress import Progress
-from application.stored_originals import StoredOriginals
 from domain.errors import BusyError
 from domain.filters import EVERYTHING
 from domain.images import ImageId, ImageRecord, IndexedImage
@@ -26,7 +26,7 @@ class ReindexEmbeddings:
     but no index is locked: what others write to images that it has compared already is lost.
     """
 
-    originals: StoredOriginals
+    describe_again: DescribeAgain
     describe: DescribePictures
     repository: SimilarityRepository
 
@@ -74,7 +74,7 @@ class ReindexEmbeddings:
 
     async def _described(self, record: ImageRecord) -> IndexedImage | None:
         """The picture anew, by the objects that are known; None where it was deleted meanwhile."""
-        description = await self.originals.described(record, objects=tuple(record.objects))
+        description = await self.describe_again(record, objects=tuple(record.objects))
         if description is None:
             return None
         return IndexedImage(

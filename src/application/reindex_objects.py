@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from application.begun_work import all_of
+from application.describe_again import DescribeAgain
 from application.describe_pictures import DescribePictures
 from application.index_pages import pages_of
 from application.keyed_locks import KeyedLocks
 from application.progress import Progress
 from application.shared_originals import SharedOriginals
-from application.stored_originals import StoredOriginals
 from domain.errors import DetectorUnavailableError, Remedy
 from domain.images import ImageRecord, IndexedImage
 from domain.ports.similarity_repository import SimilarityRepository
@@ -25,9 +25,9 @@ class ReindexObjects:
     other processes should pause: what they change in the moment before an image is written anew is lost.
     """
 
-    originals: StoredOriginals
+    describe_again: DescribeAgain
     describe: DescribePictures
-    shared: SharedOriginals
+    originals: SharedOriginals
     repository: SimilarityRepository
     locks: KeyedLocks
 
@@ -53,7 +53,7 @@ class ReindexObjects:
     async def _renew(self, stale: Sequence[ImageRecord]) -> None:
         if not stale:
             return
-        described = await all_of(self.originals.described(record) for record in stale)
+        described = await all_of(self.describe_again(record) for record in stale)
         descriptions = {record.id: found for record, found in zip(stale, described, strict=True) if found is not None}
         sha256s = {record.id: record.sha256 for record in stale}
         async with self.locks.hold(descriptions):
@@ -73,6 +73,6 @@ class ReindexObjects:
                 if record.sha256 == sha256s[id_]
             ]
             await self.repository.upsert(images)
-            lost = await self.shared.confirm({image.record.sha256: None for image in images})
+            lost = await self.originals.confirm({image.record.sha256: None for image in images})
             # Others have deleted these meanwhile, and their files: they are not to come back.
             await self.repository.delete([image.record.id for image in images if image.record.sha256 in lost])

@@ -76,6 +76,13 @@ class Order:
         places.sort(key=lambda place: place[0], reverse=self.is_descending)
         return [record for _, record in places]
 
+    def page(self, records: Iterable[ImageRecord], *, limit: int, after: "Cursor | None" = None) -> "ImagePage":
+        """The listing of all these: at most `limit` of them from right after the cursor."""
+        listed = self.arranged(records)
+        rest = listed if after is None else self.arranged(listed, after)
+        next_cursor = self.after(rest[limit - 1]) if len(rest) > limit else None
+        return ImagePage(items=tuple(rest[:limit]), next_cursor=next_cursor, total=len(listed))
+
 
 NEWEST_FIRST = Order(Field("created_at"))
 

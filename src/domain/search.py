@@ -1,11 +1,11 @@
 """What is asked of an index: a part of the ranking by similarity."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from domain.embeddings import Embedding, EmbeddingSpace
 from domain.filters import EVERYTHING, Filter
-from domain.images import ImageId
+from domain.images import DetectedObject, ImageId, ImageRecord, Match
 
 MAX_WINDOW = 10_500
 """The largest `offset + limit` of a query."""
@@ -44,3 +44,17 @@ class NearestQuery:
     def end(self) -> int:
         """How far from its start the ranking is needed."""
         return self.offset + self.limit
+
+    def best(self, scored: Iterable[tuple[float, ImageRecord, DetectedObject | None]]) -> list[Match]:
+        """The part of the ranking that is asked for, of all images with their scores, and by which object, if by one.
+
+        It is the reference that every repository's ranking must agree with.
+        """
+        left_out = frozenset(self.leave_out)
+        threshold = -1.0 if self.score_threshold is None else self.score_threshold
+        passing = [
+            Match(score=score, image=image, region=region)
+            for score, image, region in scored
+            if score >= threshold and image.id not in left_out and self.where.matches(image)
+        ]
+        return sorted(passing, key=lambda match: match.place)[self.offset : self.end]

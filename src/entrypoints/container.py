@@ -31,6 +31,7 @@ from application.back_up import BackUp, Restore
 from application.browse_images import BrowseImages
 from application.check_integrity import CheckIntegrity
 from application.delete_images import DeleteImages
+from application.describe_again import DescribeAgain
 from application.describe_pictures import DescribePictures
 from application.detect_objects import DetectObjects
 from application.edit_metadata import EditMetadata
@@ -47,7 +48,6 @@ from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
 from application.shared_originals import TAKE_OVER_AFTER, SharedOriginals
-from application.stored_originals import StoredOriginals
 from domain.errors import ConfigurationError, ModelError
 from domain.images import Clock
 from domain.objects import ObjectPolicy
@@ -440,8 +440,8 @@ class Container(containers.DeclarativeContainer):
     policy = providers.Singleton(object_policy, settings)
     describe = providers.Factory(DescribePictures, detector=detector, encoder=encoder, policy=policy)
     originals = providers.Factory(SharedOriginals, store=store, repository=repository)
-    stored_originals = providers.Factory(
-        StoredOriginals, store=store, decoder=decoder, describe=describe, repository=repository
+    describe_again = providers.Factory(
+        DescribeAgain, store=store, decoder=decoder, describe=describe, repository=repository
     )
 
     run_service = providers.Singleton(
@@ -490,12 +490,12 @@ class Container(containers.DeclarativeContainer):
         CheckIntegrity, repository=repository, originals=originals, decoder=decoder, thumbnails=thumbnails
     )
     reindex_embeddings = providers.Factory(
-        ReindexEmbeddings, originals=stored_originals, describe=describe, repository=repository
+        ReindexEmbeddings, describe_again=describe_again, describe=describe, repository=repository
     )
     reindex_objects = providers.Factory(
         ReindexObjects,
-        originals=stored_originals,
-        shared=originals,
+        describe_again=describe_again,
+        originals=originals,
         describe=describe,
         repository=repository,
         locks=locks,

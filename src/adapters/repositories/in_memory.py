@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import repeat
@@ -30,9 +30,6 @@ Method = Callable[Concatenate["InMemorySimilarityRepository", P], R]
 
 IDENTITY = UUID("5c0d0f0e-0f3c-4c65-9d2c-7c1a5f5e1f11")
 """The same for every process: files that one of them has left are no other index's."""
-
-Found = tuple[float, ImageRecord, DetectedObject | None]
-"""A score, the image that has it, and by which of its objects, if by one."""
 
 
 def _in_turn(method: Method[P, R]) -> Method[P, Coroutine[Any, Any, R]]:
@@ -147,28 +144,26 @@ class InMemorySimilarityRepository(SimilarityRepository):
         where: Filter = EVERYTHING,
         order_by: Order = NEWEST_FIRST,
     ) -> ImagePage:
-        listed = order_by.arranged(self._matching(where))
-        rest = listed if after is None else order_by.arranged(listed, after)
-        next_cursor = order_by.after(rest[limit - 1]) if len(rest) > limit else None
-        return ImagePage(items=tuple(rest[:limit]), next_cursor=next_cursor, total=len(listed))
+        return order_by.page(self._matching(where), limit=limit, after=after)
 
     @override
     @_in_turn
     def nearest(self, query: NearestQuery) -> Sequence[Match]:
         query.where.check_prefixes(self._indexed_metadata)
-        asked, all_ = query.checked(self.space), self._all()
-        return _best(zip(_cosines(all_.embeddings, asked.vector), all_.records, repeat(None)), asked)
+        all_ = self._all()
+        return query.best(zip(_cosines(all_.embeddings, query.checked(self.space)), all_.records, repeat(None)))
 
     @override
     @_in_turn
     def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:
         query.where.check_prefixes(self._indexed_metadata)
-        asked, all_ = query.checked(self.space), self._all()
-        best: dict[int, Found] = {}
-        for score, (row, found) in zip(_cosines(all_.object_embeddings, asked.vector), all_.objects, strict=True):
-            if row not in best or score > best[row][0]:
-                best[row] = score, all_.records[row], found
-        return _best(best.values(), asked)
+        all_ = self._all()
+        scores = _cosines(all_.object_embeddings, query.checked(self.space))
+        found = zip(scores, all_.images_of_objects, all_.objects, strict=True)
+        best: dict[ImageId, tuple[float, ImageRecord, DetectedObject]] = {}
+        for each in sorted(found, key=lambda each: -each[0]):
+            best.setdefault(each[1].id, each)
+        return query.best(best.values())
 
     @override
     @_in_turn
@@ -226,30 +221,18 @@ class InMemorySimilarityRepository(SimilarityRepository):
 
 
 class _Stacked:
-    """All images in rows, and all objects with the rows of their images."""
+    """All images in rows, and all objects beside their images."""
 
     def __init__(self, images: Sequence[IndexedImage], dimension: int) -> None:
         none = np.empty((0, dimension), dtype=np.float32)
         self.records = [image.record for image in images]
         self.embeddings = np.stack([image.embedding for image in images]) if images else none
         self.object_embeddings = np.concatenate([none, *(image.object_embeddings for image in images)])
-        self.objects = [(row, found) for row, record in enumerate(self.records) for found in record.objects]
+        self.objects = [found for record in self.records for found in record.objects]
+        self.images_of_objects = [record for record in self.records for _ in record.objects]
 
 
-def _cosines(vectors: Embeddings, query: Embedding) -> list[float]:
+def _cosines(vectors: Embeddings, query: NearestQuery) -> list[float]:
     """In doubles, so that a score threshold is compared as it was given."""
-    scores: list[float] = np.clip((vectors @ query).astype(np.float64), -1.0, 1.0).tolist()
+    scores: list[float] = np.clip((vectors @ query.vector).astype(np.float64), -1.0, 1.0).tolist()
     return scores
-
-
-def _best(found: Iterable[Found], query: NearestQuery) -> Sequence[Match]:
-    """The part of the ranking by score and then id that is asked for."""
-    left_out = frozenset(query.leave_out)
-    threshold = -1.0 if query.score_threshold is None else query.score_threshold
-    kept = [
-        (score, image, region)
-        for score, image, region in found
-        if score >= threshold and image.id not in left_out and query.where.matches(image)
-    ]
-    page = sorted(kept, key=lambda each: (-each[0], each[1].id))[query.offset : query.end]
-    return [Match(score=score, image=image, region=region) for score, image, region in page]

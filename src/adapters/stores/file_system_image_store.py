@@ -8,15 +8,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from uuid import UUID, uuid4
 
 from typing_extensions import override
 
-from adapters.durability import FULL, sync_folder
+from adapters.durability import full_disk_named, sync_folder
 from adapters.stores.data_format import FORMAT, FORMAT_FILE, check_format
+from adapters.stores.marks import Marks, modified_at
 from domain.errors import ConfigurationError, ImageNotFoundError, StorageFullError
 from domain.ports.image_store import FileSizes, ImageStore, OpenedOriginal
 from domain.ports.thumbnail_renderer import THUMBNAIL_SIDES
@@ -36,15 +37,15 @@ class FileSystemImageStore(ImageStore):
 
         originals/3f/3f0a...         the bytes as uploaded
         thumbnails/384/3f/3f0a...    the small renditions, by their longer side
-        doomed/3f0a.../              marks; in them, a file for each time that the mark was taken over
+        doomed/3f0a.../              marks (see marks.py)
         index/6f0b...                the id of the index that the files belong to
         incoming/                    what is being made or removed; one for files in each folder of theirs
 
     A file is written under `incoming/`, made durable, and only then renamed to its place, so that a reader sees all of
     it or nothing. Originals and thumbnails have such a folder each: with one for all, many writers take twice as long.
 
-    Marks and the claim of the index are directories, since making a directory, and renaming one to a name that is
-    taken, are exclusive on every file system. No file is locked, and none is linked.
+    The claim of the index is a directory, as marks are, since renaming one to a name that is taken is exclusive on
+    every file system.
 
     At least `reserve_bytes` of the file system stay free: an index that shares it needs room to work.
 
@@ -55,9 +56,9 @@ class FileSystemImageStore(ImageStore):
         self._root = root
         self._originals = root / "originals"
         self._thumbnails = {side: root / "thumbnails" / str(side) for side in THUMBNAIL_SIDES}
-        self._doomed = root / "doomed"
         self._index = root / "index"
         self._incoming = root / _INCOMING
+        self._marks = Marks(root / "doomed", incoming=self._incoming)
         self._format = root.parent / FORMAT_FILE
         self._reserve_bytes = reserve_bytes
 
@@ -123,29 +124,29 @@ class FileSystemImageStore(ImageStore):
 
     @override
     async def mark(self, sha256: str) -> bool:
-        return await asyncio.to_thread(self._mark, self._doomed / sha256)
+        return await asyncio.to_thread(self._marks.make, sha256)
 
     @override
     async def remark(self, sha256: str, marked_at: datetime) -> bool:
-        return await asyncio.to_thread(self._remark, self._doomed / sha256, marked_at)
+        return await asyncio.to_thread(self._marks.take_over, sha256, marked_at)
 
     @override
     async def unmark(self, sha256: str) -> None:
-        await asyncio.to_thread(self._unmark, self._doomed / sha256)
+        await asyncio.to_thread(self._marks.remove, sha256)
 
     @override
     async def marked(self, sha256s: Collection[str]) -> Collection[str]:
-        return await asyncio.to_thread(lambda: {each for each in sha256s if (self._doomed / each).exists()})
+        return await asyncio.to_thread(self._marks.present, sha256s)
 
     @override
     async def marks(self, *, older_than: timedelta) -> Mapping[str, datetime]:
-        return await asyncio.to_thread(self._marks, older_than)
+        return await asyncio.to_thread(self._marked_before, older_than)
 
     def _open(self) -> None:
         try:
             has_format = check_format(self._root)
             made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
-            for folder in (self._doomed, self._incoming):
+            for folder in (self._marks.folder, self._incoming):
                 folder.mkdir(parents=True, exist_ok=True)
             latest = self._now() - _ABANDONED_AFTER
             _remove_abandoned(self._incoming, latest)
@@ -198,7 +199,7 @@ class FileSystemImageStore(ImageStore):
         missing = {place: each for place, each in contents.items() if replace or _size(place) != len(each)}
         if missing:
             self._refuse_below_reserve(sum(map(len, missing.values())))
-        with contextlib.ExitStack() as drafts, _full_disk_named(self._root):
+        with contextlib.ExitStack() as drafts, full_disk_named(self._root):
             written = {drafts.enter_context(_draft(_incoming(place), each)): place for place, each in missing.items()}
             for draft, place in written.items():
                 draft.replace(place)
@@ -228,39 +229,12 @@ class FileSystemImageStore(ImageStore):
             thumbnails={side: size for side, size in sizes.items() if size is not None},
         )
 
-    # Marks
-
-    def _mark(self, mark: Path) -> bool:
-        with _full_disk_named(self._root), contextlib.suppress(FileExistsError):
-            mark.mkdir()
-            return True
-        return False
-
-    def _remark(self, mark: Path, marked_at: datetime) -> bool:
-        """The mark stays. Of several that take it over at once, one makes the next numbered file in it."""
-        with _full_disk_named(self._root), contextlib.suppress(FileExistsError, FileNotFoundError), _opened(mark) as it:
-            number, at = _latest(it)
-            if at != marked_at:
-                return False
-            os.close(os.open(str(number + 1), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=it))
-            # Meanwhile others may have taken it over, removed it and made another of this name.
-            return mark.stat().st_ino == os.fstat(it).st_ino
-        return False
-
-    def _unmark(self, mark: Path) -> None:
-        gone = self._incoming / uuid4().hex
-        with contextlib.suppress(FileNotFoundError):
-            mark.rename(gone)  # at once, whatever is in it
-            shutil.rmtree(gone, ignore_errors=True)
-
-    def _marks(self, older_than: timedelta) -> Mapping[str, datetime]:
+    def _marked_before(self, age: timedelta) -> Mapping[str, datetime]:
         now = self._now()
-        marks: dict[str, datetime] = {}
-        for mark in filter(_is_ours, self._doomed.iterdir()):
-            with contextlib.suppress(FileNotFoundError), _opened(mark) as it:
-                _, marks[mark.name] = _latest(it)
         # Those of a time to come were made before the clock was set back.
-        return {sha256: at for sha256, at in marks.items() if abs(now - at) >= older_than}
+        return {
+            name: at for name, at in self._marks.times().items() if _SHA256.fullmatch(name) and abs(now - at) >= age
+        }
 
     def _now(self) -> datetime:
         """By the file system's own clock, which another machine may keep."""
@@ -308,22 +282,6 @@ def _draft(folder: Path, content: bytes) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    """A descriptor, which means the same directory whatever its name becomes."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _latest(mark: int) -> tuple[int, datetime]:
-    """How often a mark was taken over, and when that, or making it, happened last."""
-    number = max((int(name) for name in os.listdir(mark) if name.isdecimal()), default=0)
-    return number, _time_of(os.stat(str(number), dir_fd=mark) if number else os.fstat(mark))
-
-
 def _remove_abandoned(incoming: Path, latest: datetime) -> None:
     for path in incoming.iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -344,11 +302,7 @@ def _incoming(place: Path) -> Path:
 
 
 def _written_at(path: Path) -> datetime:
-    return _time_of(path.stat())
-
-
-def _time_of(status: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(status.st_mtime, UTC)
+    return modified_at(path.stat())
 
 
 def _size(path: Path) -> int | None:
@@ -369,13 +323,3 @@ def _missing_named(sha256: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ImageNotFoundError([sha256]) from None
-
-
-@contextlib.contextmanager
-def _full_disk_named(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise StorageFullError(f"No room is left in {root}: {error.strerror}. Make room, or delete images.") from error

@@ -6,10 +6,10 @@ import pytest
 
 from adapters.stores.directory_backup_archive import DirectoryBackupArchive
 from application.back_up import BackUp
+from application.describe_again import DescribeAgain
 from application.index_pages import pages_of
 from application.progress import Progress
 from application.reindex_objects import ReindexObjects
-from application.stored_originals import StoredOriginals
 from domain.filters import AnyOf, Field, Filter
 from domain.listing import ImagePage
 from tests.fakes import records_of
@@ -21,12 +21,12 @@ def backing_up(workshop: Workshop, directory: Path) -> AsyncIterator[Progress]:
 
 
 def detecting(workshop: Workshop, _: Path) -> AsyncIterator[Progress]:
-    originals = StoredOriginals(
+    describe_again = DescribeAgain(
         store=workshop.store, decoder=workshop.decoder, describe=workshop.describe, repository=workshop.repository
     )
     run = ReindexObjects(
-        originals=originals,
-        shared=workshop.originals,
+        describe_again=describe_again,
+        originals=workshop.originals,
         describe=workshop.describe,
         repository=workshop.repository,
         locks=workshop.locks,

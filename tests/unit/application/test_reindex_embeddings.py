@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from adapters.repositories.in_memory import InMemorySimilarityRepository
+from application.describe_again import DescribeAgain
 from application.reindex_embeddings import GROUP_SIZE, ReindexEmbeddings
-from application.stored_originals import StoredOriginals
 from domain.embeddings import EmbeddingSpace
 from domain.errors import BusyError, ImageUnreadableError, IndexDamagedError
 from domain.images import ImageId, ImageRecord, sha256_of
@@ -22,10 +22,10 @@ async def reindexing(workshop: Workshop, space: EmbeddingSpace = NEW) -> Reindex
     encoder = FakeEncoder(space=space, journal=workshop.journal)
     await encoder.open()
     describe = replace(workshop.describe, encoder=encoder)
-    originals = StoredOriginals(
+    describe_again = DescribeAgain(
         store=workshop.store, decoder=workshop.decoder, describe=describe, repository=workshop.repository
     )
-    return ReindexEmbeddings(originals=originals, describe=describe, repository=workshop.repository)
+    return ReindexEmbeddings(describe_again=describe_again, describe=describe, repository=workshop.repository)
 
 
 async def reopened(workshop: Workshop, space: EmbeddingSpace) -> list[ImageRecord]:

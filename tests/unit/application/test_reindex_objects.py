@@ -7,9 +7,9 @@ import pytest
 
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
 from adapters.detectors.null_object_detector import NullObjectDetector
+from application.describe_again import DescribeAgain
 from application.describe_pictures import DescribePictures
 from application.reindex_objects import GROUP_SIZE, ReindexObjects
-from application.stored_originals import StoredOriginals
 from domain.errors import DetectorUnavailableError, ImageUnreadableError, IndexDamagedError
 from domain.images import DetectedObject, sha256_of
 from domain.raster import RasterImage
@@ -22,12 +22,12 @@ CAT, CUP = an_object("cat", score=0.9), an_object("cup", score=0.5)
 
 
 def reindexing(workshop: Workshop) -> ReindexObjects:
-    originals = StoredOriginals(
+    describe_again = DescribeAgain(
         store=workshop.store, decoder=workshop.decoder, describe=workshop.describe, repository=workshop.repository
     )
     return ReindexObjects(
-        originals=originals,
-        shared=workshop.originals,
+        describe_again=describe_again,
+        originals=workshop.originals,
         describe=workshop.describe,
         repository=workshop.repository,
         locks=workshop.locks,

@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from domain.embeddings import Embedding, EmbeddingSpace
-from domain.search import NearestQuery
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -74,14 +73,6 @@ Condition = OneOf | Begins | Between | Empty | HasId | Where
 ANY_POINT = Where()
 
 
-def translated(where: Where, to: Callable[..., T], condition: Callable[["Condition"], object]) -> T | None:
-    """`where` as the filter of a library, given how it makes one and its conditions; None where all points pass."""
-    parts = {
-        name: [condition(each) for each in getattr(where, name)] or None for name in ("must", "should", "must_not")
-    }
-    return to(**parts) if any(parts.values()) else None
-
-
 # Points
 
 
@@ -118,22 +109,6 @@ class VectorQuery:
     """Which of their payloads to answer."""
     group_by: str | None = None
     """A path: of all points with one value there only the best, so that `limit` counts values. It is answered too."""
-
-    @classmethod
-    def of(
-        cls, query: NearestQuery, *, using: str, where: Where, fields: Sequence[str] = (), group_by: str | None = None
-    ) -> "VectorQuery":
-        """For the part of the ranking from its start to the end of what is asked for."""
-        return cls(
-            vector=query.vector,
-            using=using,
-            limit=query.end,
-            where=where,
-            score_threshold=query.score_threshold,
-            exact=query.exact,
-            fields=fields,
-            group_by=group_by,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +177,6 @@ def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
 
 POINTS_PER_COMMIT = 500
 """How many points are written together: enough to make it cheap, few enough that a search does not wait long."""
-
-VECTORS_AT_ONCE = 200
 
 _FEW = 50
 """Payloads that take a millisecond to read. More are read on a thread, so that the event loop stays free."""

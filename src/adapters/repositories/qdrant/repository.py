@@ -18,7 +18,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -27,11 +27,11 @@ from uuid import UUID
 import numpy as np
 from typing_extensions import override
 
-from adapters.repositories.qdrant import filters, layout
+from adapters.repositories.qdrant import filters, layout, scalars
 from adapters.repositories.qdrant import points as words
 from adapters.repositories.qdrant.layout import Generation
-from adapters.repositories.qdrant.listing import keyset_page
-from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, PointId, Points, VectorQuery
+from adapters.repositories.qdrant.listing import keyset_page, order_presence
+from adapters.repositories.qdrant.points import Discard, FoundPoint, Point, PointId, Points
 from adapters.repositories.qdrant.ranking import ranked
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.errors import IndexDamagedError, RepositoryUnavailableError
@@ -47,6 +47,7 @@ P = TypeVar("P", bound=Points)
 
 ORPHANED_AFTER = timedelta(hours=1)
 IDS_AT_ONCE = SCROLLED_AT_ONCE = 1_000
+VECTORS_AT_ONCE = 200
 
 _log = logging.getLogger(__name__)
 
@@ -151,11 +152,8 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
 
     @override
     async def get(self, ids: Collection[ImageId]) -> Mapping[ImageId, ImageRecord]:
-        records: dict[ImageId, ImageRecord] = {}
-        for some in _parts(ids, IDS_AT_ONCE):
-            images = await self._images(some, layout.RECORD_FIELDS)
-            records |= {record.id: record for record in await words.read_each(layout.record_of, images)}
-        return records
+        images = await self._images(ids, layout.RECORD_FIELDS)
+        return {record.id: record for record in await words.read_each(layout.record_of, images)}
 
     @override
     async def named(self, sha256s: Collection[str]) -> Collection[str]:
@@ -176,43 +174,47 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
 
     @override
     async def embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embedding]:
-        vectors = await self._vectors([*dict.fromkeys(map(str, ids))], layout.image_vector(self.space))
+        vectors = await self._vectors(ids, layout.image_vector(self.space))
         return {UUID(id_): normalised(vector) for id_, vector in vectors.items()}
 
     @override
     async def object_embeddings(self, ids: Collection[ImageId]) -> Mapping[ImageId, Embeddings | None]:
         found: dict[ImageId, Embeddings | None] = {}
-        for some in _parts(ids, words.VECTORS_AT_ONCE):
-            incomplete: dict[PointId, Generation] = {}
-            generations = await self._generations(some)
-            while generations:
-                ids_of_objects = layout.point_ids(generations.values())
-                vectors = await self._vectors(ids_of_objects, layout.object_vector(self.space))
-                before, incomplete = incomplete, {}
-                for image, generation in generations.items():
-                    embeddings = self._stacked(vectors, generation)
-                    if embeddings is not None or before.get(image) == generation:
-                        found[UUID(image)] = embeddings
-                    else:  # perhaps replaced between the two requests
-                        incomplete[image] = generation
-                generations = await self._generations(incomplete)
+        incomplete: dict[PointId, Generation] = {}
+        generations = await self._generations(ids)
+        while generations:
+            vectors = await self._vectors(layout.point_ids(generations.values()), layout.object_vector(self.space))
+            before, incomplete = incomplete, {}
+            for image, generation in generations.items():
+                embeddings = self._stacked(vectors, generation)
+                if embeddings is not None or before.get(image) == generation:
+                    found[UUID(image)] = embeddings
+                else:  # perhaps replaced between the two requests
+                    incomplete[image] = generation
+            generations = await self._generations(incomplete)
         return found
 
-    async def _images(self, ids: Collection[PointId], fields: Sequence[str]) -> Sequence[FoundPoint]:
+    async def _retrieved(
+        self, ids: Iterable[ImageId | PointId], *, fields: Sequence[str] = (), vector: str | None = None
+    ) -> Sequence[FoundPoint]:
+        """See `Points.retrieve`; in parts, so that no request is large."""
+        found: list[FoundPoint] = []
+        for some in _parts(ids, VECTORS_AT_ONCE if vector else IDS_AT_ONCE):
+            found += await self.points.retrieve(some, fields=fields, vector=vector)
+        return found
+
+    async def _images(self, ids: Iterable[ImageId | PointId], fields: Sequence[str]) -> Sequence[FoundPoint]:
         """Those of the points that are there and are images'; KIND must be among the fields."""
-        points = await self.points.retrieve(ids, fields=fields) if ids else ()
+        points = await self._retrieved(ids, fields=fields)
         return [point for point in points if point.payload[layout.KIND] == layout.KIND_IMAGE]
 
-    async def _generations(self, images: Collection[PointId]) -> dict[PointId, Generation]:
+    async def _generations(self, images: Iterable[ImageId | PointId]) -> dict[PointId, Generation]:
         """Which generation counts, of those images that are there."""
         return {point.id: Generation.of(point) for point in await self._images(images, layout.GENERATION_FIELDS)}
 
-    async def _vectors(self, ids: Collection[PointId], name: str) -> dict[PointId, Embedding]:
-        vectors: dict[PointId, Embedding] = {}
-        for some in words.chunks(ids, words.VECTORS_AT_ONCE):
-            points = await self.points.retrieve(some, vector=name)
-            vectors |= {point.id: point.vector for point in points if point.vector is not None}
-        return vectors
+    async def _vectors(self, ids: Iterable[ImageId | PointId], name: str) -> dict[PointId, Embedding]:
+        points = await self._retrieved(ids, vector=name)
+        return {point.id: point.vector for point in points if point.vector is not None}
 
     def _stacked(self, vectors: Mapping[PointId, Embedding], generation: Generation) -> Embeddings | None:
         """The embeddings of the generation's objects, in their order; None where some are missing."""
@@ -232,7 +234,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
     ) -> ImagePage:
         which = listed = self._images_that(where)
         if (key := order_by.field.metadata_key) is not None:
-            path, name = layout.order_presence(key, is_of_times=order_by.is_of_times)
+            path, name = order_presence(key, is_of_times=order_by.is_of_times)
             listed = words.Where(must=[which, words.OneOf(path, [name])])
 
         async def read(scroll: words.Scroll) -> Sequence[ImageRecord]:
@@ -255,10 +257,9 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         where = filters.nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out])
         # With the records of a first page at once. Of a later one most would be thrown away.
         fields = () if query.offset else layout.RECORD_FIELDS
-        using = layout.image_vector(self.space)
-        asked = VectorQuery.of(query.checked(self.space), using=using, where=where, fields=fields)
+        query, using = query.checked(self.space), layout.image_vector(self.space)
         for _ in range(words.MOST_ATTEMPTS):
-            page = await ranked(self.points, asked, slice(query.offset, query.end))
+            page = await ranked(self.points, query, using=using, where=where, fields=fields)
             stored = [point for point in page if point.payload]
             bare = [point.id for point in page if not point.payload]
             stored += await self._images(bare, layout.RECORD_FIELDS)
@@ -278,11 +279,13 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         query.where.check_prefixes(self.indexed_metadata)
         query, using = query.checked(self.space), layout.object_vector(self.space)
         leave_out, fields = [str(id_) for id_ in query.leave_out], (*layout.GENERATION_FIELDS, layout.OBJECT_INDEX)
+        from_the_start = replace(query, offset=0, limit=query.end)
         orphans: set[Generation] = set()
         for _ in range(words.MOST_ATTEMPTS):
             where = filters.object_filter(query.where, leave_out=leave_out, without=layout.point_ids(orphans))
-            asked = VectorQuery.of(query, using=using, where=where, fields=fields, group_by=layout.OBJECT_IMAGE)
-            hits = await ranked(self.points, asked, slice(0, query.end))
+            hits = await ranked(
+                self.points, from_the_start, using=using, where=where, fields=fields, group_by=layout.OBJECT_IMAGE
+            )
             found = await words.read_each(Generation.of, hits)
             page = found[query.offset :]
             images = await self._images({each.image for each in page}, layout.IMAGE_FIELDS)
@@ -317,10 +320,10 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             flags = {value: (await self.points.facet(path, which)).get(key, 0) for value, path in keys.items()}
             return {value: images for value, images in flags.items() if images}
         if key is not None and type_ is MetadataType.INTEGER:
-            *_, path = layout.number_paths(key)
-            numbers = [(float(text), images) for text, images in (await self.points.facet(path, which)).items()]
+            texts = await self.points.facet(scalars.number_text_path(key), which)
+            numbers = [(float(text), images) for text, images in texts.items()]
             return {int(number): images for number, images in numbers if number.is_integer()}
-        counts = await self.points.facet(field.name if key is None else layout.metadata_path(key), which)
+        counts = await self.points.facet(field.name if key is None else scalars.metadata_path(key), which)
         return {value: images for value, images in counts.items() if isinstance(value, str)}
 
     @override
@@ -349,7 +352,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             current = await self._generations({each.image for each in old.values()})
             orphans = [id_ for id_, each in old.items() if current.get(each.image) != each]
             if orphans:  # but for those that a write has replaced between the requests
-                yield await self.points.retrieve(orphans, fields=(layout.OBJECT_IMAGE,))
+                yield await self._retrieved(orphans, fields=(layout.OBJECT_IMAGE,))
             if after is None:
                 return
             scroll = replace(scroll, after=after)
@@ -370,7 +373,7 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         )
 
 
-def _parts(ids: Collection[ImageId], size: int) -> Iterator[list[PointId]]:
+def _parts(ids: Iterable[ImageId | PointId], size: int) -> Iterator[list[PointId]]:
     """The ids of points, each once, in lists of at most `size`."""
     return words.chunks(dict.fromkeys(map(str, ids)), size)
 

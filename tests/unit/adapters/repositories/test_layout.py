@@ -10,17 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.repositories.qdrant.layout import (
-    FINEST,
     RECORD_FIELDS,
     Generation,
     IndexKind,
     changed_payload,
     image_point,
     image_vector,
-    metadata_path,
-    number_parts,
-    number_paths,
-    number_text,
     object_points,
     object_vector,
     payload_indexes,
@@ -28,6 +23,15 @@ from adapters.repositories.qdrant.layout import (
     record_of,
 )
 from adapters.repositories.qdrant.points import FoundPoint, Payload
+from adapters.repositories.qdrant.scalars import (
+    FINEST,
+    metadata_path,
+    number_place,
+    number_text,
+    number_text_path,
+    parts,
+    parts_paths,
+)
 from domain.images import ImageRecord
 from domain.metadata import MetadataType
 from tests.builders import a_record, a_space, an_embedding, an_object, some_embeddings
@@ -54,6 +58,7 @@ def test_a_record_reads_back_exactly(record: ImageRecord) -> None:
     restored = record_of(FoundPoint(str(ID), {field: stored[field] for field in RECORD_FIELDS}))
 
     assert restored == record
+    assert restored.appearance == record.appearance  # no part of a comparison of records
     assert repr(dict(restored.metadata)) == repr(dict(record.metadata))  # 10 stays 10, 10.0 stays 10.0, in order
 
 
@@ -65,27 +70,27 @@ def test_numbers_have_the_same_text_where_they_are_equal(one: float, other: floa
 
 @given(numbers, numbers)
 def test_the_parts_of_numbers_order_and_equal_as_these_do(one: float, other: float) -> None:
-    assert (number_parts(one) < number_parts(other)) == (one < other)
-    assert (number_parts(one) == number_parts(other)) == (one == other)
+    assert (parts(number_place(one)) < parts(number_place(other))) == (one < other)
+    assert (parts(number_place(one)) == parts(number_place(other))) == (one == other)
 
 
 @given(numbers)
 def test_the_parts_of_numbers_that_follow_each_other_do_too(number: float) -> None:
-    coarse, fine = number_parts(number)
+    coarse, fine = parts(number_place(number))
     following = (coarse, fine + 1) if fine < FINEST else (coarse + 1, 0)
-    assert number_parts(math.nextafter(number, math.inf)) == following
+    assert parts(number_place(math.nextafter(number, math.inf))) == following
 
 
 @pytest.mark.parametrize("number", [-math.inf, -sys.float_info.max, -1.5, 0.0, sys.float_info.max, math.inf])
 def test_the_parts_of_numbers_are_exact_as_doubles(number: float) -> None:
-    coarse, fine = number_parts(number)
+    coarse, fine = parts(number_place(number))
     assert abs(coarse) < 2**53
     assert 0 <= fine <= FINEST < 2**53
 
 
 def test_zero_is_zero_whatever_its_sign() -> None:
     assert number_text(-0.0) == number_text(0) == "0.0"
-    assert number_parts(-0.0) == number_parts(0) == (0, 0)
+    assert parts(number_place(-0.0)) == parts(number_place(0)) == (0, 0)
 
 
 @given(records(ID))
@@ -117,7 +122,9 @@ def test_setting_the_fields_of_an_update_replaces_metadata_whole() -> None:
 
 def test_different_keys_have_different_paths() -> None:
     assert len({metadata_path(key) for key in KEYS}) == len(KEYS)
-    assert len({path for key in KEYS for path in number_paths(key)}) == 3 * len(KEYS)
+    assert len(
+        {path for key in KEYS for path in (*parts_paths(key, is_of_times=False), number_text_path(key))}
+    ) == 3 * len(KEYS)
 
 
 NUMBER_INDEXES = {
@@ -156,7 +163,8 @@ def test_objects_hold_what_filters_compare_of_their_image(record: ImageRecord) -
     for index, payload in enumerate(payloads):
         assert Generation.of(FoundPoint("its own id", json.loads(json.dumps(payload)))) == generation
         assert payload["index"] == index
-        filtered = image.keys() - {"kind", "size_bytes", "sha256", "objects_json", "metadata_json", "detection"}
+        read_only = {"objects_json", "metadata_json", "detection", "low_detail", "colours"}
+        filtered = image.keys() - {"kind", "size_bytes", "sha256", *read_only}
         assert {key: payload[key] for key in filtered} == {key: image[key] for key in filtered}
         assert payload["kind"] != image["kind"]
 

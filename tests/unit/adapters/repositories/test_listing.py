@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.repositories.qdrant import layout
+from adapters.repositories.qdrant import listing
 from adapters.repositories.qdrant.filters import image_filter
 from adapters.repositories.qdrant.listing import keyset_page
 from adapters.repositories.qdrant.points import OneOf, Scroll, Where
@@ -36,14 +36,14 @@ class ByOneInteger:
     def integers(self, record: ImageRecord) -> dict[str, int]:
         if self.order.value_of(record) is None:
             return {}
-        parts = layout.order_parts(self.order, self.order.after(record).value)
-        return dict(zip(layout.order_paths(self.order), parts, strict=True))
+        parts = listing.order_parts(self.order, self.order.after(record).value)
+        return dict(zip(listing.order_paths(self.order), parts, strict=True))
 
     def passes(self, record: ImageRecord, where: Where) -> bool:
         for condition in where.must:
             if isinstance(condition, Where) and not self.passes(record, condition):
                 return False
-            if isinstance(condition, OneOf) and condition.path in layout.order_paths(self.order):
+            if isinstance(condition, OneOf) and condition.path in listing.order_paths(self.order):
                 integer = self.integers(record)[condition.path]
                 if integer not in condition.values:
                     return False

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.repositories.qdrant import ranking
-from adapters.repositories.qdrant.points import FoundPoint, Points, VectorQuery
+from adapters.repositories.qdrant.points import ANY_POINT, FoundPoint, Points, VectorQuery
 from adapters.repositories.qdrant.ranking import WIDEST, ranked
-from domain.search import MAX_WINDOW
+from domain.search import MAX_WINDOW, NearestQuery
 from tests.builders import an_embedding
 
 
@@ -41,15 +41,11 @@ class Engine:
     async def page(
         self, offset: int, limit: int, *, exact: bool = False, score_threshold: float | None = None
     ) -> list[str]:
-        query = VectorQuery(
-            vector=an_embedding(),
-            using="image",
-            limit=offset + limit,
-            exact=exact,
-            score_threshold=score_threshold,
+        query = NearestQuery(
+            vector=an_embedding(), offset=offset, limit=limit, exact=exact, score_threshold=score_threshold
         )
         points: Points = self  # type: ignore[assignment] # of whose verbs this needs two
-        found = await ranked(points, query, slice(offset, offset + limit))
+        found = await ranked(points, query, using="image", where=ANY_POINT)
         assert all(point.score == pytest.approx(self.scores[point.id]) for point in found)
         return [point.id for point in found]
 

@@ -9,17 +9,16 @@ lock. A kill loses nothing that was acknowledged: every write is flushed first.
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import qdrant_edge as edge
 
 from adapters.processes.beginning import begin
 from adapters.repositories.qdrant import points as words
+from adapters.repositories.qdrant.dialect import Dialect
 from adapters.repositories.qdrant.embedded.manifest import ShardLayout, cannot_be_opened, in_use
 from adapters.repositories.qdrant.points import Delete, FoundPoint, PointId, VectorQuery, Where
 from domain.errors import LookalikeError, RepositoryUnavailableError, StorageFullError
@@ -131,13 +130,9 @@ class Engine:
         """See `Points`. Scores are cosines of the original vectors, though int8 copies find the candidates."""
         if query.group_by is not None:
             return self._query_groups(query, query.group_by)
-        return list(self._hits(query))
+        return self._hits(query)
 
-    def _hits(self, query: VectorQuery) -> Iterator[FoundPoint]:
-        exact = query.exact
-        quantization = edge.QuantizationSearchParams(
-            ignore=exact, rescore=True, oversampling=None if exact else OVERSAMPLING
-        )
+    def _hits(self, query: VectorQuery) -> list[FoundPoint]:
         hits = self._shard.query(
             edge.QueryRequest(
                 limit=query.limit,
@@ -145,23 +140,20 @@ class Engine:
                 filter=_filter(query.where),
                 score_threshold=query.score_threshold,
                 with_payload=_only(query.fields),
-                params=edge.SearchParams(hnsw_ef=HNSW_EF, exact=exact, quantization=quantization),
+                params=_DIALECT.search_params(exact=query.exact, hnsw_ef=HNSW_EF, oversampling=OVERSAMPLING),
             )
         )
-        return (FoundPoint(str(hit.id), hit.payload or {}, hit.score) for hit in hits)
+        return _DIALECT.found(hits)
 
     def _query_groups(self, query: VectorQuery, by: str) -> list[FoundPoint]:
         """The engine has no groups of its own."""
         asked = replace(query, limit=_HITS_PER_GROUP * query.limit, fields=(*query.fields, by), group_by=None)
         while True:
-            best: dict[str, FoundPoint] = {}
-            seen = 0
-            for seen, hit in enumerate(self._hits(asked), start=1):  # noqa: B007 - it is how many there were
+            hits, best = self._hits(asked), dict[str, FoundPoint]()
+            for hit in hits:
                 best.setdefault(hit.payload[by], hit)
-                if len(best) == query.limit:
-                    break
-            if len(best) == query.limit or seen < asked.limit:
-                return list(best.values())
+            if len(best) >= query.limit or len(hits) < asked.limit:
+                return list(best.values())[: query.limit]
             asked = replace(asked, limit=_GROWTH * asked.limit)
 
     def retrieve(
@@ -169,13 +161,7 @@ class Engine:
     ) -> list[FoundPoint]:
         """See `Points`."""
         points = self._shard.retrieve(list(ids), _only(fields), [vector] if vector else False)
-        if vector is None:
-            return [FoundPoint(str(point.id), point.payload or {}) for point in points]
-        return [
-            FoundPoint(str(point.id), {}, vector=np.asarray(point.vector[vector], dtype=np.float32))  # type: ignore[index,call-overload]
-            for point in points
-            if vector in point.vector  # type: ignore[operator]
-        ]
+        return [point for point in _DIALECT.found(points) if vector is None or point.vector is not None]
 
     def scroll(self, scroll: words.Scroll) -> tuple[list[FoundPoint], PointId | None]:
         """See `Points`."""
@@ -193,8 +179,7 @@ class Engine:
                 order_by=order,
             )
         )
-        found = [FoundPoint(str(point.id), point.payload or {}) for point in points]
-        return found, None if rest is None else str(rest)
+        return _DIALECT.found(points), None if rest is None else str(rest)
 
     # Writing
 
@@ -269,12 +254,11 @@ class Engine:
         if shutil.disk_usage(self._directory).free < self._reserve_bytes:
             return
         began = time.monotonic()
-        if not self._shard.optimize():
-            return  # there was nothing to do
-        self._optimizations += 1
-        seconds = time.monotonic() - began
-        self._optimize_seconds += seconds
-        self._longest_optimize_seconds = max(self._longest_optimize_seconds, seconds)
+        if self._shard.optimize():  # else there was nothing to do
+            seconds = time.monotonic() - began
+            self._optimizations += 1
+            self._optimize_seconds += seconds
+            self._longest_optimize_seconds = max(self._longest_optimize_seconds, seconds)
 
     def close(self) -> None:
         """Make everything durable and let go of the files."""
@@ -333,27 +317,8 @@ def _config(layout: ShardLayout) -> edge.EdgeConfig:
 
 # Our words in the engine's
 
-
-def _filter(where: Where) -> edge.Filter | None:
-    return words.translated(where, edge.Filter, _condition)
-
-
-def _condition(condition: words.Condition) -> Any:  # noqa: ANN401 - the engine's conditions share no type
-    match condition:
-        case words.OneOf(path, values):
-            # To count the points of one value, MatchValue takes two thirds of the time.
-            match = edge.MatchValue(values[0]) if len(values) == 1 else edge.MatchAny(list(values))  # type: ignore[arg-type]
-            return edge.FieldCondition(path, match=match)
-        case words.Begins(path, prefix):
-            return edge.FieldCondition(path, match=edge.MatchPrefix(prefix))
-        case words.Between(path, low, high):
-            return edge.FieldCondition(path, range=edge.RangeFloat(gte=low, lte=high))
-        case words.Empty(path):
-            return edge.IsEmptyCondition(path)
-        case words.HasId(ids):
-            return edge.HasIdCondition(set(ids))
-        case Where():
-            return _filter(condition) or edge.Filter()
+_DIALECT = Dialect(edge, edge.RangeFloat, edge.IsEmptyCondition, lambda ids: edge.HasIdCondition(set(ids)))
+_filter = _DIALECT.filter
 
 
 def _only(fields: Sequence[str]) -> edge.PayloadSelector | bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from adapters.durability import replace_durably
 from adapters.repositories.qdrant.layout import FORMAT, IndexKind, check_format
@@ -47,8 +47,8 @@ class Manifest:
     replacement: ShardEntry | None = None
 
     @classmethod
-    def read(cls, directory: Path) -> "Manifest | None":
-        """The directory's manifest, or None where there is no index.
+    def read(cls, directory: Path) -> "Manifest":
+        """The directory's manifest, or one of a new index where there is none.
 
         Raises IndexDamagedError, and ConfigurationError for another format.
         """
@@ -61,7 +61,7 @@ class Manifest:
             if any(directory.glob(_SHARDS)):
                 what = f"{path} is missing although there are shards beside it: put it back."
                 raise damaged(what, directory) from error
-            return None
+            return cls(uuid4())
         except (ValueError, KeyError, TypeError) as error:
             raise damaged(f"{path} cannot be read: {error!r}.", directory) from error
 
@@ -102,14 +102,13 @@ def check_directory(directory: Path, *, must_exist: bool) -> None:
 
     Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format or where no index is there.
     """
-    manifest = None
     try:
         if directory.is_dir():
             locked(directory).close()
-            manifest = Manifest.read(directory)
+        manifest = Manifest.read(directory)
     except OSError as error:
         raise unusable(directory, error) from error
-    if must_exist and (manifest is None or manifest.current is None):
+    if must_exist and manifest.current is None:
         raise no_index(directory)
 
 

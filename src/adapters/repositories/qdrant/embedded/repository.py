@@ -3,10 +3,10 @@
 import asyncio
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from typing_extensions import override
 
@@ -44,8 +44,7 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
     reserve_bytes: int = RESERVE_BYTES
     timeout_seconds: float = TIMEOUT_SECONDS
     _lock: BinaryIO | None = field(default=None, init=False)
-    _entry: ShardEntry | None = field(default=None, init=False)
-    _identity: UUID | None = field(default=None, init=False)
+    _manifest: Manifest | None = field(default=None, init=False)
     _replacement: "EmbeddedSimilarityRepository | None" = field(default=None, init=False)
 
     @override
@@ -66,15 +65,11 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         elif not self.directory.is_dir():
             raise directories.no_index(self.directory)
         self._lock = directories.locked(self.directory)
-        manifest = await asyncio.to_thread(Manifest.read, self.directory)
-        if manifest is not None:
-            await asyncio.to_thread(manifest.remove_leftovers, self.directory)
-        current = None if manifest is None else manifest.current
-        if manifest is not None:
-            self._identity = manifest.identity
-        if current is not None:
-            check_space(f"The index in {self.directory}", current.space, space)
-            await self._start(current)
+        self._manifest = manifest = await asyncio.to_thread(Manifest.read, self.directory)
+        await asyncio.to_thread(manifest.remove_leftovers, self.directory)
+        if manifest.current is not None:
+            check_space(f"The index in {self.directory}", manifest.current.space, space)
+            await self._start(manifest.current)
         elif space is not None:
             await self._create(space)
         else:
@@ -90,11 +85,16 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
             self._lock = None
 
     @property
+    def manifest(self) -> Manifest:
+        """That of the directory. Known once open."""
+        if self._manifest is None:
+            raise RepositoryUnavailableError("The index is not open.")
+        return self._manifest
+
+    @property
     @override
     def identity(self) -> UUID:
-        if self._identity is None:
-            raise RepositoryUnavailableError("The index is not open.")
-        return self._identity
+        return self.manifest.identity
 
     @override
     async def _under_construction(self) -> EmbeddedPoints | None:
@@ -115,14 +115,13 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
     @override
     async def replacement(self, space: EmbeddingSpace) -> "EmbeddedSimilarityRepository":
         _ = self.points  # which has to be open
-        manifest = await asyncio.to_thread(Manifest.read, self.directory)
-        under_construction = None if manifest is None else manifest.replacement
         new = copy.copy(self)
         new._lock = new._points = None
-        if under_construction is not None and under_construction.space == space:
-            await new._start(under_construction)
+        new._manifest = manifest = await asyncio.to_thread(Manifest.read, self.directory)
+        if (building := manifest.replacement) is not None and building.space == space:
+            await new._start(building)
         else:
-            await new._create(space, to_replace=self._entry)
+            await new._create(space)
         self._replacement = new
         return new
 
@@ -135,20 +134,19 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         self._points = None
         await points.close()
         try:
-            await asyncio.to_thread(Manifest(self.identity, replacement._entry).write, self.directory)
+            await asyncio.to_thread(Manifest(self.identity, replacement.manifest.replacement).write, self.directory)
         finally:
             await self.close()  # only when the directory is in order may another process open it
 
-    async def _create(self, space: EmbeddingSpace, *, to_replace: ShardEntry | None = None) -> None:
+    async def _create(self, space: EmbeddingSpace) -> None:
         """Begin a shard that is the index, or is to replace the one that is."""
         # Shards beside a manifest that does not name them are leftovers; without a manifest they are a damage.
-        self._identity = self._identity or uuid4()
-        await asyncio.to_thread(Manifest(self._identity, to_replace).write, self.directory)
+        begun = replace(self.manifest, replacement=None)
+        await asyncio.to_thread(begun.write, self.directory)
         entry = ShardEntry(directories.free_shard_name(self.directory, space), space)
         await self._start(entry, create=True)
-        of_now, next_ = (entry, None) if to_replace is None else (to_replace, entry)
-        manifest = Manifest(self._identity, of_now, replacement=next_)
-        await asyncio.to_thread(manifest.write, self.directory)
+        self._manifest = replace(begun, replacement=entry) if begun.current else replace(begun, current=entry)
+        await asyncio.to_thread(self._manifest.write, self.directory)
 
     async def _start(self, entry: ShardEntry, *, create: bool = False) -> None:
         directory = self.directory / entry.directory
@@ -166,4 +164,4 @@ class EmbeddedSimilarityRepository(QdrantSimilarityRepository[EmbeddedPoints]):
         except BaseException:
             await process.stop()
             raise
-        self._entry, self._points = entry, EmbeddedPoints(process, entry.space)
+        self._points = EmbeddedPoints(process, entry.space)

@@ -103,11 +103,11 @@ class QdrantCollections:
 
     async def live_name(self) -> str | None:
         """The name of the live collection, if there is one."""
-        return await self._target(self.index)
+        return (await self._aliases()).get(self.index)
 
     async def under_construction(self) -> QdrantCollection | None:
         """The collection that is to replace the live one, if there is one."""
-        name = await self._target(self._building)
+        name = (await self._aliases()).get(self._building)
         return None if name is None else await self._describe(name)
 
     async def replacement(self, space: EmbeddingSpace, identity: UUID) -> QdrantCollection:
@@ -238,9 +238,6 @@ class QdrantCollections:
     async def _aliases(self) -> dict[str, str]:
         answer = await self.connection.call(AsyncQdrantClient.get_aliases)
         return {alias.alias_name: alias.collection_name for alias in answer.aliases}
-
-    async def _target(self, alias: str) -> str | None:
-        return (await self._aliases()).get(alias)
 
     async def _change_alias(self, operation: models.AliasOperations) -> None:
         await self.connection.call(AsyncQdrantClient.update_collection_aliases, [operation])

@@ -7,11 +7,11 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, TypeVar
 
-import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 from typing_extensions import override
 
 from adapters.repositories.qdrant import points as words
+from adapters.repositories.qdrant.dialect import Dialect
 from adapters.repositories.qdrant.layout import KIND
 from adapters.repositories.qdrant.points import FoundPoint, PointId, Points, VectorQuery, Where
 from adapters.repositories.qdrant.server.collections import QdrantCollection, QdrantCollections
@@ -29,6 +29,8 @@ IDS_PER_REQUEST = 1_000
 
 HNSW_EF = 128
 """Candidates kept while the graph is searched; the server raises it to the window."""
+
+OVERSAMPLING = 2.0
 
 _FIRST_FACETS = 1_000
 
@@ -76,7 +78,7 @@ class ServerPoints(Points):
             return await self._query_groups(query, query.group_by)
         request, asked = AsyncQdrantClient.query_points, _nearest(query)
         if not query.fields:
-            return _found((await self._ask(request, with_payload=False, **asked)).points)
+            return _DIALECT.found((await self._ask(request, with_payload=False, **asked)).points)
         found, _ = await self._undisturbed(
             request, lambda answer: answer.points, fields=query.fields, drop=True, **asked
         )
@@ -109,16 +111,13 @@ class ServerPoints(Points):
     async def retrieve(
         self, ids: Collection[PointId], *, fields: Sequence[str] = (), vector: str | None = None
     ) -> Sequence[FoundPoint]:
-        found: list[FoundPoint] = []
-        for some in words.chunks(ids, IDS_PER_REQUEST):
-            more, _ = await self._undisturbed(
-                AsyncQdrantClient.retrieve,
-                lambda answer: answer,
-                fields=fields,
-                ids=some,
-                with_vectors=[vector] if vector else False,
-            )
-            found += more
+        found, _ = await self._undisturbed(
+            AsyncQdrantClient.retrieve,
+            lambda answer: answer,
+            fields=fields,
+            ids=list(ids),
+            with_vectors=[vector] if vector else False,
+        )
         return [point for point in found if vector is None or point.vector is not None]
 
     @override
@@ -154,7 +153,7 @@ class ServerPoints(Points):
         for attempt in range(words.MOST_ATTEMPTS):
             await asyncio.sleep(attempt * _PAUSE_SECONDS)
             answer = await self._ask(request, with_payload=list({*fields, KIND}), **kwargs)
-            found = _found(points_in(answer))
+            found = _DIALECT.found(points_in(answer))
             # Every point of ours has a kind: these were still there when their payloads were read.
             whole = [point for point in found if KIND in point.payload]
             if len(whole) == len(found) or (drop and attempt == words.MOST_ATTEMPTS - 1):
@@ -256,49 +255,22 @@ class ServerPoints(Points):
 
 # Our words in the server's
 
-
-def _found(points: Sequence[models.Record | models.ScoredPoint]) -> list[FoundPoint]:
-    found: list[FoundPoint] = []
-    for point in points:
-        vectors = [*point.vector.values()] if isinstance(point.vector, dict) else []  # one, where one was asked for
-        vector = np.asarray(vectors[0], dtype=np.float32) if vectors else None
-        score = point.score if isinstance(point, models.ScoredPoint) else 0.0
-        found.append(FoundPoint(str(point.id), point.payload or {}, score, vector))
-    return found
+_DIALECT = Dialect(
+    models,
+    models.Range,
+    lambda path: models.IsEmptyCondition(is_empty=models.PayloadField(key=path)),
+    lambda ids: models.HasIdCondition(has_id=list(ids)),
+)
+_filter = _DIALECT.filter
 
 
 def _nearest(query: VectorQuery) -> dict[str, Any]:
     """What a query asks for, whether its answer is grouped or not."""
-    # Where vectors are quantized: candidates by the quantized ones, their order by the original ones.
-    quantization = models.QuantizationSearchParams(ignore=query.exact, rescore=True, oversampling=2.0)
     return {
         "query": query.vector.tolist(),
         "using": query.using,
         "limit": query.limit,
         "query_filter": _filter(query.where),
         "score_threshold": query.score_threshold,
-        "search_params": models.SearchParams(
-            hnsw_ef=None if query.exact else HNSW_EF, exact=query.exact, quantization=quantization
-        ),
+        "search_params": _DIALECT.search_params(exact=query.exact, hnsw_ef=HNSW_EF, oversampling=OVERSAMPLING),
     }
-
-
-def _filter(where: Where) -> models.Filter | None:
-    return words.translated(where, models.Filter, _condition)
-
-
-def _condition(condition: words.Condition) -> models.Condition:
-    match condition:
-        case words.OneOf(path, values):
-            match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=list(values))
-            return models.FieldCondition(key=path, match=match)
-        case words.Begins(path, prefix):
-            return models.FieldCondition(key=path, match=models.MatchPrefix(prefix=prefix))
-        case words.Between(path, low, high):
-            return models.FieldCondition(key=path, range=models.Range(gte=low, lte=high))
-        case words.Empty(path):
-            return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
-        case words.HasId(ids):
-            return models.HasIdCondition(has_id=list(ids))
-        case Where():
-            return _filter(condition) or models.Filter()

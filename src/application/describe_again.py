@@ -1,4 +1,4 @@
-"""Stored originals, described anew."""
+"""Describe stored originals anew."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from domain.ports.similarity_repository import SimilarityRepository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredOriginals:
-    """Reads and decodes originals for reindexing."""
+class DescribeAgain:
+    """The description of an indexed image from its stored original, for reindexing."""
 
     store: ImageStore
     decoder: ImageDecoder
     describe: DescribePictures
     repository: SimilarityRepository
 
-    async def described(
+    async def __call__(
         self, record: ImageRecord, *, objects: tuple[DetectedObject, ...] | None = None
     ) -> PictureDescription | None:
         """The picture described anew, as bulk work, by its `objects` if they are known; None where it was deleted.
