@@ -29,6 +29,7 @@ REFUSALS = {
     "body_too_large": 413,
     "image_too_large": 413,
     "unsupported_image_format": 415,
+    "camera_raw": 415,
     "image_unreadable": 422,
     "busy": 503,
 }

@@ -17,6 +17,7 @@
     - BodyTooLargeError: too many bytes
     - ImageTooLargeError: too many pixels, by the header alone
     - UnsupportedImageError: not one of the accepted formats, by content
+      * CameraRawError: a camera RAW file
     - ImageUnreadableError: an accepted format that cannot be decoded
   + ImageNotFoundError
   + ImageExistsError: another picture has this name
@@ -170,6 +171,12 @@ class UnsupportedImageError(ImageError):
     """The content is not one of the accepted image formats."""
 
     code = "unsupported_image_format"
+
+
+class CameraRawError(UnsupportedImageError):
+    """The content is a camera RAW file, of which only a preview could be shown."""
+
+    code = "camera_raw"
 
 
 class ImageUnreadableError(ImageError):

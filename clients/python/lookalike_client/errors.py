@@ -89,6 +89,7 @@ BY_CODE: Mapping[str, type[ServiceError]] = {
     "image_unreadable": PictureError,
     "image_too_large": PictureError,
     "unsupported_image_format": PictureError,
+    "camera_raw": PictureError,
     "body_too_large": PictureError,
     "storage_full": StorageFullError,
 }

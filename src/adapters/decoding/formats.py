@@ -2,8 +2,10 @@
 
 import re
 import struct
+import zlib
 from enum import Enum
 
+from adapters.decoding.tiff import with_picture_first
 from domain.errors import ImageUnreadableError
 
 
@@ -20,9 +22,13 @@ class ImageFormat(Enum):
     HEIC = "image/heic"
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
+_ANCILLARY = 0x20  # the bit of a chunk's first letter that says that the picture can be shown without it
+
 _SIGNATURES = {
     b"\xff\xd8\xff": ImageFormat.JPEG,
-    b"\x89PNG\r\n\x1a\n": ImageFormat.PNG,
+    _PNG: ImageFormat.PNG,
     b"GIF87a": ImageFormat.GIF,
     b"GIF89a": ImageFormat.GIF,
     b"II*\0": ImageFormat.TIFF,  # little endian
@@ -38,11 +44,6 @@ _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """In a scan, a zero makes the byte before it one of the data, and restart markers stand anywhere."""
 
-_TIFF_BYTES = frozenset({1, 2, 6, 7})
-"""TIFF types whose values are read as one piece."""
-_TIFF_DIRECTORIES = frozenset({0x8769, 0x8825, 0xA005})
-"""TIFF tags that point to further tags: of EXIF, GPS and interoperability."""
-
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -57,9 +58,6 @@ them. libjpeg goes over all blocks for each scan, were there nothing in it: 200,
 
 MAX_EXIF = 1024 * 1024
 """Bytes. The standard allows 64 KiB; an orientation of millions of numbers, in 25 MB, takes Pillow 10 s and 400 MB."""
-
-MAX_TAGS, MAX_VALUES = 65_536, 200_000
-"""Of a TIFF: tags, and numbers of one tag (a palette of 16 bits has 196,608); among these are its strips and tiles."""
 
 MAX_RUN_LENGTH_PIXELS = 4_000_000
 """Of a run-length encoded BMP, which Pillow reads in Python: .2 s a megapixel, in a file of a few bytes."""
@@ -112,34 +110,30 @@ def webp_canvas(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def check_structure(kind: ImageFormat, content: bytes) -> None:
-    """Raise ImageUnreadableError for a picture of so many pieces that it was made to keep a reader busy."""
-    if kind is ImageFormat.JPEG:
-        _walk_jpeg(content)
-    elif kind is ImageFormat.TIFF:
-        _walk_tiff(content)
-    else:
-        ends_early(kind, content)
+def prepared(kind: ImageFormat, content: bytes) -> tuple[bytes, bool]:
+    """What a reader of the format is given, and whether all of it is there, as far as can be told without decoding.
+
+    A PNG comes without what is damaged and not needed, a TIFF with its whole picture first. Raises CameraRawError, and
+    ImageUnreadableError for damage that matters, or so many pieces that they were made to keep a reader busy.
+    """
+    try:
+        if kind is ImageFormat.JPEG:
+            _walk_jpeg(content)
+        elif kind is ImageFormat.TIFF:
+            return with_picture_first(content), True
+        elif kind is ImageFormat.PNG:
+            return _sound_png(content), True
+        elif kind is ImageFormat.GIF:
+            _walk_gif(content)
+    except (IndexError, struct.error):
+        # Readers of PNGs and GIFs stop looking before the end; those of the other formats notice themselves.
+        return content, False
+    return content, True
 
 
 def is_run_length_encoded(content: bytes) -> bool:
     """Whether a BMP is."""
     return int.from_bytes(content[14:18], "little") >= 40 and content[30:34] in {b"\1\0\0\0", b"\2\0\0\0"}
-
-
-def ends_early(kind: ImageFormat, content: bytes) -> bool:
-    """Whether a PNG or GIF lacks its end. The other formats' decoders notice themselves, these stop looking sooner.
-
-    Raises ImageUnreadableError where it has too many pieces.
-    """
-    try:
-        if kind is ImageFormat.PNG:
-            _walk_png(content)
-        elif kind is ImageFormat.GIF:
-            _walk_gif(content)
-    except (IndexError, struct.error):
-        return True
-    return False
 
 
 def _walk_jpeg(content: bytes) -> None:
@@ -172,42 +166,32 @@ def _after_segment(content: bytes, at: int) -> int:
     return at if content[at - 1] in _BARE_MARKERS else at + int.from_bytes(content[at : at + 2], "big")
 
 
-def _walk_tiff(content: bytes) -> None:
-    """Look at every tag of the first picture and of its EXIF."""
-    order = "<" if content.startswith(b"II") else ">"
-    if b"+" in content[2:4]:  # BigTIFF
-        first, number, entry, value = (struct.Struct(order + form) for form in ("8xQ", "Q", "HHQ8x", "Q"))
-    else:
-        first, number, entry, value = (struct.Struct(order + form) for form in ("4xI", "H", "HHI4x", "I"))
-    if len(content) < first.size:
-        return  # cut off, as will be noticed
-    directories, seen, tags = list(first.unpack_from(content)), set[int](), 0
-    while directories:
-        at = directories.pop()
-        if at in seen or at + number.size > len(content):
-            continue
-        seen.add(at)
-        (count,) = number.unpack_from(content, at)
-        at += number.size
-        for place in range(at, min(at + count * entry.size, len(content) - entry.size + 1), entry.size):
-            tag, kind, values = entry.unpack_from(content, place)
-            tags += 1
-            if tags > MAX_TAGS or (values > MAX_VALUES and kind not in _TIFF_BYTES):
-                raise _excess("TIFF", f"{MAX_TAGS:,} tags, or {MAX_VALUES:,} values of one")
-            if tag in _TIFF_DIRECTORIES:
-                directories += value.unpack_from(content, place + entry.size - value.size)
+def _sound_png(content: bytes) -> bytes:
+    """The PNG without the ancillary chunks that have wrong checksums.
 
-
-def _walk_png(content: bytes) -> None:
-    """Reach the IEND chunk and its checksum, or raise."""
-    at, name, chunks = 8, b"", 0
+    Where there are any, it comes without its animation too, which might have gaps; what is shown is no part of that.
+    Raises ImageUnreadableError for other wrong checksums, IndexError or struct.error where the end is missing.
+    """
+    at, name, chunks, damaged = len(_PNG), b"", 0, False
+    kept: list[bytes | memoryview] = [_PNG]
     while name != b"IEND":
         if (chunks := chunks + 1) > MAX_CHUNKS:
             raise _excess("PNG", f"{MAX_CHUNKS:,} chunks")
         length, name = struct.unpack_from(">I4s", content, at)
-        at += 12 + length
-    if at > len(content):
-        raise IndexError
+        end = at + 12 + length
+        (checksum,) = struct.unpack_from(">I", content, end - 4)
+        chunk = memoryview(content)[at:end]
+        at = end
+        if zlib.crc32(chunk[4:-4]) == checksum:
+            if name not in _PNG_ANIMATION:
+                kept.append(chunk)
+        elif name[0] & _ANCILLARY:
+            damaged = True
+        else:
+            raise ImageUnreadableError(
+                f"A PNG checksum is wrong ({name.decode('latin-1')!r}). Send the undamaged file."
+            )
+    return b"".join(kept) if damaged else content
 
 
 def _walk_gif(content: bytes) -> None:

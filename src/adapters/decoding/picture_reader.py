@@ -20,14 +20,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from adapters.decoding.appearance import appearance_of
-from adapters.decoding.colour import WHITE, to_srgb
+from adapters.decoding.camera_raw import refuse_camera_raw
+from adapters.decoding.colour import to_srgb
 from adapters.decoding.formats import (
     MAX_RUN_LENGTH_PIXELS,
     ImageFormat,
-    check_structure,
-    ends_early,
     identify,
     is_run_length_encoded,
+    prepared,
     webp_canvas,
 )
 from adapters.decoding.orientation import turn_of, upright_size
@@ -95,13 +95,13 @@ class PictureReader:
         with _pillow_errors_named(kind):
             if kind is ImageFormat.WEBP and (canvas := webp_canvas(content)):
                 self._check_size(*canvas)
-            check_structure(kind, content)
+            content, is_whole = prepared(kind, content)
             image = self._openers[kind](io.BytesIO(content))
             header_size = image.size
             self._check_size(*header_size)
             if kind is ImageFormat.BMP and is_run_length_encoded(content):
                 _check_run_length(*header_size)
-            if ends_early(kind, content):
+            if not is_whole:
                 raise ImageUnreadableError(f"The {kind.name} ends too early. Send the whole file.")
             if isinstance(image, JpegImageFile):
                 _draft(image, sufficient_side, region)
@@ -125,10 +125,16 @@ class PictureReader:
     def _identify(self, content: bytes) -> ImageFormat:
         if not content:
             raise UnsupportedImageError(f"The file is empty. Send a picture: {self._accepted}.")
+        refuse_camera_raw(content)
         kind = identify(content)
         if kind is None:
             raise UnsupportedImageError(
                 f"The content is no picture of an accepted format, whatever its name says. Send {self._accepted}."
+            )
+        if kind is ImageFormat.PNG and content.startswith(b"CgBI", 12):  # the name of its first chunk
+            raise UnsupportedImageError(
+                "The content is a PNG in Apple's own form (CgBI), as Xcode puts it into apps. Send the one that it was "
+                "made from, or convert it with `xcrun pngcrush -revert-iphone-optimizations`."
             )
         if kind not in self._openers:
             raise UnsupportedImageError(
@@ -180,6 +186,7 @@ def _pillow_errors_named(kind: ImageFormat) -> Iterator[None]:
 
 def _raster(image: ImageFile.ImageFile, header_size: tuple[int, int], region: BoundingBox | None) -> RasterImage:
     """All of the picture at the size that `image` has now; a JPEG's header may have said a larger one."""
+    # A GIF's first frame may cover only a part of the canvas.
     covered = image.tile[0].extents if isinstance(image, GifImageFile) else None
     if isinstance(image, PngImageFile):
         _scale_colour_key(image)
@@ -191,9 +198,7 @@ def _raster(image: ImageFile.ImageFile, header_size: tuple[int, int], region: Bo
     if region is not None:
         region.clipped(width, height)  # raises where it lies outside
 
-    colours = to_srgb(image)
-    if covered is not None and covered != (0, 0, *colours.size):
-        colours = _on_white(colours, covered)
+    colours = to_srgb(image, covered=covered)
     if turn is not None:
         colours = colours.transpose(turn)
     return RasterImage(pixels=_pixels(colours), width=width, height=height)
@@ -218,13 +223,6 @@ def _scale_colour_key(image: PngImageFile) -> None:
         image.info["transparency"] = key * _GREY_STEPS[stored_as]
     elif isinstance(key, tuple) and stored_as == "RGB;16B":
         image.info["transparency"] = tuple(part >> 8 for part in key)
-
-
-def _on_white(colours: Image.Image, covered: tuple[int, int, int, int]) -> Image.Image:
-    """A GIF's first frame may cover only a part of the canvas; the rest is transparent."""
-    canvas = Image.new("RGB", colours.size, WHITE)
-    canvas.paste(colours.crop(covered), covered[:2])
-    return canvas
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:

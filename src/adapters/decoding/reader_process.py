@@ -19,6 +19,7 @@ from adapters.processes.child import ChildProcess
 from domain.appearance import Appearance
 from domain.errors import (
     BusyError,
+    CameraRawError,
     ImageTooLargeError,
     ImageUnreadableError,
     InvalidRegionError,
@@ -45,7 +46,8 @@ EXIT_PATIENCE_SECONDS = 1.0
 R = TypeVar("R")
 
 _ERRORS: dict[str, type[LookalikeError]] = {
-    kind.code: kind for kind in (ImageTooLargeError, ImageUnreadableError, InvalidRegionError, UnsupportedImageError)
+    kind.code: kind
+    for kind in (CameraRawError, ImageTooLargeError, ImageUnreadableError, InvalidRegionError, UnsupportedImageError)
 }
 
 

@@ -9,7 +9,7 @@ from domain.appearance import Appearance
 from domain.geometry import BoundingBox
 from domain.raster import RasterImage
 
-DECODE_VERSION = 1
+DECODE_VERSION = 2
 """The decode contract's version. It is part of the embedding space: raised whenever an upload's pixels may change."""
 
 
@@ -44,9 +44,9 @@ class ImageDecoder(Protocol):
         An adapter may bound the memory that pictures take: entering waits until blocks of others end. So a block must
         not decode a second picture, and nothing may use the raster, or a crop of it, after the block.
 
-        Entering raises BodyTooLargeError, UnsupportedImageError (zero bytes too), ImageTooLargeError (from the header,
-        before any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError (region outside),
-        BusyError, DeadlinePassedError.
+        Entering raises BodyTooLargeError, UnsupportedImageError (zero bytes too), CameraRawError, ImageTooLargeError
+        (from the header, before any pixel is decoded), ImageUnreadableError (truncated or corrupt), InvalidRegionError
+        (region outside), BusyError, DeadlinePassedError.
         """
 
     @abstractmethod

@@ -10,6 +10,7 @@ import pytest
 from tests.contracts.api.conformance import assert_invalid, assert_problem
 from tests.contracts.api.deployed import Album, Deployed
 from tests.pictures import a_photo, a_picture, a_truncated_photo
+from tests.unit.adapters.decoding.tiffs import CFA, PHOTOMETRY, SHORT, make, page, reduced, tiff_of
 
 PICTURE_OPERATIONS = ["/v1/images", "/v1/search", "/v1/embeddings", "/v1/detections"]
 
@@ -90,6 +91,14 @@ class ErrorsContract(Deployed):
     ) -> None:
         response = client.post(path, files={"file": (filename, content, declared)})
         assert_problem(response, 415, "unsupported_image_format")
+
+    @pytest.mark.parametrize("path", PICTURE_OPERATIONS)
+    def test_camera_raw_has_a_code_of_its_own(self, client: httpx.Client, path: str) -> None:
+        nef = tiff_of(
+            reduced(80, more=make("NIKON CORPORATION"), children=[page(0, more={PHOTOMETRY: (SHORT, [CFA])})])
+        )
+        response = client.post(path, files={"file": ("hat.nef", nef, "image/tiff")})
+        assert_problem(response, 415, "camera_raw", says="Nikon NEF")
 
     @pytest.mark.parametrize("path", PICTURE_OPERATIONS)
     @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from tests.eventually import eventually
 from tests.hostile_pictures import tiff_of_strips
 from tests.integration.decoding import crashing_reader
 from tests.unit.adapters.decoding.pictures import encoded, header_only, textured
+from tests.unit.adapters.decoding.tiffs import BYTE, DNG_VERSION, page, tiff_of
 
 FULL = 10**6
 SECRETS = ("LOOKALIKE_AUTH__KEYS", "OTEL_EXPORTER_OTLP_HEADERS", "HF_TOKEN")
@@ -56,8 +57,15 @@ async def test_it_is_the_same_picture(decoder: PillowImageDecoder) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello", b"\xff\xd8\xff", header_only("PNG", 16_000, 16_000), encoded(textured(330, 210), "PNG")[:-40]],
-    ids=["empty", "text", "cut short", "too large", "truncated"],
+    [
+        b"",
+        b"hello",
+        b"\xff\xd8\xff",
+        header_only("PNG", 16_000, 16_000),
+        encoded(textured(330, 210), "PNG")[:-40],
+        tiff_of(page(80, more={DNG_VERSION: (BYTE, bytes(4))})),
+    ],
+    ids=["empty", "text", "cut short", "too large", "truncated", "camera RAW"],
 )
 async def test_refusals_are_the_same(decoder: PillowImageDecoder, content: bytes) -> None:
     with pytest.raises(ImageError) as inside:

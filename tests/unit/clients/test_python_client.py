@@ -419,6 +419,7 @@ def test_a_picture_too_large_alone_fails(client: Client, tmp_path: Path) -> None
         (409, "embedding_space_mismatch", lookalike_client.ConflictError),
         (413, "image_too_large", lookalike_client.PictureError),
         (415, "unsupported_image_format", lookalike_client.PictureError),
+        (415, "camera_raw", lookalike_client.PictureError),
         (422, "image_unreadable", lookalike_client.PictureError),
         (422, "validation_failed", lookalike_client.InvalidRequestError),
         (503, "repository_unavailable", lookalike_client.UnavailableError),

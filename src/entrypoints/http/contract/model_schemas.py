@@ -109,8 +109,8 @@ class ModelsOut(BaseModel):
                         "dimension": 1280,
                         "preprocessing": "letterbox on white, 320x320, bicubic (reducing gap 2), mean 0.5,0.5,0.5, "
                         "std 0.5,0.5,0.5, gem p=3",
-                        "decode_version": 1,
-                        "space": "47e4720ea812aa04",
+                        "decode_version": 2,
+                        "space": "80ac1b5ceb7d0fa1",
                         "bands": {
                             "images": {"alike": 0.35, "very_alike": 0.675},
                             "objects": {"alike": 0.45, "very_alike": 0.725},

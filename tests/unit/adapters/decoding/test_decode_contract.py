@@ -1,4 +1,4 @@
-"""The decode contract, version 1: docs/decode-contract.md, case by case."""
+"""The decode contract, version 2: docs/decode-contract.md, case by case."""
 
 import io
 import struct

@@ -190,4 +190,4 @@ def test_counting_scans_costs_a_sound_picture_nothing() -> None:
     preview = hostile.segment(0xE1, b"Exif\0\0" + b"\xff\xda" * 10_000)
     sound = hostile.WRITERS["JPEG"]()
     for content in (sound[:2] + preview + sound[2:], sound + b"\xff\xda" * 10_000):
-        formats.check_structure(formats.ImageFormat.JPEG, content)
+        formats.prepared(formats.ImageFormat.JPEG, content)

@@ -8,6 +8,7 @@ const TITLES = {
   busy: "The service is busy",
   file_unreadable: "Your picture has gone or changed",
   unsupported_image_format: "That is not a picture that can be read",
+  camera_raw: "That is a camera RAW file",
   image_unreadable: "The picture is damaged",
   image_too_large: "The picture has too many pixels",
   body_too_large: "The file is too large",
