@@ -1,13 +1,12 @@
 """From a ranking to what a search shows: its first matches reordered, then grouped, then cut into a page."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from application.begun_work import all_of
 from application.index_pages import pages_of
-from application.rerank_matches import RerankMatches
+from application.rerank_matches import Rank, Reordered, RerankMatches
 from application.search_query import SearchQuery
 from application.search_result import SearchOptions, Target, cut_page
 from domain.errors import InvalidGroupingError, Remedy
@@ -31,9 +30,6 @@ COUNTED_AT_ONCE = 10
 
 LISTED_AT_ONCE = 2_000
 """Records, where groups by arrays are counted: each page costs as much as looking at all of an index."""
-
-Rank = Callable[[SearchOptions], Coroutine[Any, Any, Sequence[Match]]]
-"""The part of a ranking that options tell: by limit, offset, threshold and filter."""
 
 Value = str | int
 
@@ -106,8 +102,7 @@ class ArrangeMatches:
         """The ranking with its first matches in the order that the options ask for."""
         if not options.reorders or (options.group_by is None and options.offset >= REORDERED):
             return rank
-        first = await rank(replace(options, offset=0, limit=REORDERED))
-        return _continued(await self.rerank(first, options, query), rank)
+        return _continued(await self.rerank(replace(options, offset=0, limit=REORDERED), rank, query), rank)
 
     async def _shown(
         self, grouping: _Grouping, groups: Sequence[list[Match]], rank: Rank, options: SearchOptions
@@ -154,12 +149,12 @@ class ArrangeMatches:
         return {value: first[value] for value in values}
 
 
-def _continued(first: Sequence[Match], rank: Rank) -> Rank:
+def _continued(first: Reordered, rank: Rank) -> Rank:
     """The ranking `rank`, whose first REORDERED matches (or all, if there are fewer) `first` holds in another order."""
 
     async def ranked(part: SearchOptions) -> Sequence[Match]:
         end = part.offset + part.limit
-        shown = first[part.offset : end]
+        shown = await first.part(part.offset, end)
         beyond = max(part.offset, REORDERED)
         if end <= beyond or len(first) < REORDERED:
             return shown

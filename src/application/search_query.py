@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,17 @@ from application.search_result import SearchOptions, Target
 from domain.embeddings import Embedding
 from domain.errors import InvalidRankingError
 from domain.filters import ShowsSame
-from domain.images import ImageId, Match
+from domain.images import ImageId, ImageRecord, Match
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.scores import Band, LikenessScale, LikenessScales, band_of
-from domain.search import NearestQuery
+from domain.search import Candidate, NearestQuery
 
 ROUNDING = 1e-6
 """By how much less than the threshold an index is asked for, where scores are compared as likeness afterwards."""
 
 
-Find = Callable[[NearestQuery], Coroutine[Any, Any, Sequence[Match]]]
+T = TypeVar("T", Match, Candidate)
+Found = Coroutine[Any, Any, Sequence[T]]
 
 
 def check_likeness(options: SearchOptions, scales: LikenessScales | None, *, is_one_picture: bool) -> None:
@@ -55,8 +57,27 @@ class SearchQuery:
 
     async def ranked(self, repository: SimilarityRepository, options: SearchOptions) -> Sequence[Match]:
         """A part of the ranking: images that show the same come first, the others by score."""
+        found = await self._same_first(options, lambda query, part: query._by_score(repository, part))
+        return [replace(match, band=match.band or self._band(match)) for match in found]
+
+    async def candidates(
+        self, repository: SimilarityRepository, options: SearchOptions, *, embeddings: bool, appearances: bool
+    ) -> Sequence[Candidate]:
+        """The same part of a ranking of whole pictures, without the records."""
+        find = partial(repository.candidates, embeddings=embeddings, appearances=appearances)
+        scale = None if self.scales is None else self.scales.images
+        return await self._same_first(options, lambda query, part: query._nearest(find, part, scale))
+
+    def match_of(self, candidate: Candidate, image: ImageRecord, order_score: float) -> Match:
+        """The match that it stands for."""
+        match = Match(score=candidate.score, image=image, likeness=candidate.likeness, order_score=order_score)
+        return replace(match, band=candidate.band or self._band(match))
+
+    async def _same_first(
+        self, options: SearchOptions, find: Callable[["SearchQuery", SearchOptions], Found[T]]
+    ) -> list[T]:
         if self.same is None:
-            return await self._by_score(repository, options)
+            return list(await find(self, options))
         end = options.offset + options.limit
         among_same = replace(
             options,
@@ -68,8 +89,8 @@ class SearchQuery:
         )
         likeness = None if self.scales is None else 1.0
         first = [
-            replace(match, score=1.0, likeness=likeness, band=Band.IDENTICAL, region=None)
-            for match in await self._by_score(repository, among_same)
+            replace(each, score=1.0, likeness=likeness, band=Band.IDENTICAL)
+            for each in await find(replace(self, target=Target.IMAGES), among_same)
         ]
         if len(first) >= end:
             return first[options.offset :]
@@ -80,7 +101,7 @@ class SearchQuery:
             limit=end - len(first) - offset,
             where=replace(options.where, none=(*options.where.none, self.same)),
         )
-        return [*first[options.offset :], *await self._by_score(repository, others)]
+        return first[options.offset :] + list(await find(self, others))
 
     async def _by_score(self, repository: SimilarityRepository, options: SearchOptions) -> Sequence[Match]:
         of_images, of_objects = (None, None) if self.scales is None else (self.scales.images, self.scales.objects)
@@ -100,7 +121,9 @@ class SearchQuery:
                 best = {match.image.id: match for match in sorted(both, key=lambda match: match.score)}
                 return sorted(best.values(), key=lambda match: match.place)[options.offset : end]
 
-    async def _nearest(self, find: Find, options: SearchOptions, scale: LikenessScale | None) -> Sequence[Match]:
+    async def _nearest(
+        self, find: Callable[[NearestQuery], Found[T]], options: SearchOptions, scale: LikenessScale | None
+    ) -> Sequence[T]:
         found = await find(
             NearestQuery(
                 vector=self.vector,
@@ -114,19 +137,17 @@ class SearchQuery:
         )
         if scale is None:
             return found
-        told = ((match, scale.likeness(match.score)) for match in found)
-        return [
-            replace(match, likeness=likeness, band=self._band(match, likeness))
-            for match, likeness in told
-            if likeness >= (options.min_likeness or 0.0)
-        ]
+        told = (replace(each, likeness=scale.likeness(each.score)) for each in found)
+        return [each for each in told if (each.likeness or 0.0) >= (options.min_likeness or 0.0)]
 
-    def _band(self, match: Match, likeness: float) -> Band:
+    def _band(self, match: Match) -> Band | None:
         """A plain picture is like every other plain one: that says nothing of what they show."""
         appearance = None if match.region is not None else match.image.appearance
+        if match.likeness is None:
+            return None
         if self.low_detail and appearance is not None and appearance.low_detail:
             return Band.WEAK
-        return band_of(likeness)
+        return band_of(match.likeness)
 
 
 def _least_score(options: SearchOptions, scale: LikenessScale | None) -> float | None:

@@ -145,11 +145,11 @@ async def vectors_of(repository: SimilarityRepository, matches: Sequence[Match])
     return vectors
 
 
-async def shown(arrange: ArrangeMatches, options: SearchOptions, rank: Rank) -> list[Match]:
+async def shown(arrange: ArrangeMatches, options: SearchOptions, rank: Rank, query: SearchQuery) -> list[Match]:
     """All pages, one after the other."""
     found, offset = list[Match](), 0
     while True:
-        page, next_offset = await arrange(replace(options, offset=offset), rank, QUERY)
+        page, next_offset = await arrange(replace(options, offset=offset), rank, query)
         found += page
         if next_offset is None:
             return found
@@ -223,8 +223,10 @@ class ArrangedSearchesContract:
             leave_out=[image.record.id for image in left_out],
         )
 
+        asked = replace(query, same=SHOWS_SAME if knows_same else None)
+
         def rank(part: SearchOptions) -> Coroutine[Any, Any, Sequence[Match]]:
-            return replace(query, same=SHOWS_SAME if knows_same else None).ranked(shelf, part)
+            return asked.ranked(shelf, part)
 
         if knows_same:
             without = replace(options, limit=len(SHELF), score_threshold=None)
@@ -233,7 +235,7 @@ class ArrangedSearchesContract:
             whole = await rank(replace(options, limit=len(SHELF)))
         if options.reorders:
             whole = reordered(whole, await vectors_of(shelf, whole[:REORDERED]), options)
-        found = await shown(arranging(shelf, DECLARED), options, rank)
+        found = await shown(arranging(shelf, DECLARED), options, rank, asked)
 
         assert all(match.score == 1.0 for match in found if match.band is Band.IDENTICAL)
         if field is None:

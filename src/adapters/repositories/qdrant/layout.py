@@ -204,11 +204,12 @@ def _parts_payload(place: int) -> Payload:
 
 _PLAIN_FIELDS = (*_PLAIN_INDEXES, "detection")
 
-_APPEARANCE_FIELDS = (PIXELS, LOW_DETAIL, COLOURS)
+APPEARANCE_FIELDS = (PIXELS, LOW_DETAIL, COLOURS)
+"""What `appearance_of` reads."""
 
 RECORD_FIELDS = (
     *(KIND, "key", "source", *_PLAIN_FIELDS, CREATED_AT, UPDATED_AT, "metadata_json", "objects_json"),
-    *_APPEARANCE_FIELDS,
+    *APPEARANCE_FIELDS,
 )
 """What `record_of` reads."""
 
@@ -228,11 +229,12 @@ def record_of(point: Point | FoundPoint) -> ImageRecord:
             DetectedObject(label=found["label"], score=found["score"], box=BoundingBox(**found["box"]))
             for found in json.loads(payload["objects_json"])
         ),
-        appearance=_appearance_of(payload),
+        appearance=appearance_of(payload),
     )
 
 
-def _appearance_of(payload: Payload) -> Appearance | None:
+def appearance_of(payload: Payload) -> Appearance | None:
+    """That of an image's point."""
     if payload.get(COLOURS) is None:
         return None
     return Appearance(pixels=payload[PIXELS], low_detail=payload[LOW_DETAIL], colours=b64decode(payload[COLOURS]))
