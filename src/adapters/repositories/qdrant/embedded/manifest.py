@@ -102,13 +102,14 @@ def check_directory(directory: Path, *, must_exist: bool) -> None:
 
     Raises IndexInUseError, IndexDamagedError, and ConfigurationError for another format or where no index is there.
     """
+    manifest = None
     try:
         if directory.is_dir():
             locked(directory).close()
-        manifest = Manifest.read(directory)
+            manifest = Manifest.read(directory)
     except OSError as error:
         raise unusable(directory, error) from error
-    if must_exist and manifest.current is None:
+    if must_exist and (manifest is None or manifest.current is None):
         raise no_index(directory)
 
 
