@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from domain.appearance import COLOURS, Appearance
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace, normalised
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord, IndexedImage, id_of_content, sha256_of
@@ -49,6 +50,12 @@ def a_record(number: int = 0, **changes: Any) -> ImageRecord:
     }
     fields |= changes
     return ImageRecord(**({"updated_at": fields["created_at"]} | fields))
+
+
+def an_appearance(seed: int = 0, *, low_detail: bool = False) -> Appearance:
+    """Appearance `seed`, with colours and a digest of its own."""
+    colours = np.random.default_rng(seed).integers(0, 256, COLOURS, dtype=np.uint8)
+    return Appearance(pixels=f"{seed:032x}", low_detail=low_detail, colours=colours.tobytes())
 
 
 def an_embedding(seed: int = 0, *, dimension: int = 16) -> Embedding:

@@ -35,7 +35,8 @@ from domain.ports.object_detector import ObjectDetector
 from domain.ports.picture_source import PictureSource
 from domain.ports.thumbnail_renderer import ThumbnailRenderer
 from domain.raster import RasterImage
-from tests.builders import a_space
+from domain.scores import LikenessScale, LikenessScales
+from tests.builders import a_space, an_appearance
 
 Journal = list[str]
 
@@ -43,8 +44,15 @@ UNREADABLE = b"unreadable"
 """The fake decoder fails at contents that begin so."""
 
 
+PLAIN = b"plain"
+"""The fake decoder finds little to see in contents that begin so."""
+
+
 class FakeDecoder(ImageDecoder):
-    """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail."""
+    """Any bytes are a picture of 32 x 24 pixels that follow from them; empty and UNREADABLE ones fail.
+
+    What follows a `#` changes the bytes alone; PLAIN pictures are of low detail.
+    """
 
     found_exif: Metadata = MappingProxyType({})
 
@@ -62,9 +70,14 @@ class FakeDecoder(ImageDecoder):
             raise UnsupportedImageError("no bytes")
         if content.startswith(UNREADABLE):
             raise ImageUnreadableError("cannot be decoded")
-        seed = int(sha256_of(content)[:8], 16)
+        shown, _, _ = content.partition(b"#")
+        seed = int(sha256_of(shown)[:8], 16)
         pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-        yield DecodedImage(raster=RasterImage(pixels=pixels, width=32, height=24), media_type="image/png")
+        yield DecodedImage(
+            raster=RasterImage(pixels=pixels, width=32, height=24),
+            media_type="image/png",
+            appearance=an_appearance(seed, low_detail=shown.startswith(PLAIN)),
+        )
 
     async def exif(self, content: bytes) -> Metadata:
         return self.found_exif
@@ -97,6 +110,8 @@ class FakePictureSource(PictureSource):
 
 class FakeEncoder(ImageEncoder):
     """The same pixels have the same direction. `failure`, if set, is raised instead."""
+
+    likeness = LikenessScales(images=LikenessScale(median=0.0, rare=0.4), objects=LikenessScale(median=0.1, rare=0.5))
 
     def __init__(self, *, space: EmbeddingSpace | None = None, journal: Journal | None = None) -> None:
         self._space = space or a_space()

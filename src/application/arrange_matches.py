@@ -1,18 +1,14 @@
 """From a ranking to what a search shows: its first matches reordered, then grouped, then cut into a page."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from application.begun_work import all_of
 from application.index_pages import pages_of
-from application.search_result import SearchOptions, cut_page
-from domain.embeddings import Embeddings
+from application.rerank_matches import Rank, Reordered, RerankMatches
+from application.search_query import SearchQuery
+from application.search_result import SearchOptions, Target, cut_page
 from domain.errors import InvalidGroupingError, Remedy
 from domain.filters import AnyOf, Field, Filter
 from domain.images import ImageId, ImageRecord, Match, MatchGroup
@@ -35,9 +31,6 @@ COUNTED_AT_ONCE = 10
 LISTED_AT_ONCE = 2_000
 """Records, where groups by arrays are counted: each page costs as much as looking at all of an index."""
 
-Rank = Callable[[SearchOptions], Coroutine[Any, Any, Sequence[Match]]]
-"""The part of a ranking that options tell: by limit, offset, threshold and filter."""
-
 Value = str | int
 
 
@@ -57,7 +50,7 @@ class _Grouping:
 
     def among(self, where: Filter, values: Collection[Value]) -> Filter:
         """Of the images that `where` passes those with one of the values: of arrays also where it is not the first."""
-        return replace(where, all=(*where.all, AnyOf(self.field, tuple(values))))
+        return where.narrowed(AnyOf(self.field, tuple(values)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +59,24 @@ class ArrangeMatches:
 
     repository: SimilarityRepository
     types: MetadataTypes
+    rerank: RerankMatches
 
-    def check(self, options: SearchOptions) -> None:
-        """Raise InvalidGroupingError if there is no such grouping."""
+    def check(self, options: SearchOptions, target: Target) -> None:
+        """Raise InvalidGroupingError if there is no such grouping, InvalidRankingError if there is no such order."""
+        self.rerank.check(options, target)
         if options.group_by is not None:
             self._grouping(options.group_by)
         elif options.group_size is not None:
             raise InvalidGroupingError("Give group_by too: group_size is the size of its groups.")
 
-    async def __call__(self, options: SearchOptions, rank: Rank) -> tuple[tuple[Match, ...], int | None]:
+    async def __call__(
+        self, options: SearchOptions, rank: Rank, query: SearchQuery
+    ) -> tuple[tuple[Match, ...], int | None]:
         """One page of what is shown, and the offset of the next.
 
-        Groups are formed among the first MAX_WINDOW matches. Raises InvalidGroupingError.
+        Groups are formed among the first MAX_WINDOW matches. Raises InvalidGroupingError, TooFewLabelsError.
         """
-        order = await self._reordered(options, rank)
+        order = await self._reordered(options, rank, query)
         if options.group_by is None:
             return await cut_page(options, lambda limit: order(replace(options, limit=limit)))
         grouping = self._grouping(options.group_by)
@@ -101,30 +98,11 @@ class ArrangeMatches:
             )
         return _Grouping(field=field, type=type_)
 
-    async def _reordered(self, options: SearchOptions, rank: Rank) -> Rank:
+    async def _reordered(self, options: SearchOptions, rank: Rank, query: SearchQuery) -> Rank:
         """The ranking with its first matches in the order that the options ask for."""
-        if not options.diversity or (options.group_by is None and options.offset >= REORDERED):
+        if not options.reorders or (options.group_by is None and options.offset >= REORDERED):
             return rank
-        first = await rank(replace(options, offset=0, limit=REORDERED))
-        return _continued(await self._diversified(first, options.diversity), rank)
-
-    async def _diversified(self, matches: Sequence[Match], diversity: float) -> list[Match]:
-        """By maximal marginal relevance (Carbonell and Goldstein, 1998), of what was compared with the query."""
-        scores = np.array([match.score for match in matches], dtype=np.float64)
-        chosen = await asyncio.to_thread(_most_diverse, scores, await self._vectors(matches), diversity)
-        return [replace(matches[place], order_score=order_score) for place, order_score in chosen]
-
-    async def _vectors(self, matches: Sequence[Match]) -> Embeddings:
-        """The embedding of each match: of its object, where one matched, else of its picture; 0 where it is gone."""
-        pictures = await self.repository.embeddings([match.image.id for match in matches if match.region is None])
-        objects = await self.repository.object_embeddings([match.image.id for match in matches if match.region])
-        vectors = np.zeros((len(matches), self.repository.space.dimension), dtype=np.float32)
-        for vector, match in zip(vectors, matches, strict=True):
-            if match.region is None:
-                vector[:] = pictures.get(match.image.id, 0.0)
-            elif (found := objects.get(match.image.id)) is not None and len(found) == len(match.image.objects):
-                vector[:] = found[match.image.objects.index(match.region)]
-        return vectors
+        return _continued(await self.rerank(replace(options, offset=0, limit=REORDERED), rank, query), rank)
 
     async def _shown(
         self, grouping: _Grouping, groups: Sequence[list[Match]], rank: Rank, options: SearchOptions
@@ -171,12 +149,12 @@ class ArrangeMatches:
         return {value: first[value] for value in values}
 
 
-def _continued(first: Sequence[Match], rank: Rank) -> Rank:
+def _continued(first: Reordered, rank: Rank) -> Rank:
     """The ranking `rank`, whose first REORDERED matches (or all, if there are fewer) `first` holds in another order."""
 
     async def ranked(part: SearchOptions) -> Sequence[Match]:
         end = part.offset + part.limit
-        shown = first[part.offset : end]
+        shown = await first.part(part.offset, end)
         beyond = max(part.offset, REORDERED)
         if end <= beyond or len(first) < REORDERED:
             return shown
@@ -193,7 +171,7 @@ async def _groups(grouping: _Grouping, rank: Rank, options: SearchOptions) -> li
     end = options.offset + options.limit
     groups: dict[Value | ImageId, list[Match]] = {}
     seen = set[ImageId]()
-    reordered = REORDERED if options.diversity else 0  # read whole: what `_complete` adds is in the order of scores
+    reordered = REORDERED if options.reorders else 0  # read whole: what `_complete` adds is in the order of scores
     read, depth = 0, min(max(FIRST_DEPTH, 2 * end, reordered), MAX_WINDOW)
     while True:
         page = await rank(replace(options, offset=read, limit=depth - read))
@@ -226,22 +204,3 @@ async def _complete(
                 groups[value].append(match)
         if len(found) < depth or depth == MAX_WINDOW:
             return
-
-
-def _most_diverse(scores: NDArray[np.float64], vectors: Embeddings, diversity: float) -> list[tuple[int, float]]:
-    """Places and what they were chosen by: (1 - diversity) * score - diversity * greatest similarity to those chosen.
-
-    `scores` fall, so that the first place is chosen first. Of equals the one in front is chosen.
-    """
-    similarities = (vectors @ vectors.T).astype(np.float64)
-    relevance = (1.0 - diversity) * scores
-    worth = relevance.copy()
-    greatest = np.full(len(scores), -np.inf)
-    chosen: list[tuple[int, float]] = []
-    for _ in scores:
-        best = int(np.argmax(worth))
-        chosen.append((best, float(worth[best])))
-        np.maximum(greatest, similarities[best], out=greatest)
-        worth = relevance - diversity * greatest
-        worth[[place for place, _ in chosen]] = -np.inf
-    return chosen

@@ -34,7 +34,7 @@ class DescribeAgain:
             return None
         try:
             async with self.decoder.decoded(content, sufficient_side=self.describe.sufficient_side) as picture:
-                return await self.describe(picture.raster, objects=objects)
+                return await self.describe(picture, objects=objects)
         except ImageError as error:
             raise ImageUnreadableError(
                 f"The stored original of {record.id} cannot be read anew: {error} Delete that image, then run this "

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from domain.appearance import Appearance
 from domain.embeddings import Embedding, Embeddings
 from domain.images import DetectedObject
 from domain.models import sufficient_side
 from domain.objects import ObjectPolicy
+from domain.ports.image_decoder import DecodedImage
 from domain.ports.image_encoder import ImageEncoder
 from domain.ports.object_detector import ObjectDetector
 from domain.raster import RasterImage
@@ -15,6 +17,7 @@ from domain.raster import RasterImage
 class PictureDescription:
     """A picture's objects and embeddings: `embedding` (dimension,), `object_embeddings` (len(objects), dimension)."""
 
+    appearance: Appearance
     objects: tuple[DetectedObject, ...]
     embedding: Embedding
     object_embeddings: Embeddings
@@ -39,19 +42,25 @@ class DescribePictures:
         return sufficient_side(self.encoder.description, self.detector.description)
 
     async def __call__(
-        self, raster: RasterImage, *, objects: tuple[DetectedObject, ...] | None = None
+        self, picture: DecodedImage, *, objects: tuple[DetectedObject, ...] | None = None
     ) -> PictureDescription:
         """Describe a picture by its `objects`, which are detected unless they are known already.
 
         Raises UnavailableError, DeadlinePassedError.
         """
+        raster = picture.raster
         if objects is None:
             objects = await self._detect(raster)
         crops = [
             raster.crop(self.policy.crop_box(found.box, width=raster.width, height=raster.height)) for found in objects
         ]
         embeddings = await self.encoder.encode([raster, *crops])
-        return PictureDescription(objects=objects, embedding=embeddings[0], object_embeddings=embeddings[1:])
+        return PictureDescription(
+            appearance=picture.appearance,
+            objects=objects,
+            embedding=embeddings[0],
+            object_embeddings=embeddings[1:],
+        )
 
     async def _detect(self, raster: RasterImage) -> tuple[DetectedObject, ...]:
         if not self.detection:

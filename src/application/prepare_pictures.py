@@ -84,7 +84,7 @@ class PreparePictures:
         # One step after the other: the pixels are held no longer than it takes.
         async with self.decoder.decoded(item.content, sufficient_side=self.describe.sufficient_side) as picture:
             thumbnail = await self.thumbnails.render(picture.raster, DEFAULT_THUMBNAIL_SIDE)
-            description = await self.describe(picture.raster)
+            description = await self.describe(picture)
         record = ImageRecord(
             id=item.id,
             filename=item.upload.filename,
@@ -97,6 +97,7 @@ class PreparePictures:
             updated_at=item.at,
             objects=description.objects,
             detection=self.describe.detection,
+            appearance=description.appearance,
         )
         image = IndexedImage(
             record=_named(record, item, before),
@@ -132,8 +133,8 @@ def _named(record: ImageRecord, item: Arrived, before: ImageRecord | None) -> Im
 
 
 def _is_current(record: ImageRecord, sha256: str, detection: str) -> bool:
-    """Whether it is of these bytes, and its objects are those that would be found now."""
-    return (record.sha256, record.detection) == (sha256, detection)
+    """Whether it is of these bytes, and all is known of it that would be found now."""
+    return (record.sha256, record.detection) == (sha256, detection) and record.appearance is not None
 
 
 def annotated(record: ImageRecord, item: Arrived) -> ImageRecord:

@@ -1,7 +1,7 @@
 """Encode everything anew, for another model or another decode contract."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from application.begun_work import all_of
 from application.describe_again import DescribeAgain
@@ -78,7 +78,9 @@ class ReindexEmbeddings:
         if description is None:
             return None
         return IndexedImage(
-            record=record, embedding=description.embedding, object_embeddings=description.object_embeddings
+            record=replace(record, appearance=description.appearance),
+            embedding=description.embedding,
+            object_embeddings=description.object_embeddings,
         )
 
     async def _changed_since(self, target: SimilarityRepository) -> bool:

@@ -60,7 +60,12 @@ class ReindexObjects:
             current = await self.repository.get(list(descriptions))  # patched, replaced or deleted meanwhile, perhaps
             images = [
                 IndexedImage(
-                    record=replace(record, objects=descriptions[id_].objects, detection=self.describe.detection),
+                    record=replace(
+                        record,
+                        objects=descriptions[id_].objects,
+                        detection=self.describe.detection,
+                        appearance=descriptions[id_].appearance,
+                    ),
                     embedding=descriptions[id_].embedding,
                     object_embeddings=descriptions[id_].object_embeddings,
                 )

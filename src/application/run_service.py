@@ -27,6 +27,7 @@ from domain.ports.image_encoder import ImageEncoder
 from domain.ports.object_detector import ObjectDetector
 from domain.ports.picture_source import PictureSource
 from domain.ports.similarity_repository import SimilarityRepository
+from domain.scores import LikenessScales
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class ServiceDescription:
     """The index's own: one that is made anew has another."""
     repository: RepositoryStatus
     metadata_types: MetadataTypes
+    likeness: LikenessScales | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,6 +162,7 @@ class RunService:
             index_id=self.repository.identity,
             repository=await self.repository.status(),
             metadata_types=self.types,
+            likeness=self.encoder.likeness,
         )
 
     async def _open_repository(self) -> None:

@@ -1,15 +1,13 @@
 """What every search answers, and how a page of it is cut."""
 
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from domain.embeddings import Embedding
 from domain.filters import EVERYTHING, Field, Filter
 from domain.geometry import BoundingBox
-from domain.images import DetectedObject, ImageId, Match
-from domain.search import NearestQuery
+from domain.images import DetectedObject, Match
 
 T = TypeVar("T")
 
@@ -33,6 +31,8 @@ class SearchOptions:
     limit: int = 10
     offset: int = 0
     score_threshold: float | None = None
+    min_likeness: float | None = None
+    """Least likeness, in [0, 1]; where a threshold is given too, both hold."""
     where: Filter = EVERYTHING
     exact: bool = False
     group_by: Field | None = None
@@ -41,18 +41,15 @@ class SearchOptions:
     """Most matches to name of a group; None for 1."""
     diversity: float = 0.0
     """How much likeness to better matches counts against a match, in [0, 1]."""
+    adapt_to: Field | None = None
+    """Count also what tells the values of this metadata key apart."""
+    color_weight: float = 0.0
+    """How much colours count, in [0, 1]."""
 
-    def nearest_to(self, vector: Embedding, *, leave_out: Collection[ImageId] = ()) -> NearestQuery:
-        """The same part of the ranking by similarity to `vector`."""
-        return NearestQuery(
-            vector=vector,
-            limit=self.limit,
-            offset=self.offset,
-            score_threshold=self.score_threshold,
-            where=self.where,
-            leave_out=leave_out,
-            exact=self.exact,
-        )
+    @property
+    def reorders(self) -> bool:
+        """Whether the first matches come in another order than that of their scores."""
+        return bool(self.diversity or self.color_weight or self.adapt_to is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +57,7 @@ class SearchResult:
     """Matches in the order shown, and the offset of the next page (None at the end).
 
     `width`, `height` and `regions` describe the query picture in its upright pixels; `objects` is what the detector
-    sees in it, where objects were searched and there is a detector.
+    sees in it, where objects were searched and there is a detector; `low_detail`: it shows too little to be found by.
     """
 
     width: int
@@ -68,6 +65,7 @@ class SearchResult:
     regions: tuple[BoundingBox, ...]
     target: Target
     objects: Sequence[DetectedObject] | None
+    low_detail: bool
     offset: int
     matches: tuple[Match, ...]
     next_offset: int | None

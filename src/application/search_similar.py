@@ -1,16 +1,20 @@
 """Search with a picture."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from application.arrange_matches import ArrangeMatches
 from application.begun_work import all_of
 from application.rank_by_regions import rank_by_regions
+from application.search_query import SearchQuery, check_likeness
 from application.search_result import SearchOptions, SearchResult, Target
-from domain.embeddings import Embedding, Embeddings
+from domain.appearance import Appearance, colour_vectors
+from domain.embeddings import Embeddings
 from domain.errors import InvalidRegionError
+from domain.filters import Filter, ShowsSame
 from domain.geometry import BoundingBox
-from domain.images import DetectedObject, Match
+from domain.images import DetectedObject, Match, sha256_of
 from domain.models import sufficient_side
 from domain.ports.image_decoder import ImageDecoder
 from domain.ports.image_encoder import ImageEncoder
@@ -31,6 +35,8 @@ class _EncodedQuery:
     height: int
     regions: tuple[BoundingBox, ...]
     queries: Embeddings
+    appearance: Appearance
+    same: ShowsSame | None
     objects: Sequence[DetectedObject] | None
 
 
@@ -49,21 +55,38 @@ class SearchSimilar:
     ) -> SearchResult:
         """Nothing is stored. Several regions (up to 8) go with target objects.
 
-        Raises ImageError, InvalidRegionError, InvalidGroupingError, UnavailableError, EmbeddingSpaceError.
+        Raises ImageError, Invalid{Region,Grouping,Ranking}Error, TooFewLabelsError, UnavailableError,
+        EmbeddingSpaceError.
         """
-        self.arrange.check(options)
+        self.arrange.check(options, target)
+        check_likeness(options, self.encoder.likeness, is_one_picture=len(regions) <= 1)
         if len(regions) > MAX_REGIONS or (len(regions) > 1 and target is not Target.OBJECTS):
             raise InvalidRegionError(f"Give at most one region, or up to {MAX_REGIONS} with target=objects.")
         encoded = await self._encode_query(picture, regions, target)
-        matches, next_offset = await self.arrange(
-            options, lambda part: self._find(encoded.queries, encoded.regions, target, part)
+        query = SearchQuery(
+            vector=encoded.queries[0],
+            colours=colour_vectors([encoded.appearance])[0],
+            target=target,
+            low_detail=encoded.appearance.low_detail,
+            scales=self.encoder.likeness,
+            same=encoded.same,
         )
+
+        async def rank(part: SearchOptions) -> Sequence[Match]:
+            if len(encoded.regions) <= 1:
+                return await query.ranked(self.repository, part)
+            end = part.offset + part.limit
+            ranked = await rank_by_regions(self.repository, encoded.regions, encoded.queries, part, wanted=end)
+            return ranked[part.offset :]
+
+        matches, next_offset = await self.arrange(options, rank, query)
         return SearchResult(
             width=encoded.width,
             height=encoded.height,
             regions=encoded.regions,
             target=target,
             objects=encoded.objects,
+            low_detail=encoded.appearance.low_detail,
             offset=options.offset,
             matches=matches,
             next_offset=next_offset,
@@ -76,14 +99,26 @@ class SearchSimilar:
         async with self.decoder.decoded(picture, sufficient_side=side, region=smallest) as decoded:
             raster = decoded.raster
             clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
-            queries, objects = await all_of(
-                (
-                    self.encoder.encode([raster.crop(region) for region in clipped] or [raster]),
-                    self._objects_in(raster, target),
+            is_whole = not regions and target is not Target.OBJECTS
+            same = asyncio.create_task(self._same(picture, decoded.appearance, is_whole=is_whole))
+            try:
+                queries, objects = await all_of(
+                    (
+                        self.encoder.encode([raster.crop(region) for region in clipped] or [raster]),
+                        self._objects_in(raster, target),
+                    )
                 )
-            )
+            except BaseException:
+                same.cancel()
+                raise
         return _EncodedQuery(
-            width=raster.width, height=raster.height, regions=clipped, queries=queries, objects=objects
+            width=raster.width,
+            height=raster.height,
+            regions=clipped,
+            queries=queries,
+            appearance=decoded.appearance,
+            same=await same,
+            objects=objects,
         )
 
     async def _objects_in(self, raster: RasterImage, target: Target) -> Sequence[DetectedObject] | None:
@@ -92,25 +127,9 @@ class SearchSimilar:
         [objects] = await self.detector.detect([raster], score_threshold=OFFERED_SCORE)
         return objects
 
-    async def _find(
-        self, queries: Embeddings, regions: Sequence[BoundingBox], target: Target, options: SearchOptions
-    ) -> Sequence[Match]:
-        if len(regions) > 1:
-            end = options.offset + options.limit
-            ranked = await rank_by_regions(self.repository, regions, queries, options, wanted=end)
-            return ranked[options.offset :]
-        match target:
-            case Target.IMAGES:
-                return await self.repository.nearest(options.nearest_to(queries[0]))
-            case Target.OBJECTS:
-                return await self.repository.nearest_objects(options.nearest_to(queries[0]))
-            case Target.ANY:
-                return await self._nearest_of_both(queries[0], options)
-
-    async def _nearest_of_both(self, query: Embedding, options: SearchOptions) -> Sequence[Match]:
-        """Each image once, by its better match: the best n of both rankings hold the best n of all."""
-        end = options.offset + options.limit
-        from_start = replace(options, offset=0, limit=end).nearest_to(query)
-        both = [*await self.repository.nearest(from_start), *await self.repository.nearest_objects(from_start)]
-        best = {match.image.id: match for match in sorted(both, key=lambda match: match.score)}
-        return sorted(best.values(), key=lambda match: match.place)[options.offset : end]
+    async def _same(self, picture: bytes, appearance: Appearance, *, is_whole: bool) -> ShowsSame | None:
+        """What images that show the same pass, if there are any. It is asked while the models work."""
+        if not is_whole:
+            return None
+        same = ShowsSame(await asyncio.to_thread(sha256_of, picture), appearance.pixels)
+        return same if await self.repository.count(Filter(all=(same,))) else None

@@ -7,6 +7,8 @@
     - InvalidMetadataError
     - InvalidExamplesError
     - InvalidGroupingError
+    - InvalidRankingError
+    - TooFewLabelsError
     - InvalidCursorError
     - InvalidOrderError
     - InvalidKeyError
@@ -113,6 +115,18 @@ class InvalidGroupingError(InvalidInputError):
     """A grouping by what has no groups, or the size of groups where there are none."""
 
     code = "invalid_grouping"
+
+
+class InvalidRankingError(InvalidInputError):
+    """A likeness, labels or colours to rank by where there are none to compare."""
+
+    code = "invalid_ranking"
+
+
+class TooFewLabelsError(InvalidInputError):
+    """Too few pictures have values of a metadata key to learn from."""
+
+    code = "too_few_labels"
 
 
 class InvalidCursorError(InvalidInputError):

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -144,12 +144,26 @@ class HasWords:
         return all(any(word.startswith(wanted) for word in stored) for wanted in self.words)
 
 
+@dataclass(frozen=True, slots=True)
+class ShowsSame:
+    """The image has these bytes, or other bytes with the same pixels."""
+
+    field: ClassVar[Field] = Field("sha256")
+    sha256: str
+    pixels: str | None
+
+    def matches(self, record: ImageRecord) -> bool:
+        """Whether this holds for `record`."""
+        pixels = None if record.appearance is None else record.appearance.pixels
+        return record.sha256 == self.sha256 or (pixels is not None and pixels == self.pixels)
+
+
 def name_words(record: ImageRecord) -> frozenset[str]:
     """The words of all that the image is called."""
     return frozenset(word for name in (record.key, record.source, record.filename) for word in words_of(name or ""))
 
 
-Condition = AnyOf | InRange | Exists | StartsWith | HasWords
+Condition = AnyOf | InRange | Exists | StartsWith | HasWords | ShowsSame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +178,10 @@ class Filter:
     def field_names(self) -> list[str]:
         """What its conditions speak of."""
         return [condition.field.name for condition in (*self.all, *self.any, *self.none)]
+
+    def narrowed(self, *conditions: Condition) -> "Filter":
+        """Only images for which these hold too."""
+        return replace(self, all=(*self.all, *conditions))
 
     def __bool__(self) -> bool:
         """Whether the filter names anything."""

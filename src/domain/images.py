@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
+from domain.appearance import Appearance
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.geometry import BoundingBox
 from domain.metadata import Metadata
+from domain.scores import Band
 
 CONTENT_NAMESPACE = UUID("6f0b3a52-5d0e-5f0c-9c55-7d0f2f6f5a11")
 """The namespace of the ids of pictures without a key: fixed for ever, since ids are derived from it."""
@@ -57,6 +59,8 @@ class ImageRecord:
     objects: tuple[DetectedObject, ...] = ()
     detection: str = ""
     """What found the objects (`ObjectPolicy.fingerprint`); empty where nothing looked for any."""
+    appearance: Appearance | None = field(default=None, compare=False)
+    """None where it was restored from a backup that holds none. No part of a comparison: it follows from the bytes."""
 
     @property
     def labels(self) -> frozenset[str]:
@@ -100,14 +104,17 @@ class RegionMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A search hit: cosine similarity in [-1, 1].
+    """A search hit: cosine similarity in [-1, 1], exactly 1 where the picture is the one that is compared with.
 
-    `region` is the stored object that matched, where objects were searched; `regions` pairs each region of a query
-    of several. `order_score` is what the order was made by, where that is not `score`.
+    `likeness` is the score on the model's scale, and `band` its name, where one picture is compared with. `region` is
+    the stored object that matched, where objects were searched; `regions` pairs each region of a query of several.
+    `order_score` is what the order was made by, where that is not `score`.
     """
 
     score: float
     image: ImageRecord
+    likeness: float | None = None
+    band: Band | None = None
     order_score: float | None = None
     group: "MatchGroup | None" = None
     region: DetectedObject | None = None

@@ -3,12 +3,29 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from domain.appearance import Appearance
 from domain.embeddings import Embedding, EmbeddingSpace
 from domain.filters import EVERYTHING, Filter
 from domain.images import DetectedObject, ImageId, ImageRecord, Match
+from domain.scores import Band
 
 MAX_WINDOW = 10_500
 """The largest `offset + limit` of a query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidate:
+    """An image of a ranking, by what another order is made of instead of its record."""
+
+    id: ImageId
+    score: float
+    embedding: Embedding | None = None
+    """Of shape (dimension,); None where it was not asked for."""
+    appearance: Appearance | None = None
+    """Likewise."""
+    likeness: float | None = None
+    band: Band | None = None
+    """As those of a Match. Only what is identical is known without the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -40,10 +40,12 @@ from application.extract_embedding import ExtractEmbedding
 from application.fetch_pictures import FetchPictures
 from application.index_images import IndexImages
 from application.keyed_locks import KeyedLocks
+from application.learn_labels import LearnLabels
 from application.prepare_pictures import PreparePictures
 from application.reindex_embeddings import ReindexEmbeddings
 from application.reindex_objects import ReindexObjects
 from application.rename_images import RenameImages
+from application.rerank_matches import RerankMatches
 from application.run_service import RunService
 from application.search_by_examples import SearchByExamples
 from application.search_similar import SearchSimilar
@@ -489,12 +491,14 @@ class Container(containers.DeclarativeContainer):
         locks=locks,
         types=types,
     )
-    arrange = providers.Factory(ArrangeMatches, repository=repository, types=types)
+    learn_labels = providers.Singleton(LearnLabels, repository=repository, types=types)
+    rerank = providers.Factory(RerankMatches, repository=repository, labels=learn_labels)
+    arrange = providers.Factory(ArrangeMatches, repository=repository, types=types, rerank=rerank)
     search_similar = providers.Factory(
         SearchSimilar, decoder=decoder, encoder=encoder, detector=detector, repository=repository, arrange=arrange
     )
     detect_objects = providers.Factory(DetectObjects, decoder=decoder, detector=detector)
-    search_by_examples = providers.Factory(SearchByExamples, repository=repository, arrange=arrange)
+    search_by_examples = providers.Factory(SearchByExamples, encoder=encoder, repository=repository, arrange=arrange)
     extract_embedding = providers.Factory(ExtractEmbedding, decoder=decoder, encoder=encoder, detector=detector)
     browse_images = providers.Factory(
         BrowseImages, repository=repository, store=store, decoder=decoder, thumbnails=thumbnails, types=types

@@ -30,7 +30,18 @@ from domain.listing import NEWEST_FIRST, Cursor, Order
 from domain.metadata import MetadataType
 from domain.ports.similarity_repository import SimilarityRepository
 from domain.search import MAX_WINDOW
-from tests.builders import EPOCH, a_query, a_record, a_space, an_embedding, an_id, an_image, an_object, indexed
+from tests.builders import (
+    EPOCH,
+    a_query,
+    a_record,
+    a_space,
+    an_appearance,
+    an_embedding,
+    an_id,
+    an_image,
+    an_object,
+    indexed,
+)
 from tests.contracts.arranged_searches import ArrangedSearchesContract
 from tests.contracts.repository_cases import (
     DECLARED,
@@ -114,6 +125,16 @@ class SimilarityRepositoryContract(SimilarityRepositoryObjectsContract, Arranged
         assert await repository.facet(*LABELS_FACET) == {}
         status = await repository.status()
         assert (status.images, status.objects) == (0, 0)
+
+    async def test_appearances_are_kept(self, repository: SimilarityRepository) -> None:
+        images = [an_image(1, appearance=an_appearance(1)), an_image(2, appearance=an_appearance(2, low_detail=True))]
+        await repository.upsert([*images, an_image(3)])
+        await repository.update([a_record(1, metadata={"brand": "acme"})])
+
+        records = await repository.get([an_id(number) for number in (1, 2, 3)])
+
+        expected = {an_id(1): an_appearance(1), an_id(2): an_appearance(2, low_detail=True), an_id(3): None}
+        assert {id_: record.appearance for id_, record in records.items()} == expected
 
     async def test_what_was_stored_is_there_after_opening_again(self, repository: SimilarityRepository) -> None:
         stored = an_image(1, metadata={"brand": "acme", "tags": ["a", "b"]}, objects=(an_object(),))

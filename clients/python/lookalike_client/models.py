@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Target = Literal["images", "objects", "any"]
 """What a query is compared with: whole pictures, the objects in them, or both."""
 
+Band = Literal["identical", "copy", "very_alike", "alike", "weak"]
+"""How alike a match is, in a word."""
+
 MetadataValue = str | int | float | bool | list[str]
 MetadataType = Literal["keyword", "integer", "float", "bool", "datetime"]
 """What the service may declare that a key of the metadata holds."""
@@ -78,13 +81,17 @@ class ImagePage(Answer):
 
 
 class Query(Answer):
-    """What was searched for. `objects`: what the detector sees in it, where objects were searched."""
+    """What was searched for. `objects`: what the detector sees in it, where objects were searched.
+
+    `low_detail`: it shows too little to be found by.
+    """
 
     width: int
     height: int
     regions: list[Box]
     target: Target
     objects: list[DetectedObject] | None
+    low_detail: bool = False
 
 
 class RegionMatch(Answer):
@@ -98,12 +105,16 @@ class RegionMatch(Answer):
 class Match(Answer):
     """A similar image. `score` is the cosine similarity in [-1, 1], `region` the stored object that matched.
 
-    `order_score` is what the order was made by, None where that is `score`. `group`: where the search grouped.
+    `likeness` in [0, 1] means the same for every model, and `band` says it in a word; None where no one picture was
+    compared with, or where the model has no scale. `order_score` is what the order was made by, None where that is
+    `score`. `group`: where the search grouped.
     """
 
     rank: int
     score: float
     order_score: float | None = None
+    likeness: float | None = None
+    band: Band | None = None
     group: "MatchGroup | None" = None
     image: Image
     region: DetectedObject | None
@@ -173,13 +184,28 @@ class Model(Answer):
     input_size: Size
 
 
+class BandScores(Answer):
+    """The cosine similarities from which matches are in a band."""
+
+    alike: float
+    very_alike: float
+
+
+class Scales(Answer):
+    """Bands of whole pictures and of objects."""
+
+    images: BandScores
+    objects: BandScores
+
+
 class Encoder(Model):
-    """The encoder; `space` tells its embedding space from others."""
+    """The encoder; `space` tells its embedding space from others. `bands` is None where the model has no scale."""
 
     dimension: int
     preprocessing: str
     decode_version: int
     space: str
+    bands: Scales | None = None
 
 
 class Repository(Answer):

@@ -343,10 +343,13 @@ class Lookalike:
         limit: int = 10,
         offset: int = 0,
         score_threshold: float | None = None,
+        min_likeness: float | None = None,
         filter: Filter | None = None,  # noqa: A002
         group_by: str | None = None,
         group_size: int | None = None,
         diversity: float = 0.0,
+        adapt_to: str | None = None,
+        color_weight: float = 0.0,
         regions: Sequence[Region] = (),
         target: Target = "images",
         exact: bool = False,
@@ -358,11 +361,15 @@ class Lookalike:
             limit: Matches, or groups, at most, 1 to 500.
             offset: How many of the best to leave out, 0 to 10,000.
             score_threshold: Least cosine similarity in [-1, 1].
+            min_likeness: Least likeness in [0, 1]: 0.5 leaves what is `alike`, 0.75 what is `very_alike`.
             filter: Among which images.
             group_by: Show one match for each value of `metadata.<key>`, a key that the service declares as keyword or
                 integer, or of `sha256`.
             group_size: Most matches of a group, 1 (if not given) to 10: the others are in `group.more`.
             diversity: How much likeness to better matches counts against a match, 0 to 1.
+            adapt_to: `metadata.<key>`, a key that the service declares as keyword: what tells its values apart among
+                the indexed pictures counts too. With the target `images`, as `color_weight`.
+            color_weight: How much colours count against all else, 0 to 1.
             regions: Parts of the picture to search for, (x_min, y_min, x_max, y_max) in its pixels: one, or up to 8
                 with the target `objects`.
             target: What to compare with.
@@ -375,7 +382,15 @@ class Lookalike:
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": _json(filter),
-            **_arrangement(group_by, group_size, diversity, exact=exact),
+            **_arrangement(
+                min_likeness=min_likeness,
+                group_by=group_by,
+                group_size=group_size,
+                diversity=diversity,
+                adapt_to=adapt_to,
+                color_weight=color_weight,
+                exact=exact,
+            ),
             "region": [",".join(map(str, region)) for region in regions],
             "target": target,
         }
@@ -389,10 +404,13 @@ class Lookalike:
         limit: int = 10,
         offset: int = 0,
         score_threshold: float | None = None,
+        min_likeness: float | None = None,
         filter: Filter | None = None,  # noqa: A002
         group_by: str | None = None,
         group_size: int | None = None,
         diversity: float = 0.0,
+        adapt_to: str | None = None,
+        color_weight: float = 0.0,
         exact: bool = False,
     ) -> SearchResult:
         """Images like some that are indexed, by ids or `Key`s, and unlike others. Raises NotFoundError."""
@@ -403,7 +421,15 @@ class Lookalike:
             "offset": offset,
             "score_threshold": score_threshold,
             "filter": filter,
-            **_arrangement(group_by, group_size, diversity, exact=exact),
+            **_arrangement(
+                min_likeness=min_likeness,
+                group_by=group_by,
+                group_size=group_size,
+                diversity=diversity,
+                adapt_to=adapt_to,
+                color_weight=color_weight,
+                exact=exact,
+            ),
         }
         return self._parsed(self._answered("POST", "/v1/search/examples", json=body), SearchResult)
 
@@ -414,10 +440,13 @@ class Lookalike:
         limit: int = 10,
         offset: int = 0,
         score_threshold: float | None = None,
+        min_likeness: float | None = None,
         filter: Filter | None = None,  # noqa: A002
         group_by: str | None = None,
         group_size: int | None = None,
         diversity: float = 0.0,
+        adapt_to: str | None = None,
+        color_weight: float = 0.0,
         exact: bool = False,
     ) -> SearchResult:
         """Images like one that is indexed, itself left out; see `search`. Raises NotFoundError."""
@@ -428,7 +457,15 @@ class Lookalike:
             offset=offset,
             score_threshold=score_threshold,
             filter=_json(filter),
-            **_arrangement(group_by, group_size, diversity, exact=exact),
+            **_arrangement(
+                min_likeness=min_likeness,
+                group_by=group_by,
+                group_size=group_size,
+                diversity=diversity,
+                adapt_to=adapt_to,
+                color_weight=color_weight,
+                exact=exact,
+            ),
         )
 
     def detect(
@@ -616,7 +653,9 @@ def _json(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _arrangement(group_by: str | None, group_size: int | None, diversity: float, *, exact: bool) -> dict[str, Any]:
+_NO_ARRANGEMENT = {"diversity": 0.0, "color_weight": 0.0, "exact": False}
+
+
+def _arrangement(**given: str | float | None) -> dict[str, Any]:
     """What is not as by default: older services do not know these parameters."""
-    given = {"group_by": group_by, "group_size": group_size, "diversity": diversity or None, "exact": exact or None}
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value not in {None, _NO_ARRANGEMENT.get(name)}}

@@ -89,6 +89,9 @@ def _send_picture(connection: socket.socket, reader: PictureReader) -> None:
         "columns": columns,
         "width": raster.width,
         "height": raster.height,
+        "pixels": decoded.appearance.pixels,
+        "low_detail": decoded.appearance.low_detail,
+        "colours": decoded.appearance.colours.hex(),
     }
     send(connection, head, raster.pixels.data.cast("B"))
 

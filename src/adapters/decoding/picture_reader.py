@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from adapters.decoding.appearance import appearance_of
 from adapters.decoding.camera_raw import refuse_camera_raw
 from adapters.decoding.colour import to_srgb
 from adapters.decoding.exif import exif_of
@@ -119,7 +120,8 @@ class PictureReader:
         opened, self._opened = self._opened, None
         with _pillow_errors_named(opened.kind), opened.image:
             raster = _raster(opened.image, opened.header_size, opened.region)
-        return DecodedImage(raster=raster, media_type=opened.kind.value)
+        seen = raster if opened.region is None else raster.crop(opened.region)
+        return DecodedImage(raster=raster, media_type=opened.kind.value, appearance=appearance_of(seen))
 
     def exif(self, content: bytes) -> dict[str, Any]:
         """What the header of another picture says of its taking (`exif_of`). Raises as `open` does."""

@@ -16,6 +16,7 @@ from adapters.decoding.formats import ImageFormat, identify
 from adapters.decoding.picture_reader import HeaderLimits
 from adapters.decoding.reader_messages import DisconnectedError, receive_head, receive_into, send
 from adapters.processes.child import ChildProcess
+from domain.appearance import Appearance
 from domain.errors import (
     BusyError,
     CameraRawError,
@@ -154,7 +155,12 @@ class ReaderProcess:
         head, pixels = self._ask({"read": True})
         shape = (int(head["rows"]), int(head["columns"]), 3)
         raster = RasterImage(pixels=pixels.reshape(shape), width=int(head["width"]), height=int(head["height"]))
-        return DecodedImage(raster=raster, media_type=ImageFormat(head["media_type"]).value)
+        appearance = Appearance(
+            pixels=str(head["pixels"]),
+            low_detail=bool(head["low_detail"]),
+            colours=bytes.fromhex(head["colours"]),
+        )
+        return DecodedImage(raster=raster, media_type=ImageFormat(head["media_type"]).value, appearance=appearance)
 
     def _ask(self, request: dict[str, Any], content: bytes = b"") -> tuple[Any, NDArray[np.uint8]]:
         self.start()

@@ -17,6 +17,7 @@ from domain.errors import EncoderUnavailableError
 from domain.models import ModelDescription
 from domain.ports.image_encoder import ImageEncoder
 from domain.raster import RasterImage
+from domain.scores import LikenessScales
 
 WINDOW = 32
 """Pictures of one call that are under way: what is fitted and waits takes memory (300 kB each at 320 pixels a side)."""
@@ -76,6 +77,7 @@ class LoadedEncoder(NamedTuple):
     space: EmbeddingSpace
     description: ModelDescription
     pipeline: EncodingPipeline
+    likeness: LikenessScales | None = None
 
 
 class PipelineImageEncoder(LoadedOnce[LoadedEncoder], ImageEncoder):
@@ -88,6 +90,11 @@ class PipelineImageEncoder(LoadedOnce[LoadedEncoder], ImageEncoder):
     @override
     def space(self) -> EmbeddingSpace:
         return self._ready().space
+
+    @property
+    @override
+    def likeness(self) -> LikenessScales | None:
+        return self._ready().likeness
 
     @override
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:

@@ -22,7 +22,7 @@ from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
 from domain.metadata import MetadataType, MetadataTypes
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository, check_space
-from domain.search import NearestQuery
+from domain.search import Candidate, NearestQuery
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -152,6 +152,22 @@ class InMemorySimilarityRepository(SimilarityRepository):
         query.where.check_prefixes(self._indexed_metadata)
         all_ = self._all()
         return query.best(zip(_cosines(all_.embeddings, query.checked(self.space)), all_.records, repeat(None)))
+
+    @override
+    async def candidates(
+        self, query: NearestQuery, *, embeddings: bool = False, appearances: bool = False
+    ) -> Sequence[Candidate]:
+        matches = await self.nearest(query)
+        vectors = await self.embeddings([match.image.id for match in matches]) if embeddings else {}
+        return [
+            Candidate(
+                id=match.image.id,
+                score=match.score,
+                embedding=vectors.get(match.image.id),
+                appearance=match.image.appearance if appearances else None,
+            )
+            for match in matches
+        ]
 
     @override
     @_in_turn

@@ -9,7 +9,8 @@
 
 Everything is verified when it is read: the manifest holds a digest of every group's three files, and the records hold
 those of their originals and thumbnails. Version 1, which is still read, named the files by the image's id; its images
-had neither key nor source.
+had neither key nor source. Records without an appearance, as older backups of version 2 have them too, get one when
+they are encoded anew.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ import numpy as np
 from typing_extensions import override
 
 from adapters.durability import FULL, replace_durably, sync_folder, write_durably
+from domain.appearance import Appearance
 from domain.embeddings import Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, InvalidInputError, StorageFullError
 from domain.geometry import BoundingBox
@@ -282,7 +284,9 @@ def _is_group(entry: object) -> bool:
 
 def _as_mapping(record: ImageRecord) -> dict[str, Any]:
     times = {"created_at": record.created_at.isoformat(), "updated_at": record.updated_at.isoformat()}
-    return asdict(record) | {"id": str(record.id)} | times
+    seen = record.appearance
+    appearance = None if seen is None else asdict(seen) | {"colours": seen.colours.hex()}
+    return asdict(record) | {"id": str(record.id), "appearance": appearance} | times
 
 
 def _from_mapping(line: Mapping[str, Any]) -> ImageRecord:
@@ -304,10 +308,15 @@ def _from_mapping(line: Mapping[str, Any]) -> ImageRecord:
             for found in line["objects"]
         ),
         detection=line["detection"],
+        appearance=None if (seen := line.get("appearance")) is None else _appearance(seen),
     )
     if record.id != (id_of_content(record.sha256) if record.key is None else id_of_key(record.key)):
         raise ValueError(f"{record.id} is not the id of its {'content' if record.key is None else 'key'}")
     return record
+
+
+def _appearance(seen: Mapping[str, Any]) -> Appearance:
+    return Appearance(pixels=seen["pixels"], low_detail=seen["low_detail"], colours=bytes.fromhex(seen["colours"]))
 
 
 def _npy(vectors: Embeddings) -> bytes:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.appearance import Appearance
 from domain.geometry import BoundingBox
 from domain.metadata import Metadata
 from domain.raster import RasterImage
@@ -15,10 +16,14 @@ DECODE_VERSION = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DecodedImage:
-    """A picture and the media type that its content has (`image/jpeg`, ...), whatever its name or sender says."""
+    """A picture and the media type that its content has (`image/jpeg`, ...), whatever its name or sender says.
+
+    `appearance` is that of the region, where one was asked for.
+    """
 
     raster: RasterImage
     media_type: str
+    appearance: Appearance
 
 
 class ImageDecoder(Protocol):

@@ -7,6 +7,7 @@ from typing import Protocol
 from domain.embeddings import Embeddings, EmbeddingSpace
 from domain.models import ModelDescription
 from domain.raster import RasterImage
+from domain.scores import LikenessScales
 
 
 class ImageEncoder(Protocol):
@@ -36,6 +37,14 @@ class ImageEncoder(Protocol):
     @abstractmethod
     def description(self) -> ModelDescription:
         """What really runs. Known once open."""
+
+    @property
+    @abstractmethod
+    def likeness(self) -> LikenessScales | None:
+        """What the cosines of this model mean; None where its background of unrelated pairs is unknown.
+
+        Known once open.
+        """
 
     @abstractmethod
     async def encode(self, images: Sequence[RasterImage]) -> Embeddings:

@@ -12,7 +12,7 @@ from domain.images import ImageId, ImageRecord, IndexedImage, Match
 from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
 from domain.metadata import MetadataType
 from domain.models import RepositoryStatus
-from domain.search import NearestQuery
+from domain.search import Candidate, NearestQuery
 
 
 def check_space(index: str, stored: EmbeddingSpace, space: EmbeddingSpace | None) -> None:
@@ -120,6 +120,12 @@ class SimilarityRepository(Protocol):
         nothing is written, as far as the approximate index finds the same. Raises ValueError for a vector that is not
         of the space, EmbeddingSpaceError if the stored space has been replaced since `open`.
         """
+
+    @abstractmethod
+    async def candidates(
+        self, query: NearestQuery, *, embeddings: bool = False, appearances: bool = False
+    ) -> Sequence[Candidate]:
+        """What `nearest` answers, without the records but with what is asked for, which takes less time."""
 
     @abstractmethod
     async def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:

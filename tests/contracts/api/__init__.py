@@ -23,6 +23,7 @@ from tests.contracts.api.listing import ListingContract, ListingRequestsContract
 from tests.contracts.api.models import ModelRequestsContract, ModelsContract
 from tests.contracts.api.names import NamedBatchesContract, NamesContract, RenamesContract
 from tests.contracts.api.objects import ObjectRequestsContract, ObjectsContract
+from tests.contracts.api.scores import RankingRequestsContract, ScoresContract
 from tests.contracts.api.search import SearchContract, SearchRequestsContract
 
 
@@ -42,6 +43,7 @@ class IndexContract(
     CopiesContract,
     ObjectsContract,
     GroupsContract,
+    ScoresContract,
     EncoderContract,
 ):
     """What depends on the index, or on the models."""
@@ -57,6 +59,7 @@ class RequestsContract(
     FilterRequestsContract,
     ExampleRequestsContract,
     GroupRequestsContract,
+    RankingRequestsContract,
     ObjectRequestsContract,
     ModelRequestsContract,
     ErrorsContract,

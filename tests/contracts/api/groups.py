@@ -18,7 +18,7 @@ SEARCHES = pytest.mark.parametrize("search", ["search", "similar", "examples"])
 PRODUCTS: tuple[Any, ...] = ("a", ["b", "a"], "a", "c", [], "b", None, "a", ["a", "c"])
 
 
-class _Searching(Deployed):
+class Searching(Deployed):
     @pytest.fixture
     @classmethod
     def ask(cls, client: httpx.Client, album: Album) -> Ask:
@@ -34,7 +34,7 @@ class _Searching(Deployed):
         return ask
 
 
-class GroupsContract(_Searching):
+class GroupsContract(Searching):
     @SEARCHES
     def test_each_group_is_shown_once_by_its_best(self, album: Album, ask: Ask, search: str) -> None:
         content = album.picture()
@@ -131,7 +131,7 @@ def _ids(matches: Sequence[dict[str, Any]]) -> list[str]:
     return [match["image"]["id"] for match in matches]
 
 
-class GroupRequestsContract(_Searching):
+class GroupRequestsContract(Searching):
     @SEARCHES
     @pytest.mark.parametrize("field", ["metadata.mark", "filename", "product", "metadata.", "*"])
     def test_other_fields_make_no_groups(self, album: Album, ask: Ask, search: str, field: str) -> None:

@@ -90,7 +90,7 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
         "search", photos / "hat-01.jpg", "--limit", "2", "--save", tmp_path / "found.png", "--region", "0,0,400,500"
     )
     assert (code, errors) == (0, "")
-    assert output.splitlines()[3].split()[2] == HAT
+    assert HAT in output.splitlines()[3].split()
     with Image.open(tmp_path / "found.png") as sheet:
         assert sheet.width > 3 * 220  # the query and two matches
 
@@ -105,9 +105,14 @@ def test_what_is_indexed_is_found_listed_and_shown(command: Command, photos: Pat
     assert (code, errors) == (0, "")
     rows = [line.split() for line in output.splitlines() if ".jpg" in line]
     assert [(row[0], row[-2:]) for row in rows[::2]] == [("1", ["hat", "2"]), ("2", ["-", "1"])]
-    assert rows[1][1] == "photos/hat-02.jpg"
+    assert (rows[0][1:3], "photos/hat-02.jpg" in rows[1]) == (["identical", "1.000"], True)
     code, _, errors = command("search", photos / "hat-01.jpg", "--group-by", "filename")
     assert (code, "metadata.kind, sha256" in " ".join(errors.split())) == (2, True)
+
+    code, _, errors = command("search", photos / "hat-01.jpg", "--adapt-to", "metadata.kind", "--color-weight", "0.3")
+    assert (code, "too little to adapt to" in " ".join(errors.split())) == (2, True)
+    found = command("search", photos / "hat-01.jpg", "--color-weight", "0.3", "--score-threshold", "1", "--json")[1]
+    assert [(match["score"], match["band"]) for match in json.loads(found)["matches"]] == [(1.0, "identical")]
 
     code, output, _ = command("list", "--limit", "1")
     assert (code, output.splitlines()[-1]) == (0, "1 of 3")

@@ -50,6 +50,7 @@ async def test_it_is_the_same_picture(decoder: PillowImageDecoder) -> None:
             here = await decode(inside, content, sufficient_side=sufficient_side)
             there = await decode(decoder, content, sufficient_side=sufficient_side)
             assert there.media_type == here.media_type
+            assert there.appearance == here.appearance
             assert (there.raster.width, there.raster.height) == (here.raster.width, here.raster.height)
             np.testing.assert_array_equal(there.raster.pixels, here.raster.pixels)
             assert there.raster.pixels.flags.c_contiguous

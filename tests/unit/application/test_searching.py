@@ -109,7 +109,7 @@ async def test_a_region_is_cut_out_before_it_is_encoded(workshop: Workshop) -> N
 async def test_examples_are_combined_and_left_out(workshop: Workshop) -> None:
     await workshop.index(*(f"picture {number}".encode() for number in range(6)))
     positive, negative = id_of(b"picture 0"), id_of(b"picture 1")
-    search = SearchByExamples(repository=workshop.repository, arrange=workshop.arrange)
+    search = SearchByExamples(encoder=workshop.encoder, repository=workshop.repository, arrange=workshop.arrange)
 
     result = await search([positive, positive], [negative], options=SearchOptions())
 
@@ -122,7 +122,7 @@ async def test_examples_are_combined_and_left_out(workshop: Workshop) -> None:
 async def test_bad_examples_are_told(workshop: Workshop) -> None:
     await workshop.index(b"hat")
     search, hat, none, other = (
-        SearchByExamples(repository=workshop.repository, arrange=workshop.arrange),
+        SearchByExamples(encoder=workshop.encoder, repository=workshop.repository, arrange=workshop.arrange),
         id_of(b"hat"),
         id_of(b"x"),
         id_of(b"y"),

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from application.arrange_matches import ArrangeMatches
 from application.delete_images import DeleteImages
 from application.describe_pictures import DescribePictures
 from application.edit_metadata import EditMetadata
@@ -16,6 +15,7 @@ from domain.embeddings import EmbeddingSpace
 from domain.images import Clock, ImageId, id_of_content, sha256_of
 from domain.metadata import Metadata, MetadataType
 from domain.objects import ObjectPolicy
+from tests.arranging import arranging
 from tests.fakes import FakeDecoder, FakeDetector, FakeEncoder, FakeStore, FakeThumbnails, Journal, JournalledRepository
 
 
@@ -30,7 +30,7 @@ def an_upload(content: bytes, filename: str = "a.png", metadata: Metadata | None
     return Upload(filename=filename, read=read, metadata=metadata, **names)
 
 
-TYPES = {"price": MetadataType.FLOAT, "taken_at": MetadataType.DATETIME}
+TYPES = {"price": MetadataType.FLOAT, "taken_at": MetadataType.DATETIME, "kind": MetadataType.KEYWORD}
 """What the deployment declares of metadata."""
 
 
@@ -62,7 +62,7 @@ class Workshop:
             types=TYPES,
         )
         self.delete = DeleteImages(repository=self.repository, originals=self.originals, locks=self.locks)
-        self.arrange = ArrangeMatches(repository=self.repository, types=TYPES)
+        self.arrange = arranging(self.repository, TYPES)
         self.edit = EditMetadata(repository=self.repository, clock=self.clock, locks=self.locks, types=TYPES)
         self.rename = RenameImages(
             repository=self.repository, originals=self.originals, clock=self.clock, locks=self.locks

@@ -541,17 +541,19 @@ def test_a_search_sends_its_options(client: Client) -> None:
 
 
 @pytest.mark.parametrize("call", [("search", b"picture"), ("search_examples", [IMAGE["id"]]), ("similar", IMAGE["id"])])
-def test_groups_diversity_and_exactness_are_asked_for_by_all_searches(client: Client, call: tuple[str, Any]) -> None:
+def test_the_arrangement_is_asked_for_by_all_searches(client: Client, call: tuple[str, Any]) -> None:
     result = search.SearchResultOut.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index,call-overload]
     client.service.troubles.extend([lambda _: httpx.Response(200, json=result)] * 2)
 
-    found = client(*call, group_by="metadata.brand", group_size=3, diversity=0.5, exact=True)
+    arrangement = {"group_by": "metadata.brand", "group_size": 3, "diversity": 0.5, "min_likeness": 0.25}
+    found = client(*call, **arrangement, adapt_to="metadata.kind", color_weight=0.125, exact=True)
     client(*call)
 
     group = found.matches[0].group
     assert (group.value, group.images, group.more[0].rank) == ("acme", 3, 2)
+    assert (found.matches[0].band, found.matches[0].likeness, found.query.low_detail) == ("very_alike", 0.87, False)
     asked, plain = (f"{request.url.query!r} {request.content!r}" for request in client.service.requests)
-    for name in ("group_by", "metadata.brand", "group_size", "diversity", "exact"):
+    for name in (*arrangement, "metadata.brand", "adapt_to", "metadata.kind", "color_weight", "0.125", "exact"):
         assert name in asked
         assert name not in plain  # an older service would refuse it
 

@@ -41,6 +41,10 @@ def search(
     score_threshold: Annotated[
         float | None, typer.Option(min=-1.0, max=1.0, help="Leave out matches of a lower cosine similarity.")
     ] = None,
+    min_likeness: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Leave out what is less alike: .5 is alike, .75 very alike, 1 the same."),
+    ] = None,
     group_by: Annotated[
         str | None,
         typer.Option(metavar="FIELD", help="Show each value once: metadata.<key> of a declared key, or sha256."),
@@ -50,6 +54,13 @@ def search(
     ] = None,
     diversity: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How much likeness to better matches counts against a match.")
+    ] = 0.0,
+    adapt_to: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Count what tells the values apart of metadata.<key>, a declared keyword."),
+    ] = None,
+    color_weight: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="How much colours count against all else.")
     ] = 0.0,
     show: Annotated[
         str | None, typer.Option(metavar="KEYS", help="Metadata to print with each match, such as price,brand.")
@@ -83,12 +94,15 @@ def search(
             image,
             limit=limit,
             score_threshold=score_threshold,
+            min_likeness=min_likeness,
             filter=among,
             regions=boxes,
             target=target.value,
             group_by=group_by,
             group_size=group_size,
             diversity=diversity,
+            adapt_to=adapt_to,
+            color_weight=color_weight,
         )
         wanted = result.matches if save or open_ else []
         return result, [await client.thumbnail(match.image.id) for match in wanted]
@@ -126,7 +140,7 @@ def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[byte
     for thumbnail, match in zip(thumbnails, result.matches, strict=True):
         found = [match.region] if match.region else [pair.object for pair in match.regions or [] if pair.object]
         name = match.image.key or match.image.filename or match.image.id
-        caption = f"{match.score:.3f}  {name}"
+        caption = f"{_in_words(match) or f'{match.score:.3f}'}  {name}"
         try:
             tiles.append(Tile.of(thumbnail, caption, match.image.width, [each.box for each in found]))
         except PictureFileError as error:
@@ -135,26 +149,48 @@ def _save(path: Path, query: Path, result: "SearchResult", thumbnails: list[byte
 
 
 def _show(result: "SearchResult", shown: list[str]) -> None:
+    import sys
+
     from lookalike_client.commands.tables import named_columns, print_table, shown_value
 
+    if result.query.low_detail:
+        print(
+            "The picture shows little to be found by: expect matches that have nothing to do with it.", file=sys.stderr
+        )
     if not result.matches:
         print("Nothing indexed matches.")
         return
     is_grouped = result.matches[0].group is not None
+    has_bands = any(match.band for match in result.matches)
     matches = [(rank, match) for best in result.matches for rank, match in _with_its_group(best)]
     names, cells_of_name = named_columns([match.image for _, match in matches])
     rows = []
     for (rank, match), name in zip(matches, cells_of_name, strict=True):
         image, group = match.image, match.group
         metadata = [shown_value(image.metadata[key]) if key in image.metadata else None for key in shown]
-        row = [rank, f"{match.score:.3f}", *name, f"{image.width} x {image.height}", *metadata]
+        row = [
+            rank,
+            *([_in_words(match)] if has_bands else []),
+            f"{match.score:.3f}",
+            *name,
+            f"{image.width} x {image.height}",
+            *metadata,
+        ]
         if is_grouped:
             row += (
                 ["", ""] if group is None else ["-" if group.value is None else str(group.value), f"{group.images:,}"]
             )
         rows.append(row)
     print_table(
-        ["Rank", "Score", *names, "Size", *shown, *(["Group", "Pictures"] if is_grouped else [])],
+        [
+            "Rank",
+            *(["Likeness"] if has_bands else []),
+            "Score",
+            *names,
+            "Size",
+            *shown,
+            *(["Group", "Pictures"] if is_grouped else []),
+        ],
         rows,
         right_aligned={"Rank", "Score", "Size", "Pictures"},
         folding=shown,
@@ -164,3 +200,9 @@ def _show(result: "SearchResult", shown: list[str]) -> None:
 def _with_its_group(best: "Match") -> "list[tuple[str, Match]]":
     """The match with its rank, and the others of its group without one."""
     return [(str(best.rank), best), *(("", match) for match in (best.group.more if best.group else []))]
+
+
+def _in_words(match: "Match") -> str:
+    """The band, and the likeness behind it."""
+    name = (match.band or "").replace("_", " ")
+    return name if match.likeness in {None, 1.0} else f"{name} {match.likeness:.2f}"

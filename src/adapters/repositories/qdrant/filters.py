@@ -65,6 +65,9 @@ def _compiled(where: domain.Filter, *, must: Sequence[Condition] = (), must_not:
 def _condition(condition: domain.Condition) -> Condition:
     if isinstance(condition, domain.HasWords):
         return Where(must=[_begins(layout.WORDS, word) for word in condition.words])
+    if isinstance(condition, domain.ShowsSame):
+        pixels = [] if condition.pixels is None else [OneOf(layout.PIXELS, [condition.pixels])]
+        return _some([OneOf(layout.SHA256, [condition.sha256]), *pixels])
     return _on_field(condition)
 
 

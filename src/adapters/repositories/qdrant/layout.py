@@ -8,6 +8,7 @@ image, since filters always speak of images. For how its numbers and times are k
 """
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from uuid import UUID, uuid4, uuid5
 
 from adapters.repositories.qdrant import scalars
 from adapters.repositories.qdrant.points import FoundPoint, Payload, Point, PointId
+from domain.appearance import Appearance
 from domain.embeddings import Embedding, Embeddings, EmbeddingSpace
 from domain.errors import ConfigurationError, Remedy
 from domain.filters import name_words
@@ -23,11 +25,11 @@ from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageId, ImageRecord
 from domain.metadata import Metadata, MetadataType, parsed_time
 
-FORMAT = 4
+FORMAT = 5
 """The version of this layout: 2 added objects; 3 named the vectors for their space, and made of a metadata number a
 text and two integers; 4 made two integers of a metadata time as well, and added what an image is called (key, source,
-words), when it changed, indexes of prefixes, and the identity of the index. There is no way from one to another but a
-backup by the release that wrote it."""
+words), when it changed, indexes of prefixes, and the identity of the index; 5 added the appearance. There is no way
+from one to another but a backup by the release that wrote it."""
 
 
 def check_format(what: str, version: int) -> None:
@@ -55,6 +57,9 @@ CREATED_AT = "created_at"
 UPDATED_AT = "updated_at"
 LABELS = "labels"
 SHA256 = "sha256"
+PIXELS = "pixels"
+LOW_DETAIL = "low_detail"
+COLOURS = "colours"
 WORDS = "words"
 """Those of key, source and filename."""
 METADATA_KEYS = "metadata_keys"
@@ -79,7 +84,7 @@ _PLAIN_INDEXES: Mapping[str, IndexKind] = {
 """The fields of a record that never change, are stored as they are, on the points of its objects too, and indexed."""
 
 _OTHER_INDEXES: Mapping[str, IndexKind] = {
-    **dict.fromkeys((KIND, OBJECT_IMAGE, GENERATION, LABELS), "keyword"),
+    **dict.fromkeys((KIND, OBJECT_IMAGE, GENERATION, LABELS, PIXELS), "keyword"),
     **dict.fromkeys((METADATA_KEYS, METADATA_NUMERIC, METADATA_TIMED, METADATA_TRUE, METADATA_FALSE), "keyword"),
     **dict.fromkeys((OBJECT_COUNT, CREATED_AT), "integer"),
     UPDATED_AT: "order",
@@ -129,10 +134,18 @@ def image_point(record: ImageRecord, generation: "Generation", embedding: Embedd
         OBJECT_COUNT: len(record.objects),
         "objects_json": _json([asdict(found) for found in record.objects]),
         "detection": record.detection,
+        **_appearance_payload(record.appearance),
         "metadata_json": _json(record.metadata),
         **_filtered_payload(record),
     }
     return Point(str(record.id), image_vector(space), embedding, payload)
+
+
+def _appearance_payload(appearance: Appearance | None) -> Payload:
+    """What no filter compares: searches read it of what they have found."""
+    if appearance is None:
+        return {LOW_DETAIL: None, COLOURS: None}
+    return {LOW_DETAIL: appearance.low_detail, COLOURS: b64encode(appearance.colours).decode()}
 
 
 def _filtered_payload(record: ImageRecord) -> Payload:
@@ -140,6 +153,7 @@ def _filtered_payload(record: ImageRecord) -> Payload:
     return {
         "key": record.key,
         **{field: getattr(record, field) for field in _PLAIN_INDEXES},
+        PIXELS: None if record.appearance is None else record.appearance.pixels,
         CREATED_AT: scalars.microseconds(record.created_at),
         LABELS: sorted(record.labels),
         **_changing_payload(record),
@@ -190,7 +204,13 @@ def _parts_payload(place: int) -> Payload:
 
 _PLAIN_FIELDS = (*_PLAIN_INDEXES, "detection")
 
-RECORD_FIELDS = (KIND, "key", "source", *_PLAIN_FIELDS, CREATED_AT, UPDATED_AT, "metadata_json", "objects_json")
+APPEARANCE_FIELDS = (PIXELS, LOW_DETAIL, COLOURS)
+"""What `appearance_of` reads."""
+
+RECORD_FIELDS = (
+    *(KIND, "key", "source", *_PLAIN_FIELDS, CREATED_AT, UPDATED_AT, "metadata_json", "objects_json"),
+    *APPEARANCE_FIELDS,
+)
 """What `record_of` reads."""
 
 
@@ -209,7 +229,15 @@ def record_of(point: Point | FoundPoint) -> ImageRecord:
             DetectedObject(label=found["label"], score=found["score"], box=BoundingBox(**found["box"]))
             for found in json.loads(payload["objects_json"])
         ),
+        appearance=appearance_of(payload),
     )
+
+
+def appearance_of(payload: Payload) -> Appearance | None:
+    """That of an image's point."""
+    if payload.get(COLOURS) is None:
+        return None
+    return Appearance(pixels=payload[PIXELS], low_detail=payload[LOW_DETAIL], colours=b64decode(payload[COLOURS]))
 
 
 # Objects

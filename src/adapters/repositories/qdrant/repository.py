@@ -41,7 +41,7 @@ from domain.listing import NEWEST_FIRST, Cursor, ImagePage, Order
 from domain.metadata import MetadataType, MetadataTypes
 from domain.models import RepositoryStatus
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.search import NearestQuery
+from domain.search import Candidate, NearestQuery
 
 P = TypeVar("P", bound=Points)
 
@@ -269,6 +269,30 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
             if len(matches) == len(page):  # else some were changed between the two requests, and others come next
                 break
         return matches
+
+    @override
+    async def candidates(
+        self, query: NearestQuery, *, embeddings: bool = False, appearances: bool = False
+    ) -> Sequence[Candidate]:
+        query.where.check_prefixes(self.indexed_metadata)
+        where = filters.nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out])
+        using = layout.image_vector(self.space)
+        found = await ranked(self.points, query.checked(self.space), using=using, where=where)
+        more = dict[PointId, FoundPoint]()
+        if found and (embeddings or appearances):
+            fields, vector = layout.APPEARANCE_FIELDS if appearances else (), using if embeddings else None
+            stored = await self.points.retrieve([each.id for each in found], fields=fields, vector=vector)
+            more = {point.id: point for point in stored}
+        return [
+            Candidate(
+                id=UUID(each.id),
+                score=each.score,
+                embedding=more[each.id].vector if embeddings else None,
+                appearance=layout.appearance_of(more[each.id].payload) if appearances else None,
+            )
+            for each in found
+            if each.id in more or not (embeddings or appearances)
+        ]
 
     @override
     async def nearest_objects(self, query: NearestQuery) -> Sequence[Match]:

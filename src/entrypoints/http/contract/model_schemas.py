@@ -10,6 +10,7 @@ from application.detect_objects import Detections
 from application.run_service import ServiceDescription
 from domain.metadata import MetadataType
 from domain.models import ModelDescription
+from domain.scores import LEAST_LIKENESS, LikenessScale
 from entrypoints.http.contract.image_schemas import EXAMPLE_BOX, FromDomain, ObjectOut
 
 
@@ -51,6 +52,25 @@ class ModelOut(BaseModel):
         return cls(**shared, input_size=SizeOut(width=model.input_width, height=model.input_height), **more)
 
 
+class BandsOut(BaseModel):
+    """The cosine similarities from which matches are in a band."""
+
+    alike: float
+    very_alike: float
+
+    @classmethod
+    def of(cls, scale: LikenessScale) -> Self:
+        """From the domain."""
+        return cls(**{band: scale.score(least) for band, least in LEAST_LIKENESS.items()})
+
+
+class ScalesOut(BaseModel):
+    """Bands of whole pictures and of objects."""
+
+    images: BandsOut
+    objects: BandsOut
+
+
 class EncoderOut(ModelOut):
     """The encoder as it runs, and the embedding space that it makes."""
 
@@ -58,6 +78,10 @@ class EncoderOut(ModelOut):
     preprocessing: str
     decode_version: int
     space: Annotated[str, Field(description="Fingerprint of the embedding space that the index is bound to.")]
+    bands: Annotated[
+        ScalesOut | None,
+        Field(description="null: it is not known how unrelated pictures score, so matches have no likeness."),
+    ]
 
 
 class RepositoryOut(FromDomain):
@@ -88,6 +112,10 @@ class ModelsOut(BaseModel):
                         "std 0.5,0.5,0.5, gem p=3",
                         "decode_version": 2,
                         "space": "80ac1b5ceb7d0fa1",
+                        "bands": {
+                            "images": {"alike": 0.35, "very_alike": 0.675},
+                            "objects": {"alike": 0.45, "very_alike": 0.725},
+                        },
                     },
                     "detector": {
                         "model": "ssd_mobilenet_v2_coco",
@@ -125,6 +153,11 @@ class ModelsOut(BaseModel):
                 preprocessing=space.preprocessing,
                 decode_version=space.decode_version,
                 space=space.fingerprint,
+                bands=None
+                if service.likeness is None
+                else ScalesOut(
+                    images=BandsOut.of(service.likeness.images), objects=BandsOut.of(service.likeness.objects)
+                ),
             ),
             detector=None if service.detector is None else ModelOut.of(service.detector),
             index_id=service.index_id,

@@ -234,9 +234,20 @@ Adopt = Annotated[
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Matches, or groups, to answer at most.")]
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Matches, or groups, to skip.")]
 ScoreThreshold = Annotated[float, Field(ge=-1, le=1, description="Least cosine similarity of a match.")]
+MinLikeness = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Least likeness of a match, where one picture is compared with: 0.5 leaves what is `alike`, 0.75 "
+        "what is `very_alike`, 1 what is the same.",
+    ),
+]
+_FIELD = parsed_by(lambda text: FilterField(normalize("NFC", text)))
+
 GroupBy = Annotated[
     Any,
-    parsed_by(lambda text: FilterField(normalize("NFC", text))),
+    _FIELD,
     form_text(
         "`metadata.<key>` of a key that is declared as keyword or integer, or `sha256`: each value is shown once, by "
         "its best match. An array counts by its first value; a picture without the key is a group of its own."
@@ -254,5 +265,24 @@ Diversity = Annotated[
         le=1,
         description="Maximal marginal relevance: order the first 200 matches by (1 - diversity) * score - diversity * "
         "the greatest similarity to those in front. 0 leaves the order of the scores.",
+    ),
+]
+AdaptTo = Annotated[
+    Any,
+    _FIELD,
+    form_text(
+        "`metadata.<key>` of a key that is declared as keyword, with two values of five pictures each or more: what "
+        "tells its values apart in this index counts beside the cosine, among the first 200 matches. With target "
+        "`images`."
+    ),
+]
+"""A field whose values are to be told apart; its value is the domain's Field."""
+
+ColorWeight = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="How much the colours count against all else, among the first 200 matches. With target `images`.",
     ),
 ]

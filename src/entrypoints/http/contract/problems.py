@@ -26,6 +26,8 @@ STATUS: dict[type[errors.LookalikeError], HTTPStatus] = {
     errors.InvalidMetadataError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidExamplesError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidGroupingError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidRankingError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TooFewLabelsError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidCursorError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidOrderError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidKeyError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -197,6 +199,14 @@ _EXAMPLES: dict[str, tuple[HTTPStatus, str]] = {
     "invalid_region": (HTTPStatus.UNPROCESSABLE_ENTITY, "The region lies outside the picture."),
     "invalid_examples": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give at least one positive or negative example."),
     "invalid_grouping": (HTTPStatus.UNPROCESSABLE_ENTITY, "Give group_by too: group_size is the size of its groups."),
+    "invalid_ranking": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "adapt_to takes a metadata key that is declared as keyword, not metadata.price.",
+    ),
+    "too_few_labels": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "metadata.kind tells too little to adapt to: it takes 2 values of 5 pictures each, and 1 has so many.",
+    ),
     "invalid_filter": (HTTPStatus.UNPROCESSABLE_ENTITY, "The filter names nothing."),
     "invalid_metadata": (HTTPStatus.UNPROCESSABLE_ENTITY, "Metadata has 65 keys; at most 64 are allowed."),
     "index_damaged": (HTTPStatus.INTERNAL_SERVER_ERROR, "Objects of the image are missing. Delete it, index it again."),
@@ -236,6 +246,7 @@ PICTURE = (
     "fetch_refused",
     "fetch_failed",
 )
+ARRANGED = ("field_not_public", "invalid_grouping", "invalid_ranking", "too_few_labels")
 
 
 def example_problem(code: str, *, instance: str = "/v1/images") -> JsonDict:

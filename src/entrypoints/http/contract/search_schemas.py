@@ -8,11 +8,22 @@ from pydantic.config import JsonDict
 from application.search_result import SearchOptions, SearchResult, Target
 from domain.filters import EVERYTHING, Filter
 from domain.images import Match
+from domain.scores import Band
 from entrypoints.http.contract.filter_schema import FilterIn
 from entrypoints.http.contract.image_schemas import EXAMPLE_ID, EXAMPLE_IMAGE, BoxOut, FromDomain, ImageOut, ObjectOut
 from entrypoints.http.contract.image_view import PUBLIC_GROUPINGS, ImageView
 from entrypoints.http.contract.name_schemas import ImageNameIn
-from entrypoints.http.contract.parameters import Diversity, GroupBy, GroupSize, Limit, Offset, ScoreThreshold
+from entrypoints.http.contract.parameters import (
+    AdaptTo,
+    ColorWeight,
+    Diversity,
+    GroupBy,
+    GroupSize,
+    Limit,
+    MinLikeness,
+    Offset,
+    ScoreThreshold,
+)
 
 
 class QueryOut(FromDomain):
@@ -25,6 +36,9 @@ class QueryOut(FromDomain):
     objects: Annotated[
         list[ObjectOut] | None,
         Field(description="What the detector sees in the query; null where images were searched, or without one."),
+    ]
+    low_detail: Annotated[
+        bool, Field(description="It shows too little to be found by: one colour, a plain shape, noise.")
     ]
 
 
@@ -47,12 +61,30 @@ class GroupOut(BaseModel):
 
 
 class MatchOut(BaseModel):
-    """A match; `score` is the cosine similarity."""
+    """A match; `score` is the cosine similarity, and exactly 1 for the same bytes or the same decoded pixels."""
 
     rank: Annotated[int, Field(ge=1)]
     score: Annotated[float, Field(ge=-1, le=1)]
     order_score: Annotated[
         float | None, Field(description="What the order was made by; null where that is `score`.")
+    ] = None
+    likeness: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="The score on a scale that means the same for every model: 0 at the median of unrelated "
+            "pairs, 0.5 where one such pair in ten thousand is, 1 at the same picture. null where no one picture is "
+            "compared with, or where the model has no scale.",
+        ),
+    ] = None
+    band: Annotated[
+        Band | None,
+        Field(
+            description="The likeness in a word: `identical` (same bytes or pixels), `very_alike` (0.75 or more), "
+            "`alike` (0.5), `weak`. Two pictures of low detail are never called alike. null as for `likeness`, but for "
+            "what is identical."
+        ),
     ] = None
     group: GroupOut | None = None
     image: ImageOut
@@ -71,6 +103,8 @@ class MatchOut(BaseModel):
             rank=rank,
             score=match.score,
             order_score=match.order_score,
+            likeness=match.likeness,
+            band=match.band,
             group=group,
             image=ImageOut.of(match.image, view),
             region=match.region,
@@ -82,6 +116,8 @@ _EXAMPLE_MATCH: JsonDict = {
     "rank": 1,
     "score": 0.8312,
     "order_score": None,
+    "likeness": 0.87,
+    "band": "very_alike",
     "group": None,
     "image": EXAMPLE_IMAGE,
     "region": None,
@@ -90,18 +126,25 @@ _EXAMPLE_MATCH: JsonDict = {
 _EXAMPLE_GROUP: JsonDict = {
     "value": "acme",
     "images": 3,
-    "more": [{**_EXAMPLE_MATCH, "rank": 2, "score": 0.7954}],
+    "more": [{**_EXAMPLE_MATCH, "rank": 2, "score": 0.5954, "likeness": 0.689, "band": "alike"}],
 }
 
 
 class SearchResultOut(BaseModel):
-    """Matches in the order shown: best first, unless `diversity` made another. No match is an empty list."""
+    """Matches in the order shown: best first, unless another was asked for. No match is an empty list."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "query": {"width": 400, "height": 711, "regions": [], "target": "images", "objects": None},
+                    "query": {
+                        "width": 400,
+                        "height": 711,
+                        "regions": [],
+                        "target": "images",
+                        "objects": None,
+                        "low_detail": False,
+                    },
                     "matches": [{**_EXAMPLE_MATCH, "group": _EXAMPLE_GROUP}],
                     "next_offset": 1,
                 }
@@ -133,16 +176,21 @@ class SearchParameters(BaseModel):
     limit: Limit = 10
     offset: Offset = 0
     score_threshold: ScoreThreshold | None = None
+    min_likeness: MinLikeness | None = None
     group_by: GroupBy | None = None
     # Without an empty example, Swagger UI sends 1, which is refused without `group_by`.
     group_size: Annotated[GroupSize | None, Field(examples=[""])] = None
     diversity: Diversity = 0.0
+    adapt_to: AdaptTo | None = None
+    color_weight: ColorWeight = 0.0
     exact: Annotated[bool, Field(description="Compare with every vector instead of the approximate index.")] = False
 
     def options(self, where: Filter | None, view: ImageView) -> SearchOptions:
         """The use cases' options. Raises FieldNotPublicError where the caller may not see a field that is named."""
         named = where or EVERYTHING
         fields = named.field_names
+        if self.adapt_to is not None:
+            fields = [*fields, self.adapt_to.name]
         view.refuse_private_fields(fields)
         if self.group_by is not None:
             view.refuse_private_fields([self.group_by.name], PUBLIC_GROUPINGS)
@@ -150,11 +198,14 @@ class SearchParameters(BaseModel):
             limit=self.limit,
             offset=self.offset,
             score_threshold=self.score_threshold,
+            min_likeness=self.min_likeness,
             where=named,
             exact=self.exact,
             group_by=self.group_by,
             group_size=self.group_size,
             diversity=self.diversity,
+            adapt_to=self.adapt_to,
+            color_weight=self.color_weight,
         )
 
 

@@ -11,7 +11,7 @@ from entrypoints.http.access.roles import require
 from entrypoints.http.contract.filter_schema import FilterText
 from entrypoints.http.contract.name_schemas import name_of
 from entrypoints.http.contract.parameters import IdInPath, PictureForm, Regions
-from entrypoints.http.contract.problems import ALWAYS, BODY, PICTURE, problem_responses
+from entrypoints.http.contract.problems import ALWAYS, ARRANGED, BODY, PICTURE, problem_responses
 from entrypoints.http.contract.search_schemas import ExamplesIn, SearchParameters, SearchResultOut
 from entrypoints.http.routes.bodies import BoundedRoute
 from entrypoints.http.routes.dependencies import (
@@ -56,9 +56,7 @@ class SimilarQuery(SearchParameters):
 @router.post(
     "/search",
     summary="Find images that look like a picture, like regions of it, or that hold objects that do",
-    responses=problem_responses(
-        *ALWAYS, *PICTURE, "field_not_public", "invalid_region", "invalid_grouping", "detector_unavailable"
-    ),
+    responses=problem_responses(*ALWAYS, *PICTURE, *ARRANGED, "invalid_region", "detector_unavailable"),
     dependencies=[refuse_query],
 )
 async def search(
@@ -80,11 +78,10 @@ async def search(
     responses=problem_responses(
         *ALWAYS,
         *BODY,
+        *ARRANGED,
         "malformed_json",
-        "field_not_public",
         "image_not_found",
         "invalid_examples",
-        "invalid_grouping",
     ),
     dependencies=[refuse_query],
 )
@@ -99,7 +96,7 @@ async def search_examples(body: ExamplesIn, find: SearchByExamplesOf, view: Call
 @router.get(
     "/images/{id:uuid}/similar",
     summary="Find images that look like a stored one",
-    responses=problem_responses(*ALWAYS, "field_not_public", "image_not_found", "invalid_grouping"),
+    responses=problem_responses(*ALWAYS, *ARRANGED, "image_not_found"),
 )
 async def similar(
     id: IdInPath,  # noqa: A002 - the contract's name

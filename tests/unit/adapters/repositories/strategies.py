@@ -18,11 +18,13 @@ from domain.filters import (
     Filter,
     HasWords,
     InRange,
+    ShowsSame,
     StartsWith,
 )
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageRecord
 from domain.metadata import MetadataValue
+from tests.builders import an_appearance
 
 NOON = datetime(2026, 5, 17, 12, tzinfo=UTC)
 KEYS = ["price", "brand", "a.b", "a", "a[0]", 'q"x', "back\\slash", "per%cent", "%22", "ünï 😀"]
@@ -77,6 +79,7 @@ def records(draw: st.DrawFn, id_: UUID) -> ImageRecord:
         metadata=draw(st.dictionaries(st.sampled_from(KEYS), metadata_values, max_size=4)),
         objects=draw(objects),
         detection=draw(st.sampled_from(["", "0123456789abcdef"])),
+        appearance=draw(st.none() | st.builds(an_appearance, st.integers(0, 2), low_detail=st.booleans())),
     )
 
 
@@ -111,9 +114,14 @@ conditions: st.SearchStrategy[Condition] = st.one_of(
         st.sampled_from([Field(name) for name in ("key", "source", "filename", "metadata.brand", "metadata.price")]),
         st.sampled_from(["", "a", "A", "a/", "ac", "1", "\udfff"]),
     ),
+    st.builds(
+        ShowsSame,
+        st.sampled_from([f"{1:064x}", f"{2:064x}", "none"]),
+        st.none() | st.sampled_from([an_appearance(seed).pixels for seed in (0, 1, 9)]),
+    ),
     st.builds(HasWords, st.lists(st.sampled_from(["a", "b", "\u00e4", "jp", "png", "x"]), max_size=2).map(tuple)),
 )
-assert len(get_args(Condition)) == 5, "a new kind of condition must be drawn here too"
+assert len(get_args(Condition)) == 6, "a new kind of condition must be drawn here too"
 
 
 def _some(size: int) -> st.SearchStrategy[tuple[Condition, ...]]:
