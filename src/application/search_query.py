@@ -20,22 +20,19 @@ from domain.search import Candidate, NearestQuery
 ROUNDING = 1e-6
 """By how much less than the threshold an index is asked for, where scores are compared as likeness afterwards."""
 
-
 T = TypeVar("T", Match, Candidate)
 Found = Coroutine[Any, Any, Sequence[T]]
 
 
 def check_likeness(options: SearchOptions, scales: LikenessScales | None, *, is_one_picture: bool) -> None:
     """Raise InvalidRankingError where a least likeness is asked for and no match has any."""
-    if options.min_likeness is None:
-        return
-    if not is_one_picture:
+    if options.min_likeness is not None and not is_one_picture:
         raise InvalidRankingError(
-            "min_likeness takes one picture, or one region of it, to compare with. Use score_threshold."
+            "min_likeness takes one picture, or one region, to compare with. Use score_threshold."
         )
-    if scales is None:
+    if options.min_likeness is not None and scales is None:
         raise InvalidRankingError(
-            "This model has no scale of likeness, since it is not known how unrelated pictures score. Use "
+            "It is not known how unrelated pictures score with this model, so nothing has a likeness. Use "
             "score_threshold instead of min_likeness."
         )
 
@@ -78,29 +75,18 @@ class SearchQuery:
     ) -> list[T]:
         if self.same is None:
             return list(await find(self, options))
-        end = options.offset + options.limit
-        among_same = replace(
-            options,
-            offset=0,
-            limit=end,
-            score_threshold=None,
-            min_likeness=None,
-            where=options.where.narrowed(self.same),
-        )
-        likeness = None if self.scales is None else 1.0
+        end, likeness = options.offset + options.limit, None if self.scales is None else 1.0
+        among_same = replace(options, offset=0, limit=end, where=options.where.narrowed(self.same))
+        unbounded = replace(among_same, score_threshold=None, min_likeness=None)
         first = [
             replace(each, score=1.0, likeness=likeness, band=Band.IDENTICAL)
-            for each in await find(replace(self, target=Target.IMAGES), among_same)
+            for each in await find(replace(self, target=Target.IMAGES), unbounded)
         ]
         if len(first) >= end:
             return first[options.offset :]
         offset = max(options.offset - len(first), 0)
-        others = replace(
-            options,
-            offset=offset,
-            limit=end - len(first) - offset,
-            where=replace(options.where, none=(*options.where.none, self.same)),
-        )
+        where = replace(options.where, none=(*options.where.none, self.same))
+        others = replace(options, offset=offset, limit=end - len(first) - offset, where=where)
         return first[options.offset :] + list(await find(self, others))
 
     async def _by_score(self, repository: SimilarityRepository, options: SearchOptions) -> Sequence[Match]:

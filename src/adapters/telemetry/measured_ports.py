@@ -87,7 +87,7 @@ _INDEX = dict.fromkeys(("upsert", "update", "delete", "sweep_objects"), StageNam
 _INDEX |= dict.fromkeys(
     (
         *("get", "named", "embeddings", "object_embeddings", "list", "nearest", "nearest_objects"),
-        *("count", "facet", "orphaned_objects"),
+        *("candidates", "count", "facet", "orphaned_objects"),
     ),
     StageName.INDEX_READ,
 )

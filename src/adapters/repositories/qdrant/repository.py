@@ -278,20 +278,19 @@ class QdrantSimilarityRepository(SimilarityRepository, Generic[P]):
         where = filters.nearest_filter(query.where, leave_out=[str(id_) for id_ in query.leave_out])
         using = layout.image_vector(self.space)
         found = await ranked(self.points, query.checked(self.space), using=using, where=where)
-        more = dict[PointId, FoundPoint]()
-        if found and (embeddings or appearances):
-            fields, vector = layout.APPEARANCE_FIELDS if appearances else (), using if embeddings else None
-            stored = await self.points.retrieve([each.id for each in found], fields=fields, vector=vector)
-            more = {point.id: point for point in stored}
+        fields, vector = layout.APPEARANCE_FIELDS if appearances else (), using if embeddings else None
+        ids = [each.id for each in found]
+        stored = await self.points.retrieve(ids, fields=fields, vector=vector) if ids else ()
+        more = {point.id: point for point in stored}
         return [
             Candidate(
                 id=UUID(each.id),
                 score=each.score,
-                embedding=more[each.id].vector if embeddings else None,
-                appearance=layout.appearance_of(more[each.id].payload) if appearances else None,
+                embedding=more[each.id].vector,
+                appearance=layout.appearance_of(more[each.id].payload),
             )
             for each in found
-            if each.id in more or not (embeddings or appearances)
+            if each.id in more  # else it was deleted meanwhile
         ]
 
     @override
