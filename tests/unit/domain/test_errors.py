@@ -24,11 +24,10 @@ def test_codes_are_unique_and_readable() -> None:
 @pytest.mark.parametrize("error", sorted(NAMED, key=lambda error: error.__name__))
 def test_the_tree_in_the_docstring_is_the_tree(error: type[LookalikeError]) -> None:
     lines = (errors.__doc__ or "").splitlines()
-    depth = {"*": 0, "+": 1, "-": 2}
     path: list[str] = []
     for line in lines:
-        if found := re.match(r"\s*([*+-]) (\w+)", line):
-            path = [*path[: depth[found[1]]], found[2]]
+        if found := re.match(r"( *)[*+-] (\w+)", line):
+            path = [*path[: len(found[1]) // 2], found[2]]
             if found[2] == error.__name__:
                 assert [base.__name__ for base in reversed(error.__mro__) if issubclass(base, LookalikeError)] == path
                 return
