@@ -73,7 +73,12 @@ def names(tiles: Locator) -> list[str]:
 
 
 def scores(page: Page) -> list[float]:
-    return [float(text) for text in page.locator(".results .score").all_text_contents()]
+    """The cosines behind the bands of the results."""
+    return [float(str(told.get_attribute("title")).split()[-1]) for told in page.locator(".results .score").all()]
+
+
+def bands(page: Page) -> list[str]:
+    return [str(told.get_attribute("data-band")) for told in page.locator(".results .score").all()]
 
 
 def addressed(page: Page, pattern: str) -> None:

@@ -37,7 +37,7 @@ def open_marks(page: Page, service: Service) -> None:
 
 def open_nothing(page: Page, service: Service) -> None:
     image = httpx.get(f"{service.url}/v1/images").json()["items"][0]["id"]
-    page.goto(f"{service.url}/?image={image}&score_threshold=0.999")
+    page.goto(f"{service.url}/?image={image}&min_likeness=1")
     expect(page.get_by_text("Nothing is that alike")).to_be_visible()
 
 

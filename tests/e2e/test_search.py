@@ -9,11 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.acting import (
     TILE,
     addressed,
+    bands,
     choose,
     drop,
     happened,
@@ -260,35 +262,70 @@ def test_marks_become_examples(page: Page, service: Service, client: httpx.Clien
     expect(page).not_to_have_url(re.compile("positive"))
 
 
-def test_the_threshold_follows_the_slider_and_tells_when_nothing_is_left(
-    page: Page, service: Service, client: httpx.Client
-) -> None:
+def test_only_what_is_alike_is_shown_where_asked(page: Page, service: Service, client: httpx.Client) -> None:
     page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}")
     settled(page)
-    page.get_by_label("Least score").fill("0.58")
-    addressed(page, "score_threshold=0.58")
+    expect(results(page)).to_have_count(30)
+    assert "weak" in bands(page)
+    page.get_by_label("Show", exact=True).select_option("alike")
+    addressed(page, "min_likeness=0.5")
     settled(page)
-    assert 0 < len(scores(page)) < 30
-    assert min(scores(page)) >= 0.57
-    page.get_by_label("Least score").fill("0.99")
+    assert set(bands(page)) <= {"alike", "very_alike"}
+    expect(page.locator(".results .score").first).to_have_text(re.compile(r"^(very )?alike, \d+ %$"))
+    page.get_by_label("Show", exact=True).select_option("identical")
     expect(page.get_by_text("Nothing is that alike")).to_be_visible()
-    page.get_by_role("button", name="Drop score and filters").click()
+    page.get_by_role("button", name="Show anything").click()
     expect(results(page)).to_have_count(30)
 
 
-def test_back_shows_the_threshold_that_was_searched_with(page: Page, service: Service, client: httpx.Client) -> None:
-    """Though the slider still has the focus."""
-    page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}&score_threshold=0.5")
+def test_back_shows_the_band_that_was_asked_for(page: Page, service: Service, client: httpx.Client) -> None:
+    """Though the choice still has the focus."""
+    page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}&min_likeness=0.5")
     settled(page)
-    results(page).first.locator(".tile-link").click()
-    expect(page).not_to_have_url(re.compile(id_of(client, "hat-01.jpg")))
-    page.get_by_label("Least score").fill("0.6")
-    addressed(page, "score_threshold=0.6")
-    expect(page.get_by_label("Least score")).to_be_focused()
+    page.get_by_label("Show", exact=True).select_option("very alike")
+    addressed(page, "min_likeness=0.75")
+    expect(page.get_by_label("Show", exact=True)).to_be_focused()
     page.go_back()
-    addressed(page, "score_threshold=0.5")
-    expect(page.get_by_label("Least score")).to_have_value("0.5")
-    expect(page.locator("output[for=threshold]")).to_have_text("0.50")
+    addressed(page, "min_likeness=0.5")
+    expect(page.get_by_label("Show", exact=True)).to_have_value("0.5")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("color_weight", "0.35"), ("adapt_to", "metadata.kind")], ids=["colour", "labels"]
+)
+def test_colours_and_labels_guide_the_order(
+    page: Page, service: Service, client: httpx.Client, parameter: str, value: str
+) -> None:
+    image = id_of(client, "hat-01.jpg")
+    page.goto(f"{service.url}/?image={image}")
+    settled(page)
+    if parameter == "color_weight":
+        page.get_by_label("From shape to colour").fill(value)
+        expect(page.locator("output[for=colour]")).to_have_text("35 % colour")
+    else:
+        page.get_by_label("Sort by what is alike as").select_option("kind")
+    addressed(page, f"{parameter}={value}")
+    settled(page)
+    similar = f"/v1/images/{image}/similar"
+    plain, guided = (
+        [match["image"]["id"] for match in client.get(similar, params={"limit": 30, **asked}).json()["matches"]]
+        for asked in ({}, {parameter: value})
+    )
+    assert guided != plain
+    expect(results(page).first).to_have_attribute("data-id", guided[0])
+    assert [tile.get_attribute("data-id") for tile in results(page).all()] == guided
+
+
+def test_a_picture_that_shows_very_little_is_told(page: Page, service: Service, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200), "teal").save(tmp_path / "plain.png")
+    page.goto(service.url)
+    choose(page, tmp_path / "plain.png")
+    settled(page)
+    expect(page.get_by_text("This picture shows very little")).to_be_visible()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Another picture").click()
+    chooser.value.set_files(HAT)
+    expect(page.get_by_text("This picture shows very little")).to_be_hidden()
 
 
 def test_filters_by_label_and_by_metadata(page: Page, service: Service, client: httpx.Client) -> None:
