@@ -40,6 +40,8 @@ async def test_everything_comes_back(workshop: Workshop, tmp_path: Path) -> None
     assert steps[-1].done == steps[-1].total == 2 * GROUP_SIZE + 1
     before = await records_of(workshop.repository)
     assert await records_of(other.repository) == before
+    assert [record.appearance for record in await records_of(other.repository)] == [r.appearance for r in before]
+    assert all(record.appearance for record in before)
     assert other.store.originals == workshop.store.originals
     assert other.store.thumbnails == workshop.store.thumbnails
     ids = [record.id for record in before]

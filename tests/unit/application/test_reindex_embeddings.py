@@ -6,6 +6,7 @@ import pytest
 
 from adapters.repositories.in_memory import InMemorySimilarityRepository
 from application.describe_again import DescribeAgain
+from application.indexed_images import indexed_images
 from application.reindex_embeddings import GROUP_SIZE, ReindexEmbeddings
 from domain.embeddings import EmbeddingSpace
 from domain.errors import BusyError, ImageUnreadableError, IndexDamagedError
@@ -37,12 +38,17 @@ async def test_everything_is_encoded_anew_and_keeps_its_record(workshop: Worksho
     workshop.detector.found = (an_object("dog"), an_object("cat"))
     await workshop.index(*(an_upload(f"picture {n}".encode(), metadata={"n": n}) for n in range(20)))
     before = await records_of(workshop.repository)
+    image = (await indexed_images(workshop.repository, before[:1]))[before[0].id]
+    assert image  # as it comes from an older backup:
+    await workshop.repository.upsert([replace(image, record=replace(image.record, appearance=None))])
 
     reindex = await reindexing(workshop)
     progress = [step async for step in reindex()]
 
     assert (progress[0].total, progress[-1].done) == (20, 20)
-    assert await reopened(workshop, NEW) == before
+    after = await reopened(workshop, NEW)
+    assert after == before
+    assert [record.appearance for record in after] == [record.appearance for record in before]
     vectors = await workshop.repository.embeddings([record.id for record in before])
     assert all(vector.shape == (24,) for vector in vectors.values())
     vectors = await workshop.repository.object_embeddings([record.id for record in before])
