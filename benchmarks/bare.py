@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adapters.encoders.exported_model import ExportedModel
-from adapters.inference.model_directory import GRAPH
 from adapters.inference.openvino_graph import read_graph
 from adapters.repositories.qdrant.embedded.engine import HNSW_EF, OVERSAMPLING
 from adapters.repositories.qdrant.embedded.manifest import Manifest
@@ -64,10 +63,10 @@ def thumbnail(pixels: Pixels) -> bytes:
 class _Graph:
     """A compiled graph, for one picture at a time and in streams."""
 
-    def __init__(self, graph: openvino.Model) -> None:
+    def __init__(self, graph: openvino.Model, *, int8: bool = False) -> None:
         core = openvino.Core()
-        self.precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-        options = {"INFERENCE_PRECISION_HINT": self.precision}
+        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        options = {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and not int8 else "f32"}
         self._one = core.compile_model(graph, "CPU", options | {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
         streams = core.compile_model(graph, "CPU", options | {"PERFORMANCE_HINT": "THROUGHPUT"})
         self._many = openvino.AsyncInferQueue(streams, int(streams.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
@@ -89,9 +88,7 @@ class Encoder(_Graph):
 
     def __init__(self) -> None:
         exported = model()
-        graph = openvino.Core().read_model(exported.directory / GRAPH)
-        graph.reshape([1, *(dimension.get_length() for dimension in graph.input().partial_shape[1:])])
-        super().__init__(graph)
+        super().__init__(read_graph(exported), int8=exported.int8)
         self._preprocessing = exported.preprocessing
 
     def fit(self, pixels: Pixels) -> Pixels:

@@ -108,7 +108,8 @@ async def searching(images: int, objects_each: int) -> list[str]:
     p50, p99 = np.percentile(milliseconds, [50, 99])
     return [
         f"Search by object, {images:,} pictures with {images * objects_each:,} objects in the embedded index "
-        f"(clustered vectors of 1280): p50 {p50:.1f} ms, p99 {p99:.1f} ms. Put in at {per_second:.0f} pictures/s.",
+        f"(clustered vectors of {DIMENSION}): p50 {p50:.1f} ms, p99 {p99:.1f} ms. "
+        f"Put in at {per_second:.0f} pictures/s.",
         "",
     ]
 

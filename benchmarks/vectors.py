@@ -9,7 +9,7 @@ from domain.embeddings import Embeddings, normalised
 from domain.geometry import BoundingBox
 from domain.images import DetectedObject, ImageRecord, IndexedImage, id_of_content, sha256_of
 
-DIMENSION = 1280
+DIMENSION = 512
 CLUSTERS = 500
 SPREAD = 0.6
 

@@ -16,7 +16,7 @@ class ModelDescription:
     device: str
     """`cpu`, `cuda:0`, ..."""
     precision: str
-    """The arithmetic's type: `f32`, `bf16`, ..."""
+    """The arithmetic's type: `f32`, `bf16`, `int8`."""
     input_width: int
     """Pixels."""
     input_height: int

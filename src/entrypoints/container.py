@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from adapters.encoders.exported_model import ExportedModel
     from adapters.encoders.image_features import TimmModel
     from adapters.toolchain.catalogue import RunnableModel
+    from adapters.toolchain.projection import Projection
 
 log = logging.getLogger(__name__)
 
@@ -198,8 +199,8 @@ def timm_encoder(settings: Settings) -> ImageEncoder:
     )
 
 
-def timm_loader(encoder: EncoderSettings) -> "Callable[[], TimmModel]":
-    """A loader of the timm model that the settings describe, with verified weights."""
+def timm_loader(encoder: EncoderSettings, *, projected: bool = False) -> "Callable[[], TimmModel]":
+    """A loader of the timm model that the settings describe, with verified weights, maybe to be projected."""
     from adapters.toolchain.timm_model import load_timm_model
 
     return partial(
@@ -210,6 +211,7 @@ def timm_loader(encoder: EncoderSettings) -> "Callable[[], TimmModel]":
         revision=encoder.revision,
         input_size=encoder.input_size,
         pooling=encoder.pooling,
+        projected=projected,
     )
 
 
@@ -387,17 +389,36 @@ def pull_model(name: str, *, revision: str | None, sha256: str | None) -> "tuple
     return pull_model(name, revision=revision, sha256=sha256)
 
 
-def export_model(encoder: EncoderSettings, directory: Path) -> "tuple[ExportedModel, Mapping[str, float]]":
-    """Write the timm model that the settings describe for OpenVINO; also its least cosine to torch, by precision.
+def fit_projection(encoder: EncoderSettings, *, fit_on: Path | None) -> "tuple[TimmModel, Projection]":
+    """The timm model that the settings describe, with a projection fitted on packaged photos or those of a folder.
 
     Raises ModelError.
     """
+    with _needs_torch("Fitting a projection"):
+        from adapters.toolchain.encoder_export import fit_model
+        from adapters.toolchain.photos import PACKAGED, Photos
+
+        load = timm_loader(encoder, projected=True)
+
+    return fit_model(load, Photos.read(fit_on or PACKAGED))
+
+
+def export_model(
+    encoder: EncoderSettings, directory: Path, *, fit_on: Path | None, projection: Path | None, int8: bool
+) -> "tuple[ExportedModel, Mapping[str, float]]":
+    """Write the timm model that the settings describe for OpenVINO; also its least cosine to torch, by precision.
+
+    Its projection is fitted on packaged photos or those of a folder, unless a file holds one. Raises ModelError.
+    """
     with _needs_torch("Exporting a model"):
         from adapters.toolchain.encoder_export import export_model
+        from adapters.toolchain.photos import PACKAGED, Photos
+        from adapters.toolchain.projection import Projection
 
-        load = timm_loader(encoder)
+        load = timm_loader(encoder, projected=True)
 
-    return export_model(directory, load)
+    given = Projection.read(projection) if projection else None
+    return export_model(directory, load, Photos.read(fit_on or PACKAGED), projection=given, int8=int8)
 
 
 def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetector":

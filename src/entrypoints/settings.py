@@ -170,7 +170,7 @@ class EncoderSettings(Section):
     """The model that makes embeddings, and what runs it."""
 
     runtime: Literal["openvino", "torch"] = "openvino"
-    model: str = "tf_efficientnet_lite2"
+    model: str = "tf_efficientnet_lite1"
     device: str = "cpu"
     precision: Literal["auto", "f32", "bf16"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
@@ -178,7 +178,7 @@ class EncoderSettings(Section):
     checkpoint_sha256: str | None = None
     revision: str | None = None
     input_size: Annotated[int, Field(ge=32, le=2048)] | None = None
-    pooling: Literal["auto", "gem", "model"] = "auto"
+    pooling: Literal["auto", "gem", "gem_quarters", "model"] = "auto"
 
     @model_validator(mode="after")
     def _only_torch_chooses_weights(self) -> Self:

@@ -13,6 +13,7 @@ from adapters.inference.model_directory import MANIFEST, ModelDirectory
 from domain.embeddings import Embeddings, EmbeddingSpace
 from domain.errors import ModelError, Remedy
 from domain.ports.image_decoder import DECODE_VERSION
+from domain.scores import LikenessScale, LikenessScales
 
 GOLDEN = "golden.npy"
 
@@ -28,6 +29,11 @@ class ExportedModel(ModelDirectory):
 
     dimension: int
     preprocessing: Preprocessing
+    projection: str
+    """SHA-256 (hex) of the layer that makes embeddings of features."""
+    int8: bool
+    """Whether weights and activations are of 8 bits; else weights of 16."""
+    likeness: LikenessScales
 
     @staticmethod
     @override
@@ -35,6 +41,9 @@ class ExportedModel(ModelDirectory):
         return {
             "dimension": int(stored["dimension"]),
             "preprocessing": Preprocessing.from_mapping(stored["preprocessing"]),
+            "projection": str(stored["projection"]),
+            "int8": bool(stored["int8"]),
+            "likeness": LikenessScales(**{of: LikenessScale(**scale) for of, scale in stored["likeness"].items()}),
         }
 
     @property
@@ -44,12 +53,15 @@ class ExportedModel(ModelDirectory):
             model=self.model,
             weights_digest=self.weights_digest,
             dimension=self.dimension,
-            preprocessing=str(self.preprocessing),
+            preprocessing=f"{self.preprocessing}, projected by {self.projection[:12]}{', int8' if self.int8 else ''}",
             decode_version=DECODE_VERSION,
         )
 
     def golden_embeddings(self) -> Embeddings:
-        """The golden pictures' embeddings by torch in f32, shape (pictures, dimension). Raises ModelError."""
+        """The golden pictures' embeddings, shape (pictures, dimension): by torch in f32, or by an int8 graph itself.
+
+        Raises ModelError.
+        """
         try:
             stored: Embeddings = np.load(self.directory / GOLDEN, allow_pickle=False)
         except (OSError, ValueError) as error:

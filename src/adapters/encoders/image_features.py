@@ -49,12 +49,15 @@ class ImageFeatures(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalise, extract, pool, normalise."""
         features = self._features(pixels)
+        if self._pooling == "model":
+            return nn.functional.normalize(self.backbone.forward_head(features, pre_logits=True).flatten(1).float())
+        channels_first = features.permute(0, 3, 1, 2) if self._channels_last_features else features
+        powers = channels_first.float().clamp(min=GEM_FLOOR).pow(GEM_POWER)
+        whole = nn.functional.normalize(powers.mean((2, 3)).pow(1 / GEM_POWER))
         if self._pooling == "gem":
-            axes = (1, 2) if self._channels_last_features else (2, 3)
-            pooled = features.float().clamp(min=GEM_FLOOR).pow(GEM_POWER).mean(axes).pow(1 / GEM_POWER)
-        else:
-            pooled = self.backbone.forward_head(features, pre_logits=True).flatten(1).float()
-        return nn.functional.normalize(pooled)
+            return whole
+        quarters = nn.functional.adaptive_avg_pool2d(powers, 2).pow(1 / GEM_POWER)
+        return nn.functional.normalize(torch.cat((whole, nn.functional.normalize(quarters.flatten(1))), dim=1))
 
     def _features(self, pixels: Tensor) -> Tensor:
         normalised = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
@@ -63,10 +66,12 @@ class ImageFeatures(nn.Module):
     def _prepare_pooling(self, pixels: Tensor) -> None:
         """Find out which axes of the feature map are the picture's, and how long an embedding is."""
         features = self._features(pixels)
-        if self._pooling == "gem":
+        if self._pooling != "model":
             channels = self.backbone.num_features
             if features.ndim != 4 or channels not in (features.shape[1], features.shape[3]):
-                raise ModelError("Pooling gem needs a model with a feature map (a convolutional one): choose `model`.")
+                raise ModelError(
+                    f"Pooling {self._pooling} needs a model with a feature map (a convolutional one): choose `model`."
+                )
             self._channels_last_features = features.shape[1] != channels
         self.dimension = int(self(pixels).shape[1])
 

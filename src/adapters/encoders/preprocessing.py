@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 
 Fit = Literal["letterbox", "crop", "squash"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Pooling = Literal["gem", "model"]
+Pooling = Literal["gem", "gem_quarters", "model"]
 
 GEM_POWER = 3.0
 """The p of generalised-mean pooling (Radenovic, Tolias, Chum, 2018, arXiv:1711.02512)."""
@@ -57,7 +57,8 @@ class Preprocessing:
     """Of each channel, for pixels in [0, 1]."""
     std: tuple[float, float, float]
     pooling: Pooling
-    """`gem`: generalised mean (p = 3) of the last feature map. `model`: what its own head would classify."""
+    """`gem`: generalised mean (p = 3) of the last feature map. `gem_quarters`: that, and beside it those of the map's
+    four quarters, weighted alike. `model`: what its own head would classify."""
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -73,10 +74,11 @@ class Preprocessing:
     def __str__(self) -> str:
         """One line that is equal exactly where embeddings may be compared."""
         fit = "letterbox on white" if self.fit == "letterbox" else f"{self.fit} {self.crop:g}"
-        pooling = f"gem p={GEM_POWER:g}" if self.pooling == "gem" else "model pooling"
+        gem = f"gem p={GEM_POWER:g}"
+        pooling = {"gem": gem, "gem_quarters": f"{gem} of the whole and of its quarters", "model": "model pooling"}
         return (
             f"{fit}, {self.size}x{self.size}, {self.interpolation} (reducing gap {REDUCING_GAP:g}), "
-            f"mean {_numbers(self.mean)}, std {_numbers(self.std)}, {pooling}"
+            f"mean {_numbers(self.mean)}, std {_numbers(self.std)}, {pooling[self.pooling]}"
         )
 
     def as_mapping(self) -> dict[str, Any]:

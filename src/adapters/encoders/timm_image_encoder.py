@@ -10,7 +10,6 @@ from typing_extensions import override
 
 from adapters.encoders.batch_size import torch_batch
 from adapters.encoders.encoding_pipeline import EncodingPipeline, LoadedEncoder, PipelineImageEncoder
-from adapters.encoders.exported_model import ExportedModel, packaged_names
 from adapters.encoders.golden_pictures import check_parity, golden_pictures
 from adapters.encoders.image_features import ImageFeatures, TimmModel
 from adapters.encoders.preprocessing import Pixels
@@ -48,7 +47,7 @@ class TimmImageEncoder(PipelineImageEncoder):
             torch.set_num_threads(self._threads)
         model = self._load_model()
         pixels = model.preprocessing.prepared(golden_pictures())
-        expected = _golden_embeddings(model, pixels)
+        expected = _golden_features(model, pixels)
         runner = TorchRunner(model.features, device=device, precision=self._precision)
         check_parity(runner(pixels), expected, runtime=f"torch on {device} in {runner.precision}")
         pipeline = EncodingPipeline(
@@ -92,15 +91,11 @@ class TorchRunner:
         return nullcontext()
 
 
-def _golden_embeddings(model: TimmModel, pixels: Pixels) -> Embeddings:
-    """What the golden pictures should give: as stored with a packaged model of this space, else computed in f32.
+def _golden_features(model: TimmModel, pixels: Pixels) -> Embeddings:
+    """What the golden pictures should give, computed in f32.
 
-    Computed here and now they still tell whether another device or precision computes what the CPU does in f32.
+    Here and now, they still tell whether another device or precision computes what the CPU does in f32.
     """
-    for name in packaged_names():
-        packaged = ExportedModel.find(name)
-        if packaged.space == model.space:
-            return packaged.golden_embeddings()
     expected = TorchRunner(model.features, device=torch.device("cpu"), precision="f32")(pixels)
     if not np.isfinite(expected).all():
         raise ModelError(f"The model {model.name} computes values that are not finite: its weights are damaged.")

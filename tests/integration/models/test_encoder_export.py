@@ -1,8 +1,8 @@
 import asyncio
+import shutil
 import subprocess
 import sys
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,42 @@ from adapters.encoders.openvino_image_encoder import OpenVinoImageEncoder
 from adapters.encoders.timm_image_encoder import TimmImageEncoder
 from adapters.inference.model_directory import MANIFEST
 from adapters.toolchain.catalogue import runnable_models
-from adapters.toolchain.encoder_export import LEAST_COSINE, export_model
+from adapters.toolchain.encoder_export import LEAST_COSINE, export_model, fit_model
+from adapters.toolchain.photos import Photos
+from adapters.toolchain.projection import Projection
 from adapters.toolchain.timm_model import load_timm_model
 from domain.errors import ModelError
 from domain.ports.image_encoder import ImageEncoder
+from domain.scores import LikenessScale, LikenessScales
 from tests.contracts.image_encoder import noise
 
-DEFAULT = "tf_efficientnet_lite2"
-EXPORT = """
-import sys
-from pathlib import Path
-from adapters.toolchain.encoder_export import export_model
-from adapters.toolchain.timm_model import load_timm_model
-export_model(Path(sys.argv[2]), lambda: load_timm_model(sys.argv[1]))
-"""
+DEFAULT = "tf_efficientnet_lite1"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "photos"
 
 
 @pytest.fixture(scope="module")
-def default_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made as the command makes it, in a process of its own: torch numbers what it names from the process's start."""
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few, so that fitting takes seconds."""
+    folder = tmp_path_factory.mktemp("photos")
+    for path in sorted(EXAMPLES.glob("*-0[1-3].jpg")):
+        subject = folder / path.stem.rsplit("-", 1)[0]
+        subject.mkdir(exist_ok=True)
+        shutil.copy(path, subject)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def default_export(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """Made by the commands, the projection fitted first."""
     directory = tmp_path_factory.mktemp("models") / DEFAULT
-    subprocess.run([sys.executable, "-c", EXPORT, DEFAULT, str(directory)], check=True, capture_output=True)
+    projection = tmp_path_factory.mktemp("fitted") / "projection.npz"
+    for arguments in (
+        ["fit", "--out", str(projection)],
+        ["export", "--out", str(directory), "--int8", "--projection", str(projection)],
+    ):
+        command = [str(Path(sys.executable).parent / "lookalike"), "models", *arguments]
+        command += ["--model", DEFAULT, "--fit-on", str(photos)]
+        subprocess.run(command, check=True, capture_output=True)
     return directory
 
 
@@ -56,15 +71,29 @@ async def embeddings(encoder: ImageEncoder) -> Any:
     return answer
 
 
-def test_the_export_reproduces_the_packaged_default(default_export: Path) -> None:
+def test_the_default_is_exported_like_the_packaged_one(default_export: Path) -> None:
     ours, packaged = ExportedModel.read(default_export), ExportedModel.read(PACKAGED / DEFAULT)
-    assert ours.space == packaged.space
-    cosines = np.sum(ours.golden_embeddings() * packaged.golden_embeddings(), axis=1)
-    np.testing.assert_allclose(cosines, 1.0, atol=1e-5)
-    if all(version(name) == made for name, made in packaged.made_with.items()):
-        # Other versions of the libraries may order the file otherwise; the same ones write it byte for byte.
-        assert ours.sha256["openvino_model.bin"] == packaged.sha256["openvino_model.bin"]
-        assert ours.sha256["openvino_model.xml"] == packaged.sha256["openvino_model.xml"]
+    assert (ours.model, ours.weights_digest, ours.int8) == (packaged.model, packaged.weights_digest, True)
+    assert ours.preprocessing == packaged.preprocessing
+    assert set(ours.made_with) == set(packaged.made_with) == {"nncf", "openvino", "timm", "torch"}
+    assert 100 < ours.dimension < packaged.dimension == 512, "30 photos and their views span 149 dimensions at most"
+    assert ours.space != packaged.space, "another projection is another space"
+    encoder = OpenVinoImageEncoder(model=str(default_export))
+    asyncio.run(embeddings(encoder))
+    assert ours.likeness.images.median < ours.likeness.images.rare
+
+
+def test_int8_stays_near_to_float(default_export: Path, photos: Path, tmp_path: Path) -> None:
+    given = Photos.read(photos)
+    load = partial(load_timm_model, DEFAULT, projected=True)
+    float_export, cosines = export_model(tmp_path / "float", load, given)
+    assert cosines["f32"] >= LEAST_COSINE["f32"]
+    assert float_export.size_bytes > 1.5 * ExportedModel.read(default_export).size_bytes
+    by_float, by_int8 = (
+        asyncio.run(embeddings(OpenVinoImageEncoder(model=str(directory))))
+        for directory in (tmp_path / "float", default_export)
+    )
+    assert np.sum(by_float * by_int8, axis=1).mean() > 0.95
 
 
 def test_nothing_but_the_model_is_left(default_export: Path) -> None:
@@ -80,41 +109,44 @@ def test_nothing_but_the_model_is_left(default_export: Path) -> None:
         ("mobilenetv3_small_050", {"input_size": 96, "pooling": "gem"}),
     ],
 )
-def test_any_timm_model_makes_the_round_trip(tmp_path: Path, model: str, options: dict[str, Any]) -> None:
+def test_any_timm_model_makes_the_round_trip(tmp_path: Path, photos: Path, model: str, options: dict[str, Any]) -> None:
     checkpoint = a_checkpoint(tmp_path, model)
     load = partial(load_timm_model, model, checkpoint=checkpoint, **options)
-    _, cosines = export_model(tmp_path / "out", load)
+    _, projection = fit_model(load, Photos.read(photos))
+    exported, cosines = export_model(tmp_path / "out", load, Photos.read(photos), projection=projection)
     assert cosines["f32"] >= LEAST_COSINE["f32"]
-    torch_encoder = TimmImageEncoder(load)
-    openvino_encoder = OpenVinoImageEncoder(model=str(tmp_path / "out"), precision="f32")
-    by_torch, by_openvino = (asyncio.run(embeddings(encoder)) for encoder in (torch_encoder, openvino_encoder))
-    assert np.sum(by_torch * by_openvino, axis=1).min() > 0.9999
-    asyncio.run(_same_space(torch_encoder, openvino_encoder))
+    assert (exported.projection, exported.likeness) == (projection.digest, projection.likeness)
+    features = asyncio.run(embeddings(TimmImageEncoder(load)))
+    by_openvino = asyncio.run(embeddings(OpenVinoImageEncoder(model=str(tmp_path / "out"), precision="f32")))
+    assert np.sum(projection(features) * by_openvino, axis=1).min() > 0.9999
 
 
-async def _same_space(*encoders: ImageEncoder) -> None:
-    for encoder in encoders:
-        await encoder.open()
-    assert len({encoder.space.fingerprint for encoder in encoders}) == 1
-    for encoder in encoders:
-        await encoder.close()
+def test_a_projection_of_another_model_is_refused(tmp_path: Path, photos: Path) -> None:
+    scale = LikenessScale(median=0.0, rare=0.5)
+    likeness = LikenessScales(images=scale, objects=scale)
+    other = Projection(matrix=np.ones((7, 3), np.float32), offset=np.zeros(3, np.float32), likeness=likeness)
+    load = partial(load_timm_model, "test_vit", checkpoint=a_checkpoint(tmp_path, "test_vit"))
+    with pytest.raises(ModelError, match="projection takes 7 features, and test_vit gives 64: fit one to this model"):
+        export_model(tmp_path / "out", load, Photos.read(photos), projection=other)
 
 
-def test_an_existing_directory_is_kept(tmp_path: Path) -> None:
+def test_an_existing_directory_is_kept(tmp_path: Path, photos: Path) -> None:
     checkpoint = a_checkpoint(tmp_path, "test_vit")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").touch()
+    load = partial(load_timm_model, "test_vit", checkpoint=checkpoint)
     with pytest.raises(ModelError, match="out exists: remove it first"):
-        export_model(tmp_path / "out", partial(load_timm_model, "test_vit", checkpoint=checkpoint))
+        export_model(tmp_path / "out", load, Photos.read(photos))
     assert (tmp_path / "out" / "precious").exists()
 
 
-def test_a_loss_of_parity_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_of_parity_writes_nothing(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LEAST_COSINE, "f32", 1.01)
     with pytest.raises(ModelError, match="Nothing is written: in f32"):
         export_model(
             tmp_path / "models" / "out",
             partial(load_timm_model, "test_vit", checkpoint=a_checkpoint(tmp_path, "test_vit")),
+            Photos.read(photos),
         )
     assert list((tmp_path / "models").iterdir()) == []
 
@@ -123,8 +155,8 @@ def test_the_catalogue_lists_packaged_and_exported_models(default_export: Path) 
     packaged, exported = runnable_models(default_export.parent)
     assert (packaged.name, packaged.packaged) == (DEFAULT, True)
     assert (exported.name, exported.packaged) == (str(default_export), False)
-    assert exported.exported.dimension == 1280
+    assert packaged.exported.dimension == 512
     assert exported.exported.preprocessing.size == 320
-    assert exported.exported.size_bytes > 9_000_000
+    assert exported.exported.size_bytes > 4_000_000
     assert [model.name for model in runnable_models()] == [DEFAULT]
     assert [model.name for model in runnable_models(default_export.parent / "absent")] == [DEFAULT]

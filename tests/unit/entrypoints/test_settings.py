@@ -135,13 +135,13 @@ def test_a_bad_value_names_its_variable(load: Load, name: str, value: str) -> No
 
 TORCH_ALONE = {
     "ENCODER__CHECKPOINT": "/weights.pth",
-    "ENCODER__CHECKPOINT_SHA256": "9656183e",
+    "ENCODER__CHECKPOINT_SHA256": "77cc7160",
     "ENCODER__REVISION": "main",
     "ENCODER__INPUT_SIZE": "224",
     "ENCODER__POOLING": "gem",
     "DETECTOR__WEIGHTS": "COCO_V1",
     "DETECTOR__CHECKPOINT": "/weights.pth",
-    "DETECTOR__CHECKPOINT_SHA256": "9656183e",
+    "DETECTOR__CHECKPOINT_SHA256": "77cc7160",
     "DETECTOR__LABELS_FILE": "/labels.txt",
 }
 
@@ -162,7 +162,7 @@ def test_all_that_only_torch_takes_is_told_at_once(load: Load) -> None:
 
 def test_torch_takes_it(load: Load) -> None:
     settings = load(**TORCH_ALONE, ENCODER__RUNTIME="torch", DETECTOR__RUNTIME="torch")
-    assert settings.encoder.checkpoint_sha256 == settings.detector.checkpoint_sha256 == "9656183e"
+    assert settings.encoder.checkpoint_sha256 == settings.detector.checkpoint_sha256 == "77cc7160"
 
 
 def test_what_is_switched_off_may_keep_its_settings(load: Load) -> None:

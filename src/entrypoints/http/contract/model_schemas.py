@@ -26,7 +26,7 @@ class EmbeddingOut(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"model": "tf_efficientnet_lite2", "dimension": 3, "embedding": [0.6, 0.0, 0.8]}]
+            "examples": [{"model": "tf_efficientnet_lite1", "dimension": 3, "embedding": [0.6, 0.0, 0.8]}]
         }
     )
 
@@ -101,13 +101,13 @@ class ModelsOut(BaseModel):
             "examples": [
                 {
                     "encoder": {
-                        "model": "tf_efficientnet_lite2",
-                        "weights_digest": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+                        "model": "tf_efficientnet_lite1",
+                        "weights_digest": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
                         "runtime": "openvino",
                         "device": "cpu",
-                        "precision": "bf16",
+                        "precision": "int8",
                         "input_size": {"width": 320, "height": 320},
-                        "dimension": 1280,
+                        "dimension": 512,
                         "preprocessing": "letterbox on white, 320x320, bicubic (reducing gap 2), mean 0.5,0.5,0.5, "
                         "std 0.5,0.5,0.5, gem p=3",
                         "decode_version": 2,
