@@ -17,7 +17,6 @@ from domain.errors import InvalidRankingError
 from domain.images import Match
 from domain.label_space import LABEL_WEIGHT, LabelSpace
 from domain.ports.similarity_repository import SimilarityRepository
-from domain.scores import Band
 from domain.search import Candidate
 
 Worths = NDArray[np.float64]
@@ -132,7 +131,7 @@ def _ordered(  # noqa: PLR0917 - what an order is made of
     colours: NDArray[np.float32] | None,
 ) -> tuple[list[int], list[float]]:
     """Places of the items, and what they were chosen by; of equals the one in front comes first."""
-    same = np.array([item.band is Band.IDENTICAL for item in items], dtype=bool)
+    same = np.array([isinstance(item, Candidate) and item.is_same for item in items], dtype=bool)
     worths = np.array([item.score for item in items], dtype=np.float64)
     if space is not None and vectors is not None:
         worths += np.where(same, LABEL_WEIGHT**2, space.similarities(query, vectors))

@@ -54,8 +54,12 @@ class SearchQuery:
 
     async def ranked(self, repository: SimilarityRepository, options: SearchOptions) -> Sequence[Match]:
         """A part of the ranking: images that show the same come first, the others by score."""
-        found = await self._same_first(options, lambda query, part: query._by_score(repository, part))
-        return [replace(match, band=match.band or self._band(match)) for match in found]
+        found = await self._same_first(
+            options,
+            lambda query, part: query._by_score(repository, part),
+            lambda match: replace(match, score=1.0, band=Band.IDENTICAL),
+        )
+        return [self._told(match) for match in found]
 
     async def candidates(
         self, repository: SimilarityRepository, options: SearchOptions, *, embeddings: bool, appearances: bool
@@ -63,25 +67,29 @@ class SearchQuery:
         """The same part of a ranking of whole pictures, without the records."""
         find = partial(repository.candidates, embeddings=embeddings, appearances=appearances)
         scale = None if self.scales is None else self.scales.images
-        return await self._same_first(options, lambda query, part: query._nearest(find, part, scale))
+        return await self._same_first(
+            options,
+            lambda query, part: query._nearest(find, part, scale),
+            lambda candidate: replace(candidate, score=1.0, is_same=True),
+        )
 
     def match_of(self, candidate: Candidate, image: ImageRecord, order_score: float) -> Match:
         """The match that it stands for."""
-        match = Match(score=candidate.score, image=image, likeness=candidate.likeness, order_score=order_score)
-        return replace(match, band=candidate.band or self._band(match))
+        band = Band.IDENTICAL if candidate.is_same else None
+        return self._told(Match(score=candidate.score, image=image, band=band, order_score=order_score))
 
     async def _same_first(
-        self, options: SearchOptions, find: Callable[["SearchQuery", SearchOptions], Found[T]]
+        self,
+        options: SearchOptions,
+        find: Callable[["SearchQuery", SearchOptions], Found[T]],
+        as_same: Callable[[T], T],
     ) -> list[T]:
         if self.same is None:
             return list(await find(self, options))
-        end, likeness = options.offset + options.limit, None if self.scales is None else 1.0
+        end = options.offset + options.limit
         among_same = replace(options, offset=0, limit=end, where=options.where.narrowed(self.same))
         unbounded = replace(among_same, score_threshold=None, min_likeness=None)
-        first = [
-            replace(each, score=1.0, likeness=likeness, band=Band.IDENTICAL)
-            for each in await find(replace(self, target=Target.IMAGES), unbounded)
-        ]
+        first = [as_same(each) for each in await find(replace(self, target=Target.IMAGES), unbounded)]
         if len(first) >= end:
             return first[options.offset :]
         offset = max(options.offset - len(first), 0)
@@ -121,19 +129,19 @@ class SearchQuery:
                 exact=options.exact,
             )
         )
-        if scale is None:
+        if scale is None or options.min_likeness is None:
             return found
-        told = (replace(each, likeness=scale.likeness(each.score)) for each in found)
-        return [each for each in told if (each.likeness or 0.0) >= (options.min_likeness or 0.0)]
+        return [each for each in found if scale.likeness(each.score) >= options.min_likeness]
 
-    def _band(self, match: Match) -> Band | None:
-        """A plain picture is like every other plain one: that says nothing of what they show."""
-        appearance = None if match.region is not None else match.image.appearance
-        if match.likeness is None:
-            return None
-        if self.low_detail and appearance is not None and appearance.low_detail:
-            return Band.WEAK
-        return band_of(match.likeness)
+    def _told(self, match: Match) -> Match:
+        """With its likeness, and its band unless that is known."""
+        if self.scales is None:
+            return match
+        likeness = (self.scales.images if match.region is None else self.scales.objects).likeness(match.score)
+        appearance = match.image.appearance if match.region is None else None
+        # A plain picture is like every other plain one: that says nothing of what they show.
+        is_plain = self.low_detail and appearance is not None and appearance.low_detail
+        return replace(match, likeness=likeness, band=match.band or (Band.WEAK if is_plain else band_of(likeness)))
 
 
 def _least_score(options: SearchOptions, scale: LikenessScale | None) -> float | None:

@@ -7,7 +7,6 @@ from domain.appearance import Appearance
 from domain.embeddings import Embedding, EmbeddingSpace
 from domain.filters import EVERYTHING, Filter
 from domain.images import DetectedObject, ImageId, ImageRecord, Match
-from domain.scores import Band
 
 MAX_WINDOW = 10_500
 """The largest `offset + limit` of a query."""
@@ -23,9 +22,8 @@ class Candidate:
     """Of shape (dimension,); None where it was not asked for."""
     appearance: Appearance | None = None
     """Likewise."""
-    likeness: float | None = None
-    band: Band | None = None
-    """As those of a Match. Only what is identical is known without the record."""
+    is_same: bool = False
+    """It shows the same as what is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
