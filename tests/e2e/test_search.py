@@ -263,7 +263,7 @@ def test_marks_become_examples(page: Page, service: Service, client: httpx.Clien
 
 
 def test_only_what_is_alike_is_shown_where_asked(page: Page, service: Service, client: httpx.Client) -> None:
-    page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}")
+    page.goto(f"{service.url}/?image={id_of(client, 'shoes-01.jpg')}")
     settled(page)
     expect(results(page)).to_have_count(30)
     assert "weak" in bands(page)
@@ -280,7 +280,7 @@ def test_only_what_is_alike_is_shown_where_asked(page: Page, service: Service, c
 
 def test_back_shows_the_band_that_was_asked_for(page: Page, service: Service, client: httpx.Client) -> None:
     """Though the choice still has the focus."""
-    page.goto(f"{service.url}/?image={id_of(client, 'hat-01.jpg')}&min_likeness=0.5")
+    page.goto(f"{service.url}/?image={id_of(client, 'shoes-01.jpg')}&min_likeness=0.5")
     settled(page)
     page.get_by_label("Show", exact=True).select_option("very alike")
     addressed(page, "min_likeness=0.75")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "shop.md").read_text()
 PHOTOS = ROOT / "examples" / "photos"
 SERVICE = "http://127.0.0.1:8000"
-HATS = {f"sku-{number}": f"hat-{number - 16:02}.jpg" for number in range(17, 22)}
+SHOES = {"sku-17": "shoes-01.jpg", "sku-18": "shoes-10.jpg", "sku-19": "shoes-07.jpg", "sku-20": "shoes-03.jpg"}
 SHIRTS = {f"sku-{number}": f"shirt-{number - 29:02}.jpg" for number in range(30, 33)}
 PRICES = {"sku-18": 80}
 
@@ -37,11 +37,11 @@ def declared() -> str:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Path]]:
     """The service with the products that the page's command brought, and a folder with a customer's photo."""
     folder = tmp_path_factory.mktemp("shop")
-    shutil.copy(PHOTOS / "hat-08.jpg", folder / "photo.jpg")
+    shutil.copy(PHOTOS / "shoes-10.jpg", folder / "photo.jpg")
     settings = {"REPOSITORY__INDEXED_METADATA": declared()}
     with picture_host() as host, running(tmp_path_factory.mktemp("service"), settings) as service:
         lines = ["sku,image_url,brand,price"]
-        for sku, name in (HATS | SHIRTS).items():
+        for sku, name in (SHOES | SHIRTS).items():
             host.pictures[f"/{name}"] = (PHOTOS / name).read_bytes()
             lines.append(f"{sku},{host.url}/{name},acme,{PRICES.get(sku, 20)}")
         (folder / "products.csv").write_text("\n".join(lines))
@@ -73,6 +73,6 @@ def test_similar_products_and_a_search_by_photo(shop: tuple[Service, Path], lang
     similar = [line[1] for line in lines if line[0] == "similar:"]
     by_photo = [line[2] for line in lines if line[:2] == ["by", "photo:"]]
     assert similar
-    assert set(similar) <= set(HATS) - {"sku-17", "sku-18"}  # neither itself, nor one at 80, nor a shirt
+    assert set(similar) <= set(SHOES) - {"sku-17", "sku-18"}  # neither itself, nor one at 80, nor a shirt
     assert by_photo
-    assert set(by_photo) <= set(HATS)
+    assert set(by_photo) <= set(SHOES)
