@@ -83,7 +83,7 @@ class Restore:
             differences = space.differences(self.repository.space, ("backup", "index"))
             raise EmbeddingSpaceError(
                 f"The backup was made in another embedding space ({differences}).",
-                remedy=Remedy.RESTORE_WITH_ITS_ENCODER,
+                remedy=Remedy.RESTORE_INTO_A_NEW_INDEX,
             )
         done, total = 0, await archive.count()
         async for group in archive.images():

@@ -17,6 +17,7 @@ from domain.errors import (
     EncoderUnavailableError,
     IndexDamagedError,
     IndexInUseError,
+    IndexMissingError,
     LookalikeError,
     RepositoryUnavailableError,
 )
@@ -101,12 +102,18 @@ class RunService:
             await self.close()
             raise
 
-    async def open_index(self) -> None:
+    async def open_index(self, new: EmbeddingSpace | None = None) -> None:
         """Open index and files as they are, whatever encoder made them: no model is opened.
 
-        Raises RepositoryUnavailableError, ConfigurationError.
+        Where there is no index, one for embeddings of the space `new` is made, if that is given. Raises
+        RepositoryUnavailableError, ConfigurationError.
         """
-        await self.repository.open(None)  # first: it tells whether another process has all of it open
+        try:
+            await self.repository.open(None)  # first: it tells whether another process has all of it open
+        except IndexMissingError:
+            if new is None:
+                raise
+            await self.repository.open(new)
         await self.originals.store.open()
         await self._take_up_files()
         self._repository_open = True

@@ -52,7 +52,7 @@ class Remedy(Enum):
     """What an operator can do about a failure. `entrypoints.remedies` says by which command or setting."""
 
     REINDEX_EMBEDDINGS = auto()
-    RESTORE_WITH_ITS_ENCODER = auto()
+    RESTORE_INTO_A_NEW_INDEX = auto()
     CHOOSE_ANOTHER_COLLECTION = auto()
     INDEX_THE_METADATA_KEY = auto()
     STOP_OR_ASK_THE_OTHER_PROCESS = auto()

@@ -8,8 +8,9 @@ SENTENCES: Mapping[Remedy, str] = {
     Remedy.REINDEX_EMBEDDINGS: (
         "Run `lookalike reindex --embeddings` to encode the stored originals anew, or set the encoder back."
     ),
-    Remedy.RESTORE_WITH_ITS_ENCODER: (
-        "Restore it with the encoder it was made with, then run `lookalike reindex --embeddings` with the new one."
+    Remedy.RESTORE_INTO_A_NEW_INDEX: (
+        "Restore it into an empty LOOKALIKE_DATA_DIR (of a server, another LOOKALIKE_REPOSITORY__COLLECTION too), and "
+        "run `lookalike reindex --embeddings` there."
     ),
     Remedy.CHOOSE_ANOTHER_COLLECTION: "Choose another LOOKALIKE_REPOSITORY__COLLECTION.",
     Remedy.INDEX_THE_METADATA_KEY: ("LOOKALIKE_REPOSITORY__INDEXED_METADATA declares keys: price:float,brand:keyword."),

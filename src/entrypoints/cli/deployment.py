@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import typer
 
+from domain.embeddings import EmbeddingSpace
 from domain.errors import IndexMissingError
 from entrypoints.container import Container, bound_heaps, check_index
 from entrypoints.remedies import explained
@@ -80,13 +81,16 @@ async def open_trial(model: Path | None) -> AsyncIterator[Container]:
 
 
 @asynccontextmanager
-async def open_index() -> AsyncIterator[Container]:
-    """Index and files as they are, whatever encoder made them: no model is loaded. Raises as `open_service`."""
+async def open_index(new: EmbeddingSpace | None = None) -> AsyncIterator[Container]:
+    """Index and files as they are, whatever encoder made them: no model is loaded.
+
+    Where there is no index, one for embeddings of the space `new` is made, if that is given. Raises as `open_service`.
+    """
     container = load_container()
     check_index(container.settings())
     service = container.run_service()
     try:
-        await service.open_index()
+        await service.open_index(new)
         yield container
     finally:
         await service.close()

@@ -108,14 +108,16 @@ def restore(
 ) -> None:
     """Fill the index from a backup. What is indexed under the same ids is replaced, the rest stays.
 
+    No model is needed. A new index holds the embeddings of the backup: if another encoder made them than that of the
+    settings, run `lookalike reindex --embeddings` afterwards.
+
     Example: [bold]LOOKALIKE_DATA_DIR=/srv/lookalike lookalike restore /backups/2026-01-31[/]
     """
-    from entrypoints.cli.deployment import load_container, open_service
+    from entrypoints.cli.deployment import load_container, open_index
 
     async def run() -> str:
         archive = load_container().backup_archive(directory)
-        await archive.read_space()  # what is no backup is refused before a model is loaded
-        async with open_service() as container:
+        async with open_index(new=await archive.read_space()) as container:
             done = await _follow("Restoring", container.restore()(archive))
             return f"{done} pictures restored"
 

@@ -52,7 +52,7 @@ class ModelsContract(Deployed):
         encoder = body["encoder"]
         assert encoder["runtime"] == deployment.get("ENCODER__RUNTIME", "openvino")
         assert encoder["device"] == "cpu"
-        assert encoder["precision"] in {"f32", "bf16"}
+        assert encoder["precision"] in {"f32", "bf16", "int8"}
         assert len(bytes.fromhex(encoder["weights_digest"])) == 32
         assert encoder["input_size"] == {"width": 320, "height": 320}
         assert body["repository"]["backend"] == deployment["REPOSITORY__BACKEND"]

@@ -27,6 +27,7 @@ class SearchContract(Deployed):
             "regions": [],
             "target": "images",
             "objects": None,
+            "low_detail": False,
         }
         first = result["matches"][0]
         assert first["image"] == image

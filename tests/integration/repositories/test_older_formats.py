@@ -9,6 +9,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,30 @@ async def test_its_backup_restores(tmp_path: Path) -> None:
     price = Field("metadata.price")
     assert await repository.count(Filter(all=(AnyOf(price, (19.99,)), InRange(field=price, gte=19.99)))) == 3
     await repository.close()
+
+
+@pytest.mark.timeout(300)
+def test_its_backup_is_taken_over_by_the_commands_that_are_told(tmp_path: Path) -> None:
+    """As its users do it: restored without their old encoder, which nobody has any more, and encoded anew."""
+    backup, data = extracted("backup-version-1", tmp_path), tmp_path / "data"
+    here: dict[str, Any] = {"data_dir": data, "settings": {"DETECTOR__RUNTIME": "none"}}
+    restored = lookalike("restore", backup, **here)
+    assert (restored.returncode, restored.stdout) == (0, "3 pictures restored\n"), restored.stderr
+    original = next((backup / "originals").glob("*/*"))
+    refused = lookalike("search", original, **here)
+    assert refused.returncode == 2
+    assert "`lookalike reindex --embeddings`" in refused.stderr
+    reindexed = lookalike("reindex", "--embeddings", **here)
+    assert (reindexed.returncode, reindexed.stdout) == (0, "3 pictures encoded with tf_efficientnet_lite1\n")
+    found = json.loads(lookalike("search", original, "--json", **here).stdout)
+    first, *others = found["matches"]
+    assert (first["score"], first["band"], len(others)) == (1.0, "identical", 2)
+    assert first["image"]["metadata"] == METADATA
+    assert len(first["image"]["objects"]) == 1
+
+    into_another = lookalike("restore", backup, **here)
+    assert into_another.returncode == 2
+    assert "into an empty LOOKALIKE_DATA_DIR" in into_another.stderr
 
 
 def assert_as_written(record: ImageRecord, line: dict[str, object]) -> None:
