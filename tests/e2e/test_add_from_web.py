@@ -73,7 +73,7 @@ def test_a_table_is_previewed_and_its_failures_can_be_fed_back(
     page: Page, service: Service, client: httpx.Client, shop: str, tmp_path: Path
 ) -> None:
     lines = [
-        "sku;image_url;kind;number;note",
+        "sku;image_url;kind;number;note;;",
         f"sku-1;{shop}/1.png;hut;1;grün",
         f'sku-2;{shop}/2.png;hut;two;"a ""second""; one"',
         f"sku-1;{shop}/3.png;hut;3;",

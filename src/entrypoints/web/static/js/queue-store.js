@@ -48,7 +48,7 @@ export class QueueStore {
 
   /** Whether a reload would lose an item that is not sent. @param {Item} item */
   wouldLose(item) {
-    return item.file !== null && !this.bytes.has(item.number);
+    return this.database === null || (item.file !== null && !this.bytes.has(item.number));
   }
 
   /** @param {Item} item */

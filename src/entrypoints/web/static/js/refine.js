@@ -30,8 +30,8 @@ export class Refine {
     this.colour = h("input", { type: "range", id: "colour", min: "0", max: "1", step: "0.05", oninput: () => { this.#tellColour(); changed(); } });
     this.colourText = h("output", { for: "colour" });
     this.adapt = h("select", { id: "adapt-to", onchange: () => onchange({ adapt: this.adapt.value || null }) });
-    /** The declared keys whose values the order can learn from; null: not asked for yet. @type {string[] | null} */
-    this.labelled = null;
+    /** The declared keys whose values the order can learn from; asked for until there are any. @type {string[]} */
+    this.labelled = [];
     this.group = h("select", { id: "group-by", onchange: () => onchange({ group: this.group.value || null }) });
     this.filters = new FilterForm((filter, options) => onchange({ filter }, options), { facets: false });
     this.element = h(
@@ -76,9 +76,9 @@ export class Refine {
   /** @param {string} chosen @param {boolean} possible */
   async #offerLabels(chosen, possible) {
     this.adapting.hidden = true;
-    this.labelled ??= await labelledKeys().catch(() => []);
+    if (!this.labelled.length) this.labelled = await labelledKeys().catch(() => []);
     offer(this.adapt, [["", "the picture"], ...fields(this.labelled)], chosen);
-    this.adapting.hidden = !possible || !this.labelled.length;
+    this.adapting.hidden = !possible || this.adapt.length === 1;
   }
 
   #tellColour() {
@@ -100,8 +100,11 @@ async function labelledKeys() {
 /** Metadata keys as the API's fields, each with its name. @param {string[]} keys @returns {[string, string][]} */
 const fields = (keys) => keys.map((key) => [`metadata.${key}`, key]);
 
-/** @param {HTMLSelectElement} select @param {[string, string][]} options value and words of each @param {string} chosen */
-const offer = (select, options, chosen) => select.replaceChildren(...options.map(([value, words]) => h("option", { value, selected: value === chosen }, words)));
+/** Offer options, and what is chosen too where an address names something else. @param {HTMLSelectElement} select @param {[string, string][]} options value and words of each @param {string} chosen */
+function offer(select, options, chosen) {
+  const all = options.some(([value]) => value === chosen) ? options : [...options, [chosen, chosen.replace("metadata.", "")]];
+  select.replaceChildren(...all.map(([value, words]) => h("option", { value, selected: value === chosen }, words)));
+}
 
 /** @param {Place} place @param {boolean} severalParts */
 function reason(place, severalParts) {

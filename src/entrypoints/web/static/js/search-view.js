@@ -227,5 +227,6 @@ const BANDS = { identical: "identical", copy: "copy", very_alike: "very alike", 
 /** How alike a match is, in words with the number behind; the cosine alone where nothing says what it means. @param {Match} match */
 function likenessText({ score, likeness, band }) {
   if (likeness === null) return score.toFixed(2);
+  if (band === "weak" && likeness >= 0.5) return "plain"; // as every picture that shows as little
   return `${BANDS[/** @type {import("./api.js").Band} */ (band)]}, ${Math.round(likeness * 100)} %`;
 }

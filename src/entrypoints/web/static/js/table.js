@@ -13,11 +13,12 @@ export async function readTable(file) {
   const { text, encoding } = decoded(new Uint8Array(await file.arrayBuffer()));
   const delimiter = delimiterOf(text.slice(0, text.search(/[\r\n]|$/)));
   const [header = [], ...lines] = cellsOf(text, delimiter).filter((cells) => cells.some((cell) => cell.trim()));
-  const columns = header.map((name) => name.trim());
+  const places = [...header.keys()].filter((place) => header[place].trim()); // spreadsheets leave empty columns at the end
+  const columns = places.map((place) => header[place].trim());
   const twice = columns.find((name, place) => columns.indexOf(name) !== place);
   if (!lines.length) throw new RangeError(`${file.name} has no rows below its first line, which names the columns.`);
   if (twice !== undefined) throw new RangeError(`${file.name} has two columns of the name "${twice}".`);
-  const rows = lines.map((cells) => Object.fromEntries(columns.map((name, place) => [name, cells[place] ?? ""])));
+  const rows = lines.map((cells) => Object.fromEntries(columns.map((name, column) => [name, cells[places[column]] ?? ""])));
   return { name: file.name, columns, rows, delimiter, encoding };
 }
 
@@ -51,7 +52,7 @@ function delimiterOf(header) {
 function cellsOf(text, delimiter) {
   const escaped = delimiter === "|" ? "\\|" : delimiter;
   // A cell, quoted or not, and what ends it.
-  const cell = new RegExp(`(?:"((?:[^"]|"")*)"|((?!")[^${escaped}\\r\\n]*))(${escaped}|\\r\\n|\\r|\\n|$)`, "gy");
+  const cell = new RegExp(`(?:"([^"]*(?:""[^"]*)*)"|((?!")[^${escaped}\\r\\n]*))(${escaped}|\\r\\n|\\r|\\n|$)`, "gy");
   /** @type {string[][]} */
   const rows = [[]];
   for (let found = cell.exec(text); found; found = cell.exec(text)) {
