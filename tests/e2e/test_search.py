@@ -199,7 +199,7 @@ def test_a_search_given_up_while_the_original_comes_spoils_no_later_one(
 
 
 def test_where_no_picture_has_objects_that_is_told(page: Page, service: Service, client: httpx.Client) -> None:
-    nothing = {"matches": [], "next_offset": None}
+    nothing = {"query": {"low_detail": False}, "matches": [], "next_offset": None}
     page.route(re.compile("/v1/search$"), lambda route: route.fulfill(json=nothing))
     page.goto(f"{service.url}/?image={id_of(client, 'coffee.jpg')}&target=objects")
     expect(page.get_by_text("No object was found in any other indexed picture.")).to_be_visible()
@@ -282,6 +282,7 @@ def test_back_shows_the_band_that_was_asked_for(page: Page, service: Service, cl
     """Though the choice still has the focus."""
     page.goto(f"{service.url}/?image={id_of(client, 'shoes-01.jpg')}&min_likeness=0.5")
     settled(page)
+    page.get_by_label("Show", exact=True).focus()
     page.get_by_label("Show", exact=True).select_option("very alike")
     addressed(page, "min_likeness=0.75")
     expect(page.get_by_label("Show", exact=True)).to_be_focused()

@@ -65,7 +65,8 @@ def test_each_stage_moves_by_exactly_what_was_done(client: httpx.Client) -> None
     before = after
     assert client.post("/v1/search", files={"file": ("hat.jpg", a_photo())}).status_code == 200
     after = scraped(client)
-    assert moved(before, after, DURATIONS, "stage") == {"decode": 1, "encode": 1, "index_read": 1}
+    # Whether the same picture is there, that picture, and the others.
+    assert moved(before, after, DURATIONS, "stage") == {"decode": 1, "encode": 1, "index_read": 3}
     assert moved(before, after, "lookalike_batch_size_count", "stage") == {"encode": 1}
 
     before = after

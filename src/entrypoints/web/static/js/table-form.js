@@ -59,7 +59,7 @@ export class TableForm {
 
 /** What the columns seem to be. @param {Table} table @returns {Record<string, Use>} */
 function guessed({ columns, rows }) {
-  const url = columns.find((column) => rows.slice(0, PREVIEWED).some((row) => /^https?:\/\//i.test(row[column])));
+  const url = columns.find((column) => rows.slice(0, PREVIEWED).some((row) => /^https?:/i.test(row[column])));
   const key = columns.find((column) => column !== url && /^(key|sku|id|article|product[ _]?id)$/i.test(column));
   const use = (/** @type {string} */ column) => (column === url ? "url" : column === key ? "key" : column === "reason" ? "ignored" : "metadata");
   return Object.fromEntries(columns.map((column) => [column, use(column)]));

@@ -6,7 +6,7 @@ import { whyNotFetched } from "./service.js";
 export class UrlList {
   /** @param {(pictures: import("./upload-queue.js").Picture[]) => void} onadd */
   constructor(onadd) {
-    this.text = h("textarea", { id: "urls", rows: 4, placeholder: "https://example.com/picture.jpg", spellcheck: "false" });
+    this.text = h("textarea", { id: "urls", rows: 4, placeholder: "https://\u2026", spellcheck: "false" });
     this.why = h("p", { class: "hint" });
     this.button = h("button", { type: "button", onclick: () => this.#add(onadd) }, "Add these pictures");
     this.element = h("details", { class: "lot urls" }, h("summary", {}, "Pictures on the web"),

@@ -121,7 +121,7 @@ async def test_the_numbers_are_those_of_plain_numpy(index: Index) -> None:
     # Cut-offs are of the first matches of all queries.
     cosines = np.sort(index.embeddings @ index.embeddings.T)[:, ::-1][:60, 1:16].astype(np.float64)
     hits = np.array([[KINDS[place] == KINDS[row] for place in ranked(index.embeddings)[row][:15]] for row in range(60)])
-    assert result.cut_offs.keys() == {"score"}
+    assert result.cut_offs.keys() == {"score", "likeness"}
     for each in result.cut_offs["score"]:
         assert each.keeps == pytest.approx((cosines[hits] >= each.at).mean(), abs=2 / hits.sum())
         assert each.lets_through == pytest.approx((cosines[~hits] >= each.at).mean(), abs=2 / (~hits).sum())
@@ -248,7 +248,7 @@ async def test_a_report_is_printed_and_told_as_json(index: Index, capsys: pytest
     lines = capsys.readouterr().out
     for text in ("50 queries among 62 pictures, right by metadata.kind", "diversity=0.7", "worse", "Score at least"):
         assert text in lines
-    assert lines.count("tells them apart best") == 1
+    assert lines.count("tells them apart best") == 2, "by score and by likeness"
 
 
 async def test_what_is_too_little_is_named(index: Index) -> None:
