@@ -10,7 +10,7 @@ from lookalike_client import AsyncLookalike, Key, LookalikeError, PictureFileErr
 from lookalike_client._asyncio_runtime import in_order
 from lookalike_client.checked_addresses import NotPublicError
 from lookalike_client.commands.importing.failures import FailureFile
-from lookalike_client.commands.importing.pictures import BROUGHT, Looked, Standing, look_at, standings_of
+from lookalike_client.commands.importing.pictures import Looked, Standing, look_at, standings_of
 from lookalike_client.commands.importing.products import Product
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.progress import Show
@@ -148,16 +148,19 @@ class ImportRun:
         return asyncio.create_task(upload())
 
     async def _upload(self, batch: Sequence[Looked], together: _Together) -> None:
-        # Kept before they are sent: after a crash, the table still knows what it has brought.
-        begun = (replace(looked.remembered, sha256=None, outcome=BROUGHT) for looked in batch)
-        self.state.remember(self.scope, begun)
+        # Kept before they are sent: after a crash, the table still knows what it has brought. Of a key that was there,
+        # what was remembered stays true until the service has acknowledged the other bytes.
+        self.state.remember(self.scope, (looked.remembered for looked in batch if looked.standing.image is None))
         pictures = [looked.new for looked in batch if looked.new is not None]
         indexed: list[Remembered] = []
+        refused: list[str] = []
         async with aclosing(self.client.index_many(pictures, adopt=True, concurrency=1)) as outcomes:
             for looked in batch:
                 outcome = await anext(outcomes)
                 if outcome.image is None:
                     self._fail(looked.standing, outcome.error, together)
+                    if looked.standing.image is None:
+                        refused.append(looked.standing.picture.key)
                     continue
                 self.counts.created += outcome.status == "created"
                 self.counts.replaced += outcome.status == "replaced"
@@ -165,6 +168,7 @@ class ImportRun:
                 indexed.append(replace(looked.remembered, sha256=outcome.image.sha256))
                 self._end_picture(looked.standing, together)
         self.state.remember(self.scope, indexed)
+        self.state.forget(self.scope, refused)
 
     async def _patch(self, same: Sequence[Looked], together: _Together) -> None:
         """Give pictures whose bytes are as they were the metadata of their rows."""

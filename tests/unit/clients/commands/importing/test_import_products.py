@@ -25,7 +25,7 @@ from lookalike_client.commands.importing.import_products import (
 from lookalike_client.commands.importing.open_table import open_table
 from lookalike_client.commands.importing.products import ProductReader
 from lookalike_client.commands.importing.survey import survey
-from lookalike_client.commands.state import StateError
+from lookalike_client.commands.state import State, StateError, open_state
 from tests.far_side import FarSide, Script, far_side, ok
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving
@@ -38,6 +38,12 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """What was done, among the log lines of the service, and standard error."""
     output, errors = capsys.readouterr()
     return [line for line in output.splitlines() if re.match(r"\d+ (created|new)", line)][-1], errors
+
+
+def scope_in(state: State) -> str:
+    """The only one that there is."""
+    [scope] = {row[0] for row in state._connection.execute("SELECT scope FROM source")}
+    return str(scope)
 
 
 class Shop:
@@ -239,6 +245,39 @@ async def test_what_earlier_imports_brought_and_nothing_else_is_missing(
     assert await delete(given, ended, shop.client()) == 2
     assert {*await shop.images()} == {"A", "B", "C", "E", "other"}
     assert (await shop.imported(given)).missing == []
+
+
+async def test_what_was_not_brought_after_all_is_never_missing(shop: Shop) -> None:
+    """Neither what was there before, nor what another client brings later under the key of a row that failed."""
+    async with shop.client() as client:
+        await client.index(a_picture(7), key="B")
+    shop.shows(a=a_picture(1), broken=b"no picture at all")
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/broken,6", "C,{}/broken,7"))
+    with open_state(shop.folder / "state") as kept:
+        assert [each.name for each in kept.all(scope_in(kept))] == ["A"]
+    async with shop.client() as client:
+        await client.index(a_picture(8), key="C")
+    given = shop.table("A,{}/a,5")
+    ended = await shop.imported(given)
+    assert not ended.missing
+    assert {*await shop.images()} == {"A", "B", "C"}
+
+
+async def test_what_was_sent_before_a_crash_is_known_to_be_of_the_table(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+
+    async def lost(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path != "/v1/images/batch":
+            return None
+        await service.handle_async_request(request)
+        raise httpx.ReadError("the answer is lost")
+
+    service, shop.transport = shop.transport, Disturbed(shop.transport, lost)
+    with pytest.raises(NoServiceError):
+        await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6"))
+    shop.transport = service
+    assert {*await shop.images()} == {"A", "B"}
+    assert [*(await shop.imported(shop.table("A,{}/a,5"))).missing] == ["B"]
 
 
 async def test_a_rehearsal_says_what_would_be_done_and_does_nothing(
