@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,8 +67,9 @@ class Imported:
 
     code: int = 0
     scope: str = ""
-    missing: list[str] = field(default_factory=list)
-    """The keys of pictures that earlier imports of the table brought, that are there, and that it has no more.
+    missing: dict[str, str] = field(default_factory=dict)
+    """By key, the SHA-256 of pictures that earlier imports of the table brought, that are there with these bytes, that
+    it has no more, and that no other table has.
 
     Known only once all rows were gone through.
     """
@@ -114,14 +115,16 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
             else:
                 state.forget(scope, [UNFINISHED])
                 failures.remove_old()
-                ended.missing = await _missing(client, state, scope, given)
+                gone = await _gone(client, state, scope, given)
+                _forget_what_has_gone(state, scope, given, gone)
+                ended.missing = _missing(state, scope, gone)
             return ended
 
 
 async def rehearse_import(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
     """Say what `import_products` would do."""
     with open_state(given.state_folder) as state:
-        groups, scope, missing = given.groups, "", list[str]()
+        groups, scope, missing = given.groups, "", dict[str, str]()
         fetches = given.service_fetches
         try:
             async with connection as client:
@@ -130,7 +133,7 @@ async def rehearse_import(given: Import, connection: AbstractAsyncContextManager
                 scope = given.scope(models)
                 products_ = groups(given.reader.typed(models.metadata_types))
                 found = await rehearse(products_, client, state, scope, service_fetches=fetches)
-                missing = await _missing(client, state, scope, given)
+                missing = _missing(state, scope, await _gone(client, state, scope, given))
         except NoIndexError:
             print("There is no index yet, so that types are not checked.", file=sys.stderr)
             found = await rehearse(groups(given.reader), None, state, scope, service_fetches=fetches)
@@ -145,7 +148,10 @@ async def delete(given: Import, imported: Imported, connection: AbstractAsyncCon
     with open_state(given.state_folder) as state:
         async with connection as client:
             for keys in chunks(imported.missing, ROWS_TOGETHER):
-                deleted += await client.delete_matching({"any": [{"field": "key", "in": keys}]})
+                bytes_ = [imported.missing[key] for key in keys]  # which another client may replace at any time
+                deleted += await client.delete_matching(
+                    {"all": [{"field": "key", "in": keys}, {"field": "sha256", "in": bytes_}]}
+                )
                 state.forget(imported.scope, keys)
     return deleted
 
@@ -160,13 +166,34 @@ def _begun(state: State, scope: str) -> float:
     return now
 
 
-async def _missing(client: AsyncLookalike, state: State, scope: str, given: Import) -> list[str]:
+async def _gone(client: AsyncLookalike, state: State, scope: str, given: Import) -> dict[str, str]:
+    """By key, the SHA-256 of what the table has brought, what is there as it brought it, and what it has no more."""
     if not given.is_whole:
-        return []
+        return {}
     claims = given.survey.claims
-    brought = [each.name for each in state.all(scope) if each.outcome == BROUGHT and each.name not in claims]
-    images = await client.lookup(map(Key, brought))
-    return [key for key, image in zip(brought, images, strict=True) if image is not None]
+    brought = {each.name: each.sha256 for each in state.all(scope) if each.outcome == BROUGHT}
+    gone = [key for key in brought if key not in claims]
+    images = await client.lookup(map(Key, gone))
+    return {
+        key: image.sha256
+        for key, image in zip(gone, images, strict=True)
+        if image is not None and image.sha256 == brought[key]
+    }
+
+
+def _missing(state: State, scope: str, gone: Mapping[str, str]) -> dict[str, str]:
+    """Without what other tables have."""
+    of_others = state.held_by_others(scope, gone)
+    return {key: sha256 for key, sha256 in gone.items() if key not in of_others}
+
+
+def _forget_what_has_gone(state: State, scope: str, given: Import, gone: Mapping[str, str]) -> None:
+    """What is neither in the table nor brought by it, so that other tables have it alone."""
+    if given.is_whole and given.survey.unclear_rows == 0:
+        claims = given.survey.claims
+        state.forget(
+            scope, [each.name for each in state.all(scope) if each.name not in claims and each.name not in gone]
+        )
 
 
 def _say_what_is_not_declared(given: Import, models: Models) -> None:

@@ -244,7 +244,7 @@ async def test_what_earlier_imports_brought_and_nothing_else_is_missing(
     assert sorted(ended.missing) == ["A/1", "A/2"]  # C failed, but is in the table
     assert await delete(given, ended, shop.client()) == 2
     assert {*await shop.images()} == {"A", "B", "C", "E", "other"}
-    assert (await shop.imported(given)).missing == []
+    assert not (await shop.imported(given)).missing
 
 
 async def test_what_was_not_brought_after_all_is_never_missing(shop: Shop) -> None:
@@ -261,6 +261,29 @@ async def test_what_was_not_brought_after_all_is_never_missing(shop: Shop) -> No
     ended = await shop.imported(given)
     assert not ended.missing
     assert {*await shop.images()} == {"A", "B", "C"}
+
+
+async def test_bytes_that_another_client_put_under_a_key_are_not_missing(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2), c=a_picture(3))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6", "C,{}/c,7"))
+    async with shop.client() as client:
+        await client.index(a_picture(9), key="A")
+    given = shop.table("C,{}/c,7")
+    ended = await shop.imported(given)
+    assert [*ended.missing] == ["B"]
+    async with shop.client() as client:
+        await client.index(a_picture(8), key="B")  # while the user thinks about it
+    assert await delete(given, ended, shop.client()) == 0
+    assert {*await shop.images()} == {"A", "B", "C"}
+
+
+async def test_what_another_table_names_is_missing_once_it_is_in_neither(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6"))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6", identity="other"))
+    assert not (await shop.imported(shop.table("B,{}/b,6"))).missing
+    assert not (await shop.imported(shop.table("B,{}/b,6", identity="other"))).missing  # which only found it
+    assert [*(await shop.imported(shop.table("B,{}/b,6"))).missing] == ["A"]
 
 
 async def test_what_was_sent_before_a_crash_is_known_to_be_of_the_table(shop: Shop) -> None:
