@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from lookalike_client.commands.confirmation import Yes, confirm, require_consent
+from lookalike_client.commands.confirmation import consents_to_removal
 from lookalike_client.commands.connection import ApiKey, Program, Purpose, Url
 from lookalike_client.commands.interruption import say_how_to_go_on
+from lookalike_client.commands.program import MISUSED
 
 FROM_STANDARD_INPUT = "-"
 FAILED = ".failed"
@@ -58,10 +59,13 @@ def import_table(
         bool,
         typer.Option(
             "--delete-missing",
-            help="At the end, delete pictures that earlier imports of this table brought and that are in it no more.",
+            help="At the end, delete pictures that earlier imports of this table brought and that are in it no more. "
+            "More than a tenth of them only if you say yes.",
         ),
     ] = False,
-    yes: Yes = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --delete-missing: also more than a tenth, without asking.")
+    ] = False,
     allow_hosts: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,7 +111,7 @@ def import_table(
     metadata.product too. Importing the table again does only what has changed: metadata is patched, URLs are fetched if
     the far side says that they have changed, and nothing is encoded twice. A row with a value that does not fit its
     declared type fails alone. Ctrl-C finishes the pictures that have begun; run the same command again to go on.
-    Exits 1 if any row failed.
+    Exits 1 if any row failed, 2 if pictures were kept for want of --yes.
 
     Example: [bold]lookalike import products.csv --image-column image_url --key-column sku --metadata price,brand[/]
     """
@@ -126,7 +130,7 @@ def import_table(
             param_hint="--allow-host",
         )
     if delete_missing:
-        _check_deletion(path, name, yes=yes, dry_run=dry_run)
+        _check_deletion(path, name)
     columns = [column.strip() for text in metadata or () for column in next(csv.reader([text]), [])]
     program: Program = ctx.obj
     try:
@@ -166,14 +170,20 @@ def import_table(
         raise
     if not ended.missing:
         raise typer.Exit(ended.code)
-    missing = f"{len(ended.missing)} pictures that earlier imports of this table brought are in it no more"
+    missing = (
+        f"{len(ended.missing)} of {ended.brought} pictures that earlier imports of this table brought are in it no more"
+    )
+    if delete_missing and dry_run:
+        for missing_key in ended.missing:
+            print("delete", missing_key)
     if not delete_missing or dry_run:
         print(f"{missing}; --delete-missing {'would delete' if delete_missing else 'deletes'} them.", file=sys.stderr)
     elif found.rows == 0 or found.unclear_rows:
         print(f"{missing}. None is deleted: {_why_not(found.unclear_rows)}.", file=sys.stderr)
         raise typer.Exit(ended.code or 1)
+    elif not consents_to_removal(f"{missing}.", gone=len(ended.missing), ours=ended.brought, yes=yes):
+        raise typer.Exit(ended.code or MISUSED)
     else:
-        confirm(f"{missing}. Delete them?", yes=yes)
         deleted = asyncio.run(importing.delete(given, ended, program.connect(url, api_key, Purpose.RECORDS)))
         print(f"{deleted} deleted")
     raise typer.Exit(ended.code)
@@ -204,15 +214,13 @@ def _check_form(encoding: str | None, delimiter: str | None) -> None:
         )
 
 
-def _check_deletion(path: Path | None, name: str | None, *, yes: bool, dry_run: bool) -> None:
-    """Raise BadParameter where it cannot be told what is missing, or nobody can consent."""
+def _check_deletion(path: Path | None, name: str | None) -> None:
+    """Raise BadParameter where it cannot be told what is missing."""
     if not _is_whole(path, name):
         hint = "needs --as for a table from standard input"
         if path is not None:
             hint = f"does not go with {path.name}, which holds only some rows of its table"
         raise typer.BadParameter(hint, param_hint="--delete-missing")
-    if not dry_run:
-        require_consent(yes=yes)
 
 
 def _is_whole(path: Path | None, name: str | None) -> bool:

@@ -73,6 +73,8 @@ class Imported:
 
     Known only once all rows were gone through.
     """
+    brought: int = 0
+    """How many pictures it has brought, as far as is remembered: these are among them."""
 
 
 async def import_products(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
@@ -117,14 +119,14 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                 failures.remove_old()
                 gone = await _gone(client, state, scope, given)
                 _forget_what_has_gone(state, scope, given, gone)
-                ended.missing = _missing(state, scope, gone)
+                ended.missing, ended.brought = _missing(state, scope, gone), _brought(state, scope)
             return ended
 
 
 async def rehearse_import(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
     """Say what `import_products` would do."""
     with open_state(given.state_folder) as state:
-        groups, scope, missing = given.groups, "", dict[str, str]()
+        groups, scope, ended = given.groups, "", Imported()
         fetches = given.service_fetches
         try:
             async with connection as client:
@@ -133,13 +135,15 @@ async def rehearse_import(given: Import, connection: AbstractAsyncContextManager
                 scope = given.scope(models)
                 products_ = groups(given.reader.typed(models.metadata_types))
                 found = await rehearse(products_, client, state, scope, service_fetches=fetches)
-                missing = _missing(state, scope, await _gone(client, state, scope, given))
+                ended.missing = _missing(state, scope, await _gone(client, state, scope, given))
+                ended.brought = _brought(state, scope)
         except NoIndexError:
             print("There is no index yet, so that types are not checked.", file=sys.stderr)
             found = await rehearse(groups(given.reader), None, state, scope, service_fetches=fetches)
     _tell(found.told, found.failed_rows)
     print(f"{found}. Nothing was fetched or sent.")
-    return Imported(code=1 if found.failed_rows else 0, missing=missing)
+    ended.code = 1 if found.failed_rows else 0
+    return ended
 
 
 async def delete(given: Import, imported: Imported, connection: AbstractAsyncContextManager[AsyncLookalike]) -> int:
@@ -185,6 +189,10 @@ def _missing(state: State, scope: str, gone: Mapping[str, str]) -> dict[str, str
     """Without what other tables have."""
     of_others = state.held_by_others(scope, gone)
     return {key: sha256 for key, sha256 in gone.items() if key not in of_others}
+
+
+def _brought(state: State, scope: str) -> int:
+    return sum(each.outcome == BROUGHT for each in state.all(scope))
 
 
 def _forget_what_has_gone(state: State, scope: str, given: Import, gone: Mapping[str, str]) -> None:
