@@ -79,6 +79,7 @@ class Imported:
 
 async def import_products(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
     """Import, report, and say how it ended. Raises what concerns the service as a whole, after the report."""
+    failures = FailureFile(given.failures, given.table)
     with open_state(given.state_folder) as state:
         async with (
             connection as client,
@@ -86,7 +87,7 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
         ):
             models = await client.models()
             _say_what_is_not_declared(given, models)
-            failures, scope = FailureFile(given.failures, given.table), given.scope(models)
+            scope = given.scope(models)
             with closing(failures), finish_on_interrupt() as interruption, progress("Importing") as show:
                 run = ImportRun(
                     client=client,

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from lookalike_client import AsyncLookalike, Image, InvalidRequestError, Key, NoServiceError
 from lookalike_client.commands import state
 from lookalike_client.commands.importing import pictures
+from lookalike_client.commands.importing.failures import FailureFileError
 from lookalike_client.commands.importing.import_products import (
     Import,
     Imported,
@@ -227,6 +228,37 @@ async def test_a_row_fails_alone_and_can_be_fed_back_in(shop: Shop, capsys: pyte
     again = shop.table(*rows, name="failed.csv")
     assert (await shop.imported(replace(again, failures=shop.folder / "failed.failed.csv"))).code == 0
     assert {*await shop.images()} == {"A", "B/1", "B/2", "C"}
+
+
+@pytest.mark.parametrize("rows", [["A,{}/a,5"], ["A,{}/a,5", "B,{}/gone,6"]])
+@pytest.mark.parametrize("content", ["precious", ""])
+async def test_a_file_that_is_none_of_failed_rows_is_never_touched(rows: list[str], content: str, shop: Shop) -> None:
+    shop.shows(a=a_picture(1))
+    notes = shop.folder / "notes.txt"
+    notes.write_text(content)
+    with pytest.raises(FailureFileError, match=r"notes\.txt is there and has no column import_error"):
+        await shop.imported(shop.table(*rows, failures=notes))
+    assert notes.read_text() == content
+    assert shop.side.connections == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+async def test_a_file_of_failed_rows_is_replaced_at_the_end(encoding: str, shop: Shop) -> None:
+    shop.shows(a=a_picture(1))
+    failed = shop.folder / "failed.csv"
+    failed.write_text("sku;import_error\nB;because\n", encoding=encoding)  # saved again by a spreadsheet
+
+    async def look(writer: Any) -> None:
+        seen.append(failed.read_text(encoding=encoding))
+        writer.write(ok(b"", status="404 Not Found"))
+
+    seen: list[str] = []
+    shop.side.answers["/gone"] = look
+    await shop.imported(shop.table("C,cheap", "A,{}/a,5", "B,{}/gone,6"))
+    assert seen == ["sku;import_error\nB;because\n"]
+    assert [line.split(",")[1] for line in failed.read_text().splitlines()] == ["sku", "C", "B"]
+    await shop.imported(shop.table("A,{}/a,5"))
+    assert {path.name for path in shop.folder.glob("*fail*")} == set()
 
 
 async def test_what_earlier_imports_brought_and_nothing_else_is_missing(
