@@ -4,6 +4,7 @@ import asyncio
 import codecs
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -243,7 +244,9 @@ def _failures_beside(path: Path | None, suffix: str) -> Path:
     return path.with_name(f"{path.stem}{FAILED}{path.suffix if same else suffix}")
 
 
-def _why_not(unclear_rows: int) -> str:
+def _why_not(unclear_rows: Sequence[int]) -> str:
+    from lookalike_client.commands.importing.failures import rows_named
+
     if unclear_rows:
-        return f"of {unclear_rows} rows that failed, the keys cannot be told"
+        return f"it cannot be told which keys {rows_named(unclear_rows)} are to have"
     return "the table has no rows, which may be a mistake"

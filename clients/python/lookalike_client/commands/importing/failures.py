@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,15 @@ def told(row: Row, reason: str) -> str:
     """A line on standard error: what would steer a terminal is replaced."""
     line = f"row {row.number}: {reason}"
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
+
+
+def rows_named(numbers: Sequence[int]) -> str:
+    """Such as "rows 2, 5 and 7", or the first of many."""
+    if len(numbers) == 1:
+        return f"row {numbers[0]}"
+    first, more = numbers[:TOLD], len(numbers) - TOLD
+    *most, last = [f"{number}" for number in first] + [f"{more:,} more"] * (more > 0)
+    return f"rows {', '.join(most)} and {last}"
 
 
 class FailureFileError(LookalikeError):

@@ -198,7 +198,7 @@ def _brought(state: State, scope: str) -> int:
 
 def _forget_what_has_gone(state: State, scope: str, given: Import, gone: Mapping[str, str]) -> None:
     """What is neither in the table nor brought by it, so that other tables have it alone."""
-    if given.is_whole and given.survey.unclear_rows == 0:
+    if given.is_whole and not given.survey.unclear_rows:
         claims = given.survey.claims
         state.forget(
             scope, [each.name for each in state.all(scope) if each.name not in claims and each.name not in gone]

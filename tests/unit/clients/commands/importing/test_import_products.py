@@ -295,6 +295,15 @@ async def test_what_was_not_brought_after_all_is_never_missing(shop: Shop) -> No
     assert {*await shop.images()} == {"A", "B", "C"}
 
 
+async def test_the_one_picture_of_a_row_that_has_several_now_or_none_is_missing(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6", "C,{}/a,7"))
+    given = shop.table("A,{}/a|{}/b,5", "B,,6", "C,ftp://s.example/c,7")
+    ended = await shop.imported(given)
+    assert [*ended.missing] == ["A", "B"]
+    assert given.survey.unclear_rows == []
+
+
 async def test_bytes_that_another_client_put_under_a_key_are_not_missing(shop: Shop) -> None:
     shop.shows(a=a_picture(1), b=a_picture(2), c=a_picture(3))
     await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6", "C,{}/c,7"))
