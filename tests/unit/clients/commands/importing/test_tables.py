@@ -196,6 +196,25 @@ def test_failed_rows_come_back_as_they_were(case: str, tmp_path: Path) -> None:
         before = after
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_every_name_of_the_header_may_be_quoted(delimiter: str, tmp_path: Path) -> None:
+    table = opened(tmp_path, f'"sku"{delimiter}"image"\n"1"{delimiter}"hat.jpg"\n')
+    assert cells(table) == [(2, {"sku": "1", "image": "hat.jpg"})]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le"])
+def test_a_mark_before_the_table_is_no_part_of_it_where_the_encoding_is_given(encoding: str, tmp_path: Path) -> None:
+    table = opened(tmp_path, '\ufeff"sku",image\n1,hat.jpg\n'.encode(encoding), encoding=encoding)
+    assert cells(table) == [(2, {"sku": "1", "image": "hat.jpg"})]
+
+
+def test_a_mark_before_json_lines_is_no_part_of_them(tmp_path: Path) -> None:
+    for encoding in (None, "utf-8", "UTF8"):
+        path = tmp_path / "products.jsonl"
+        path.write_bytes('\ufeff{"sku": 1}\n'.encode())
+        assert cells(open_table(path, path.name, WANTED, encoding=encoding)) == [(1, {"sku": 1})]
+
+
 def test_failed_rows_of_parquet_are_json_lines(tmp_path: Path) -> None:
     table = open_table(parquet(tmp_path / "products.parquet"), "products.parquet", WANTED)
     failures = FailureFile(tmp_path / f"failed{table.suffix}", table)
