@@ -120,6 +120,7 @@ def import_table(
     from lookalike_client.commands.importing.open_table import STANDARD_INPUT, open_table, table_at
     from lookalike_client.commands.importing.products import ProductReader
     from lookalike_client.commands.importing.survey import survey
+    from lookalike_client.names import text_of_path
 
     path = None if table == FROM_STANDARD_INPUT else _readable(Path(table))
     _check_form(encoding, delimiter)
@@ -156,7 +157,7 @@ def import_table(
                 table=read,
                 reader=reader,
                 survey=found,
-                identity=name or (STANDARD_INPUT if path is None else str(_without_failed(path))),
+                identity=text_of_path(name or (STANDARD_INPUT if path is None else _without_failed(path))),
                 is_whole=_is_whole(path, name),
                 state_folder=program.state_folder(),
                 failures=failures or _failures_beside(path, read.suffix),
@@ -226,22 +227,26 @@ def _check_deletion(path: Path | None, name: str | None) -> None:
 
 def _is_whole(path: Path | None, name: str | None) -> bool:
     """Whether what the table does not name can be told to be missing from it."""
-    return name is not None if path is None else _without_failed(path).name == path.stem
+    return name is not None if path is None else not path.stem.endswith(FAILED)
 
 
 def _without_failed(path: Path) -> Path:
     """What a table is remembered by, wherever it is named from: failed rows of it belong to it."""
+    place = path.resolve().parent / path.name
+    if not path.stem.endswith(FAILED):
+        return place
     stem = path.stem
     while stem.endswith(FAILED):
         stem = stem.removesuffix(FAILED)
-    return path.resolve().parent / stem
+    other_format = place.with_name(stem)
+    return other_format if other_format.is_file() else place.with_name(stem + path.suffix)
 
 
 def _failures_beside(path: Path | None, suffix: str) -> Path:
     if path is None:
         return Path(f"import{FAILED}{suffix}")
     same = path.suffix.lower() in ({".jsonl", ".ndjson"} if suffix == ".jsonl" else {".csv", ".tsv", ".txt"})
-    return path.with_name(f"{path.stem}{FAILED}{path.suffix if same else suffix}")
+    return path.with_name(f"{path.stem}{FAILED}{path.suffix}" if same else f"{path.name}{FAILED}{suffix}")
 
 
 def _why_not(unclear_rows: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from lookalike_client.commands.importing.rows import REASON, Row, Table, TableError
-from lookalike_client.commands.importing.values import is_empty, metadata_value, shown, text_of
+from lookalike_client.commands.importing.values import has_surrogates, is_empty, metadata_value, shown, text_of
 from lookalike_client.models import MetadataType, MetadataValue
 
 PRODUCT = "product"
@@ -136,6 +136,8 @@ class ProductReader:
                 yield self._picture(_checked_name(f"{key}/{number}", self.key) if is_list else key, place)
 
     def _picture(self, key: str, place: str) -> TablePicture:
+        if "\0" in place or has_surrogates(place):
+            raise ValueError(f"{shown(place)} has what neither an URL nor a path can have")
         scheme = _SCHEME.match(place)
         if scheme is None:
             return TablePicture(key, os.path.abspath(self.base / place), is_url=False)  # noqa: PTH100 - resolve would follow links

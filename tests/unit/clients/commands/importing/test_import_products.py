@@ -1,7 +1,10 @@
 """Whole imports in this process: a table, a far side on loopback, and the service on fakes."""
 
 import csv
+import json
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +17,7 @@ from fastapi import FastAPI
 
 from lookalike_client import AsyncLookalike, Image, InvalidRequestError, Key, NoServiceError
 from lookalike_client.commands import state
+from lookalike_client.commands.import_table import _failures_beside, _without_failed
 from lookalike_client.commands.importing import pictures
 from lookalike_client.commands.importing.failures import FailureFileError
 from lookalike_client.commands.importing.import_products import (
@@ -293,6 +297,57 @@ async def test_what_was_not_brought_after_all_is_never_missing(shop: Shop) -> No
     ended = await shop.imported(given)
     assert not ended.missing
     assert {*await shop.images()} == {"A", "B", "C"}
+
+
+async def test_half_a_character_fails_its_row_alone(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.shows(a=a_picture(1))
+    given = shop.table("A,{}/a,5")
+    path = shop.folder / "products.jsonl"
+    image = f"http://127.0.0.1:{shop.side.port}/a"
+    path.write_text(
+        "".join(
+            f'{{"sku": "{sku}", "image": "{image}", "note": {note}}}\n'
+            for sku, note in (("A", '"\\ud800"'), ("B", '["x", "\\udfff"]'), ("C", '"\\ud83d\\ude00"'))
+        )
+    )
+    table = open_table(path, path.name, [])
+    reader = replace(given.reader, metadata=["note"])
+    assert (await shop.imported(replace(given, table=table, reader=reader, survey=survey(table, reader)))).code == 1
+    assert await shop.metadata() == {"C": {"product": "C", "note": "\U0001f600"}}
+    assert report(capsys)[1].count("note has half of a character (an unpaired surrogate)") == 2
+    assert [json.loads(line)["sku"] for line in given.failures.read_text().splitlines()] == ["A", "B"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems have no such names.")
+async def test_a_table_in_a_folder_whose_name_is_no_text(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(os.fsdecode(os.fsencode(shop.folder) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "a.png").write_bytes(a_picture(1))
+    given = shop.table("A,a.png,5")
+    given = replace(given, reader=replace(given.reader, base=folder))
+    assert (await shop.imported(given)).code == 0
+    assert (await shop.images())["A"].source == f"{shop.folder}/caf%E9/a.png"
+    assert (await shop.imported(given)).code == 0
+    assert report(capsys)[0] == "0 created, 1 unchanged, 0 rows failed"
+
+
+@pytest.mark.parametrize(
+    ("table", "failed"),
+    [
+        ("products.csv", "products.failed.csv"),
+        ("products.jsonl", "products.failed.jsonl"),
+        ("products.v2.csv", "products.v2.failed.csv"),
+        ("products.parquet", "products.parquet.failed.jsonl"),
+        ("products", "products.failed.csv"),
+    ],
+)
+def test_failed_rows_belong_to_their_table(table: str, failed: str, tmp_path: Path) -> None:
+    path = tmp_path / table
+    path.touch()
+    suffix = Path(failed).suffix
+    assert _failures_beside(path, suffix).name == failed
+    again = _failures_beside(tmp_path / failed, suffix)
+    assert [_without_failed(each) for each in (path, tmp_path / failed, again)] == [path] * 3
 
 
 async def test_the_one_picture_of_a_row_that_has_several_now_or_none_is_missing(shop: Shop) -> None:

@@ -1,6 +1,7 @@
 """What the rows of a table mean."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,12 @@ def test_pictures_of_several_columns_keep_their_numbers() -> None:
         ({"sku": None}, "sku is empty"),
         ({"sku": "a\nb"}, "sku has control characters"),
         ({"sku": "x" * 2049}, "sku is longer than 2,048 bytes"),
+        ({"image": "a\0.jpg"}, "has what neither an URL nor a path can have"),
+        ({"image": ["\ud800.jpg"]}, "has what neither an URL nor a path can have"),
+        ({"image": "http://s.example/\ud800"}, "has what neither an URL nor a path can have"),
+        ({"sku": "\ud800"}, "sku has control characters"),
+        ({"sku": float("inf")}, "sku takes text or a whole number, not inf"),
+        ({"sku": Decimal("-Infinity")}, "sku takes text or a whole number"),
         ({"sku": ["a"]}, "sku takes text or a whole number"),
     ],
 )
