@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lookalike_client import AsyncLookalike, Key
+from lookalike_client import AsyncLookalike, InvalidRequestError, Key
 from lookalike_client.commands.connection import NoIndexError
-from lookalike_client.commands.importing.failures import TOLD, FailureFile
+from lookalike_client.commands.importing.failures import TOLD, FailureFile, rows_named
 from lookalike_client.commands.importing.pictures import BROUGHT
 from lookalike_client.commands.importing.products import PRODUCT, Product, ProductReader
 from lookalike_client.commands.importing.rehearsal import rehearse
@@ -102,9 +102,11 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                 )
                 try:
                     await run(given.groups(given.reader.typed(models.metadata_types)))
-                except BaseException:
+                except BaseException as error:
                     _report(run, failures)
-                    if run.counts.done:
+                    if isinstance(error, InvalidRequestError) and error.code == "fetching_disabled":
+                        print("To fetch the pictures from here instead, leave out --service-fetches.", file=sys.stderr)
+                    elif run.counts.done:
                         print(f"lookalike: stopped after {_share(run)}. {GO_ON}", file=sys.stderr)
                     raise
             _report(run, failures)
@@ -228,7 +230,15 @@ def _report(run: ImportRun, failures: FailureFile) -> None:
     if failures.count:
         print(f"Rows that failed are in {failures.path}; import it once they are mended.", file=sys.stderr)
     if counts.empty_rows:
-        print(f"{counts.empty_rows} rows have no picture.", file=sys.stderr)
+        have = "1 row has" if len(counts.empty_rows) == 1 else f"{len(counts.empty_rows):,} rows have"
+        print(f"{have} no picture: {rows_named(counts.empty_rows)}.", file=sys.stderr)
+    if run.not_public:
+        allowed = " ".join(f"--allow-host {place}" for place in list(run.not_public)[:TOLD])
+        print(
+            f"Not fetched, since their hosts are not public: {run.not_public.total():,} pictures. If you trust the "
+            f"hosts, add {allowed}",
+            file=sys.stderr,
+        )
     sys.stderr.flush()
     parts = [f"{counts.created} created"]
     parts += [f"{counts.replaced} replaced"] * bool(counts.replaced)

@@ -1,6 +1,7 @@
 """The run of an import: some rows together, their pictures fetched while others are sent."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,9 @@ FETCHES_AT_ONCE = 8
 """Of each of these; the fetcher bounds those of one host."""
 UPLOADS_AT_ONCE = 3
 
+FETCH_CODES = frozenset({"fetch_failed", "fetch_refused"})
+"""Problems of the service that name the URL, as FetchErrors do."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -38,8 +42,8 @@ class Counts:
     """The same bytes, with other metadata."""
     unchanged: int = 0
     failed_rows: int = 0
-    empty_rows: int = 0
-    """Those without a picture."""
+    empty_rows: list[int] = field(default_factory=list)
+    """The numbers of those without a picture."""
     done: int = 0
     """Pictures that have an end, failures included."""
 
@@ -70,6 +74,8 @@ class ImportRun:
     since: float
     """When the import began, in seconds since 1970; one that is gone on with, when it first did."""
     counts: Counts = field(default_factory=Counts)
+    not_public: Counter[str] = field(default_factory=Counter)
+    """Pictures that were not fetched since their host is not public, by `host:port`."""
     stopped_by: UnavailableError | None = None
     """A failure that all pictures after it would meet: no more are begun."""
     _is_broken: bool = False
@@ -191,10 +197,10 @@ class ImportRun:
             self.stopped_by = error
             return
         reason = str(error)
-        if not isinstance(error, FetchError):  # which names the URL
+        if not isinstance(error, FetchError) and getattr(error, "code", None) not in FETCH_CODES:  # which name the URL
             reason = f"{standing.picture.place}: {reason}"
-        elif isinstance(error.__cause__, NotPublicError):
-            reason = f"{reason} If you trust it, allow it by --allow-host."
+        elif error is not None and isinstance(error.__cause__, NotPublicError):
+            self.not_public[error.__cause__.place] += 1
         self._end_picture(standing, together, reason)
 
     def _end_picture(self, standing: Standing, together: _Together, reason: str | None = None) -> None:
@@ -208,7 +214,7 @@ class ImportRun:
                 self._count(len(product.pictures))
                 self._fail_row(product, product.problem)
             elif not product.pictures:
-                self.counts.empty_rows += 1
+                self.counts.empty_rows.append(product.row.number)
             elif all(picture.key in together.ended for picture in product.pictures):
                 reasons = [together.ended[picture.key] for picture in product.pictures]
                 if any(reasons):
