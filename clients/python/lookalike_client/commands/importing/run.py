@@ -11,7 +11,7 @@ from lookalike_client import AsyncLookalike, Key, LookalikeError, PictureFileErr
 from lookalike_client._asyncio_runtime import in_order
 from lookalike_client.checked_addresses import NotPublicError
 from lookalike_client.commands.importing.failures import FailureFile
-from lookalike_client.commands.importing.pictures import Looked, Standing, look_at, standings_of
+from lookalike_client.commands.importing.pictures import FOUND, Looked, Standing, look_at, standings_of
 from lookalike_client.commands.importing.products import Product
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.progress import Show
@@ -171,7 +171,10 @@ class ImportRun:
                 self.counts.created += outcome.status == "created"
                 self.counts.replaced += outcome.status == "replaced"
                 self.counts.updated += outcome.status == "exists"
-                indexed.append(replace(looked.remembered, sha256=outcome.image.sha256))
+                remembered = replace(looked.remembered, sha256=outcome.image.sha256)
+                if looked.standing.image is None and outcome.status == "exists":
+                    remembered = replace(remembered, outcome=FOUND)  # it was there without a key
+                indexed.append(remembered)
                 self._end_picture(looked.standing, together)
         self.state.remember(self.scope, indexed)
         self.state.forget(self.scope, refused)

@@ -382,6 +382,15 @@ async def test_what_another_table_names_is_missing_once_it_is_in_neither(shop: S
     assert [*(await shop.imported(shop.table("B,{}/b,6"))).missing] == ["A"]
 
 
+async def test_a_picture_that_was_there_without_a_key_is_not_missing_with_it(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+    async with shop.client() as client:
+        await client.index(a_picture(1))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6"))
+    assert {*await shop.images()} == {"A", "B"}
+    assert not (await shop.imported(shop.table("B,{}/b,6"))).missing
+
+
 async def test_what_was_sent_before_a_crash_is_known_to_be_of_the_table(shop: Shop) -> None:
     shop.shows(a=a_picture(1), b=a_picture(2))
 
