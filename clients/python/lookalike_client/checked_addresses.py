@@ -20,9 +20,11 @@ ADDRESSES_TRIED = 3
 class NotPublicError(Exception):
     """A host has an address that is not public. The message names the host and not the address, which may be secret."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int) -> None:
         """Of a name or an address."""
         super().__init__(f"{host} is, or has, an address that is not public")
+        self.place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        """As `allowed` hosts are written."""
 
 
 class NoNameError(Exception):
@@ -80,7 +82,7 @@ class CheckedAddresses(httpcore.AsyncNetworkBackend):
         except (OSError, UnicodeError) as error:
             raise NoNameError(error) from error
         if not {(host, port), (host, None)} & self._allowed and not all(map(is_public, addresses)):
-            raise NotPublicError(host)
+            raise NotPublicError(host, port)
         tried = addresses[:ADDRESSES_TRIED]
         failure: Exception = NoNameError()
         for address in tried:

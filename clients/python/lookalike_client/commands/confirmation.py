@@ -7,6 +7,9 @@ import typer
 
 from lookalike_client.commands.interruption import INTERRUPTED
 
+CONSENT_SHARE = 0.1
+"""If more of what a folder or a table has brought than this is gone from it, it may be a mistake."""
+
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
 
 
@@ -24,3 +27,23 @@ def confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(INTERRUPTED) from None
     if not confirmed:
         raise typer.Exit(1)
+
+
+def consents_to_removal(told: str, *, gone: int, ours: int, yes: bool) -> bool:
+    """Whether `gone` of `ours` pictures are to be removed: asked where it is much, told where nobody can be asked.
+
+    Raises Exit where the question is interrupted.
+    """
+    if yes or gone <= CONSENT_SHARE * ours:
+        return True
+    if not sys.stdin.isatty():
+        print(
+            f"lookalike: {told} They stay in the index: more than a tenth is removed with --yes only. See which with "
+            "--dry-run.",
+            file=sys.stderr,
+        )
+        return False
+    try:
+        return typer.confirm(f"{told} Remove them from the index?")
+    except typer.Abort:
+        raise typer.Exit(INTERRUPTED) from None

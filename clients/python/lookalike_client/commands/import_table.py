@@ -4,14 +4,16 @@ import asyncio
 import codecs
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lookalike_client.commands.confirmation import Yes, confirm, require_consent
+from lookalike_client.commands.confirmation import consents_to_removal
 from lookalike_client.commands.connection import ApiKey, Program, Purpose, Url
 from lookalike_client.commands.interruption import say_how_to_go_on
+from lookalike_client.commands.program import MISUSED
 
 FROM_STANDARD_INPUT = "-"
 FAILED = ".failed"
@@ -58,10 +60,13 @@ def import_table(
         bool,
         typer.Option(
             "--delete-missing",
-            help="At the end, delete pictures that earlier imports of this table brought and that are in it no more.",
+            help="At the end, delete pictures that earlier imports of this table brought and that are in it no more. "
+            "More than a tenth of them only if you say yes.",
         ),
     ] = False,
-    yes: Yes = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --delete-missing: also more than a tenth, without asking.")
+    ] = False,
     allow_hosts: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,7 +112,7 @@ def import_table(
     metadata.product too. Importing the table again does only what has changed: metadata is patched, URLs are fetched if
     the far side says that they have changed, and nothing is encoded twice. A row with a value that does not fit its
     declared type fails alone. Ctrl-C finishes the pictures that have begun; run the same command again to go on.
-    Exits 1 if any row failed.
+    Exits 1 if any row failed, 2 if pictures were kept for want of --yes.
 
     Example: [bold]lookalike import products.csv --image-column image_url --key-column sku --metadata price,brand[/]
     """
@@ -115,6 +120,7 @@ def import_table(
     from lookalike_client.commands.importing.open_table import STANDARD_INPUT, open_table, table_at
     from lookalike_client.commands.importing.products import ProductReader
     from lookalike_client.commands.importing.survey import survey
+    from lookalike_client.names import text_of_path
 
     path = None if table == FROM_STANDARD_INPUT else _readable(Path(table))
     _check_form(encoding, delimiter)
@@ -126,7 +132,7 @@ def import_table(
             param_hint="--allow-host",
         )
     if delete_missing:
-        _check_deletion(path, name, yes=yes, dry_run=dry_run)
+        _check_deletion(path, name)
     columns = [column.strip() for text in metadata or () for column in next(csv.reader([text]), [])]
     program: Program = ctx.obj
     try:
@@ -151,7 +157,7 @@ def import_table(
                 table=read,
                 reader=reader,
                 survey=found,
-                identity=name or (STANDARD_INPUT if path is None else str(_without_failed(path))),
+                identity=text_of_path(name or (STANDARD_INPUT if path is None else _without_failed(path))),
                 is_whole=_is_whole(path, name),
                 state_folder=program.state_folder(),
                 failures=failures or _failures_beside(path, read.suffix),
@@ -166,14 +172,20 @@ def import_table(
         raise
     if not ended.missing:
         raise typer.Exit(ended.code)
-    missing = f"{len(ended.missing)} pictures that earlier imports of this table brought are in it no more"
+    missing = (
+        f"{len(ended.missing)} of {ended.brought} pictures that earlier imports of this table brought are in it no more"
+    )
+    if delete_missing and dry_run:
+        for missing_key in ended.missing:
+            print("delete", missing_key)
     if not delete_missing or dry_run:
         print(f"{missing}; --delete-missing {'would delete' if delete_missing else 'deletes'} them.", file=sys.stderr)
     elif found.rows == 0 or found.unclear_rows:
         print(f"{missing}. None is deleted: {_why_not(found.unclear_rows)}.", file=sys.stderr)
         raise typer.Exit(ended.code or 1)
+    elif not consents_to_removal(f"{missing}.", gone=len(ended.missing), ours=ended.brought, yes=yes):
+        raise typer.Exit(ended.code or MISUSED)
     else:
-        confirm(f"{missing}. Delete them?", yes=yes)
         deleted = asyncio.run(importing.delete(given, ended, program.connect(url, api_key, Purpose.RECORDS)))
         print(f"{deleted} deleted")
     raise typer.Exit(ended.code)
@@ -204,38 +216,42 @@ def _check_form(encoding: str | None, delimiter: str | None) -> None:
         )
 
 
-def _check_deletion(path: Path | None, name: str | None, *, yes: bool, dry_run: bool) -> None:
-    """Raise BadParameter where it cannot be told what is missing, or nobody can consent."""
+def _check_deletion(path: Path | None, name: str | None) -> None:
+    """Raise BadParameter where it cannot be told what is missing."""
     if not _is_whole(path, name):
         hint = "needs --as for a table from standard input"
         if path is not None:
             hint = f"does not go with {path.name}, which holds only some rows of its table"
         raise typer.BadParameter(hint, param_hint="--delete-missing")
-    if not dry_run:
-        require_consent(yes=yes)
 
 
 def _is_whole(path: Path | None, name: str | None) -> bool:
     """Whether what the table does not name can be told to be missing from it."""
-    return name is not None if path is None else _without_failed(path).name == path.stem
+    return name is not None if path is None else not path.stem.endswith(FAILED)
 
 
 def _without_failed(path: Path) -> Path:
     """What a table is remembered by, wherever it is named from: failed rows of it belong to it."""
+    place = path.resolve().parent / path.name
+    if not path.stem.endswith(FAILED):
+        return place
     stem = path.stem
     while stem.endswith(FAILED):
         stem = stem.removesuffix(FAILED)
-    return path.resolve().parent / stem
+    other_format = place.with_name(stem)
+    return other_format if other_format.is_file() else place.with_name(stem + path.suffix)
 
 
 def _failures_beside(path: Path | None, suffix: str) -> Path:
     if path is None:
         return Path(f"import{FAILED}{suffix}")
     same = path.suffix.lower() in ({".jsonl", ".ndjson"} if suffix == ".jsonl" else {".csv", ".tsv", ".txt"})
-    return path.with_name(f"{path.stem}{FAILED}{path.suffix if same else suffix}")
+    return path.with_name(f"{path.stem}{FAILED}{path.suffix}" if same else f"{path.name}{FAILED}{suffix}")
 
 
-def _why_not(unclear_rows: int) -> str:
+def _why_not(unclear_rows: Sequence[int]) -> str:
+    from lookalike_client.commands.importing.failures import rows_named
+
     if unclear_rows:
-        return f"of {unclear_rows} rows that failed, the keys cannot be told"
+        return f"it cannot be told which keys {rows_named(unclear_rows)} are to have"
     return "the table has no rows, which may be a mistake"

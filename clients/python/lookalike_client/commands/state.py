@@ -54,6 +54,8 @@ _COLUMNS = [field.name for field in fields(Remembered)]
 _CREATE = f"CREATE TABLE source (scope, {', '.join(_COLUMNS)}, PRIMARY KEY (scope, name)) WITHOUT ROWID"
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM source WHERE scope = ?"  # noqa: S608 - our own names
 _SELECT_NAMED = f"{_SELECT} AND name IN (SELECT value FROM json_each(?))"  # noqa: S608 - likewise
+_HELD_BY_OTHERS = """SELECT DISTINCT name FROM source WHERE name IN (SELECT value FROM json_each(?2)) AND scope != ?1
+AND json_extract(scope, '$[0]') = json_extract(?1, '$[0]') AND json_extract(scope, '$[1]') = json_extract(?1, '$[1]')"""
 _REPLACE = f"REPLACE INTO source VALUES (?{', ?' * len(_COLUMNS)})"  # noqa: S608 - likewise
 
 
@@ -86,6 +88,11 @@ class State:
     def all(self, scope: str) -> Iterator[Remembered]:
         """Everything in a scope, by name. Nothing may be written meanwhile."""
         return self._rows(f"{_SELECT} ORDER BY name", scope)
+
+    def held_by_others(self, scope: str, names: Iterable[str]) -> set[str]:
+        """Which of these are remembered in another scope of the same kind and index too."""
+        with self._told():
+            return {name for [name] in self._connection.execute(_HELD_BY_OTHERS, (scope, json.dumps(list(names))))}
 
     def remember(self, scope: str, sources: Iterable[Remembered]) -> None:
         """Keep these in the place of what there is under their names; when this returns, a crash loses none."""

@@ -30,6 +30,15 @@ def test_what_was_remembered_is_there_after_the_file_was_closed(tmp_path: Path) 
         assert list(opened.all(OTHER)) == [Remembered(name="hat/1")]
 
 
+def test_names_that_others_of_the_same_kind_and_index_hold_are_told(tmp_path: Path) -> None:
+    with open_state(tmp_path) as opened:
+        opened.remember(TABLE, [Remembered(name="mine"), Remembered(name="both")])
+        opened.remember(OTHER, [Remembered(name="both"), Remembered(name="theirs")])
+        opened.remember(scope_of("another index", "table", "/others.csv"), [Remembered(name="mine")])
+        opened.remember(scope_of("index", "folder", "/photos"), [Remembered(name="mine")])
+        assert opened.held_by_others(TABLE, ["mine", "both", "neither"]) == {"both"}
+
+
 def test_a_file_that_cannot_be_used_is_named_with_the_way_out(tmp_path: Path) -> None:
     file = tmp_path / state.FILE
     file.write_bytes(b"no database" * 1000)

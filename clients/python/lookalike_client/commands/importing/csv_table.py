@@ -2,13 +2,13 @@
 
 import csv
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from lookalike_client.commands.importing.rows import REASON, Row, TableError, Write
+from lookalike_client.commands.importing.rows import BYTE_ORDER_MARK, REASON, Row, TableError, Write
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -46,7 +46,7 @@ class CsvTable:
         self.name = name
         self._path = path
         self.encoding = encoding or _encoding_of(path)
-        headers = {each: self._header(each) for each in ([delimiter] if delimiter else DELIMITERS)}
+        headers = self._headers([delimiter] if delimiter else DELIMITERS)
 
         def fit(delimiter: str) -> tuple[int, int]:
             return len({*wanted} & {*_names(headers[delimiter])}), len(headers[delimiter])
@@ -78,11 +78,23 @@ class CsvTable:
         place = self.columns.index(REASON) if REASON in self.columns else len(record)
         return chain(record[:place], record[place + 1 :])
 
-    def _header(self, delimiter: str) -> list[str]:
-        return next((record for _, record in self._records(delimiter) if record), [])
+    def _headers(self, delimiters: Iterable[str]) -> dict[str, list[str]]:
+        """By the delimiters that can be: a quoted name ends before the right one. Raises TableError if none can."""
+        headers = {}
+        failure = None
+        for delimiter in delimiters:
+            try:
+                headers[delimiter] = next((record for _, record in self._records(delimiter) if record), [])
+            except TableError as error:
+                failure = failure or error
+        if failure is not None and not headers:
+            raise failure
+        return headers
 
     def _records(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         with self._path.open(encoding=self.encoding, newline="") as file, self._told():
+            if file.read(1) != BYTE_ORDER_MARK:  # which stays where the encoding was given
+                file.seek(0)
             # Strict: a quotation mark that is never closed would take the rest of the table into one cell.
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             try:

@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lookalike_client import AsyncLookalike, Key
+from lookalike_client import AsyncLookalike, InvalidRequestError, Key
 from lookalike_client.commands.connection import NoIndexError
-from lookalike_client.commands.importing.failures import TOLD, FailureFile
+from lookalike_client.commands.importing.failures import TOLD, FailureFile, rows_named
 from lookalike_client.commands.importing.pictures import BROUGHT
 from lookalike_client.commands.importing.products import PRODUCT, Product, ProductReader
 from lookalike_client.commands.importing.rehearsal import rehearse
@@ -67,15 +67,19 @@ class Imported:
 
     code: int = 0
     scope: str = ""
-    missing: list[str] = field(default_factory=list)
-    """The keys of pictures that earlier imports of the table brought, that are there, and that it has no more.
+    missing: dict[str, str] = field(default_factory=dict)
+    """By key, the SHA-256 of pictures that earlier imports of the table brought, that are there with these bytes, that
+    it has no more, and that no other table has.
 
     Known only once all rows were gone through.
     """
+    brought: int = 0
+    """How many pictures it has brought, as far as is remembered: these are among them."""
 
 
 async def import_products(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
     """Import, report, and say how it ended. Raises what concerns the service as a whole, after the report."""
+    failures = FailureFile(given.failures, given.table)
     with open_state(given.state_folder) as state:
         async with (
             connection as client,
@@ -83,7 +87,7 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
         ):
             models = await client.models()
             _say_what_is_not_declared(given, models)
-            failures, scope = FailureFile(given.failures, given.table), given.scope(models)
+            scope = given.scope(models)
             with closing(failures), finish_on_interrupt() as interruption, progress("Importing") as show:
                 run = ImportRun(
                     client=client,
@@ -98,9 +102,11 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
                 )
                 try:
                     await run(given.groups(given.reader.typed(models.metadata_types)))
-                except BaseException:
+                except BaseException as error:
                     _report(run, failures)
-                    if run.counts.done:
+                    if isinstance(error, InvalidRequestError) and error.code == "fetching_disabled":
+                        print("To fetch the pictures from here instead, leave out --service-fetches.", file=sys.stderr)
+                    elif run.counts.done:
                         print(f"lookalike: stopped after {_share(run)}. {GO_ON}", file=sys.stderr)
                     raise
             _report(run, failures)
@@ -114,14 +120,16 @@ async def import_products(given: Import, connection: AbstractAsyncContextManager
             else:
                 state.forget(scope, [UNFINISHED])
                 failures.remove_old()
-                ended.missing = await _missing(client, state, scope, given)
+                gone = await _gone(client, state, scope, given)
+                _forget_what_has_gone(state, scope, given, gone)
+                ended.missing, ended.brought = _missing(state, scope, gone), _brought(state, scope)
             return ended
 
 
 async def rehearse_import(given: Import, connection: AbstractAsyncContextManager[AsyncLookalike]) -> Imported:
     """Say what `import_products` would do."""
     with open_state(given.state_folder) as state:
-        groups, scope, missing = given.groups, "", list[str]()
+        groups, scope, ended = given.groups, "", Imported()
         fetches = given.service_fetches
         try:
             async with connection as client:
@@ -130,13 +138,15 @@ async def rehearse_import(given: Import, connection: AbstractAsyncContextManager
                 scope = given.scope(models)
                 products_ = groups(given.reader.typed(models.metadata_types))
                 found = await rehearse(products_, client, state, scope, service_fetches=fetches)
-                missing = await _missing(client, state, scope, given)
+                ended.missing = _missing(state, scope, await _gone(client, state, scope, given))
+                ended.brought = _brought(state, scope)
         except NoIndexError:
             print("There is no index yet, so that types are not checked.", file=sys.stderr)
             found = await rehearse(groups(given.reader), None, state, scope, service_fetches=fetches)
     _tell(found.told, found.failed_rows)
     print(f"{found}. Nothing was fetched or sent.")
-    return Imported(code=1 if found.failed_rows else 0, missing=missing)
+    ended.code = 1 if found.failed_rows else 0
+    return ended
 
 
 async def delete(given: Import, imported: Imported, connection: AbstractAsyncContextManager[AsyncLookalike]) -> int:
@@ -145,7 +155,10 @@ async def delete(given: Import, imported: Imported, connection: AbstractAsyncCon
     with open_state(given.state_folder) as state:
         async with connection as client:
             for keys in chunks(imported.missing, ROWS_TOGETHER):
-                deleted += await client.delete_matching({"any": [{"field": "key", "in": keys}]})
+                bytes_ = [imported.missing[key] for key in keys]  # which another client may replace at any time
+                deleted += await client.delete_matching(
+                    {"all": [{"field": "key", "in": keys}, {"field": "sha256", "in": bytes_}]}
+                )
                 state.forget(imported.scope, keys)
     return deleted
 
@@ -160,13 +173,38 @@ def _begun(state: State, scope: str) -> float:
     return now
 
 
-async def _missing(client: AsyncLookalike, state: State, scope: str, given: Import) -> list[str]:
+async def _gone(client: AsyncLookalike, state: State, scope: str, given: Import) -> dict[str, str]:
+    """By key, the SHA-256 of what the table has brought, what is there as it brought it, and what it has no more."""
     if not given.is_whole:
-        return []
+        return {}
     claims = given.survey.claims
-    brought = [each.name for each in state.all(scope) if each.outcome == BROUGHT and each.name not in claims]
-    images = await client.lookup(map(Key, brought))
-    return [key for key, image in zip(brought, images, strict=True) if image is not None]
+    brought = {each.name: each.sha256 for each in state.all(scope) if each.outcome == BROUGHT}
+    gone = [key for key in brought if key not in claims]
+    images = await client.lookup(map(Key, gone))
+    return {
+        key: image.sha256
+        for key, image in zip(gone, images, strict=True)
+        if image is not None and image.sha256 == brought[key]
+    }
+
+
+def _missing(state: State, scope: str, gone: Mapping[str, str]) -> dict[str, str]:
+    """Without what other tables have."""
+    of_others = state.held_by_others(scope, gone)
+    return {key: sha256 for key, sha256 in gone.items() if key not in of_others}
+
+
+def _brought(state: State, scope: str) -> int:
+    return sum(each.outcome == BROUGHT for each in state.all(scope))
+
+
+def _forget_what_has_gone(state: State, scope: str, given: Import, gone: Mapping[str, str]) -> None:
+    """What is neither in the table nor brought by it, so that other tables have it alone."""
+    if given.is_whole and not given.survey.unclear_rows:
+        claims = given.survey.claims
+        state.forget(
+            scope, [each.name for each in state.all(scope) if each.name not in claims and each.name not in gone]
+        )
 
 
 def _say_what_is_not_declared(given: Import, models: Models) -> None:
@@ -192,7 +230,15 @@ def _report(run: ImportRun, failures: FailureFile) -> None:
     if failures.count:
         print(f"Rows that failed are in {failures.path}; import it once they are mended.", file=sys.stderr)
     if counts.empty_rows:
-        print(f"{counts.empty_rows} rows have no picture.", file=sys.stderr)
+        have = "1 row has" if len(counts.empty_rows) == 1 else f"{len(counts.empty_rows):,} rows have"
+        print(f"{have} no picture: {rows_named(counts.empty_rows)}.", file=sys.stderr)
+    if run.not_public:
+        allowed = " ".join(f"--allow-host {place}" for place in list(run.not_public)[:TOLD])
+        print(
+            f"Not fetched, since their hosts are not public: {run.not_public.total():,} pictures. If you trust the "
+            f"hosts, add {allowed}",
+            file=sys.stderr,
+        )
     sys.stderr.flush()
     parts = [f"{counts.created} created"]
     parts += [f"{counts.replaced} replaced"] * bool(counts.replaced)

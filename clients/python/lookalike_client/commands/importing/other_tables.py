@@ -7,7 +7,7 @@ from itertools import chain, starmap
 from pathlib import Path
 from typing import IO
 
-from lookalike_client.commands.importing.rows import REASON, Row, TableError, Write
+from lookalike_client.commands.importing.rows import BYTE_ORDER_MARK, REASON, Row, TableError, Write
 
 ROWS_AT_ONCE = 1000
 """Of Parquet."""
@@ -31,10 +31,11 @@ class JsonLinesTable:
         """All of them, from the first. Raises TableError where it cannot be read on."""
         number = 0
         try:
-            with self._path.open(encoding="utf-8-sig" if self.encoding == "utf-8" else self.encoding) as file:
+            with self._path.open(encoding=self.encoding) as file:
                 for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield Row(number, self._object(number, line))
+                    text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+                    if text.strip():
+                        yield Row(number, self._object(number, text))
         except UnicodeError as error:
             raise TableError(
                 f"{self.name} is no text in {self.encoding} from line {number + 1} on ({error}). Name another by "

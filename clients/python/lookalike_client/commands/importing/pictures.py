@@ -49,7 +49,7 @@ class Standing:
         return (
             self.image is not None
             and self.memory is not None
-            and self.memory.source == self.picture.place
+            and self.memory.source == self.place
             and self.memory.sha256 == self.image.sha256
         )
 
@@ -69,9 +69,14 @@ class Standing:
         return {key: value for key, value in {**there, **self.metadata}.items() if value is not None}
 
     @property
+    def place(self) -> str:
+        """Where it comes from, as text."""
+        return self.picture.place if self.picture.is_url else text_of_path(self.picture.place)
+
+    @property
     def source(self) -> str | None:
         """Where it comes from, as the service keeps it; None where it is too long for that."""
-        place = _CREDENTIALS.sub("", self.picture.place) if self.picture.is_url else text_of_path(self.picture.place)
+        place = _CREDENTIALS.sub("", self.place) if self.picture.is_url else self.place
         source = normalize("NFC", place)
         return source if len(source.encode(errors="replace")) <= MAX_NAME_BYTES else None
 
@@ -79,7 +84,7 @@ class Standing:
         """What to remember of it once its bytes are indexed as they are now."""
         brought = self.image is None or (self.memory is not None and self.memory.outcome == BROUGHT)
         outcome = BROUGHT if brought else FOUND
-        memory = Remembered(name=self.picture.key, source=self.picture.place, outcome=outcome, looked_at=time.time())
+        memory = Remembered(name=self.picture.key, source=self.place, outcome=outcome, looked_at=time.time())
         return replace(memory, **facts)  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from lookalike_client.commands.importing.rows import REASON, Row, Table, TableError
-from lookalike_client.commands.importing.values import is_empty, metadata_value, shown, text_of
+from lookalike_client.commands.importing.values import has_surrogates, is_empty, metadata_value, shown, text_of
 from lookalike_client.models import MetadataType, MetadataValue
 
 PRODUCT = "product"
@@ -24,6 +24,7 @@ MAX_METADATA_BYTES = 16 * 1024
 MAX_METADATA_KEYS = 64
 
 _BETWEEN_PICTURES = re.compile(r"\s*\|\s*|[\s,;]+(?=https?://)", re.IGNORECASE)
+_NUMBERED = re.compile(r"/\d+$")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 Patch = Mapping[str, MetadataValue | None]
@@ -42,7 +43,7 @@ class TablePicture:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A row and its pictures; `problem` says why none of them can be imported."""
+    """A row and its pictures; `problem` says why none of them can be imported. Without a key, none can be read."""
 
     row: Row
     key: str | None = None
@@ -104,10 +105,11 @@ class ProductReader:
             return Product(row, problem=row.problem)
         try:
             key = self._key(row)
-            pictures = list(self._pictures(row, key))
         except ValueError as error:
             return Product(row, problem=str(error))
+        pictures: list[TablePicture] = []
         try:
+            pictures = list(self._pictures(row, key))
             return Product(row, key, pictures, self._metadata(row, key))
         except ValueError as error:
             return Product(row, key, pictures, problem=str(error))
@@ -134,6 +136,8 @@ class ProductReader:
                 yield self._picture(_checked_name(f"{key}/{number}", self.key) if is_list else key, place)
 
     def _picture(self, key: str, place: str) -> TablePicture:
+        if "\0" in place or has_surrogates(place):
+            raise ValueError(f"{shown(place)} has what neither an URL nor a path can have")
         scheme = _SCHEME.match(place)
         if scheme is None:
             return TablePicture(key, os.path.abspath(self.base / place), is_url=False)  # noqa: PTH100 - resolve would follow links
@@ -156,21 +160,39 @@ class ProductReader:
 
 
 class Claims:
-    """Which row has which key: the first one that has it."""
+    """Which row has which key: the first one that has it. It contains the keys of which there may be a picture."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
+        self._pictures: set[str] = set()
+        self._unclear: set[str] = set()
+        """The keys of rows whose pictures cannot be told."""
 
     def __contains__(self, key: str) -> bool:
-        return key in self._rows
+        return key in self._pictures or key in self._unclear or _NUMBERED.sub("", key) in self._unclear
 
     def checked(self, product: Product) -> Product:
-        """The product, with a problem if a row before it has its key or that of one of its pictures."""
+        """The product, with a problem if a row before it has its key or that of one of its pictures.
+
+        Also if that was so in the table from whose failed rows it comes: that row would take the place of a good one.
+        """
+        self._pictures.update(picture.key for picture in product.pictures)
+        if product.key is not None and product.problem is not None and not product.pictures:
+            self._unclear.add(product.key)
+        before = str(product.row.cells.get(REASON))
+        repeated: list[str] = []
         for name in product.names:
             first = self._rows.setdefault(name, product.row.number)
-            if first != product.row.number and product.problem is None:
-                product = replace(product, problem=f"its key {name} is that of row {first} already")
-        return product
+            if first != product.row.number:
+                repeated.append(f"{_repeated(name)} {first} already")
+            elif before.startswith(_repeated(name)):
+                repeated.append(before)
+        # Rather than another problem of it: once that was mended, nothing would tell of this one.
+        return replace(product, problem=repeated[0]) if repeated else product
+
+
+def _repeated(name: str) -> str:
+    return f"its key {name} is that of row"
 
 
 def _no_column(table: Table, column: str) -> TableError:

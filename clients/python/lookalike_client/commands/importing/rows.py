@@ -10,6 +10,10 @@ REASON = "import_error"
 """The column of a file of failed rows that says why; it is ignored when they come back."""
 
 
+BYTE_ORDER_MARK = "\ufeff"
+"""May stand before a table."""
+
+
 class TableError(LookalikeError):
     """The file cannot be read as a table."""
 

@@ -1,6 +1,7 @@
 """The run of an import: some rows together, their pictures fetched while others are sent."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from lookalike_client import AsyncLookalike, Key, LookalikeError, PictureFileErr
 from lookalike_client._asyncio_runtime import in_order
 from lookalike_client.checked_addresses import NotPublicError
 from lookalike_client.commands.importing.failures import FailureFile
-from lookalike_client.commands.importing.pictures import BROUGHT, Looked, Standing, look_at, standings_of
+from lookalike_client.commands.importing.pictures import FOUND, Looked, Standing, look_at, standings_of
 from lookalike_client.commands.importing.products import Product
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.progress import Show
@@ -27,6 +28,9 @@ FETCHES_AT_ONCE = 8
 """Of each of these; the fetcher bounds those of one host."""
 UPLOADS_AT_ONCE = 3
 
+FETCH_CODES = frozenset({"fetch_failed", "fetch_refused"})
+"""Problems of the service that name the URL, as FetchErrors do."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -38,8 +42,8 @@ class Counts:
     """The same bytes, with other metadata."""
     unchanged: int = 0
     failed_rows: int = 0
-    empty_rows: int = 0
-    """Those without a picture."""
+    empty_rows: list[int] = field(default_factory=list)
+    """The numbers of those without a picture."""
     done: int = 0
     """Pictures that have an end, failures included."""
 
@@ -70,6 +74,8 @@ class ImportRun:
     since: float
     """When the import began, in seconds since 1970; one that is gone on with, when it first did."""
     counts: Counts = field(default_factory=Counts)
+    not_public: Counter[str] = field(default_factory=Counter)
+    """Pictures that were not fetched since their host is not public, by `host:port`."""
     stopped_by: UnavailableError | None = None
     """A failure that all pictures after it would meet: no more are begun."""
     _is_broken: bool = False
@@ -148,23 +154,30 @@ class ImportRun:
         return asyncio.create_task(upload())
 
     async def _upload(self, batch: Sequence[Looked], together: _Together) -> None:
-        # Kept before they are sent: after a crash, the table still knows what it has brought.
-        begun = (replace(looked.remembered, sha256=None, outcome=BROUGHT) for looked in batch)
-        self.state.remember(self.scope, begun)
+        # Kept before they are sent: after a crash, the table still knows what it has brought. Of a key that was there,
+        # what was remembered stays true until the service has acknowledged the other bytes.
+        self.state.remember(self.scope, (looked.remembered for looked in batch if looked.standing.image is None))
         pictures = [looked.new for looked in batch if looked.new is not None]
         indexed: list[Remembered] = []
+        refused: list[str] = []
         async with aclosing(self.client.index_many(pictures, adopt=True, concurrency=1)) as outcomes:
             for looked in batch:
                 outcome = await anext(outcomes)
                 if outcome.image is None:
                     self._fail(looked.standing, outcome.error, together)
+                    if looked.standing.image is None:
+                        refused.append(looked.standing.picture.key)
                     continue
                 self.counts.created += outcome.status == "created"
                 self.counts.replaced += outcome.status == "replaced"
                 self.counts.updated += outcome.status == "exists"
-                indexed.append(replace(looked.remembered, sha256=outcome.image.sha256))
+                remembered = replace(looked.remembered, sha256=outcome.image.sha256)
+                if looked.standing.image is None and outcome.status == "exists":
+                    remembered = replace(remembered, outcome=FOUND)  # it was there without a key
+                indexed.append(remembered)
                 self._end_picture(looked.standing, together)
         self.state.remember(self.scope, indexed)
+        self.state.forget(self.scope, refused)
 
     async def _patch(self, same: Sequence[Looked], together: _Together) -> None:
         """Give pictures whose bytes are as they were the metadata of their rows."""
@@ -187,10 +200,10 @@ class ImportRun:
             self.stopped_by = error
             return
         reason = str(error)
-        if not isinstance(error, FetchError):  # which names the URL
+        if not isinstance(error, FetchError) and getattr(error, "code", None) not in FETCH_CODES:  # which name the URL
             reason = f"{standing.picture.place}: {reason}"
-        elif isinstance(error.__cause__, NotPublicError):
-            reason = f"{reason} If you trust it, allow it by --allow-host."
+        elif error is not None and isinstance(error.__cause__, NotPublicError):
+            self.not_public[error.__cause__.place] += 1
         self._end_picture(standing, together, reason)
 
     def _end_picture(self, standing: Standing, together: _Together, reason: str | None = None) -> None:
@@ -204,7 +217,7 @@ class ImportRun:
                 self._count(len(product.pictures))
                 self._fail_row(product, product.problem)
             elif not product.pictures:
-                self.counts.empty_rows += 1
+                self.counts.empty_rows.append(product.row.number)
             elif all(picture.key in together.ended for picture in product.pictures):
                 reasons = [together.ended[picture.key] for picture in product.pictures]
                 if any(reasons):

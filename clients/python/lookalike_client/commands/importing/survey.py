@@ -1,7 +1,7 @@
 """A first reading of the whole table, before anything is sent: how much there is, and which row has which key."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lookalike_client.commands.importing.products import Claims, Product, ProductReader
 from lookalike_client.commands.importing.rows import Table
@@ -14,8 +14,8 @@ class Survey:
     claims: Claims
     rows: int = 0
     pictures: int = 0
-    unclear_rows: int = 0
-    """Those of which not even the keys of their pictures can be told."""
+    unclear_rows: list[int] = field(default_factory=list)
+    """The numbers of those whose keys cannot be told."""
 
 
 def survey(table: Table, reader: ProductReader) -> Survey:
@@ -24,7 +24,8 @@ def survey(table: Table, reader: ProductReader) -> Survey:
     for product in products(table, reader, found.claims):
         found.rows += 1
         found.pictures += len(product.pictures)
-        found.unclear_rows += product.problem is not None and not product.pictures
+        if product.key is None:
+            found.unclear_rows.append(product.row.number)
     return found
 
 

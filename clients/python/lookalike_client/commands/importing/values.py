@@ -39,8 +39,19 @@ def metadata_value(cell: object, type_: MetadataType | None) -> MetadataValue | 
                 f"{shown(cell)}"
             )
     if isinstance(value, list):
-        return [normalize("NFC", text) for text in value]
-    return normalize("NFC", value) if isinstance(value, str) else value
+        return [_whole_text(text) for text in value]
+    return _whole_text(value) if isinstance(value, str) else value
+
+
+def _whole_text(text: str) -> str:
+    if has_surrogates(text):
+        raise ValueError(f"has half of a character (an unpaired surrogate), which is no text: {shown(text)}")
+    return normalize("NFC", text)
+
+
+def has_surrogates(text: str) -> bool:
+    """Whether it has halves of characters, which JSON can say and UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_empty(cell: object) -> bool:
@@ -88,6 +99,8 @@ def _keyword(cell: object) -> MetadataValue | None:
         return listed if all(isinstance(each, str) for each in listed) else cell
     if isinstance(cell, bool):
         return str(cell).lower()
+    if isinstance(cell, float | Decimal) and not math.isfinite(cell):
+        return None
     if isinstance(cell, int | float | Decimal):
         return str(int(cell)) if cell == int(cell) else str(cell)
     return _as_it_is(cell)

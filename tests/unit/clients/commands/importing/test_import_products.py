@@ -1,7 +1,10 @@
 """Whole imports in this process: a table, a far side on loopback, and the service on fakes."""
 
 import csv
+import json
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +17,9 @@ from fastapi import FastAPI
 
 from lookalike_client import AsyncLookalike, Image, InvalidRequestError, Key, NoServiceError
 from lookalike_client.commands import state
+from lookalike_client.commands.import_table import _failures_beside, _without_failed
 from lookalike_client.commands.importing import pictures
+from lookalike_client.commands.importing.failures import FailureFileError
 from lookalike_client.commands.importing.import_products import (
     Import,
     Imported,
@@ -25,7 +30,7 @@ from lookalike_client.commands.importing.import_products import (
 from lookalike_client.commands.importing.open_table import open_table
 from lookalike_client.commands.importing.products import ProductReader
 from lookalike_client.commands.importing.survey import survey
-from lookalike_client.commands.state import StateError
+from lookalike_client.commands.state import State, StateError, open_state
 from tests.far_side import FarSide, Script, far_side, ok
 from tests.pictures import a_picture
 from tests.unit.entrypoints.application import an_app, serving
@@ -38,6 +43,12 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """What was done, among the log lines of the service, and standard error."""
     output, errors = capsys.readouterr()
     return [line for line in output.splitlines() if re.match(r"\d+ (created|new)", line)][-1], errors
+
+
+def scope_in(state: State) -> str:
+    """The only one that there is."""
+    [scope] = {row[0] for row in state._connection.execute("SELECT scope FROM source")}
+    return str(scope)
 
 
 class Shop:
@@ -133,7 +144,7 @@ async def test_a_second_import_does_only_what_has_changed(shop: Shop, capsys: py
     assert (await shop.imported(shop.table(*rows))).code == 0
     out, err = report(capsys)
     assert out == "0 created, 3 unchanged, 0 rows failed"
-    assert "1 rows have no picture." in err
+    assert "1 row has no picture: row 4." in err
     assert await shop.images() == before  # when they were changed too
 
     async with shop.client() as client:
@@ -223,6 +234,37 @@ async def test_a_row_fails_alone_and_can_be_fed_back_in(shop: Shop, capsys: pyte
     assert {*await shop.images()} == {"A", "B/1", "B/2", "C"}
 
 
+@pytest.mark.parametrize("rows", [["A,{}/a,5"], ["A,{}/a,5", "B,{}/gone,6"]])
+@pytest.mark.parametrize("content", ["precious", ""])
+async def test_a_file_that_is_none_of_failed_rows_is_never_touched(rows: list[str], content: str, shop: Shop) -> None:
+    shop.shows(a=a_picture(1))
+    notes = shop.folder / "notes.txt"
+    notes.write_text(content)
+    with pytest.raises(FailureFileError, match=r"notes\.txt is there and has no column import_error"):
+        await shop.imported(shop.table(*rows, failures=notes))
+    assert notes.read_text() == content
+    assert shop.side.connections == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+async def test_a_file_of_failed_rows_is_replaced_at_the_end(encoding: str, shop: Shop) -> None:
+    shop.shows(a=a_picture(1))
+    failed = shop.folder / "failed.csv"
+    failed.write_text("sku;import_error\nB;because\n", encoding=encoding)  # saved again by a spreadsheet
+
+    async def look(writer: Any) -> None:
+        seen.append(failed.read_text(encoding=encoding))
+        writer.write(ok(b"", status="404 Not Found"))
+
+    seen: list[str] = []
+    shop.side.answers["/gone"] = look
+    await shop.imported(shop.table("C,cheap", "A,{}/a,5", "B,{}/gone,6"))
+    assert seen == ["sku;import_error\nB;because\n"]
+    assert [line.split(",")[1] for line in failed.read_text().splitlines()] == ["sku", "C", "B"]
+    await shop.imported(shop.table("A,{}/a,5"))
+    assert {path.name for path in shop.folder.glob("*fail*")} == set()
+
+
 async def test_what_earlier_imports_brought_and_nothing_else_is_missing(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,7 +280,132 @@ async def test_what_earlier_imports_brought_and_nothing_else_is_missing(
     assert sorted(ended.missing) == ["A/1", "A/2"]  # C failed, but is in the table
     assert await delete(given, ended, shop.client()) == 2
     assert {*await shop.images()} == {"A", "B", "C", "E", "other"}
-    assert (await shop.imported(given)).missing == []
+    assert not (await shop.imported(given)).missing
+
+
+async def test_what_was_not_brought_after_all_is_never_missing(shop: Shop) -> None:
+    """Neither what was there before, nor what another client brings later under the key of a row that failed."""
+    async with shop.client() as client:
+        await client.index(a_picture(7), key="B")
+    shop.shows(a=a_picture(1), broken=b"no picture at all")
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/broken,6", "C,{}/broken,7"))
+    with open_state(shop.folder / "state") as kept:
+        assert [each.name for each in kept.all(scope_in(kept))] == ["A"]
+    async with shop.client() as client:
+        await client.index(a_picture(8), key="C")
+    given = shop.table("A,{}/a,5")
+    ended = await shop.imported(given)
+    assert not ended.missing
+    assert {*await shop.images()} == {"A", "B", "C"}
+
+
+async def test_half_a_character_fails_its_row_alone(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.shows(a=a_picture(1))
+    given = shop.table("A,{}/a,5")
+    path = shop.folder / "products.jsonl"
+    image = f"http://127.0.0.1:{shop.side.port}/a"
+    path.write_text(
+        "".join(
+            f'{{"sku": "{sku}", "image": "{image}", "note": {note}}}\n'
+            for sku, note in (("A", '"\\ud800"'), ("B", '["x", "\\udfff"]'), ("C", '"\\ud83d\\ude00"'))
+        )
+    )
+    table = open_table(path, path.name, [])
+    reader = replace(given.reader, metadata=["note"])
+    assert (await shop.imported(replace(given, table=table, reader=reader, survey=survey(table, reader)))).code == 1
+    assert await shop.metadata() == {"C": {"product": "C", "note": "\U0001f600"}}
+    assert report(capsys)[1].count("note has half of a character (an unpaired surrogate)") == 2
+    assert [json.loads(line)["sku"] for line in given.failures.read_text().splitlines()] == ["A", "B"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems have no such names.")
+async def test_a_table_in_a_folder_whose_name_is_no_text(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(os.fsdecode(os.fsencode(shop.folder) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "a.png").write_bytes(a_picture(1))
+    given = shop.table("A,a.png,5")
+    given = replace(given, reader=replace(given.reader, base=folder))
+    assert (await shop.imported(given)).code == 0
+    assert (await shop.images())["A"].source == f"{shop.folder}/caf%E9/a.png"
+    assert (await shop.imported(given)).code == 0
+    assert report(capsys)[0] == "0 created, 1 unchanged, 0 rows failed"
+
+
+@pytest.mark.parametrize(
+    ("table", "failed"),
+    [
+        ("products.csv", "products.failed.csv"),
+        ("products.jsonl", "products.failed.jsonl"),
+        ("products.v2.csv", "products.v2.failed.csv"),
+        ("products.parquet", "products.parquet.failed.jsonl"),
+        ("products", "products.failed.csv"),
+    ],
+)
+def test_failed_rows_belong_to_their_table(table: str, failed: str, tmp_path: Path) -> None:
+    path = tmp_path / table
+    path.touch()
+    suffix = Path(failed).suffix
+    assert _failures_beside(path, suffix).name == failed
+    again = _failures_beside(tmp_path / failed, suffix)
+    assert [_without_failed(each) for each in (path, tmp_path / failed, again)] == [path] * 3
+
+
+async def test_the_one_picture_of_a_row_that_has_several_now_or_none_is_missing(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6", "C,{}/a,7"))
+    given = shop.table("A,{}/a|{}/b,5", "B,,6", "C,ftp://s.example/c,7")
+    ended = await shop.imported(given)
+    assert [*ended.missing] == ["A", "B"]
+    assert given.survey.unclear_rows == []
+
+
+async def test_bytes_that_another_client_put_under_a_key_are_not_missing(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2), c=a_picture(3))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6", "C,{}/c,7"))
+    async with shop.client() as client:
+        await client.index(a_picture(9), key="A")
+    given = shop.table("C,{}/c,7")
+    ended = await shop.imported(given)
+    assert [*ended.missing] == ["B"]
+    async with shop.client() as client:
+        await client.index(a_picture(8), key="B")  # while the user thinks about it
+    assert await delete(given, ended, shop.client()) == 0
+    assert {*await shop.images()} == {"A", "B", "C"}
+
+
+async def test_what_another_table_names_is_missing_once_it_is_in_neither(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6"))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6", identity="other"))
+    assert not (await shop.imported(shop.table("B,{}/b,6"))).missing
+    assert not (await shop.imported(shop.table("B,{}/b,6", identity="other"))).missing  # which only found it
+    assert [*(await shop.imported(shop.table("B,{}/b,6"))).missing] == ["A"]
+
+
+async def test_a_picture_that_was_there_without_a_key_is_not_missing_with_it(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+    async with shop.client() as client:
+        await client.index(a_picture(1))
+    await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6"))
+    assert {*await shop.images()} == {"A", "B"}
+    assert not (await shop.imported(shop.table("B,{}/b,6"))).missing
+
+
+async def test_what_was_sent_before_a_crash_is_known_to_be_of_the_table(shop: Shop) -> None:
+    shop.shows(a=a_picture(1), b=a_picture(2))
+
+    async def lost(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path != "/v1/images/batch":
+            return None
+        await service.handle_async_request(request)
+        raise httpx.ReadError("the answer is lost")
+
+    service, shop.transport = shop.transport, Disturbed(shop.transport, lost)
+    with pytest.raises(NoServiceError):
+        await shop.imported(shop.table("A,{}/a,5", "B,{}/b,6"))
+    shop.transport = service
+    assert {*await shop.images()} == {"A", "B"}
+    assert [*(await shop.imported(shop.table("A,{}/a,5"))).missing] == ["B"]
 
 
 async def test_a_rehearsal_says_what_would_be_done_and_does_nothing(
@@ -273,8 +440,14 @@ async def test_hosts_that_are_not_allowed_are_told_with_the_way_out(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop.shows(a=a_picture(1))
-    assert (await shop.imported(shop.table("A,{}/a,5", allowed_hosts=frozenset()))).code == 1
-    assert re.search(r"row 2: .*not public.* --allow-host", report(capsys)[1])
+    given = shop.table("A,{}/a,5", "B,{}/a,6", "C,http://[::1]:9/c,7", "D,,8", "E,,9", allowed_hosts=frozenset())
+    assert (await shop.imported(given)).code == 1
+    err = report(capsys)[1]
+    assert re.search(r"row 3: .*not public\.\n", err)
+    [told] = [line for line in err.splitlines() if "--allow-host" in line]
+    assert told.startswith("Not fetched, since their hosts are not public: 3 pictures.")
+    assert sorted(re.findall(r"--allow-host (\S+)", told)) == sorted([f"127.0.0.1:{shop.side.port}", "[::1]:9"])
+    assert "2 rows have no picture: rows 5 and 6." in err
     assert shop.side.connections == 0
 
 
@@ -380,7 +553,9 @@ async def test_the_service_fetches_what_it_has_not_from_that_url(
         assert (await shop.imported(shop.table(*rows, **how))).code == 1
         out, err = report(capsys)
         assert out == "3 created, 0 unchanged, 1 rows failed"
-        assert re.search(r"row 4: http://127.0.0.1:\d+/gone: .*404", err)
+        [told] = [line for line in err.splitlines() if line.startswith("row 4: ")]
+        assert "404" in told
+        assert told.count("/gone") == 1
         assert shop.asked() == ["/a", "/b", "/gone"]
         images = await shop.images()
         assert images["A"].source == f"http://127.0.0.1:{shop.side.port}/a"
@@ -393,6 +568,7 @@ async def test_the_service_fetches_what_it_has_not_from_that_url(
         assert shop.asked() == ["/b2"]
 
 
-async def test_a_service_that_does_not_fetch_says_so(shop: Shop) -> None:
+async def test_a_service_that_does_not_fetch_says_so(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InvalidRequestError, match="fetch"):
         await shop.imported(shop.table("A,{}/a,5", service_fetches=True))
+    assert "leave out --service-fetches" in report(capsys)[1]

@@ -1,11 +1,13 @@
 """What the rows of a table mean."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lookalike_client.commands.importing.failures import rows_named
 from lookalike_client.commands.importing.open_table import open_table
 from lookalike_client.commands.importing.products import Claims, ProductReader
 from lookalike_client.commands.importing.rows import Row, TableError
@@ -70,13 +72,19 @@ def test_pictures_of_several_columns_keep_their_numbers() -> None:
         ({"sku": None}, "sku is empty"),
         ({"sku": "a\nb"}, "sku has control characters"),
         ({"sku": "x" * 2049}, "sku is longer than 2,048 bytes"),
+        ({"image": "a\0.jpg"}, "has what neither an URL nor a path can have"),
+        ({"image": ["\ud800.jpg"]}, "has what neither an URL nor a path can have"),
+        ({"image": "http://s.example/\ud800"}, "has what neither an URL nor a path can have"),
+        ({"sku": "\ud800"}, "sku has control characters"),
+        ({"sku": float("inf")}, "sku takes text or a whole number, not inf"),
+        ({"sku": Decimal("-Infinity")}, "sku takes text or a whole number"),
         ({"sku": ["a"]}, "sku takes text or a whole number"),
     ],
 )
 def test_a_row_whose_pictures_cannot_be_told_has_a_problem_and_none(cells: dict[str, Any], problem: str) -> None:
     product = reader().product(Row(2, {"sku": "A", "image": "hat.jpg", **cells}))
     assert problem in (product.problem or "")
-    assert product.pictures == ()
+    assert not product.pictures
 
 
 def test_metadata_is_of_the_declared_types_with_the_product() -> None:
@@ -137,7 +145,7 @@ def test_of_two_rows_with_one_key_the_second_fails_and_both_are_named(tmp_path: 
     path.write_text("sku,image\nA,a.jpg|b.jpg\nB,b.jpg\nA,c.jpg\nA/2,d.jpg\n,e.jpg\nC,\n")
     table = open_table(path, "products.csv", ["sku"])
     found = survey(table, reader())
-    assert (found.rows, found.pictures, found.unclear_rows) == (6, 5, 1)
+    assert (found.rows, found.pictures, found.unclear_rows) == (6, 5, [6])
     problems = {product.row.number: product.problem for product in products(table, reader(), found.claims)}
     assert problems == {
         2: None,
@@ -147,7 +155,51 @@ def test_of_two_rows_with_one_key_the_second_fails_and_both_are_named(tmp_path: 
         6: "sku is empty, which is to be its key",
         7: None,
     }
-    assert [key in found.claims for key in ("A", "A/1", "A/2", "C", "A/3")] == [True, True, True, True, False]
+    assert [key in found.claims for key in ("A", "A/1", "A/2", "B", "A/3")] == [True, True, True, True, False]
+
+
+def test_what_a_row_may_have_a_picture_of_is_in_the_table(tmp_path: Path) -> None:
+    """Not the key of a row that has several now, or none; but all of a row that does not tell."""
+    path = tmp_path / "products.csv"
+    path.write_text("sku,image\nA,a.jpg|b.jpg\nB,\nC,ftp://s.example/c.jpg\nD,d.jpg\n")
+    found = survey(open_table(path, "products.csv", ["sku"]), reader())
+    assert found.unclear_rows == []
+    keys = ("A", "A/1", "A/2", "B", "C", "C/1", "C/12", "C/x", "D", "D/1")
+    assert [key for key in keys if key in found.claims] == ["A/1", "A/2", "C", "C/1", "C/12", "D"]
+
+
+def test_a_row_that_was_refused_for_its_key_is_refused_until_it_has_another(tmp_path: Path) -> None:
+    path = tmp_path / "products.failed.csv"
+    reason = '"its key A/2 is that of row 2 already"'
+    path.write_text(
+        f"import_error,sku,image\n{reason},A/2,a.jpg\n{reason},B,a.jpg\n{reason},A,a.jpg|b.jpg\nother,C,a.jpg\n"
+    )
+    table = open_table(path, path.name, ["sku"])
+    problems = [product.problem for product in products(table, reader(), Claims())]
+    assert problems == [reason.strip('"'), None, "its key A/2 is that of row 2 already", None]
+
+
+def test_a_repeated_key_is_told_rather_than_what_else_is_wrong() -> None:
+    priced, claims = reader(metadata=["price"], price="float"), Claims()
+    first, second = (
+        priced.product(Row(number, {"sku": "A", "image": "a", "price": price}))
+        for number, price in ((2, "5"), (3, "x"))
+    )
+    assert claims.checked(first).problem is None
+    assert claims.checked(second).problem == "its key A is that of row 2 already"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        ([3], "row 3"),
+        ([3, 5], "rows 3 and 5"),
+        ([3, 5, 7], "rows 3, 5 and 7"),
+        (range(1021), f"rows {', '.join(map(str, range(20)))} and 1,001 more"),
+    ],
+)
+def test_rows_are_named(numbers: Sequence[int], named: str) -> None:
+    assert rows_named(numbers) == named
 
 
 def test_keys_that_look_alike_are_one_in_normal_form() -> None:

@@ -196,6 +196,25 @@ def test_failed_rows_come_back_as_they_were(case: str, tmp_path: Path) -> None:
         before = after
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_every_name_of_the_header_may_be_quoted(delimiter: str, tmp_path: Path) -> None:
+    table = opened(tmp_path, f'"sku"{delimiter}"image"\n"1"{delimiter}"hat.jpg"\n')
+    assert cells(table) == [(2, {"sku": "1", "image": "hat.jpg"})]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le"])
+def test_a_mark_before_the_table_is_no_part_of_it_where_the_encoding_is_given(encoding: str, tmp_path: Path) -> None:
+    table = opened(tmp_path, '\ufeff"sku",image\n1,hat.jpg\n'.encode(encoding), encoding=encoding)
+    assert cells(table) == [(2, {"sku": "1", "image": "hat.jpg"})]
+
+
+def test_a_mark_before_json_lines_is_no_part_of_them(tmp_path: Path) -> None:
+    for encoding in (None, "utf-8", "UTF8"):
+        path = tmp_path / "products.jsonl"
+        path.write_bytes('\ufeff{"sku": 1}\n'.encode())
+        assert cells(open_table(path, path.name, WANTED, encoding=encoding)) == [(1, {"sku": 1})]
+
+
 def test_failed_rows_of_parquet_are_json_lines(tmp_path: Path) -> None:
     table = open_table(parquet(tmp_path / "products.parquet"), "products.parquet", WANTED)
     failures = FailureFile(tmp_path / f"failed{table.suffix}", table)
@@ -211,24 +230,27 @@ def test_failed_rows_of_parquet_are_json_lines(tmp_path: Path) -> None:
 def test_a_file_of_failed_rows_is_made_when_one_fails_and_an_old_one_goes_when_none_does(tmp_path: Path) -> None:
     table = opened(tmp_path, "sku,image\n1,hat.jpg\n")
     path = tmp_path / "products.failed.csv"
-    path.write_text("of an earlier run")
+    path.write_text(f"{REASON},of an earlier run")
     failures = FailureFile(path, table)
-    assert path.read_text() == "of an earlier run"
+    assert path.read_text() == f"{REASON},of an earlier run"
     failures.close()
     failures.remove_old()
     assert not path.exists()
     failures = FailureFile(path, table)
     failures.add(next(iter(table.rows())), "because")
-    assert path.read_text().splitlines() == [f"{REASON},sku,image", "because,1,hat.jpg"]  # already now
     failures.close()
     failures.remove_old()
-    assert path.exists()
+    assert path.read_text().splitlines() == [f"{REASON},sku,image", "because,1,hat.jpg"]
 
 
-@pytest.mark.parametrize(("path", "reason"), [("/dev/full", "No space left"), ("missing/failed.csv", "No such file")])
-def test_a_file_of_failed_rows_that_cannot_be_written_is_named(path: str, reason: str, tmp_path: Path) -> None:
-    if path == "/dev/full" and not os.path.exists(path):  # noqa: PTH110
-        pytest.skip("no /dev/full here")
-    failures = FailureFile(Path(path), opened(tmp_path, "sku,image\n1,hat.jpg\n"))
+@pytest.mark.parametrize(("name", "reason"), [("failed.csv", "No space left"), ("missing/failed.csv", "No such file")])
+def test_a_file_of_failed_rows_that_cannot_be_written_is_named(name: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    failures = FailureFile(path, opened(tmp_path, "sku,image\n1,hat.jpg\n"))
+    if path.parent == tmp_path:
+        if not os.path.exists("/dev/full"):  # noqa: PTH110
+            pytest.skip("no /dev/full here")
+        failures._new.symlink_to("/dev/full")
     with pytest.raises(FailureFileError, match=rf"{path}, the file of failed rows, cannot be written: {reason}"):
         failures.add(Row(2, {"sku": "1"}, ["1"]), "because")
+    assert [each.name for each in tmp_path.iterdir()] == ["products.csv"]
