@@ -122,7 +122,8 @@ def _consents(root: Path, found: "Look", *, keep_missing: bool, yes: bool, may_a
         return False
     if yes or not plan.needs_consent:
         return True
-    told = f"{len(plan.gone)} of the {plan.ours} pictures of {root} are gone."
+    before = f", besides {plan.removed_before} that were removed since the start" if plan.removed_before else ""
+    told = f"{len(plan.gone)} of the {plan.ours} pictures of {root} are gone{before}."
     if not (may_ask and sys.stdin.isatty()):
         print(
             f"lookalike: {told} They stay in the index: more than a tenth is removed with --yes only. See which with "

@@ -1,5 +1,6 @@
 """One run of `sync`, or many: look, do, report."""
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class Session:
     again: bool
     """Whether the next look believes nothing that is remembered."""
     exif: bool | str | None = None
+    removed: int = 0
+    """How many pictures all runs have removed."""
 
     async def look(self, interruption: Interruption, settling: Settling | None = None) -> Look:
         """See what has to be done. Raises as `look`."""
@@ -35,6 +38,7 @@ class Session:
         with progress("Reading") as show:
             found = await look(self.folder, stored, self.state, interruption, show, again=self.again, settled=settling)
         self.again = False
+        found.plan.removed_before = self.removed
         return found
 
     async def carry_out(self, found: Look, interruption: Interruption, *, remove: bool) -> SyncTally:
@@ -61,21 +65,29 @@ class Session:
             if tally.has_changed_anything:
                 _report(tally)
             raise
+        finally:
+            self.removed += tally.removed
         _report(tally)
         return tally
 
     async def watch(self, interruption: Interruption, *, poll: bool) -> None:
         """Look and do at once, and after each change, until an interruption. Raises as `watch`."""
+        print(f"Watching {self.folder.root} until Ctrl-C.", file=sys.stderr, flush=True)
+        is_first = True
 
         async def run(settling: Settling) -> None:
+            nonlocal is_first
             try:
                 found = await self.look(interruption, settling)
             except InterruptedLookError:
                 return
-            if settling.is_waiting:
-                found.plan.gone = {}  # what is gone may have moved to where a file is not complete yet
-            if not found.plan.is_empty:
-                await self.carry_out(found, interruption, remove=self.consent(found))
+            found.plan.gone = settling.without_moving(found.plan.gone)
+            if found.plan.is_empty and not (is_first and not settling.is_waiting):
+                return
+            is_first = False
+            tally = await self.carry_out(found, interruption, remove=self.consent(found))
+            if tally.stopped_by is not None:
+                raise tally.stopped_by  # as where the service was busy from the beginning
 
         await watch(self.folder, run, interruption, poll=poll)
 
