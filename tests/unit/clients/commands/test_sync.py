@@ -196,9 +196,25 @@ def test_pictures_of_other_folders_stay(synced: Synced, tmp_path: Path) -> None:
     synced("index", other, "--as", "photos")
     synced.files("a.png")
     code, _, errors = synced.sync()
-    assert (code, "Choose another name with --as" in errors) == (2, True)
+    assert (code, "Choose another with --as NAME" in errors) == (2, True)
     assert synced.sync("--as", "photos", "--yes")[:2] == (0, "1 created, 0 existed, 0 failed\n")
     assert stored(synced).keys() == {"photos/a.png", "photos/theirs.png"}
+
+
+def test_a_name_belongs_to_the_folder_that_used_it_first(synced: Synced, tmp_path: Path) -> None:
+    synced.files("a.png", "b.png")
+    synced.sync()
+    other = tmp_path / "another computer" / "photos"
+    write(other / "theirs.png", 1)
+    assert synced("index", other, "--as", "photos")[0] == 0
+    assert synced.sync()[:2] == (0, "0 created, 2 existed, 0 failed\n")
+    third = tmp_path / "third" / "photos"
+    write(third / "c.png", 2)
+    code, _, errors = synced("sync", third)
+    assert code == 2
+    assert "The name photos belongs to the folder" in errors
+    assert "Choose another with --as NAME; if that folder has moved here, say --as photos." in errors
+    assert "PATH" not in errors
 
 
 def test_what_is_passed_over_is_neither_sent_nor_removed(synced: Synced) -> None:
@@ -216,6 +232,22 @@ def test_what_is_passed_over_is_neither_sent_nor_removed(synced: Synced) -> None
     assert synced("index", synced.root, "--exclude", "*.tif")[1] == expected
     code, _, errors = synced.sync("--exclude", "!")
     assert (code, "no pattern as .gitignore has them" in errors) == (2, True)
+
+
+def test_what_is_passed_over_stays_however_its_name_is_composed(
+    synced: Synced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decomposed = ("cafe\u0301.png", "e\u0301te\u0301/1.png", "deep/cafe\u0301/x.png")
+    synced.files("a.png", *decomposed)
+    synced.sync()
+    (synced.root / ".lookalikeignore").write_text("e\u0301te\u0301/\n")
+    (synced.root / "deep" / "cafe\u0301" / "x.png").unlink()
+    monkeypatch.setattr("lookalike_client.pictures.MAX_PICTURE_BYTES", 10_000)
+    with (synced.root / "cafe\u0301.png").open("ab") as large:
+        large.write(bytes(20_000))
+    expected = "0 created, 1 removed, 1 existed, 0 failed; passed over: 1 excluded, 1 too large\n"
+    assert synced.sync("--yes")[:2] == (0, expected)
+    assert stored(synced).keys() == {"photos/a.png", "photos/caf\u00e9.png", "photos/\u00e9t\u00e9/1.png"}
 
 
 def test_ctrl_c_while_files_are_read_leaves_all_as_it_was(synced: Synced, monkeypatch: pytest.MonkeyPatch) -> None:
