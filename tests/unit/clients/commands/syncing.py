@@ -11,7 +11,7 @@ from dependency_injector import providers
 
 from lookalike_client import AsyncLookalike, Image, Key
 from lookalike_client.commands import register
-from lookalike_client.commands.connection import NoIndexError, Program, Purpose
+from lookalike_client.commands.connection import NoIndexError, Program, Purpose, address_of_index
 from lookalike_client.commands.program import new_app, run
 from tests.fakes import JournalledRepository
 from tests.pictures import a_picture
@@ -43,6 +43,12 @@ class Synced:
         """Write pictures, all different."""
         for name in names:
             write(self.root / name, sum(map(ord, name)) * 31 + len(list(self.root.rglob("*"))))
+
+    def begin_anew(self) -> None:
+        """Another service, with nothing in it."""
+        self._directory = self._directory.with_name("another service")
+        self.repository = JournalledRepository()
+        self._is_made = False
 
     def __call__(self, *arguments: str | Path) -> tuple[int | str | None, str, str]:
         """Exit code, standard output and standard error of a command."""
@@ -76,7 +82,8 @@ class Synced:
         await (service.open_index() if purpose is Purpose.RECORDS else service.open())
         try:
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-            async with AsyncLookalike("http://here", transport=transport, retries=0) as client:
+            address = address_of_index(self.repository.identity)
+            async with AsyncLookalike(address, transport=transport, retries=0) as client:
                 client._http.event_hooks["request"] = [note]
                 yield client
         finally:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 from lookalike_client import Key
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.names import id_of
+from tests.fakes import JournalledRepository
 from tests.unit.clients.commands.syncing import Synced, write
 
 
@@ -92,6 +94,17 @@ def test_a_file_that_failed_is_named_once_and_tried_again_when_it_changes(synced
     assert (synced.sync("--again")[0], synced.sent) == (1, 1)
     write(synced.root / "b.png", 7)
     assert synced.sync()[:2] == (0, "1 created, 1 existed, 0 failed, 1 failed before (1 not sent)\n")
+
+
+def test_a_file_that_failed_on_one_index_is_tried_on_another(synced: Synced, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced.files("a.png")
+    (synced.root / "b.png").write_bytes(b"no picture")
+    assert synced.sync()[0] == 1
+    assert synced.sync()[0] == 0
+    synced.begin_anew()
+    monkeypatch.setattr(JournalledRepository, "identity", UUID(int=2))
+    synced("index", write(synced.root.with_name("others") / "c.png", 1))
+    assert synced.sync()[:2] == (1, "1 created, 0 existed, 1 failed\n")
 
 
 def test_two_files_of_one_key_are_told_once(synced: Synced) -> None:

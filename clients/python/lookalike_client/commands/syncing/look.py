@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from lookalike_client import AsyncLookalike
-from lookalike_client.commands.connection import NoIndexError
+from lookalike_client.commands.connection import NoIndexError, index_id
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.ownership import refuse_taken_key, refuse_taken_names, with_keys
 from lookalike_client.commands.progress import Show
@@ -81,9 +81,9 @@ class Look:
         return gone if self.is_idle else {*gone, MARK}
 
 
-def scope_in(client: AsyncLookalike, folder: Folder) -> str:
-    """What the files of a folder are remembered under."""
-    return scope_of(client.url, "folder", f"{folder.keys_begin}\n{folder.sources_begin}")
+async def scope_in(client: AsyncLookalike, folder: Folder) -> str:
+    """What the files of a folder are remembered under. Raises as `AsyncLookalike.models`."""
+    return scope_of(await index_id(client), "folder", f"{folder.keys_begin}\n{folder.sources_begin}")
 
 
 async def look(
@@ -120,7 +120,7 @@ async def look(
         async with stored as client:
             if folder.name is None:
                 await refuse_taken_names(client, [folder.root])
-            scope = scope_in(client, folder)
+            scope = await scope_in(client, folder)
             found.memory = {} if again else {each.name: each for each in state.all(scope)}
             found.files = _settled(files, found.memory, settled)
             await _fill_plan(client, folder, found, interruption, show)

@@ -124,7 +124,7 @@ async def carry_out(
 
     Raises FolderAwayError as soon as the folder is no longer there, and what the client raises.
     """
-    scope, plan = scope_in(client, folder), found.plan
+    scope, plan = await scope_in(client, folder), found.plan
     total = len(plan.rename) + len(plan.send) + (len(plan.gone) if remove else 0)
 
     def written() -> None:
