@@ -1,5 +1,6 @@
 """`sync` and `index` on the application in this process, with fakes for its models."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -76,6 +77,7 @@ class Synced:
             self._is_made = True
         elif not self._is_made:
             raise NoIndexError("There is no index.")
+        self.repository.turn = asyncio.Lock()  # each command has an event loop of its own
         app = an_app(self._directory)
         app.state.container.chosen_repository.override(providers.Object(self.repository))
         service = app.state.container.run_service()

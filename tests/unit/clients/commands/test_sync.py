@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_a_file_that_failed_is_named_once_and_tried_again_when_it_changes(synced
     assert (code, output) == (1, "1 created, 0 existed, 2 failed\n")
     assert f"{synced.root}/b.png: The content is no picture" in errors
     code, output, errors = synced.sync()
-    assert (code, output) == (0, "0 created, 1 existed, 0 failed, 2 failed before (1 no picture, 1 not sent)\n")
+    assert (code, output) == (0, "0 created, 1 existed, 0 failed, 2 failed before (1 no picture inside, 1 not sent)\n")
     assert (errors, synced.sent) == ("", 0)
     assert (synced.sync("--again")[0], synced.sent) == (1, 1)
     write(synced.root / "b.png", 7)
@@ -194,7 +195,10 @@ def test_more_than_a_tenth_is_removed_by_consent_alone(synced: Synced, monkeypat
     assert "--yes" in errors
     assert len(stored(synced)) == 11
     assert synced.sync("--keep-missing")[0] == 0
-    assert synced.sync("--dry-run")[1] == "remove photos/0.png\nremove photos/1.png\n2 to remove, 9 existed\n"
+    assert synced.sync("--dry-run")[1] == (
+        "remove photos/0.png\nremove photos/1.png\n2 to remove, 9 existed\n"
+        "More than a tenth of the 11 pictures would be removed: that is asked first, or needs --yes.\n"
+    )
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     for answer, removed in ((False, ""), (True, "2 removed, ")):
         monkeypatch.setattr("typer.confirm", lambda _, answer=answer: answer)
@@ -230,6 +234,25 @@ def test_a_name_belongs_to_the_folder_that_used_it_first(synced: Synced, tmp_pat
     assert "PATH" not in errors
 
 
+def test_pictures_that_a_move_has_left_behind_are_told(synced: Synced) -> None:
+    synced.files(*(f"{number}.png" for number in range(30)))
+    synced.sync()
+    before, synced.root = synced.root, synced.root.rename(synced.root.with_name("moved"))
+    for number in range(13):
+        (synced.root / f"{number}.png").unlink()
+    code, output, errors = synced.sync("--as", "photos", "--yes")
+    assert (code, output) == (0, "0 created, 17 existed, 0 failed\n")
+    assert f"13 pictures of photos/ come from {before}/, a folder that is not here, and stay." in errors
+    # Back again, they are that folder's, whose pictures are all that have its name.
+    synced.root = synced.root.rename(before)
+    code, _, errors = synced.sync("--as", "photos")
+    assert (code, "13 of the 30 pictures" in errors) == (2, True)
+    synced.root = synced.root.rename(synced.root.with_name("moved"))
+    command = shlex.split(synced.sync("--as", "photos")[2].partition("remove them: ")[2])
+    assert synced(*command[1:4], "--yes")[:2] == (0, "13 deleted\n")
+    assert len(stored(synced)) == 17
+
+
 def test_what_is_passed_over_is_neither_sent_nor_removed(synced: Synced) -> None:
     synced.files("a.png", "b.png", "private/c.png", "private/keep/d.png", "e.tif")
     synced("index", synced.root)
@@ -238,7 +261,7 @@ def test_what_is_passed_over_is_neither_sent_nor_removed(synced: Synced) -> None
         (synced.root / name).write_bytes(b"")
     (synced.root / ".lookalikeignore").write_text("# not these\n/private/\n")
 
-    passed_over = "1 RAW, 2 excluded, 3 hidden, 1 no picture, 1 system folder"
+    passed_over = "1 RAW, 2 excluded, 3 hidden, 1 not a picture by its name, 1 system folder"
     expected = f"0 created, 2 existed, 0 failed; passed over: {passed_over}\n"
     assert synced.sync("--exclude", "*.tif", "--yes")[:2] == (0, expected)
     assert stored(synced).keys() >= {"photos/private/c.png", "photos/e.tif"}
@@ -290,6 +313,8 @@ def test_a_dry_run_changes_nothing(synced: Synced) -> None:
     (synced.root / "2.png").unlink()
     write(synced.root / "3.png", 99)
     write(synced.root / "new.png", 98)
+    (synced.root / "empty.png").touch()
+    (synced.root / "link.png").symlink_to("nowhere")
     code, output, _ = synced.sync("--dry-run")
     assert code == 0
     assert output.splitlines() == [
@@ -297,8 +322,13 @@ def test_a_dry_run_changes_nothing(synced: Synced) -> None:
         "replace photos/3.png",
         "rename photos/1.png -> photos/one.png",
         "remove photos/2.png",
-        "1 to create, 1 to replace, 1 to rename, 1 to remove, 17 existed",
+        f"fail {synced.root}/link.png: It is no regular file, or a link to one that is gone.",
+        f"fail {synced.root}/empty.png: It is empty.",
+        "1 to create, 1 to replace, 1 to rename, 1 to remove, 2 to fail, 17 existed",
     ]
+    kept = synced.sync("--dry-run", "--keep-missing")[1]
+    assert "remove" not in kept
+    assert "rename photos/1.png -> photos/one.png" in kept
     assert stored(synced) == before
 
 

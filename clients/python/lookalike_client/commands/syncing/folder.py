@@ -1,6 +1,8 @@
 """The folder that is kept current: its files, what a service has of it, and whether it is really there."""
 
+import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,9 +65,21 @@ class Folder:
         unknown, listed = tuple(f"{item.source}/" for item in unreadable), _Listed()
         for key, image in stored:
             if self.has(image) and not str(image.source).startswith(unknown):
-                below = os.fsdecode(unquote_to_bytes(str(image.source).removeprefix(self.sources_begin)))
+                below = _path_of(str(image.source).removeprefix(self.sources_begin))
                 if self._selection.takes(below) and not listed.has(self.root, below):
                     yield key
+
+    def left_behind(self, stored: Iterable[tuple[str, Stored]]) -> Counter[str]:
+        """How many pictures under its name come from other folders that are not there, by how their sources begin."""
+        others = Counter(
+            image.source.removesuffix(key.removeprefix(self.keys_begin))
+            for key, image in stored
+            if image.source is not None and not self.has(image)
+        )
+        paths = {begin: Path(_path_of(begin)) for begin in others}
+        return Counter(
+            {begin: others[begin] for begin, path in paths.items() if path.is_absolute() and not path.is_dir()}
+        )
 
     def looks_into(self, path: str) -> bool:
         """Whether a change at a path may concern its pictures."""
@@ -91,8 +105,19 @@ class Folder:
         subject = "" if what.startswith(str(self.root)) else f"{self.root} "
         return FolderAwayError(
             f"{subject}{what}. Nothing was removed: perhaps a drive is not mounted. If its pictures are to go, delete "
-            f'them: lookalike delete --filter \'{{"all": [{{"field": "source", "prefix": "{self.sources_begin}"}}]}}\''
+            f"them: {deletion(self.sources_begin)}"
         )
+
+
+def deletion(sources_begin: str, keys_begin: str | None = None) -> str:
+    """The command that deletes a folder's pictures, or those of them that have a name."""
+    conditions = [{"field": "source", "prefix": sources_begin}]
+    conditions += [] if keys_begin is None else [{"field": "key", "prefix": keys_begin}]
+    return f"lookalike delete --filter {shlex.quote(json.dumps({'all': conditions}, ensure_ascii=False))}"
+
+
+def _path_of(source: str) -> str:
+    return os.fsdecode(unquote_to_bytes(source))
 
 
 class _Listed:

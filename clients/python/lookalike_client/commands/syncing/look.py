@@ -26,7 +26,7 @@ Settled = Callable[[Sequence[File]], Collection[File]]
 
 
 class InterruptedLookError(Exception):
-    """The user asked to stop before it was known what has to be done."""
+    """The user asked to stop while files were read, so that there is no plan."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class Look:
     mark: str = ""
     """Tells how the service is from how it was."""
     plan: Plan = field(default_factory=Plan)
+    left_behind: Counter[str] = field(default_factory=Counter)
+    """How many pictures under the folder's name come from other folders that are not there, by how sources begin."""
 
     @property
     def index_is_there(self) -> bool:
@@ -160,6 +162,7 @@ async def _fill_plan(
         for file in found.files:
             if (there := images.get(file.key)) is not None:
                 refuse_taken_key(file.key, there.source, file.found.source)
+    here = {item.key(folder.name) for item in found.contents.pictures}
     positions = {file: position for position, file in enumerate(found.files)}
 
     def digest(file: File) -> str | None:
@@ -173,10 +176,10 @@ async def _fill_plan(
             return None
 
     def work_out() -> Plan:
-        here = {item.key(folder.name) for item in found.contents.pictures}
         missing = [(key, image) for key, image in images.items() if key not in here]
         gone = folder.gone(missing, found.contents.unreadable)
+        found.left_behind = folder.left_behind(missing)
         return make_plan(found.files, images, gone, found.memory, digest)
 
     found.plan = await asyncio.to_thread(work_out)
-    found.plan.ours = sum(map(folder.has, images.values()))
+    found.plan.ours = sum(key in here or folder.has(image) for key, image in images.items())

@@ -34,7 +34,7 @@ CHANGED_AT_ONCE = 200
 """Pictures that are renamed or removed together: before each removal, it is looked whether the folder is there."""
 
 OUTCOMES = {
-    "unsupported_image_format": "no picture",
+    "unsupported_image_format": "no picture inside",
     "image_unreadable": "damaged",
     "image_too_large": "too large",
     "body_too_large": "too large",

@@ -1,9 +1,10 @@
 """One run of `sync`, or many: look, do, report."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lookalike_client import AsyncLookalike
 from lookalike_client.commands.connection import Purpose
@@ -11,7 +12,7 @@ from lookalike_client.commands.indexing import tell_failures
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.progress import progress
 from lookalike_client.commands.state import State
-from lookalike_client.commands.syncing.folder import Folder
+from lookalike_client.commands.syncing.folder import Folder, deletion
 from lookalike_client.commands.syncing.look import InterruptedLookError, Look, look
 from lookalike_client.commands.syncing.run import SyncTally, carry_out
 from lookalike_client.commands.syncing.watching import Settling, watch
@@ -31,6 +32,8 @@ class Session:
     exif: bool | str | None = None
     removed: int = 0
     """How many pictures all runs have removed."""
+    told: Counter[str] = field(default_factory=Counter)
+    """What the last look has found left behind, so that it is told once."""
 
     async def look(self, interruption: Interruption, settling: Settling | None = None) -> Look:
         """See what has to be done. Raises as `look`."""
@@ -39,6 +42,9 @@ class Session:
             found = await look(self.folder, stored, self.state, interruption, show, again=self.again, settled=settling)
         self.again = False
         found.plan.removed_before = self.removed
+        for begin in found.left_behind - self.told:
+            print(_left_behind_text(self.folder, begin, found.left_behind[begin]), file=sys.stderr, flush=True)
+        self.told = found.left_behind
         return found
 
     async def carry_out(self, found: Look, interruption: Interruption, *, remove: bool) -> SyncTally:
@@ -95,3 +101,10 @@ class Session:
 def _report(tally: SyncTally) -> None:
     tell_failures(tally)
     print(tally, flush=True)
+
+
+def _left_behind_text(folder: Folder, begin: str, count: int) -> str:
+    return (
+        f"{count} pictures of {folder.keys_begin} come from {begin}, a folder that is not here, and stay. If it is "
+        f"gone for good, remove them: {deletion(begin, folder.keys_begin)}"
+    )
