@@ -21,7 +21,7 @@ from entrypoints.settings import (
     load_settings,
 )
 from lookalike_client import AsyncLookalike
-from lookalike_client.commands.connection import NoIndexError, Purpose, over_network
+from lookalike_client.commands.connection import NoIndexError, Purpose, address_of_index, over_network
 
 
 def load_container(settings: Settings | None = None) -> Container:
@@ -149,7 +149,8 @@ async def _here(purpose: Purpose, model: Path | None) -> AsyncIterator[AsyncLook
             app = create_app(container.settings(), container)
             # An error without a name is logged and answered 500, as over the network.
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            async with AsyncLookalike("http://here", transport=transport, retries=0) as client:
+            address = "http://here" if purpose is Purpose.DETECT else address_of_index(container.repository().identity)
+            async with AsyncLookalike(address, transport=transport, retries=0) as client:
                 yield client
     except IndexMissingError as error:
         raise NoIndexError(explained(error)) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from lookalike_client import AsyncLookalike
 
 T = TypeVar("T")
+
+HERE = ".here.invalid"
+"""How addresses of services in this process end: no network has such a name (RFC 2606)."""
 
 Url = Annotated[
     str | None,
@@ -89,6 +93,21 @@ def ask(
             return await question(client)
 
     return asyncio.run(asked())
+
+
+def address_of_index(id_: UUID) -> str:
+    """The address of a service in this process, which has no other: `index_id` reads it there."""
+    return f"http://{id_}{HERE}"
+
+
+async def index_id(client: "AsyncLookalike") -> str:
+    """The id of the service's index, under which commands remember what they brought. Raises as `models`.
+
+    One in this process says it by its address, since it may run without the models of which `models` tells.
+    """
+    if client.url.endswith(HERE):
+        return client.url.removeprefix("http://").removesuffix(HERE)
+    return str((await client.models()).index_id)
 
 
 @asynccontextmanager

@@ -51,6 +51,12 @@ def source_of(path: Path) -> str:
     return normalize("NFC", text_of_path(os.path.abspath(path)))  # noqa: PTH100 - resolve would follow links
 
 
+def beginnings(root: Path, name: str | None = None) -> tuple[str, str]:
+    """With what the keys of a folder's pictures begin, under its own name or another one, and their sources."""
+    probe = Found(root / "x", root=root)
+    return probe.key(name).removesuffix("x"), probe.source.removesuffix("x")
+
+
 def find_pictures(paths: Iterable[Path], exclude: Sequence[str] = ()) -> tuple[list[Found], Counter[str]]:
     """Files as named, and pictures in folders below those that are named, in a stable order, each path once.
 

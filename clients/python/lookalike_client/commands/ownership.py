@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from lookalike_client import AsyncLookalike
-from lookalike_client.commands.files import Found, source_of
+from lookalike_client import AsyncLookalike, Image
+from lookalike_client.commands.files import Found, beginnings
 
 
 def with_keys(found: Sequence[Found], name: str | None) -> Iterator[tuple[Found, str, str | None]]:
@@ -21,29 +21,42 @@ def with_keys(found: Sequence[Found], name: str | None) -> Iterator[tuple[Found,
 
 
 async def refuse_taken_names(client: AsyncLookalike, roots: Iterable[Path]) -> None:
-    """Raise BadParameter where a folder has the name of another one: they would replace each other's pictures."""
+    """Raise BadParameter where a folder has the name of another one: they would replace each other's pictures.
+
+    A name is a folder's if one of the pictures is, whatever others have brought under it with --as; else it belongs to
+    the folder of the first picture.
+    """
     for root in dict.fromkeys(roots):
-        key = Found(root / "x", root=root).key(None).removesuffix("x")
-        taken = await client.list_images(limit=1, filter={"all": [{"field": "key", "prefix": key}]})
-        for image in taken.items:
-            ours = source_of(root / "x").removesuffix("x")
-            if image.source != ours + (image.key or "").removeprefix(key):
-                raise _taken(key, (image.source or "another").removesuffix((image.key or "").removeprefix(key)))
+        name, ours = beginnings(root)
+        of_name = {"field": "key", "prefix": name}
+        own = await client.list_images(limit=1, filter={"all": [of_name, {"field": "source", "prefix": ours}]})
+        if any(_folder_of(image, name) == ours for image in own.items):
+            continue
+        first = await client.list_images(limit=1, filter={"all": [of_name]}, order_by="created_at")
+        for image in first.items:
+            if (owner := _folder_of(image, name)) != ours:
+                raise _taken(name, owner)
+
+
+def _folder_of(image: Image, name: str) -> str | None:
+    """How the sources begin in the folder that a picture came from under a name."""
+    return None if image.source is None else image.source.removesuffix(str(image.key).removeprefix(name))
 
 
 def refuse_taken_key(key: str, owner: str | None, source: str) -> None:
     """Raise BadParameter where what is stored under a file's key is the picture of another folder's file."""
     if owner not in (None, source):
-        raise _taken(key, str(owner))
+        name, _, below = key.partition("/")
+        raise _taken(name, str(owner).removesuffix(below))
 
 
-def _taken(key: str, owner: str) -> typer.BadParameter:
-    """The refusal of a folder that has the name of another one, `owner`, or of a file of that."""
-    name = key.partition("/")[0]
+def _taken(name: str, owner: str | None) -> typer.BadParameter:
+    """The refusal of a folder that has the name of another one, which is given by how its sources begin."""
+    name = name.rstrip("/")
+    whose = "another" if owner is None else f"the folder {owner.rstrip('/')}"
     return typer.BadParameter(
-        f"{key} is that of {owner} here, which would be replaced. Choose another name with --as. If the folder has "
-        f"moved, say so with --as {name}.",
-        param_hint="PATH",
+        f"The name {name} belongs to {whose}. Choose another with --as NAME; if that folder has moved here, say "
+        f"--as {name}."
     )
 
 

@@ -70,7 +70,7 @@ class Selection:
         if suffix in RAW_SUFFIXES:
             return "RAW"
         if suffix not in SUFFIXES:
-            return "no picture"
+            return "not a picture by its name"
         return "excluded" if self._excludes(below) else None
 
     def takes(self, below: str) -> bool:

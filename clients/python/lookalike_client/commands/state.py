@@ -141,7 +141,7 @@ def open_state(folder: Path | None) -> Iterator[State]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Raise StateError, naming the file, for what the system or SQLite says of it."""
+    """Turn errors of the system and of SQLite into StateErrors that name the file and the setting for its folder."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:

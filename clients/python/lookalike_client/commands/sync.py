@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookalike_client.commands.arguments import As, Exif, ExifPlace, exif_parts
+from lookalike_client.commands.confirmation import confirm
 from lookalike_client.commands.connection import ApiKey, Program, Url
 from lookalike_client.commands.interruption import INTERRUPTED, finish_on_interrupt, say_how_to_go_on
 from lookalike_client.commands.program import FAILED, MISUSED, fail
@@ -99,7 +100,7 @@ def _run(session: "Session", *, dry_run: bool, keep_missing: bool) -> int:
             say_how_to_go_on(GO_ON)
             return interruption.code
     if dry_run:
-        _print_plan(found)
+        _print_plan(found, keep_missing=keep_missing)
         return 0
     # Asked outside of the event loop: inside of it, Ctrl-C would not end the question.
     remove = session.consent(found)
@@ -116,13 +117,14 @@ def _run(session: "Session", *, dry_run: bool, keep_missing: bool) -> int:
 
 
 def _consents(root: Path, found: "Look", *, keep_missing: bool, yes: bool, may_ask: bool) -> bool:
-    """Whether what is gone is to be removed: asked where it is much, and told where nobody can be asked."""
+    """Whether to remove what is gone. If that is much, the user is asked, or told where nobody can answer."""
     plan = found.plan
     if keep_missing or not plan.gone:
         return False
     if yes or not plan.needs_consent:
         return True
-    told = f"{len(plan.gone)} of the {plan.ours} pictures of {root} are gone."
+    before = f", besides {plan.removed_before} that were removed since the start" if plan.removed_before else ""
+    told = f"{len(plan.gone)} of the {plan.ours} pictures of {root} are gone{before}."
     if not (may_ask and sys.stdin.isatty()):
         print(
             f"lookalike: {told} They stay in the index: more than a tenth is removed with --yes only. See which with "
@@ -131,24 +133,38 @@ def _consents(root: Path, found: "Look", *, keep_missing: bool, yes: bool, may_a
         )
         return False
     try:
-        return typer.confirm(f"{told} Remove them from the index?")
-    except typer.Abort:
-        raise typer.Exit(INTERRUPTED) from None
+        confirm(f"{told} Remove them from the index?", yes=yes)
+    except typer.Exit as ended:
+        if ended.exit_code == INTERRUPTED:
+            raise
+        return False  # the rest is done all the same
+    return True
 
 
-def _print_plan(found: "Look") -> None:
+def _print_plan(found: "Look", *, keep_missing: bool) -> None:
     from lookalike_client.commands.selection import passed_over_text
 
     plan = found.plan
     steps = {
-        "create": [file.key for file in plan.create],
-        "replace": [file.key for file in plan.replace],
+        "create": [file.key for file in plan.create if file.found.size],
+        "replace": [file.key for file in plan.replace if file.found.size],
         "renew": [file.key for file in plan.renew],
         "rename": [f"{move.before} -> {move.file.key}" for move in plan.rename],
-        "remove": list(plan.gone),
+        "remove": [] if keep_missing else list(plan.gone),
+        "fail": [
+            *(
+                f"{folder.path}: The folder cannot be read: {folder.unreadable}."
+                for folder in found.contents.unreadable
+            ),
+            *(f"{file.found.path}: {taken}" for file, taken in found.refused),
+            *(f"{file.found.path}: It is empty." for file in plan.send if not file.found.size),
+        ],
     }
-    for step, keys in steps.items():
-        for key in keys:
-            print(step, key)
-    counts = "".join(f"{len(keys)} to {step}, " for step, keys in steps.items() if keys)
-    print(f"{counts}{plan.existed} existed{passed_over_text(found.contents.passed_over)}")
+    for step, lines in steps.items():
+        for line in lines:
+            print(step, line)
+    counts = "".join(f"{len(lines)} to {step}, " for step, lines in steps.items() if lines)
+    failed = f", {plan.failed_before.total()} failed before" if plan.failed_before else ""
+    print(f"{counts}{plan.existed} existed{failed}{passed_over_text(found.contents.passed_over)}")
+    if steps["remove"] and plan.needs_consent:
+        print(f"More than a tenth of the {plan.ours} pictures would be removed: that is asked first, or needs --yes.")

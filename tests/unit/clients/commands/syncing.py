@@ -1,5 +1,6 @@
 """`sync` and `index` on the application in this process, with fakes for its models."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from dependency_injector import providers
 
 from lookalike_client import AsyncLookalike, Image, Key
 from lookalike_client.commands import register
-from lookalike_client.commands.connection import NoIndexError, Program, Purpose
+from lookalike_client.commands.connection import NoIndexError, Program, Purpose, address_of_index
 from lookalike_client.commands.program import new_app, run
 from tests.fakes import JournalledRepository
 from tests.pictures import a_picture
@@ -44,6 +45,12 @@ class Synced:
         for name in names:
             write(self.root / name, sum(map(ord, name)) * 31 + len(list(self.root.rglob("*"))))
 
+    def begin_anew(self) -> None:
+        """Another service, with nothing in it."""
+        self._directory = self._directory.with_name("another service")
+        self.repository = JournalledRepository()
+        self._is_made = False
+
     def __call__(self, *arguments: str | Path) -> tuple[int | str | None, str, str]:
         """Exit code, standard output and standard error of a command."""
         app = new_app("lookalike")
@@ -70,13 +77,15 @@ class Synced:
             self._is_made = True
         elif not self._is_made:
             raise NoIndexError("There is no index.")
+        self.repository.turn = asyncio.Lock()  # each command has an event loop of its own
         app = an_app(self._directory)
         app.state.container.chosen_repository.override(providers.Object(self.repository))
         service = app.state.container.run_service()
         await (service.open_index() if purpose is Purpose.RECORDS else service.open())
         try:
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-            async with AsyncLookalike("http://here", transport=transport, retries=0) as client:
+            address = address_of_index(self.repository.identity)
+            async with AsyncLookalike(address, transport=transport, retries=0) as client:
                 client._http.event_hooks["request"] = [note]
                 yield client
         finally:

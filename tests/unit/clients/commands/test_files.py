@@ -40,7 +40,7 @@ def test_what_is_passed_over_is_counted_by_reason(tmp_path: Path, monkeypatch: p
 
     assert [item.below for item in found] == ["a.jpg", "keep/drafts.jpg"]
     assert passed_over == {
-        "RAW": 2, "excluded": 1, "hidden": 1, "no picture": 2, "system folder": 5, "too large": 1,
+        "RAW": 2, "excluded": 1, "hidden": 1, "not a picture by its name": 2, "system folder": 5, "too large": 1,
     }  # fmt: skip
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +15,7 @@ from structlog.testing import capture_logs
 from lookalike_client import Key
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.names import id_of
+from tests.fakes import JournalledRepository
 from tests.unit.clients.commands.syncing import Synced, write
 
 
@@ -87,11 +90,22 @@ def test_a_file_that_failed_is_named_once_and_tried_again_when_it_changes(synced
     assert (code, output) == (1, "1 created, 0 existed, 2 failed\n")
     assert f"{synced.root}/b.png: The content is no picture" in errors
     code, output, errors = synced.sync()
-    assert (code, output) == (0, "0 created, 1 existed, 0 failed, 2 failed before (1 no picture, 1 not sent)\n")
+    assert (code, output) == (0, "0 created, 1 existed, 0 failed, 2 failed before (1 no picture inside, 1 not sent)\n")
     assert (errors, synced.sent) == ("", 0)
     assert (synced.sync("--again")[0], synced.sent) == (1, 1)
     write(synced.root / "b.png", 7)
     assert synced.sync()[:2] == (0, "1 created, 1 existed, 0 failed, 1 failed before (1 not sent)\n")
+
+
+def test_a_file_that_failed_on_one_index_is_tried_on_another(synced: Synced, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced.files("a.png")
+    (synced.root / "b.png").write_bytes(b"no picture")
+    assert synced.sync()[0] == 1
+    assert synced.sync()[0] == 0
+    synced.begin_anew()
+    monkeypatch.setattr(JournalledRepository, "identity", UUID(int=2))
+    synced("index", write(synced.root.with_name("others") / "c.png", 1))
+    assert synced.sync()[:2] == (1, "1 created, 0 existed, 1 failed\n")
 
 
 def test_two_files_of_one_key_are_told_once(synced: Synced) -> None:
@@ -181,7 +195,10 @@ def test_more_than_a_tenth_is_removed_by_consent_alone(synced: Synced, monkeypat
     assert "--yes" in errors
     assert len(stored(synced)) == 11
     assert synced.sync("--keep-missing")[0] == 0
-    assert synced.sync("--dry-run")[1] == "remove photos/0.png\nremove photos/1.png\n2 to remove, 9 existed\n"
+    assert synced.sync("--dry-run")[1] == (
+        "remove photos/0.png\nremove photos/1.png\n2 to remove, 9 existed\n"
+        "More than a tenth of the 11 pictures would be removed: that is asked first, or needs --yes.\n"
+    )
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     for answer, removed in ((False, ""), (True, "2 removed, ")):
         monkeypatch.setattr("typer.confirm", lambda _, answer=answer: answer)
@@ -196,9 +213,44 @@ def test_pictures_of_other_folders_stay(synced: Synced, tmp_path: Path) -> None:
     synced("index", other, "--as", "photos")
     synced.files("a.png")
     code, _, errors = synced.sync()
-    assert (code, "Choose another name with --as" in errors) == (2, True)
+    assert (code, "Choose another with --as NAME" in errors) == (2, True)
     assert synced.sync("--as", "photos", "--yes")[:2] == (0, "1 created, 0 existed, 0 failed\n")
     assert stored(synced).keys() == {"photos/a.png", "photos/theirs.png"}
+
+
+def test_a_name_belongs_to_the_folder_that_used_it_first(synced: Synced, tmp_path: Path) -> None:
+    synced.files("a.png", "b.png")
+    synced.sync()
+    other = tmp_path / "another computer" / "photos"
+    write(other / "theirs.png", 1)
+    assert synced("index", other, "--as", "photos")[0] == 0
+    assert synced.sync()[:2] == (0, "0 created, 2 existed, 0 failed\n")
+    third = tmp_path / "third" / "photos"
+    write(third / "c.png", 2)
+    code, _, errors = synced("sync", third)
+    assert code == 2
+    assert "The name photos belongs to the folder" in errors
+    assert "Choose another with --as NAME; if that folder has moved here, say --as photos." in errors
+    assert "PATH" not in errors
+
+
+def test_pictures_that_a_move_has_left_behind_are_told(synced: Synced) -> None:
+    synced.files(*(f"{number}.png" for number in range(30)))
+    synced.sync()
+    before, synced.root = synced.root, synced.root.rename(synced.root.with_name("moved"))
+    for number in range(13):
+        (synced.root / f"{number}.png").unlink()
+    code, output, errors = synced.sync("--as", "photos", "--yes")
+    assert (code, output) == (0, "0 created, 17 existed, 0 failed\n")
+    assert f"13 pictures of photos/ come from {before}/, a folder that is not here, and stay." in errors
+    # Back again, they are that folder's, whose pictures are all that have its name.
+    synced.root = synced.root.rename(before)
+    code, _, errors = synced.sync("--as", "photos")
+    assert (code, "13 of the 30 pictures" in errors) == (2, True)
+    synced.root = synced.root.rename(synced.root.with_name("moved"))
+    command = shlex.split(synced.sync("--as", "photos")[2].partition("remove them: ")[2])
+    assert synced(*command[1:4], "--yes")[:2] == (0, "13 deleted\n")
+    assert len(stored(synced)) == 17
 
 
 def test_what_is_passed_over_is_neither_sent_nor_removed(synced: Synced) -> None:
@@ -209,13 +261,29 @@ def test_what_is_passed_over_is_neither_sent_nor_removed(synced: Synced) -> None
         (synced.root / name).write_bytes(b"")
     (synced.root / ".lookalikeignore").write_text("# not these\n/private/\n")
 
-    passed_over = "1 RAW, 2 excluded, 3 hidden, 1 no picture, 1 system folder"
+    passed_over = "1 RAW, 2 excluded, 3 hidden, 1 not a picture by its name, 1 system folder"
     expected = f"0 created, 2 existed, 0 failed; passed over: {passed_over}\n"
     assert synced.sync("--exclude", "*.tif", "--yes")[:2] == (0, expected)
     assert stored(synced).keys() >= {"photos/private/c.png", "photos/e.tif"}
     assert synced("index", synced.root, "--exclude", "*.tif")[1] == expected
     code, _, errors = synced.sync("--exclude", "!")
     assert (code, "no pattern as .gitignore has them" in errors) == (2, True)
+
+
+def test_what_is_passed_over_stays_however_its_name_is_composed(
+    synced: Synced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decomposed = ("cafe\u0301.png", "e\u0301te\u0301/1.png", "deep/cafe\u0301/x.png")
+    synced.files("a.png", *decomposed)
+    synced.sync()
+    (synced.root / ".lookalikeignore").write_text("e\u0301te\u0301/\n")
+    (synced.root / "deep" / "cafe\u0301" / "x.png").unlink()
+    monkeypatch.setattr("lookalike_client.pictures.MAX_PICTURE_BYTES", 10_000)
+    with (synced.root / "cafe\u0301.png").open("ab") as large:
+        large.write(bytes(20_000))
+    expected = "0 created, 1 removed, 1 existed, 0 failed; passed over: 1 excluded, 1 too large\n"
+    assert synced.sync("--yes")[:2] == (0, expected)
+    assert stored(synced).keys() == {"photos/a.png", "photos/caf\u00e9.png", "photos/\u00e9t\u00e9/1.png"}
 
 
 def test_ctrl_c_while_files_are_read_leaves_all_as_it_was(synced: Synced, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +313,8 @@ def test_a_dry_run_changes_nothing(synced: Synced) -> None:
     (synced.root / "2.png").unlink()
     write(synced.root / "3.png", 99)
     write(synced.root / "new.png", 98)
+    (synced.root / "empty.png").touch()
+    (synced.root / "link.png").symlink_to("nowhere")
     code, output, _ = synced.sync("--dry-run")
     assert code == 0
     assert output.splitlines() == [
@@ -252,8 +322,13 @@ def test_a_dry_run_changes_nothing(synced: Synced) -> None:
         "replace photos/3.png",
         "rename photos/1.png -> photos/one.png",
         "remove photos/2.png",
-        "1 to create, 1 to replace, 1 to rename, 1 to remove, 17 existed",
+        f"fail {synced.root}/link.png: It is no regular file, or a link to one that is gone.",
+        f"fail {synced.root}/empty.png: It is empty.",
+        "1 to create, 1 to replace, 1 to rename, 1 to remove, 2 to fail, 17 existed",
     ]
+    kept = synced.sync("--dry-run", "--keep-missing")[1]
+    assert "remove" not in kept
+    assert "rename photos/1.png -> photos/one.png" in kept
     assert stored(synced) == before
 
 

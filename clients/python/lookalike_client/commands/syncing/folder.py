@@ -1,14 +1,17 @@
 """The folder that is kept current: its files, what a service has of it, and whether it is really there."""
 
+import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
 from lookalike_client import LookalikeError
-from lookalike_client.commands.files import Found, find_pictures
+from lookalike_client.commands.files import Found, beginnings, find_pictures
 from lookalike_client.commands.selection import Selection
 from lookalike_client.commands.syncing.plan import Stored
 
@@ -33,9 +36,7 @@ class Folder:
     def __init__(self, root: Path, name: str | None = None, exclude: Sequence[str] = ()) -> None:
         """Look at it. Raises FolderAwayError, BadParameter for a wrong pattern."""
         self.root, self.name, self._exclude = root, name, exclude
-        probe = Found(root / "x", root=root)
-        self.keys_begin = probe.key(name).removesuffix("x")
-        self.sources_begin = probe.source.removesuffix("x")
+        self.keys_begin, self.sources_begin = beginnings(root, name)
         self._identity = self._look()
         self._selection = Selection(root, exclude)
 
@@ -61,12 +62,24 @@ class Folder:
 
         A file that the selection passes over, or that is in a folder that cannot be read, is none of them.
         """
-        unknown = tuple(f"{item.source}/" for item in unreadable)
+        unknown, listed = tuple(f"{item.source}/" for item in unreadable), _Listed()
         for key, image in stored:
             if self.has(image) and not str(image.source).startswith(unknown):
-                below = os.fsdecode(unquote_to_bytes(str(image.source).removeprefix(self.sources_begin)))
-                if self._selection.takes(below) and _is_gone(self.root / below):
+                below = _path_of(str(image.source).removeprefix(self.sources_begin))
+                if self._selection.takes(below) and not listed.has(self.root, below):
                     yield key
+
+    def left_behind(self, stored: Iterable[tuple[str, Stored]]) -> Counter[str]:
+        """How many pictures under its name come from other folders that are not there, by how their sources begin."""
+        others = Counter(
+            image.source.removesuffix(key.removeprefix(self.keys_begin))
+            for key, image in stored
+            if image.source is not None and not self.has(image)
+        )
+        paths = {begin: Path(_path_of(begin)) for begin in others}
+        return Counter(
+            {begin: others[begin] for begin, path in paths.items() if path.is_absolute() and not path.is_dir()}
+        )
 
     def looks_into(self, path: str) -> bool:
         """Whether a change at a path may concern its pictures."""
@@ -92,15 +105,43 @@ class Folder:
         subject = "" if what.startswith(str(self.root)) else f"{self.root} "
         return FolderAwayError(
             f"{subject}{what}. Nothing was removed: perhaps a drive is not mounted. If its pictures are to go, delete "
-            f'them: lookalike delete --filter \'{{"all": [{{"field": "source", "prefix": "{self.sources_begin}"}}]}}\''
+            f"them: {deletion(self.sources_begin)}"
         )
 
 
-def _is_gone(path: Path) -> bool:
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
+def deletion(sources_begin: str, keys_begin: str | None = None) -> str:
+    """The command that deletes a folder's pictures, or those of them that have a name."""
+    conditions = [{"field": "source", "prefix": sources_begin}]
+    conditions += [] if keys_begin is None else [{"field": "key", "prefix": keys_begin}]
+    return f"lookalike delete --filter {shlex.quote(json.dumps({'all': conditions}, ensure_ascii=False))}"
+
+
+def _path_of(source: str) -> str:
+    return os.fsdecode(unquote_to_bytes(source))
+
+
+class _Listed:
+    """Finds files by sources, in which names are in NFC, wherever the names on the disk are not: `cafe\u0301.png`."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, str]] = {}
+        """Of folders that were listed, the names by their NFC."""
+
+    def has(self, root: Path, below: str) -> bool:
+        """Whether there is something. What cannot be read, such as a share that hangs, may be there."""
+        try:
+            return os.path.lexists(root / below) or self._has_parts(root, below.split("/"))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
+    def _has_parts(self, folder: Path, parts: Sequence[str]) -> bool:
+        for part in parts:
+            if folder not in self._names:
+                self._names[folder] = {normalize("NFC", path.name): path.name for path in folder.iterdir()}
+            name = self._names[folder].get(normalize("NFC", part))
+            if name is None:
+                return False
+            folder /= name
         return True
-    except OSError:  # such as a share that hangs: nothing is known of it
-        return False
-    return False

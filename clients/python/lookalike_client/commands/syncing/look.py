@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from lookalike_client import AsyncLookalike
-from lookalike_client.commands.connection import NoIndexError
+from lookalike_client.commands.connection import NoIndexError, index_id
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.ownership import refuse_taken_key, refuse_taken_names, with_keys
 from lookalike_client.commands.progress import Show
@@ -26,7 +26,7 @@ Settled = Callable[[Sequence[File]], Collection[File]]
 
 
 class InterruptedLookError(Exception):
-    """The user asked to stop before it was known what has to be done."""
+    """The user asked to stop while files were read, so that there is no plan."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class Look:
     mark: str = ""
     """Tells how the service is from how it was."""
     plan: Plan = field(default_factory=Plan)
+    left_behind: Counter[str] = field(default_factory=Counter)
+    """How many pictures under the folder's name come from other folders that are not there, by how sources begin."""
 
     @property
     def index_is_there(self) -> bool:
@@ -81,9 +83,9 @@ class Look:
         return gone if self.is_idle else {*gone, MARK}
 
 
-def scope_in(client: AsyncLookalike, folder: Folder) -> str:
-    """What the files of a folder are remembered under."""
-    return scope_of(client.url, "folder", f"{folder.keys_begin}\n{folder.sources_begin}")
+async def scope_in(client: AsyncLookalike, folder: Folder) -> str:
+    """What the files of a folder are remembered under. Raises as `AsyncLookalike.models`."""
+    return scope_of(await index_id(client), "folder", f"{folder.keys_begin}\n{folder.sources_begin}")
 
 
 async def look(
@@ -120,7 +122,7 @@ async def look(
         async with stored as client:
             if folder.name is None:
                 await refuse_taken_names(client, [folder.root])
-            scope = scope_in(client, folder)
+            scope = await scope_in(client, folder)
             found.memory = {} if again else {each.name: each for each in state.all(scope)}
             found.files = _settled(files, found.memory, settled)
             await _fill_plan(client, folder, found, interruption, show)
@@ -160,6 +162,7 @@ async def _fill_plan(
         for file in found.files:
             if (there := images.get(file.key)) is not None:
                 refuse_taken_key(file.key, there.source, file.found.source)
+    here = {item.key(folder.name) for item in found.contents.pictures}
     positions = {file: position for position, file in enumerate(found.files)}
 
     def digest(file: File) -> str | None:
@@ -173,10 +176,10 @@ async def _fill_plan(
             return None
 
     def work_out() -> Plan:
-        here = {item.key(folder.name) for item in found.contents.pictures}
         missing = [(key, image) for key, image in images.items() if key not in here]
         gone = folder.gone(missing, found.contents.unreadable)
+        found.left_behind = folder.left_behind(missing)
         return make_plan(found.files, images, gone, found.memory, digest)
 
     found.plan = await asyncio.to_thread(work_out)
-    found.plan.ours = sum(map(folder.has, images.values()))
+    found.plan.ours = sum(key in here or folder.has(image) for key, image in images.items())

@@ -14,7 +14,8 @@ NOT_SENT = "not sent"
 """The outcome of a file that failed here. It is tried again even if it has not changed."""
 
 CONSENT_SHARE = 0.1
-"""If more of a folder's pictures than this are gone, the user is asked before they are removed."""
+"""If more of a folder's pictures than this are gone, the user is asked before they are removed. `--watch` counts
+all that it has removed: one by one, they would each be few."""
 
 
 class Stored(NamedTuple):
@@ -87,6 +88,8 @@ class Plan:
     """Files that are there as they are, which was not remembered."""
     ours: int = 0
     """How many pictures the service has of this folder."""
+    removed_before: int = 0
+    """How many pictures of it were removed already since the command began."""
 
     @property
     def send(self) -> list[File]:
@@ -100,8 +103,8 @@ class Plan:
 
     @property
     def needs_consent(self) -> bool:
-        """Whether so much is gone that it may be a mistake."""
-        return len(self.gone) > CONSENT_SHARE * self.ours
+        """Whether so much is gone since the command began that it may be a mistake."""
+        return self.removed_before + len(self.gone) > CONSENT_SHARE * (self.removed_before + self.ours)
 
 
 def make_plan(

@@ -34,7 +34,7 @@ CHANGED_AT_ONCE = 200
 """Pictures that are renamed or removed together: before each removal, it is looked whether the folder is there."""
 
 OUTCOMES = {
-    "unsupported_image_format": "no picture",
+    "unsupported_image_format": "no picture inside",
     "image_unreadable": "damaged",
     "image_too_large": "too large",
     "body_too_large": "too large",
@@ -124,7 +124,7 @@ async def carry_out(
 
     Raises FolderAwayError as soon as the folder is no longer there, and what the client raises.
     """
-    scope, plan = scope_in(client, folder), found.plan
+    scope, plan = await scope_in(client, folder), found.plan
     total = len(plan.rename) + len(plan.send) + (len(plan.gone) if remove else 0)
 
     def written() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from watchfiles import awatch
@@ -12,13 +12,17 @@ from watchfiles.main import FileChange
 from lookalike_client import LookalikeError, NoServiceError, UnavailableError
 from lookalike_client.commands.interruption import Interruption
 from lookalike_client.commands.syncing.folder import Folder
-from lookalike_client.commands.syncing.plan import File
+from lookalike_client.commands.syncing.plan import File, Stored
 
 TICK_MS = 1000
 """How often it is looked whether anything is due: files that were not complete, a service that was away, Ctrl-C."""
 
 SETTLE_SECONDS = 2.0
 """A file is complete when its size and time have not changed for so long."""
+
+HOLD_SECONDS = 30.0
+"""A picture whose file is gone is held so long while any file is not complete: the file may have moved there. Without
+this bound, a file that is written to all the time would keep all pictures."""
 
 RETRY_SECONDS = 30.0
 """Between attempts while the service is busy or away."""
@@ -35,6 +39,7 @@ class Settling:
 
     def __init__(self) -> None:
         self._since: dict[File, float] = {}
+        self._gone_since: dict[str, float] = {}
         self.is_waiting = False
         """Whether some were not complete when last asked."""
 
@@ -45,6 +50,16 @@ class Settling:
         complete = {file for file, since in self._since.items() if now - since >= SETTLE_SECONDS}
         self.is_waiting = len(complete) < len(self._since)
         return complete
+
+    def without_moving(self, gone: Mapping[str, Stored]) -> dict[str, Stored]:
+        """Of the pictures whose files are gone, those whose files cannot have moved to where one is not complete."""
+        now = time.monotonic()
+        self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
+        return {
+            key: image
+            for key, image in gone.items()
+            if not self.is_waiting or now - self._gone_since[key] >= HOLD_SECONDS
+        }
 
 
 class WatchError(LookalikeError):
@@ -61,8 +76,8 @@ async def watch(
     """Call `run` at once, and again after each change, until an interruption.
 
     With `poll`, or where watchfiles says so, the folder is looked at every few seconds, instead of waiting for the
-    system to tell. Where the service is away, it is tried again later. Raises FolderAwayError, WatchError, and what
-    `run` does.
+    system to tell. Where the service is away or busy, it is tried again later. Raises FolderAwayError, WatchError,
+    and what else `run` does.
     """
     settling, due = Settling(), 0.0
     ticks = awatch(
