@@ -208,6 +208,18 @@ async def test_another_order_leaves_the_same_picture_first(workshop: Workshop, o
     assert orders == sorted(orders, key=lambda order: -(order or 0.0))
 
 
+@pytest.mark.parametrize("content", [b"hat %d" % number for number in range(8)])
+async def test_no_colours_are_more_alike_than_those_of_the_same_picture(workshop: Workshop, content: bytes) -> None:
+    """In 32 bits the product of a vector of length 1 with itself may be more than 1."""
+    await workshop.index(content)
+    picture = await decode(workshop.decoder, content, sufficient_side=16)
+    others = (replace(picture.appearance, pixels=f"{number:032x}") for number in range(3))
+    await workshop.repository.upsert([an_image(n, appearance=appearance) for n, appearance in enumerate(others)])
+    matches = (await found(workshop, content, color_weight=1.0)).matches
+    assert matches[0].band is Band.IDENTICAL
+    assert max(match.order_score for match in matches) == 1.0
+
+
 async def test_examples_ask_for_colours_together(workshop: Workshop) -> None:
     colours = {b"red": 1, b"blue": 2}
     for content, seed in colours.items():
