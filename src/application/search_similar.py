@@ -99,7 +99,8 @@ class SearchSimilar:
         async with self.decoder.decoded(picture, sufficient_side=side, region=smallest) as decoded:
             raster = decoded.raster
             clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
-            is_whole = not regions and target is not Target.OBJECTS
+            whole = BoundingBox(x_min=0.0, y_min=0.0, x_max=raster.width, y_max=raster.height)
+            is_whole = target is not Target.OBJECTS and all(region == whole for region in clipped)
             same = asyncio.create_task(self._same(picture, decoded.appearance, is_whole=is_whole))
             try:
                 queries, objects = await all_of(

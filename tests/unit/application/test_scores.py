@@ -102,6 +102,16 @@ async def test_a_part_of_a_picture_is_not_the_picture(workshop: Workshop) -> Non
     assert match.score < 1.0
 
 
+@pytest.mark.parametrize("target", [Target.IMAGES, Target.ANY])
+async def test_a_region_that_covers_the_picture_is_the_picture(workshop: Workshop, target: Target) -> None:
+    await workshop.index(HAT, b"hat#saved anew", b"shoe")
+    region = BoundingBox(x_min=-3, y_min=0, x_max=32, y_max=1000)
+    matches = (await found(workshop, target=target, regions=[region])).matches
+    assert told(matches[:2]) == [(1.0, 1.0, Band.IDENTICAL)] * 2
+    matches = (await found(workshop, target=Target.OBJECTS, regions=[region])).matches
+    assert Band.IDENTICAL not in [match.band for match in matches]
+
+
 async def test_one_stored_picture_is_compared_like_a_sent_one(workshop: Workshop) -> None:
     await workshop.index(HAT, b"hat#saved anew", b"shoe")
     matches = (await similar(workshop, HAT)).matches
