@@ -155,10 +155,11 @@ def _continued(first: Reordered, rank: Rank) -> Rank:
     async def ranked(part: SearchOptions) -> Sequence[Match]:
         end = part.offset + part.limit
         shown = await first.part(part.offset, end)
-        beyond = max(part.offset, REORDERED)
-        if end <= beyond or len(first) < REORDERED:
+        lacking = part.limit - len(shown)
+        if not lacking or len(first) < REORDERED:
             return shown
-        return [*shown, *await rank(replace(part, offset=beyond, limit=end - beyond))]
+        # Where pictures of the first were deleted meanwhile, the others have moved up in the ranking too.
+        return [*shown, *await rank(replace(part, offset=end - lacking, limit=lacking))]
 
     return ranked
 

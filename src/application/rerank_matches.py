@@ -39,7 +39,15 @@ class Reordered:
         return len(self.items)
 
     async def part(self, first: int, end: int) -> list[Match]:
-        """Those at these places, but for what was deleted meanwhile."""
+        """Those at these places. What was deleted meanwhile is left out, and what follows moves up as far as needed."""
+        matches, place = list[Match](), first
+        while len(matches) < end - first and place < len(self.items):
+            read_to = place + (end - first) - len(matches)
+            matches += await self._at(place, read_to)
+            place = read_to
+        return matches
+
+    async def _at(self, first: int, end: int) -> list[Match]:
         items = self.items[first:end]
         ids = [item.id for item in items if isinstance(item, Candidate)]
         records = await self.repository.get(ids) if ids else {}
