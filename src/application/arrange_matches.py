@@ -150,7 +150,10 @@ class ArrangeMatches:
 
 
 def _continued(first: Reordered, rank: Rank) -> Rank:
-    """The ranking `rank`, whose first REORDERED matches (or all, if there are fewer) `first` holds in another order."""
+    """A ranking that begins with `first`, and goes on as `rank` does.
+
+    `first` holds the first REORDERED matches of `rank` in another order, or all matches if there are fewer.
+    """
 
     async def ranked(part: SearchOptions) -> Sequence[Match]:
         end = part.offset + part.limit

@@ -129,7 +129,10 @@ class SearchSimilar:
         return objects
 
     async def _same(self, picture: bytes, appearance: Appearance, *, is_whole: bool) -> ShowsSame | None:
-        """What images that show the same pass, if there are any. It is asked while the models work."""
+        """The condition for images that show the same as the picture; None where no image does, or of a part.
+
+        The index is asked while the models work.
+        """
         if not is_whole:
             return None
         same = ShowsSame(await asyncio.to_thread(sha256_of, picture), appearance.pixels)
