@@ -150,15 +150,19 @@ class ArrangeMatches:
 
 
 def _continued(first: Reordered, rank: Rank) -> Rank:
-    """The ranking `rank`, whose first REORDERED matches (or all, if there are fewer) `first` holds in another order."""
+    """A ranking that begins with `first`, and goes on as `rank` does.
+
+    `first` holds the first REORDERED matches of `rank` in another order, or all matches if there are fewer.
+    """
 
     async def ranked(part: SearchOptions) -> Sequence[Match]:
         end = part.offset + part.limit
         shown = await first.part(part.offset, end)
-        beyond = max(part.offset, REORDERED)
-        if end <= beyond or len(first) < REORDERED:
+        lacking = part.limit - len(shown)
+        if not lacking or len(first) < REORDERED:
             return shown
-        return [*shown, *await rank(replace(part, offset=beyond, limit=end - beyond))]
+        # Where pictures of the first were deleted meanwhile, the others have moved up in the ranking too.
+        return [*shown, *await rank(replace(part, offset=end - lacking, limit=lacking))]
 
     return ranked
 

@@ -68,14 +68,27 @@ class LearnLabels:
     async def space_of(self, key: Field) -> LabelSpace:
         """What tells the key's values apart; learnt at the first call, and anew when its pictures have changed much.
 
-        Raises TooFewLabelsError.
+        While one caller waits for it to be learnt anew, the others are given what was learnt before. Raises
+        TooFewLabelsError.
         """
-        async with self._locks[key]:
+        lock, before = self._locks[key], self._learnt.get(key)
+        if before is not None and lock.locked():
+            return before.space
+        async with lock:
             learnt = self._learnt.get(key)
             if learnt is None or await self._is_outdated(key, learnt):
                 # No caller's deadline ends it: all callers would begin it again, and none would see its end.
-                self._learnt[key] = learnt = await committed(self._learn(key))
+                learnt = await committed(self._kept(key))
             return learnt.space
+
+    async def _kept(self, key: Field) -> _Learnt:
+        """What is learnt now, kept for the next calls. Where that fails, nothing is kept: they try again."""
+        try:
+            self._learnt[key] = learnt = await self._learn(key)
+        except Exception:
+            self._learnt.pop(key, None)
+            raise
+        return learnt
 
     async def _is_outdated(self, key: Field, learnt: _Learnt) -> bool:
         if self.seconds() - learnt.looked_at < LOOK_AGAIN_SECONDS:

@@ -39,7 +39,15 @@ class Reordered:
         return len(self.items)
 
     async def part(self, first: int, end: int) -> list[Match]:
-        """Those at these places, but for what was deleted meanwhile."""
+        """Those at these places. What was deleted meanwhile is left out, and what follows moves up as far as needed."""
+        matches, place = list[Match](), first
+        while len(matches) < end - first and place < len(self.items):
+            read_to = place + (end - first) - len(matches)
+            matches += await self._at(place, read_to)
+            place = read_to
+        return matches
+
+    async def _at(self, first: int, end: int) -> list[Match]:
         items = self.items[first:end]
         ids = [item.id for item in items if isinstance(item, Candidate)]
         records = await self.repository.get(ids) if ids else {}
@@ -131,12 +139,15 @@ def _ordered(  # noqa: PLR0917 - what an order is made of
     colours: NDArray[np.float32] | None,
 ) -> tuple[list[int], list[float]]:
     """Places of the items, and what they were chosen by; of equals the one in front comes first."""
+    # Products of vectors of length 1 may be rounded to more than 1: clipped, none is worth more than the same picture.
     same = np.array([isinstance(item, Candidate) and item.is_same for item in items], dtype=bool)
     worths = np.array([item.score for item in items], dtype=np.float64)
     if space is not None and vectors is not None:
-        worths += np.where(same, LABEL_WEIGHT**2, space.similarities(query, vectors))
+        told = np.clip(space.similarities(query, vectors), -(LABEL_WEIGHT**2), LABEL_WEIGHT**2)
+        worths += np.where(same, LABEL_WEIGHT**2, told)
     if colours is not None:
-        worths = (1.0 - options.color_weight) * worths + options.color_weight * np.where(same, 1.0, colours)
+        alike = np.clip(colours.astype(np.float64), -1.0, 1.0)
+        worths = (1.0 - options.color_weight) * worths + options.color_weight * np.where(same, 1.0, alike)
     if options.diversity and vectors is not None:
         return _most_diverse(worths, vectors, options.diversity)
     order = np.argsort(-worths, kind="stable")

@@ -79,7 +79,7 @@ class SearchByExamples:
         )
 
     async def _same(self, example: ImageRecord) -> ShowsSame | None:
-        """What others that show the same pass, if there are any."""
+        """The condition for images that show the same as the example; None where no other image does."""
         same = ShowsSame(example.sha256, None if example.appearance is None else example.appearance.pixels)
         return same if await self.repository.count(Filter(all=(same,))) > 1 else None
 

@@ -59,7 +59,7 @@ class SearchQuery:
             lambda query, part: query._by_score(repository, part),
             lambda match: replace(match, score=1.0, band=Band.IDENTICAL),
         )
-        return [self._told(match) for match in found]
+        return [self._with_likeness(match) for match in found]
 
     async def candidates(
         self, repository: SimilarityRepository, options: SearchOptions, *, embeddings: bool, appearances: bool
@@ -76,7 +76,7 @@ class SearchQuery:
     def match_of(self, candidate: Candidate, image: ImageRecord, order_score: float) -> Match:
         """The match that it stands for."""
         band = Band.IDENTICAL if candidate.is_same else None
-        return self._told(Match(score=candidate.score, image=image, band=band, order_score=order_score))
+        return self._with_likeness(Match(score=candidate.score, image=image, band=band, order_score=order_score))
 
     async def _same_first(
         self,
@@ -133,8 +133,8 @@ class SearchQuery:
             return found
         return [each for each in found if scale.likeness(each.score) >= options.min_likeness]
 
-    def _told(self, match: Match) -> Match:
-        """With its likeness, and its band unless that is known."""
+    def _with_likeness(self, match: Match) -> Match:
+        """The match with its likeness, and with its band unless that is known already."""
         if self.scales is None:
             return match
         likeness = (self.scales.images if match.region is None else self.scales.objects).likeness(match.score)

@@ -99,7 +99,8 @@ class SearchSimilar:
         async with self.decoder.decoded(picture, sufficient_side=side, region=smallest) as decoded:
             raster = decoded.raster
             clipped = tuple(region.clipped(raster.width, raster.height) for region in regions)
-            is_whole = not regions and target is not Target.OBJECTS
+            whole = BoundingBox(x_min=0.0, y_min=0.0, x_max=raster.width, y_max=raster.height)
+            is_whole = target is not Target.OBJECTS and all(region == whole for region in clipped)
             same = asyncio.create_task(self._same(picture, decoded.appearance, is_whole=is_whole))
             try:
                 queries, objects = await all_of(
@@ -128,7 +129,10 @@ class SearchSimilar:
         return objects
 
     async def _same(self, picture: bytes, appearance: Appearance, *, is_whole: bool) -> ShowsSame | None:
-        """What images that show the same pass, if there are any. It is asked while the models work."""
+        """The condition for images that show the same as the picture; None where no image does, or of a part.
+
+        The index is asked while the models work.
+        """
         if not is_whole:
             return None
         same = ShowsSame(await asyncio.to_thread(sha256_of, picture), appearance.pixels)

@@ -16,7 +16,7 @@ class Band(StrEnum):
 
 
 LEAST_LIKENESS = MappingProxyType({Band.VERY_ALIKE: 0.75, Band.ALIKE: 0.5})
-"""From which likeness on a score is in a band; below all of them it is weak."""
+"""The least likeness of each band. What has less than all of them is weak."""
 
 RARE_LIKENESS = 0.5
 
@@ -39,7 +39,7 @@ class LikenessScale:
             raise ValueError(f"A scale of likeness takes -1 <= median < rare < 1, not {self.median} and {self.rare}.")
 
     def likeness(self, score: float) -> float:
-        """Of a cosine similarity."""
+        """The likeness, in [0, 1], of two pictures whose embeddings have this cosine similarity."""
         if score < self.rare:
             return max(0.0, RARE_LIKENESS * (score - self.median) / (self.rare - self.median))
         return min(1.0, RARE_LIKENESS + (1.0 - RARE_LIKENESS) * (score - self.rare) / (1.0 - self.rare))

@@ -418,7 +418,9 @@ def export_model(
         load = timm_loader(encoder, projected=True)
 
     given = Projection.read(projection) if projection else None
-    return export_model(directory, load, Photos.read(fit_on or PACKAGED), projection=given, int8=int8)
+    are_used = given is None or int8
+    photos = Photos.read(fit_on or PACKAGED) if are_used else Photos(rasters=(), subjects=())
+    return export_model(directory, load, photos, projection=given, int8=int8)
 
 
 def export_detector(detector: DetectorSettings, directory: Path) -> "ExportedDetector":

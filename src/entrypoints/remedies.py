@@ -13,7 +13,9 @@ SENTENCES: Mapping[Remedy, str] = {
         "run `lookalike reindex --embeddings` there."
     ),
     Remedy.CHOOSE_ANOTHER_COLLECTION: "Choose another LOOKALIKE_REPOSITORY__COLLECTION.",
-    Remedy.INDEX_THE_METADATA_KEY: ("LOOKALIKE_REPOSITORY__INDEXED_METADATA declares keys: price:float,brand:keyword."),
+    Remedy.INDEX_THE_METADATA_KEY: (
+        "A setting such as LOOKALIKE_REPOSITORY__INDEXED_METADATA=price:float,brand:keyword declares keys."
+    ),
     Remedy.STOP_OR_ASK_THE_OTHER_PROCESS: "Stop that one, or ask it: --url.",
     Remedy.RESTORE_A_BACKUP: "Then restore a backup (`lookalike restore DIR`) or index the pictures anew.",
     Remedy.CARRY_OVER_THE_OLDER_FORMAT: (

@@ -30,8 +30,10 @@ MOST_DETAIL_OF_FLAT = 0.5
 """With more detail, flat colours are not looked for: it takes half of the time, and no logo has so much."""
 FLAT_COLOURS = 4
 FLAT_LEVELS = 12
-MIN_STRUCTURE = 0.25
-"""Least share of the variance that is left when 4 x 4 pixels are averaged. Of white noise 1 / 16 is left."""
+MAX_NOISE = 0.2
+"""Greatest correlation of neighbours in noise, sharp or a little blurred. Gravel, the noisiest of textures, has .25."""
+NOISE_SCALES = (1, 2, 4)
+"""Pixels a side that are averaged before. White noise stays white; what a photo shows comes out."""
 
 
 def appearance_of(raster: RasterImage) -> Appearance:
@@ -66,7 +68,7 @@ def _means(pixels: Pixels) -> Pixels:
 
 def _shows_little(samples: Pixels, means: Pixels) -> bool:
     detail = _detail(means)
-    if detail < MIN_DETAIL or _structure(means) < MIN_STRUCTURE:
+    if detail < MIN_DETAIL or _is_noise(means):
         return True
     return detail < MOST_DETAIL_OF_FLAT and _flat_share(samples) > MAX_FLAT
 
@@ -92,12 +94,16 @@ def _flat_share(samples: Pixels) -> float:
     return 1.0 - len(rest) / (SIDE * SIDE)
 
 
-def _structure(means: Pixels) -> float:
-    """The share of the brightness's variance that 4 x 4 pixels share; 1 where there is none to share."""
+def _is_noise(means: Pixels) -> bool:
+    """Whether the brightness of neighbours is unrelated, at every scale."""
     brightness = means.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    variance = float(brightness.var())
-    averaged = brightness.reshape(SIDE // 4, 4, SIDE // 4, 4).mean(axis=(1, 3))
-    return float(averaged.var()) / variance if variance > 0 else 1.0
+    brightness -= brightness.mean()
+    for size in NOISE_SCALES:
+        squares = brightness.reshape(SIDE // size, size, SIDE // size, size).mean(axis=(1, 3))
+        across, down = (squares[:, 1:] * squares[:, :-1]).mean(), (squares[1:] * squares[:-1]).mean()
+        if abs(across + down) / 2 >= MAX_NOISE * squares.var():
+            return False
+    return True
 
 
 # Colours

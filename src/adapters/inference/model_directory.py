@@ -99,7 +99,12 @@ class ModelDirectory(ABC):
             )
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except KeyError as error:
+            raise ModelError(
+                f"{path} does not tell {error}: an earlier release exported this model, or the file is damaged. Export "
+                "the model again."
+            ) from error
+        except (TypeError, ValueError) as error:
             raise ModelError(f"{path} is damaged ({error!r}): export the model again.") from error
 
 

@@ -50,7 +50,7 @@ def export_model(
 
     The features' projection is fitted on `photos` unless it is given, and folded into the graph. `int8` quantises all
     before pooling to 8 bits, calibrated on the photos; such a graph computes in one way wherever it runs. Otherwise
-    weights are rounded to 16 bits.
+    weights are rounded to 16 bits. With a projection and without `int8` no photo is used.
 
     Nothing is written unless OpenVINO's embeddings of the golden pictures, and of random crops of them, agree with
     torch's.
@@ -70,7 +70,7 @@ def export_model(
             f"{timm_model.features.dimension}: fit one to this model."
         )
     if int8:
-        graph = _quantised(graph, preprocessing.prepared(photos.rasters[:CALIBRATION_PHOTOS]))
+        graph = _quantised(graph, preprocessing.prepared(photos.spread(CALIBRATION_PHOTOS)))
     with new_directory(directory) as new:
         openvino.save_model(_projected(graph, fitted), new / GRAPH, compress_to_fp16=True)
         written = openvino.Core().read_model(new / GRAPH, new / WEIGHTS)

@@ -50,6 +50,11 @@ class Photos:
         subjects = [str(name if name.parent == Path() else name.parent) for name in names]
         return cls(rasters=[_raster(path) for path in paths], subjects=subjects)
 
+    def spread(self, most: int) -> list[RasterImage]:
+        """At most so many of the photos, evenly spaced, so that all subjects have their share."""
+        places = np.linspace(0, len(self.rasters) - 1, min(most, len(self.rasters))).round().astype(int)
+        return [self.rasters[place] for place in places]
+
 
 def _raster(path: Path) -> RasterImage:
     try:

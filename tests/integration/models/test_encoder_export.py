@@ -25,6 +25,8 @@ from adapters.toolchain.timm_model import load_timm_model
 from domain.errors import ModelError
 from domain.ports.image_encoder import ImageEncoder
 from domain.scores import LikenessScale, LikenessScales
+from entrypoints import container
+from entrypoints.settings import EncoderSettings
 from tests.contracts.image_encoder import noise
 
 DEFAULT = "tf_efficientnet_lite1"
@@ -113,12 +115,39 @@ def test_any_timm_model_makes_the_round_trip(tmp_path: Path, photos: Path, model
     checkpoint = a_checkpoint(tmp_path, model)
     load = partial(load_timm_model, model, checkpoint=checkpoint, **options)
     _, projection = fit_model(load, Photos.read(photos))
-    exported, cosines = export_model(tmp_path / "out", load, Photos.read(photos), projection=projection)
+    no_photos = Photos(rasters=(), subjects=())
+    exported, cosines = export_model(tmp_path / "out", load, no_photos, projection=projection)
     assert cosines["f32"] >= LEAST_COSINE["f32"]
     assert (exported.projection, exported.likeness) == (projection.digest, projection.likeness)
     features = asyncio.run(embeddings(TimmImageEncoder(load)))
     by_openvino = asyncio.run(embeddings(OpenVinoImageEncoder(model=str(tmp_path / "out"), precision="f32")))
     assert np.sum(projection(features) * by_openvino, axis=1).min() > 0.9999
+
+
+def test_photos_are_not_read_where_none_is_used(tmp_path: Path) -> None:
+    checkpoint = a_checkpoint(tmp_path, "test_vit")
+    scale = LikenessScale(median=0.0, rare=0.5)
+    projection = Projection(
+        matrix=np.eye(64, 32, dtype=np.float32),
+        offset=np.zeros(32, np.float32),
+        likeness=LikenessScales(images=scale, objects=scale),
+    )
+    projection.save(tmp_path / "projection.npz")
+    settings = EncoderSettings(runtime="torch", model="test_vit", checkpoint=checkpoint)
+
+    def export(*, int8: bool) -> ExportedModel:
+        exported, _ = container.export_model(
+            settings,
+            tmp_path / "out",
+            fit_on=tmp_path / "no photos",
+            projection=tmp_path / "projection.npz",
+            int8=int8,
+        )
+        return exported
+
+    with pytest.raises(ModelError, match="no photos has 0"):
+        export(int8=True)
+    assert export(int8=False).dimension == 32
 
 
 def test_a_projection_of_another_model_is_refused(tmp_path: Path, photos: Path) -> None:

@@ -1,5 +1,6 @@
 """What is learnt of labels, and when it is learnt anew."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -99,6 +100,34 @@ async def test_deleted_pictures_are_changes(workshop: Workshop, learn: LearnLabe
     await workshop.repository.delete([image.record.id for image in images[:4]])
     watch.seconds = 11.0
     assert await learn.space_of(KIND) is not first
+
+
+async def test_what_was_learnt_goes_with_the_labels(workshop: Workshop, learn: LearnLabels, watch: Watch) -> None:
+    images = labelled([6, 6])
+    await workshop.repository.upsert(images)
+    await learn.space_of(KIND)
+    await workshop.repository.delete([image.record.id for image in images])
+    for watch.seconds in (11.0, 12.0, 25.0):
+        with pytest.raises(TooFewLabelsError):
+            await learn.space_of(KIND)
+    await workshop.repository.upsert(labelled([5, 5], start=100))
+    await learn.space_of(KIND)
+
+
+async def test_one_caller_waits_for_what_is_learnt_anew(workshop: Workshop, learn: LearnLabels, watch: Watch) -> None:
+    await workshop.repository.upsert(labelled([20, 20]))
+    first = await learn.space_of(KIND)
+    await workshop.repository.upsert(labelled([5, 5], start=100, updated_at=LATER))
+    watch.seconds = 11.0
+    new, *others = await asyncio.gather(*(learn.space_of(KIND) for _ in range(4)))
+    assert new is not first
+    assert all(other is first for other in others)
+    assert await learn.space_of(KIND) is new
+
+
+async def test_all_callers_wait_for_the_first_that_is_learnt(workshop: Workshop, learn: LearnLabels) -> None:
+    await workshop.repository.upsert(labelled([20, 20]))
+    assert len(set(map(id, await asyncio.gather(*(learn.space_of(KIND) for _ in range(4)))))) == 1
 
 
 async def test_equal_pictures_tell_nothing_apart(workshop: Workshop, learn: LearnLabels) -> None:

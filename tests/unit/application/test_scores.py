@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from application import arrange_matches
 from application.search_by_examples import SearchByExamples
 from application.search_result import SearchOptions, SearchResult, Target
 from application.search_similar import SearchSimilar
@@ -14,7 +15,7 @@ from domain.embeddings import Embedding, normalised
 from domain.errors import InvalidRankingError
 from domain.filters import Field
 from domain.geometry import BoundingBox
-from domain.images import Match
+from domain.images import ImageId, Match
 from domain.scores import Band
 from tests.builders import an_appearance, an_embedding, an_id, an_image, an_object
 from tests.decoding import decode
@@ -100,6 +101,16 @@ async def test_a_part_of_a_picture_is_not_the_picture(workshop: Workshop) -> Non
     [match] = (await found(workshop, regions=[LEFT])).matches
     assert match.band is not Band.IDENTICAL
     assert match.score < 1.0
+
+
+@pytest.mark.parametrize("target", [Target.IMAGES, Target.ANY])
+async def test_a_region_that_covers_the_picture_is_the_picture(workshop: Workshop, target: Target) -> None:
+    await workshop.index(HAT, b"hat#saved anew", b"shoe")
+    region = BoundingBox(x_min=-3, y_min=0, x_max=32, y_max=1000)
+    matches = (await found(workshop, target=target, regions=[region])).matches
+    assert told(matches[:2]) == [(1.0, 1.0, Band.IDENTICAL)] * 2
+    matches = (await found(workshop, target=Target.OBJECTS, regions=[region])).matches
+    assert Band.IDENTICAL not in [match.band for match in matches]
 
 
 async def test_one_stored_picture_is_compared_like_a_sent_one(workshop: Workshop) -> None:
@@ -206,6 +217,63 @@ async def test_another_order_leaves_the_same_picture_first(workshop: Workshop, o
     assert all(match.order_score is None for match in plain)
     orders = [match.order_score for match in (first, *others)]
     assert orders == sorted(orders, key=lambda order: -(order or 0.0))
+
+
+@pytest.mark.parametrize("content", [b"hat %d" % number for number in range(8)])
+async def test_no_colours_are_more_alike_than_those_of_the_same_picture(workshop: Workshop, content: bytes) -> None:
+    """In 32 bits the product of a vector of length 1 with itself may be more than 1."""
+    await workshop.index(content)
+    picture = await decode(workshop.decoder, content, sufficient_side=16)
+    others = (replace(picture.appearance, pixels=f"{number:032x}") for number in range(3))
+    await workshop.repository.upsert([an_image(n, appearance=appearance) for n, appearance in enumerate(others)])
+    matches = (await found(workshop, content, color_weight=1.0)).matches
+    assert matches[0].band is Band.IDENTICAL
+    assert max(match.order_score for match in matches) == 1.0
+
+
+async def left_after_deletion(workshop: Workshop, deleted: Sequence[int], **options: Any) -> list[ImageId]:
+    """Of 30 images those that are left, in order, once an order by colours is known and these places are deleted."""
+    await workshop.repository.upsert([an_image(n, appearance=an_appearance(n), sha256=f"{n:064x}") for n in range(30)])
+    order = [match.image.id for match in (await found(workshop, limit=50, **options)).matches]
+    get = workshop.repository.get
+
+    async def get_after_deletion(ids: Any) -> Any:
+        await workshop.repository.delete([order[place] for place in deleted])
+        return await get(ids)
+
+    workshop.repository.get = get_after_deletion  # type: ignore[method-assign]
+    return [id_ for place, id_ in enumerate(order) if place not in deleted]
+
+
+DELETED = pytest.mark.parametrize("deleted", [[3], [0, 1], [8, 9, 10], [*range(5, 16)], [11], [*range(1, 30)]])
+GROUPED = pytest.mark.parametrize("group_by", [None, Field("sha256")])
+
+
+@DELETED
+@GROUPED
+@pytest.mark.parametrize("limit", [5, 10])
+async def test_what_is_deleted_during_a_search_does_not_end_its_pages(
+    workshop: Workshop, deleted: list[int], group_by: Field | None, limit: int
+) -> None:
+    left = await left_after_deletion(workshop, deleted, color_weight=1.0)
+    shown, offset = list[ImageId](), 0
+    while offset is not None:
+        page = await found(workshop, limit=limit, offset=offset, color_weight=1.0, group_by=group_by)
+        shown, offset = shown + [match.image.id for match in page.matches], page.next_offset
+    assert shown == left
+
+
+@DELETED
+@GROUPED
+@pytest.mark.parametrize("limit", [12, 20, 30])
+async def test_what_is_deleted_during_a_search_does_not_part_it_from_the_rest(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, deleted: list[int], group_by: Field | None, limit: int
+) -> None:
+    monkeypatch.setattr(arrange_matches, "REORDERED", 12)
+    left = await left_after_deletion(workshop, deleted, color_weight=1.0)
+    page = await found(workshop, limit=limit, color_weight=1.0, group_by=group_by)
+    assert [match.image.id for match in page.matches] == left[:limit]
+    assert page.next_offset == (limit if len(left) > limit else None)
 
 
 async def test_examples_ask_for_colours_together(workshop: Workshop) -> None:

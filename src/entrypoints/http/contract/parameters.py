@@ -240,7 +240,8 @@ MinLikeness = Annotated[
         ge=0,
         le=1,
         description="Least likeness of a match, where one picture is compared with: 0.5 leaves what is `alike`, 0.75 "
-        "what is `very_alike`, 1 what is the same.",
+        "what is `very_alike`, 1 what is the same. It cuts by the number alone: two pictures of low detail may be very "
+        "like each other, and pass, though their band is `weak`; see `query.low_detail`.",
     ),
 ]
 _FIELD = parsed_by(lambda text: FilterField(normalize("NFC", text)))

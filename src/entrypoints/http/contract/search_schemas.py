@@ -61,7 +61,11 @@ class GroupOut(BaseModel):
 
 
 class MatchOut(BaseModel):
-    """A match; `score` is the cosine similarity, and exactly 1 for the same bytes or the same decoded pixels."""
+    """A match; `score` is the cosine similarity, and exactly 1 for the same bytes or the same decoded pixels.
+
+    A large JPEG is scaled down as it is decoded, so its decoded pixels need not be those of the same picture in another
+    format, which then scores a little less than 1.
+    """
 
     rank: Annotated[int, Field(ge=1)]
     score: Annotated[float, Field(ge=-1, le=1)]

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
+from adapters.decoding.appearance import SIDE
 from adapters.decoding.pillow_image_decoder import PillowImageDecoder
+from adapters.toolchain.photos import PACKAGED as SAMPLES
 from domain.appearance import Appearance, colour_vectors
 from domain.geometry import BoundingBox
 from tests.decoding import decode
@@ -96,10 +98,38 @@ async def test_what_shows_too_little_is_told(picture: Image.Image, format_: str)
     assert (await seen(as_file(picture, format_, quality=95))).low_detail
 
 
+@pytest.mark.parametrize(("side", "blur"), [(64, 0.0), (200, 0.7), (400, 1.0), (700, 2.0), (1500, 4.0)])
+@pytest.mark.parametrize("quality", [30, 95])
+@pytest.mark.parametrize("values", ["uniform", "salt and pepper"])
+async def test_noise_stays_noise_when_it_is_saved_or_blurred_a_little(
+    side: int, blur: float, quality: int, values: str
+) -> None:
+    noise = np.random.default_rng(side).random((side, side))
+    levels = 255 * (noise if values == "uniform" else noise < 0.3)
+    picture = Image.fromarray(levels.astype(np.uint8)).filter(ImageFilter.GaussianBlur(blur)).convert("RGB")
+    assert (await seen(as_file(picture, "JPEG", quality=quality), sufficient_side=2000)).low_detail
+
+
 async def test_photos_show_enough() -> None:
     photos = sorted(EXAMPLES.glob("*/*.jpg"))
     assert len(photos) > 50
     assert not [path.name for path in photos if (await seen(path.read_bytes())).low_detail]
+
+
+async def test_textures_and_nearly_all_sample_photos_show_enough() -> None:
+    photos = [path for path in sorted(SAMPLES.rglob("*.jpg")) if path.parent.name not in {"drawings", "graphics"}]
+    assert len(photos) > 200
+    plain = [path for path in photos if (await seen(path.read_bytes())).low_detail]
+    assert not [path.name for path in plain if path.parent.name == "textures"]
+    assert len(plain) <= 3, plain  # a silhouette, a dark blur, one cell
+
+
+async def test_a_fine_pattern_is_not_noise() -> None:
+    """Neighbours are as different as can be, all over."""
+    board = np.indices((SIDE, SIDE)).sum(axis=0) % 2
+    ramp = np.linspace(0, 90, SIDE)
+    pattern = Image.fromarray((ramp + 120 * board).astype(np.uint8)).convert("RGB")
+    assert not (await seen(as_file(pattern))).low_detail
 
 
 async def test_a_region_is_judged_by_itself() -> None:

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from adapters.inference.model_directory import new_directory
+from adapters.encoders.exported_model import PACKAGED, ExportedModel, packaged_names
+from adapters.inference.model_directory import MANIFEST, new_directory
 from domain.errors import ModelError
 
 
@@ -35,3 +37,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelError, match="cannot be written"), new_directory(tmp_path / "file" / "model"):
         pass
+
+
+@pytest.mark.parametrize("field", ["projection", "int8", "likeness"])
+def test_what_an_earlier_release_exported_is_told(tmp_path: Path, field: str) -> None:
+    stored = json.loads((PACKAGED / packaged_names()[0] / MANIFEST).read_text())
+    del stored[field]
+    (tmp_path / MANIFEST).write_text(json.dumps(stored))
+    with pytest.raises(
+        ModelError, match=f"does not tell '{field}': an earlier release exported .* Export the model again"
+    ):
+        ExportedModel.read(tmp_path)

@@ -41,6 +41,15 @@ def test_photos_are_upright_on_white_and_no_larger_than_needed(folder: Path) -> 
     assert (first.pixels == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("most", "places"), [(1, [0]), (4, [0, 6, 13, 19]), (FEWEST, [*range(FEWEST)]), (300, [*range(FEWEST)])]
+)
+def test_few_of_many_photos_are_from_all_of_them(folder: Path, most: int, places: list[int]) -> None:
+    photos = Photos.read(folder)
+    few = [id(raster) for raster in photos.spread(most)]
+    assert few == [id(photos.rasters[place]) for place in places]
+
+
 def test_too_few_photos_are_refused(folder: Path) -> None:
     next(folder.glob("*.png")).unlink()
     with pytest.raises(ModelError, match=rf"fitted on {FEWEST} to 2,000 photos .*has {FEWEST - 1}"):
