@@ -14,7 +14,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where
 
 
 def require_consent(*, yes: bool) -> None:
-    """Raise BadParameter where nobody said yes and there is nobody to ask."""
+    """Raise BadParameter without `yes` and without a terminal to ask at."""
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("is needed where there is no terminal to ask at", param_hint="--yes")
 
@@ -29,14 +29,19 @@ def confirm(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def consents_to_removal(told: str, *, gone: int, ours: int, yes: bool) -> bool:
-    """Whether `gone` of `ours` pictures are to be removed: asked where it is much, told where nobody can be asked.
+def is_much(gone: int, *, ours: int) -> bool:
+    """Whether `gone` of `ours` pictures are so many that their removal may be a mistake."""
+    return gone > CONSENT_SHARE * ours
+
+
+def consents_to_removal(told: str, *, much: bool, yes: bool, may_ask: bool = True) -> bool:
+    """Whether pictures are to be removed. If they are much, the user is asked; without a terminal they stay.
 
     Raises Exit where the question is interrupted.
     """
-    if yes or gone <= CONSENT_SHARE * ours:
+    if yes or not much:
         return True
-    if not sys.stdin.isatty():
+    if not (may_ask and sys.stdin.isatty()):
         print(
             f"lookalike: {told} They stay in the index: more than a tenth is removed with --yes only. See which with "
             "--dry-run.",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike_client.commands.confirmation import consents_to_removal
+from lookalike_client.commands.confirmation import consents_to_removal, is_much
 from lookalike_client.commands.connection import ApiKey, Program, Purpose, Url
 from lookalike_client.commands.interruption import say_how_to_go_on
 from lookalike_client.commands.program import MISUSED
@@ -183,7 +183,7 @@ def import_table(
     elif found.rows == 0 or found.unclear_rows:
         print(f"{missing}. None is deleted: {_why_not(found.unclear_rows)}.", file=sys.stderr)
         raise typer.Exit(ended.code or 1)
-    elif not consents_to_removal(f"{missing}.", gone=len(ended.missing), ours=ended.brought, yes=yes):
+    elif not consents_to_removal(f"{missing}.", much=is_much(len(ended.missing), ours=ended.brought), yes=yes):
         raise typer.Exit(ended.code or MISUSED)
     else:
         deleted = asyncio.run(importing.delete(given, ended, program.connect(url, api_key, Purpose.RECORDS)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookalike_client.commands.arguments import As, Exif, ExifPlace, exif_parts
-from lookalike_client.commands.confirmation import confirm
+from lookalike_client.commands.confirmation import consents_to_removal
 from lookalike_client.commands.connection import ApiKey, Program, Url
-from lookalike_client.commands.interruption import INTERRUPTED, finish_on_interrupt, say_how_to_go_on
+from lookalike_client.commands.interruption import finish_on_interrupt, say_how_to_go_on
 from lookalike_client.commands.program import FAILED, MISUSED, fail
 from lookalike_client.commands.selection import Exclude
 
@@ -121,24 +121,9 @@ def _consents(root: Path, found: "Look", *, keep_missing: bool, yes: bool, may_a
     plan = found.plan
     if keep_missing or not plan.gone:
         return False
-    if yes or not plan.needs_consent:
-        return True
     before = f", besides {plan.removed_before} that were removed since the start" if plan.removed_before else ""
     told = f"{len(plan.gone)} of the {plan.ours} pictures of {root} are gone{before}."
-    if not (may_ask and sys.stdin.isatty()):
-        print(
-            f"lookalike: {told} They stay in the index: more than a tenth is removed with --yes only. See which with "
-            "--dry-run.",
-            file=sys.stderr,
-        )
-        return False
-    try:
-        confirm(f"{told} Remove them from the index?", yes=yes)
-    except typer.Exit as ended:
-        if ended.exit_code == INTERRUPTED:
-            raise
-        return False  # the rest is done all the same
-    return True
+    return consents_to_removal(told, much=plan.needs_consent, yes=yes, may_ask=may_ask)
 
 
 def _print_plan(found: "Look", *, keep_missing: bool) -> None:

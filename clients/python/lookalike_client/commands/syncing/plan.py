@@ -6,16 +6,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from lookalike_client.commands.confirmation import is_much
 from lookalike_client.commands.files import Found
 from lookalike_client.commands.state import Remembered
 from lookalike_client.names import text_of_path
 
 NOT_SENT = "not sent"
 """The outcome of a file that failed here. It is tried again even if it has not changed."""
-
-CONSENT_SHARE = 0.1
-"""If more of a folder's pictures than this are gone, the user is asked before they are removed. `--watch` counts
-all that it has removed: one by one, they would each be few."""
 
 
 class Stored(NamedTuple):
@@ -103,8 +100,11 @@ class Plan:
 
     @property
     def needs_consent(self) -> bool:
-        """Whether so much is gone since the command began that it may be a mistake."""
-        return self.removed_before + len(self.gone) > CONSENT_SHARE * (self.removed_before + self.ours)
+        """Whether so much is gone since the command began that it may be a mistake.
+
+        What `--watch` has removed counts too: one by one, they would each be few.
+        """
+        return is_much(self.removed_before + len(self.gone), ours=self.removed_before + self.ours)
 
 
 def make_plan(
