@@ -1,6 +1,7 @@
 """What pixels tell without a model: a digest, the colours, and whether there is too little to see."""
 
 import hashlib
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,11 +138,13 @@ def colours_of(means: Pixels) -> Pixels:
     (Bhattacharyya, 1943).
     """
     cells = (means.reshape(-1, 3) >> 4) @ _CELL
-    amounts = np.sqrt(np.bincount(cells, _WEIGHTS, minlength=len(_BINS_OF_CELLS)) @ _BINS_OF_CELLS)
+    bins = _bins_of_cells()
+    amounts = np.sqrt(np.bincount(cells, _centre_weights(), minlength=len(bins)) @ bins)
     colours: Pixels = np.round(255 * amounts / amounts.max()).astype(np.uint8)
     return colours
 
 
+@cache
 def _bins_of_cells() -> NDArray[np.float64]:
     """How the colours of each cell of 16 x 16 x 16 levels of sRGB share in the bins that are kept."""
     levels = np.stack(np.unravel_index(np.arange(16**3), (16, 16, 16)), axis=1) / 16 + 1 / 32
@@ -161,11 +164,8 @@ def _bins_of_cells() -> NDArray[np.float64]:
     return shares
 
 
+@cache
 def _centre_weights() -> NDArray[np.float64]:
     axis = (np.arange(SIDE) + 0.5) / (SIDE / 2) - 1.0
     weights: NDArray[np.float64] = np.exp(-(axis[:, np.newaxis] ** 2 + axis**2) / (2 * _SPREAD**2)).reshape(-1)
     return weights
-
-
-_BINS_OF_CELLS = _bins_of_cells()
-_WEIGHTS = _centre_weights()
