@@ -45,7 +45,13 @@ def shop() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _clean(client: httpx.Client) -> Iterator[None]:
     yield
-    theirs = {"any": [{"field": "source", "prefix": "http://127.0.0.1"}, {"field": "key", "prefix": "sku-"}]}
+    theirs = {
+        "any": [
+            {"field": "source", "prefix": "http://127.0.0.1"},
+            {"field": "key", "prefix": "sku-"},
+            {"field": "filename", "in": [f"{number}.png" for number in range(3)]},
+        ]
+    }
     assert client.post("/v1/images/delete", json={"filter": theirs}).status_code == 200
 
 

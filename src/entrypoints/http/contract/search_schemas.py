@@ -180,9 +180,9 @@ class SearchParameters(BaseModel):
     limit: Limit = 10
     offset: Offset = 0
     score_threshold: ScoreThreshold | None = None
-    min_likeness: MinLikeness | None = None
+    # Without an empty example, Swagger UI sends 1: only what is the same, and a size of groups without `group_by`.
+    min_likeness: Annotated[MinLikeness | None, Field(examples=[""])] = None
     group_by: GroupBy | None = None
-    # Without an empty example, Swagger UI sends 1, which is refused without `group_by`.
     group_size: Annotated[GroupSize | None, Field(examples=[""])] = None
     diversity: Diversity = 0.0
     adapt_to: AdaptTo | None = None
