@@ -1,6 +1,7 @@
 """What an image is asked for by."""
 
 import os
+import re
 import unicodedata
 from typing import NamedTuple
 from unicodedata import normalize
@@ -55,6 +56,11 @@ def text_of_path(path: str | os.PathLike[str]) -> str:
         else quote(os.fsencode(character))
         for character in text
     )
+
+
+def text_of_url(url: str) -> str:
+    """An URL as a source: without its credentials, and without its fragment, which is never sent."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", url.partition("#")[0], count=1)
 
 
 def as_json(name: Name) -> str | dict[str, str]:

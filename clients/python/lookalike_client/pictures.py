@@ -112,11 +112,17 @@ def read_all(pictures: Iterable[NewPicture], max_bytes: int) -> list[SentFile | 
     return read
 
 
+def without_exif(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
+    """Metadata but for what the service has read from the bytes."""
+    return {key: value for key, value in metadata.items() if not key.startswith("exif_")}
+
+
 def is_stored(new: NewPicture, image: Image, max_bytes: int) -> bool:
     """Whether `image` is what storing the picture would make; what cannot be read is not."""
-    # What its EXIF has added does not count.
-    stored = {name: value for name, value in image.metadata.items() if not name.startswith("exif_")}
-    if new.metadata not in (None, image.metadata, stored) or new.source not in (None, image.source):
+    if new.metadata not in (None, image.metadata, without_exif(image.metadata)) or new.source not in (
+        None,
+        image.source,
+    ):
         return False
     if isinstance(new.picture, Url) or (
         isinstance(new.picture, str | os.PathLike) and _size(new.picture) != image.size_bytes

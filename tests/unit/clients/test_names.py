@@ -2,13 +2,14 @@
 
 import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import images, names
 from domain.errors import InvalidKeyError
 from lookalike_client import Key
-from lookalike_client.names import id_of, id_of_content, text_of_path
+from lookalike_client.names import id_of, id_of_content, text_of_path, text_of_url
 
 
 @given(st.text(max_size=40))
@@ -36,3 +37,15 @@ def test_any_file_has_a_key(name: bytes) -> None:
 def test_files_of_other_names_have_other_texts(name: bytes, other: bytes) -> None:
     texts = {text_of_path(os.fsdecode(each)) for each in (name, other)}
     assert len(texts) == len({name, other})
+
+
+@pytest.mark.parametrize(
+    ("url", "source"),
+    [
+        ("https://shop.example/hat.jpg?size=2", "https://shop.example/hat.jpg?size=2"),
+        ("https://me:secret@shop.example/a@b.jpg#top", "https://shop.example/a@b.jpg"),
+        ("https://shop.example?to=me@home", "https://shop.example?to=me@home"),
+    ],
+)
+def test_an_url_as_a_source(url: str, source: str) -> None:
+    assert text_of_url(url) == source

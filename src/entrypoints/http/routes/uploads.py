@@ -22,6 +22,7 @@ from entrypoints.http.routes.bodies import BytesInFlight
 from entrypoints.http.routes.dependencies import FetchPicturesOf
 from entrypoints.keys import Role
 from entrypoints.settings import Settings
+from lookalike_client.names import text_of_url
 
 MAX_FILENAME = 255
 
@@ -109,11 +110,9 @@ def upload_of(
 
 
 def source_at(url: str) -> str | None:
-    """A URL as the source of its picture, without a fragment and credentials; None where it is too long for one."""
-    scheme, separator, rest = url.partition("#")[0].partition("://")
-    authority, slash, path = rest.partition("/")
+    """A URL as the source of its picture; None where it is too long for one."""
     try:
-        return checked_source(f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}")
+        return checked_source(text_of_url(url))
     except InvalidSourceError:
         return None
 

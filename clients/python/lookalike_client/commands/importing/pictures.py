@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,16 +14,11 @@ from lookalike_client.commands.importing.products import MAX_NAME_BYTES, Patch, 
 from lookalike_client.commands.state import Remembered, State
 from lookalike_client.fetching import PictureFetcher
 from lookalike_client.models import MetadataValue
-from lookalike_client.names import text_of_path
-from lookalike_client.pictures import read_picture
+from lookalike_client.names import text_of_path, text_of_url
+from lookalike_client.pictures import read_picture, without_exif
 
 BROUGHT, FOUND = "brought", "found"
 """Outcomes: whether its bytes came from this table, or were there under its key already."""
-
-OF_THE_BYTES = "exif_"
-"""So begin the keys of metadata that the service has read from the bytes."""
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +59,7 @@ class Standing:
     def whole_metadata(self) -> Mapping[str, MetadataValue]:
         """The metadata that other bytes are to have: that of the row, beside what others have given the picture."""
         metadata = {} if self.image is None else self.image.metadata
-        there = {key: value for key, value in metadata.items() if not key.startswith(OF_THE_BYTES)}
-        return {key: value for key, value in {**there, **self.metadata}.items() if value is not None}
+        return {k: v for k, v in {**without_exif(metadata), **self.metadata}.items() if v is not None}
 
     @property
     def place(self) -> str:
@@ -76,7 +69,7 @@ class Standing:
     @property
     def source(self) -> str | None:
         """Where it comes from, as the service keeps it; None where it is too long for that."""
-        place = _CREDENTIALS.sub("", self.place) if self.picture.is_url else self.place
+        place = text_of_url(self.place) if self.picture.is_url else self.place
         source = normalize("NFC", place)
         return source if len(source.encode(errors="replace")) <= MAX_NAME_BYTES else None
 
