@@ -143,11 +143,11 @@ def _ordered(  # noqa: PLR0917 - what an order is made of
     same = np.array([isinstance(item, Candidate) and item.is_same for item in items], dtype=bool)
     worths = np.array([item.score for item in items], dtype=np.float64)
     if space is not None and vectors is not None:
-        told = np.clip(space.similarities(query, vectors), -(LABEL_WEIGHT**2), LABEL_WEIGHT**2)
-        worths += np.where(same, LABEL_WEIGHT**2, told)
+        of_labels = np.clip(space.similarities(query, vectors), -(LABEL_WEIGHT**2), LABEL_WEIGHT**2)
+        worths += np.where(same, LABEL_WEIGHT**2, of_labels)
     if colours is not None:
-        alike = np.clip(colours.astype(np.float64), -1.0, 1.0)
-        worths = (1.0 - options.color_weight) * worths + options.color_weight * np.where(same, 1.0, alike)
+        of_colours = np.clip(colours.astype(np.float64), -1.0, 1.0)
+        worths = (1.0 - options.color_weight) * worths + options.color_weight * np.where(same, 1.0, of_colours)
     if options.diversity and vectors is not None:
         return _most_diverse(worths, vectors, options.diversity)
     order = np.argsort(-worths, kind="stable")

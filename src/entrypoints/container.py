@@ -396,11 +396,11 @@ def fit_projection(encoder: EncoderSettings, *, fit_on: Path | None) -> "tuple[T
     """
     with _needs_torch("Fitting a projection"):
         from adapters.toolchain.encoder_export import fit_model
-        from adapters.toolchain.photos import PACKAGED, Photos
+        from adapters.toolchain.photos import Photos
 
         load = timm_loader(encoder, projected=True)
 
-    return fit_model(load, Photos.read(fit_on or PACKAGED))
+    return fit_model(load, Photos.read(fit_on))
 
 
 def export_model(
@@ -412,14 +412,14 @@ def export_model(
     """
     with _needs_torch("Exporting a model"):
         from adapters.toolchain.encoder_export import export_model
-        from adapters.toolchain.photos import PACKAGED, Photos
+        from adapters.toolchain.photos import Photos
         from adapters.toolchain.projection import Projection
 
         load = timm_loader(encoder, projected=True)
 
     given = Projection.read(projection) if projection else None
     are_used = given is None or int8
-    photos = Photos.read(fit_on or PACKAGED) if are_used else Photos(rasters=(), subjects=())
+    photos = Photos.read(fit_on) if are_used else Photos(rasters=(), subjects=())
     return export_model(directory, load, photos, projection=given, int8=int8)
 
 

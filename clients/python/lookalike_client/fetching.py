@@ -1,8 +1,8 @@
 """Pictures from the web, by HTTP and HTTPS, from public addresses alone.
 
-Whoever names an URL must not reach what only this machine can reach: every address that a name has is checked, of each
-redirect anew, and the connection goes to an address that was checked, so that no second look-up can give another. The
-name stays in the Host header and in TLS. Nothing is sent but the request: no cookies, no credentials (an URL with some
+An URL must not lead to what only this machine can reach. So every address of a name is checked, at each redirect anew,
+and the connection goes to an address that was checked: no second look-up can give another. The name stays in the Host
+header and in TLS. Nothing is sent but the request: no cookies, no credentials (an URL with some
 is refused), no referrer; and neither proxies nor netrc files of the environment are used.
 """
 
@@ -178,7 +178,7 @@ class PictureFetcher:
                 )
 
     def _turn(self, host: bytes) -> asyncio.Semaphore:
-        """Those who wait or work hold it; then it goes."""
+        """What bounds the requests to a host. It is forgotten once no request waits for it or holds it."""
         return self._turns.setdefault(host.decode("ascii"), asyncio.Semaphore(self._limits.per_host))
 
     async def _ask(
@@ -197,7 +197,7 @@ class PictureFetcher:
             ],
             extensions={"timeout": {"connect": self._limits.first_byte_seconds}},
         )
-        with _told_of(url):
+        with _as_fetch_errors(url):
             async with asyncio.timeout(seconds):
                 async with asyncio.timeout(self._limits.first_byte_seconds):
                     response = await self._pool.handle_async_request(request)
@@ -263,7 +263,7 @@ def _checked_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
 
 
 @contextmanager
-def _told_of(url: httpx.URL) -> Iterator[None]:
+def _as_fetch_errors(url: httpx.URL) -> Iterator[None]:
     """What may go wrong in a request for `url`, as FetchErrors."""
     try:
         yield

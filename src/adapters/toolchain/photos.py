@@ -34,12 +34,13 @@ class Photos:
     """Of each photo: its folder's path, or its own name if it stands in no folder."""
 
     @classmethod
-    def read(cls, folder: Path = PACKAGED) -> "Photos":
-        """All photos below a folder, in the order of their paths, at most `LONGEST_SIDE` pixels a side.
+    def read(cls, folder: Path | None = None) -> "Photos":
+        """All photos below a folder, else the packaged ones, by their paths, at most `LONGEST_SIDE` pixels a side.
 
         Each subfolder is a subject; a photo directly in the folder is a subject of its own. Raises ModelError: too few
         or too many photos, or one that cannot be read.
         """
+        folder = folder or PACKAGED
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not FEWEST <= len(paths) <= MOST:
             raise ModelError(

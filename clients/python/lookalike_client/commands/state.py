@@ -91,30 +91,25 @@ class State:
 
     def held_by_others(self, scope: str, names: Iterable[str]) -> set[str]:
         """Which of these are remembered in another scope of the same kind and index too."""
-        with self._told():
+        with _naming(self._path):
             return {name for [name] in self._connection.execute(_HELD_BY_OTHERS, (scope, json.dumps(list(names))))}
 
     def remember(self, scope: str, sources: Iterable[Remembered]) -> None:
         """Keep these in the place of what there is under their names; when this returns, a crash loses none."""
-        with self._told(), self._connection:
+        with _naming(self._path), self._connection:
             self._connection.executemany(_REPLACE, ((scope, *astuple(source)) for source in sources))
 
     def forget(self, scope: str, names: Iterable[str]) -> None:
         """Keep nothing of these."""
-        with self._told(), self._connection:
+        with _naming(self._path), self._connection:
             self._connection.executemany(
                 "DELETE FROM source WHERE scope = ? AND name = ?", ((scope, name) for name in names)
             )
 
     def _rows(self, query: str, *values: str) -> Iterator[Remembered]:
-        with self._told():
+        with _naming(self._path):
             for row in self._connection.execute(query, values):
                 yield Remembered(**dict(zip(_COLUMNS, row, strict=True)))
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        with _naming(self._path):
-            yield
 
 
 @contextmanager

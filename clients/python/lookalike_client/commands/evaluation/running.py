@@ -57,9 +57,9 @@ async def run(plan: Plan, connect: Connect, url: str | None, api_key: str | None
             return await _compare_models(plan, truth, stored, models, plan.model)
         client = await stack.enter_async_context(connect(url, api_key, Purpose.SEARCH))
         truth = (await _truth(plan, client)).sampled(plan.sample or SAMPLE, plan.seed)
-        settings = [Setting(name=_told(plan.first), client=client, parameters=plan.first)]
+        settings = [Setting(name=_name_of(plan.first), client=client, parameters=plan.first)]
         if plan.second is not None:
-            settings.append(Setting(name=_told(plan.second), client=client, parameters=plan.second))
+            settings.append(Setting(name=_name_of(plan.second), client=client, parameters=plan.second))
         return await _report(plan, truth, settings)
 
 
@@ -125,5 +125,5 @@ async def _report(plan: Plan, truth: Truth, settings: Sequence[Setting]) -> Repo
     return report
 
 
-def _told(parameters: Mapping[str, Any]) -> str:
+def _name_of(parameters: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={shown_value(value)}" for name, value in parameters.items()) or "default"

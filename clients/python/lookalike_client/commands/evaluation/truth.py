@@ -88,7 +88,7 @@ class Truth:
             return self
         chosen = set(sampled(ids, size, seed))
         queries = [query for query in self.queries if query.id in chosen]
-        return replace(self, queries=queries, notes=[*self.notes, _told_sample(size, len(ids))])
+        return replace(self, queries=queries, notes=[*self.notes, _sample_note(size, len(ids))])
 
     def pool(self, size: int, seed: int) -> set[UUID]:
         """About `size` pictures, chosen by `seed` alone: some queries, each with PARTNERS of its matches at most."""
@@ -172,7 +172,7 @@ def of_twins(
         for picture in sampled(pictures, size, seed)
         for kind in kinds
     ]
-    notes = [_told_sample(size, len(pictures))] if size < len(pictures) else []
+    notes = [_sample_note(size, len(pictures))] if size < len(pictures) else []
     return Truth(queries=_in_order(queries), pictures=len(pictures), filter=among, notes=notes)
 
 
@@ -181,7 +181,7 @@ def sampled(items: Sequence[T], size: int, seed: int) -> list[T]:
     return Random(seed).sample(items, min(size, len(items)))  # noqa: S311
 
 
-def _told_sample(size: int, of: int) -> str:
+def _sample_note(size: int, of: int) -> str:
     return f"A sample is searched with: {size:,} of {of:,}."
 
 

@@ -92,7 +92,7 @@ class CsvTable:
         return headers
 
     def _records(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-        with self._path.open(encoding=self.encoding, newline="") as file, self._told():
+        with self._path.open(encoding=self.encoding, newline="") as file, self._decoding():
             if file.read(1) != BYTE_ORDER_MARK:  # which stays where the encoding was given
                 file.seek(0)
             # Strict: a quotation mark that is never closed would take the rest of the table into one cell.
@@ -103,7 +103,7 @@ class CsvTable:
                 raise TableError(f"{self.name} cannot be read on from line {reader.line_num}: {error}.") from error
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _decoding(self) -> Iterator[None]:
         try:
             yield
         except UnicodeError as error:

@@ -14,7 +14,7 @@ TOLD = 20
 """Rows that are named on standard error; the file has all."""
 
 
-def told(row: Row, reason: str) -> str:
+def failure_line(row: Row, reason: str) -> str:
     """A line on standard error: what would steer a terminal is replaced."""
     line = f"row {row.number}: {reason}"
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
@@ -61,7 +61,7 @@ class FailureFile:
         """Keep a row. Raises FailureFileError."""
         self.count += 1
         if self.count <= TOLD:
-            self.told.append(told(row, reason))
+            self.told.append(failure_line(row, reason))
         with self._named():
             if self._file is None or self._write is None:
                 self._file = self._new.open("w", encoding=self._table.encoding, errors="backslashreplace", newline="")

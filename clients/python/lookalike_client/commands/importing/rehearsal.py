@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lookalike_client import AsyncLookalike, PictureFileError
-from lookalike_client.commands.importing.failures import TOLD, told
+from lookalike_client.commands.importing.failures import TOLD, failure_line
 from lookalike_client.commands.importing.pictures import look_at, standings_of
 from lookalike_client.commands.importing.products import Product
 from lookalike_client.commands.state import State
@@ -28,7 +28,7 @@ class Rehearsal:
         """Count a row."""
         self.failed_rows += 1
         if self.failed_rows <= TOLD:
-            self.told.append(told(product.row, reason))
+            self.told.append(failure_line(product.row, reason))
 
     def __str__(self) -> str:
         parts = [f"{self.new} new"]
